@@ -1,0 +1,94 @@
+"""What users pass, as NumPy arrays and a dtype name. Imports no framework; copies no logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+# What the kernels read, and the dtype of what they return.
+RESULT = {"float32": "float32", "float64": "float64", "float16": "float32", "bfloat16": "float32"}
+
+
+def as_array(x: Any, name: str) -> tuple[np.ndarray, str]:
+    """``x`` as an array without a copy, and the name of its dtype. bfloat16 comes as uint16 bits."""
+    if type(x) is not np.ndarray:
+        if type(x).__module__.partition(".")[0] == "torch":
+            if x.device.type != "cpu":
+                raise ValueError(f"{name} is on {x.device}; nll_fast runs on CPU: pass {name}.cpu()")
+            x = x.detach()
+            if str(x.dtype) == "torch.bfloat16":
+                import sys
+
+                return x.view(sys.modules["torch"].uint16).numpy(), "bfloat16"
+        x = np.asarray(x)
+    return x, x.dtype.name
+
+
+def as_rows(x: Any, name: str, axis: int) -> tuple[np.ndarray, str]:
+    """Floating-point rows with the class axis last; halves as their bits."""
+    x, dtype = as_array(x, name)
+    if dtype not in RESULT:
+        raise TypeError(
+            f"{name} has dtype {dtype}; pass float64, float32, float16 or bfloat16, "
+            f"for example {name}.astype(np.float32)"
+        )
+    if x.ndim == 0:
+        raise ValueError(f"{name} is a scalar; it needs a class axis")
+    if not x.dtype.isnative:
+        raise TypeError(f"{name} is in foreign byte order; pass {name}.astype(np.{dtype})")
+    if not x.flags.aligned:
+        raise ValueError(f"{name} is not aligned in memory; pass np.require({name}, requirements='A')")
+    if axis != -1:
+        x = np.moveaxis(x, axis, -1)
+    if x.shape[-1] == 0:
+        raise ValueError(f"{name} has shape {x.shape}: no classes along axis {axis}")
+    if dtype == "float16" or (dtype == "bfloat16" and x.dtype != np.uint16):
+        x = x.view(np.uint16) if x.ndim else x
+    return x, dtype
+
+
+def as_targets(target: Any, rows: np.ndarray) -> np.ndarray:
+    """Integer targets, one for each row, flat and int64."""
+    target, dtype = as_array(target, "target")
+    if target.dtype.kind not in "iu":
+        raise TypeError(
+            f"target has dtype {dtype}; class indices must be integers, for example "
+            "target.astype(np.int64)"
+        )
+    if target.shape != rows.shape[:-1]:
+        raise ValueError(
+            f"target has shape {target.shape}, but rows of shape {rows.shape} (class axis last) "
+            f"need {rows.shape[:-1]}"
+        )
+    if dtype == "uint64" and target.size and target.max() > np.iinfo(np.int64).max:
+        row = int(np.argmax(target.ravel() > np.iinfo(np.int64).max))
+        raise IndexError(
+            f"target {target.ravel()[row]} at row {row} is out of bounds for {rows.shape[-1]} classes"
+        )
+    return np.ascontiguousarray(target, dtype=np.int64).reshape(-1)
+
+
+def as_weight(weight: Any, classes: int) -> np.ndarray | None:
+    """One float64 weight for each class."""
+    if weight is None:
+        return None
+    weight = np.ascontiguousarray(as_array(weight, "weight")[0], dtype=np.float64)
+    if weight.shape != (classes,):
+        raise ValueError(f"weight has shape {weight.shape}, but {classes} classes need ({classes},)")
+    return weight
+
+
+def as_out(out: Any, shape: tuple[int, ...], dtype: str, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+    """``out`` if it will do, a new array if it is None."""
+    if out is None:
+        return np.empty(shape, RESULT[dtype])
+    if not isinstance(out, np.ndarray) or out.dtype.name not in ("float32", "float64"):
+        raise TypeError("out must be a float32 or float64 NumPy array")
+    if out.shape != shape:
+        raise ValueError(f"out has shape {out.shape}, but the result has {shape}")
+    if not out.flags.c_contiguous or not out.flags.writeable or not out.flags.aligned:
+        raise ValueError("out must be C-contiguous, aligned and writable")
+    if any(np.may_share_memory(out, x) for x in inputs):
+        raise ValueError("out shares memory with an input, which would be overwritten while it is read")
+    return out

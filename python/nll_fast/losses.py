@@ -1,0 +1,184 @@
+"""The public losses: documentation, and one call each."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nll_fast import _core
+from nll_fast._arrays import as_out, as_rows, as_targets, as_weight
+
+_Array = Any
+_REDUCTIONS = ("mean", "sum", "none")
+
+
+def _row_losses(kind, rows, target, axis, weight, ignore_index, smoothing, reduction, out, sign=1.0):
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"reduction is {reduction!r}; use 'mean', 'sum' or 'none'")
+    if not 0.0 <= smoothing <= 1.0:
+        raise ValueError(f"label_smoothing is {smoothing}; it must lie in [0, 1]")
+    rows, dtype = as_rows(rows, kind, axis)
+    targets = as_targets(target, rows)
+    weight = as_weight(weight, rows.shape[-1])
+    if reduction == "none":
+        out = as_out(out, rows.shape[:-1], dtype, (rows, targets))
+    elif out is not None:
+        raise ValueError(f"out holds one loss a row: it needs reduction='none', not {reduction!r}")
+    options = (ignore_index, weight, smoothing)
+    sums = _core.row_losses(kind, (rows, dtype), targets, options, (out, sign))
+    if reduction == "none":
+        return out
+    if reduction == "sum":
+        return sums[0]
+    return sums[0] / sums[2] if sums[2] else math.nan
+
+
+def cross_entropy(
+    logits: _Array,
+    target: _Array,
+    *,
+    axis: int = -1,
+    weight: _Array | None = None,
+    ignore_index: int | None = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    out: np.ndarray | None = None,
+) -> float | np.ndarray:
+    """−log softmax(logits)[target], in nats. The class axis is the last one (torch: axis 1).
+
+    With w the class weights and ε the smoothing, the loss of a row is
+    ``(1 − ε)·w[t]·nll[t] + ε/C · Σ_c w[c]·nll[c]``, and the mean divides by ``Σ w[t]`` (torch's rule).
+
+    Parameters: ``logits`` float64, float32, float16 or bfloat16, any strides, never copied; ``target``
+    integers of the shape of ``logits`` without ``axis``; rows with target ``ignore_index`` are not read
+    and count for nothing; ``out`` a float32 or float64 array for the losses of ``reduction="none"``.
+
+    Returns: a Python float, the exact sum of the float64 row losses, rounded once (and divided); or with
+    ``"none"`` float64 for float64 logits, else float32, 0 for ignored rows.
+
+    Edge cases: a target at −∞ costs ∞; +∞ or NaN in a row makes that row NaN; no counted rows make the
+    mean NaN and the sum 0; any −∞ logit with a weight makes a smoothed loss ∞.
+
+    Raises: IndexError for a target out of range, TypeError for dtypes, ValueError for shapes.
+    Source: ``torch.nn.functional.cross_entropy``.
+
+    >>> import numpy as np
+    >>> round(cross_entropy(np.log([[0.1, 0.7, 0.2]]), [1]), 3)
+    0.357
+    """
+    return _row_losses(
+        "logits", logits, target, axis, weight, ignore_index, label_smoothing, reduction, out
+    )
+
+
+def token_log_probs(
+    logits: _Array,
+    target: _Array,
+    *,
+    axis: int = -1,
+    ignore_index: int | None = -100,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """log softmax(logits)[target] of each row, in nats: ``-cross_entropy(reduction="none")``.
+
+    Never above 0; 0 for ignored rows. Arguments, dtypes and errors as for :func:`cross_entropy`.
+
+    >>> import numpy as np
+    >>> token_log_probs(np.zeros((1, 4)), [2]).round(4)
+    array([-1.3863])
+    """
+    return _row_losses("logits", logits, target, axis, None, ignore_index, 0.0, "none", out, -1.0)
+
+
+def perplexity(
+    logits: _Array, target: _Array, *, axis: int = -1, ignore_index: int | None = -100
+) -> float:
+    """exp of the mean cross entropy over all counted tokens. ∞ where that overflows.
+
+    This weighs tokens equally; the mean of the perplexities of several texts is another number.
+
+    >>> import numpy as np
+    >>> round(perplexity(np.zeros((3, 8)), [0, 1, 2]), 12)
+    8.0
+    """
+    return _core.exp(cross_entropy(logits, target, axis=axis, ignore_index=ignore_index))
+
+
+def nll_loss(
+    log_probs: _Array,
+    target: _Array,
+    *,
+    axis: int = -1,
+    weight: _Array | None = None,
+    ignore_index: int | None = -100,
+    reduction: str = "mean",
+    out: np.ndarray | None = None,
+) -> float | np.ndarray:
+    """−w[t]·log_probs[target]. Reads one entry a row; the rest as :func:`cross_entropy`.
+
+    Source: ``torch.nn.functional.nll_loss``.
+
+    >>> nll_loss([[-1.5, -0.25]], [1])
+    0.25
+    """
+    return _row_losses("log_probs", log_probs, target, axis, weight, ignore_index, 0.0, reduction, out)
+
+
+def categorical_nll(
+    probs: _Array,
+    target: _Array,
+    *,
+    axis: int = -1,
+    weight: _Array | None = None,
+    ignore_index: int | None = -100,
+    reduction: str = "mean",
+    out: np.ndarray | None = None,
+) -> float | np.ndarray:
+    """−w[t]·log probs[target]. Reads one entry a row; a probability of 0 costs ∞.
+
+    Raises ValueError, with the value, its row and class, if that entry is not in [0, 1].
+
+    >>> round(categorical_nll([[0.1, 0.7, 0.2]], [2]), 3)
+    1.609
+    """
+    return _row_losses("probs", probs, target, axis, weight, ignore_index, 0.0, reduction, out)
+
+
+def logsumexp(
+    logits: _Array, *, axis: int = -1, keepdims: bool = False, out: np.ndarray | None = None
+) -> np.ndarray:
+    """log Σ exp(logits) along ``axis`` (SciPy's default is all axes), in nats.
+
+    float64 for float64 logits, else float32. All −∞ gives −∞, a +∞ gives +∞, a NaN gives NaN. The error
+    is within 2 ulp of max(|result|, 1): near 0 the two logarithms of the sum cancel.
+    Source: ``scipy.special.logsumexp``.
+
+    >>> import numpy as np
+    >>> logsumexp(np.zeros((2, 8))).round(4)
+    array([2.0794, 2.0794])
+    """
+    rows, dtype = as_rows(logits, "logits", axis)
+    out = as_out(out, rows.shape[:-1], dtype, (rows,))
+    _core.logsumexp(rows, dtype, out)
+    return np.expand_dims(out, axis) if keepdims else out
+
+
+def log_softmax(logits: _Array, *, axis: int = -1, out: np.ndarray | None = None) -> np.ndarray:
+    """logits − logsumexp(logits) along ``axis``, in nats: the one function whose result is as large as
+    its input. For the log-probabilities of given tokens, :func:`token_log_probs` needs no such array.
+
+    float64 for float64 logits, else float32; ``out``, of that dtype, needs ``axis`` to be the last.
+    A +∞ or NaN makes its row NaN. Source: ``scipy.special.log_softmax``.
+
+    >>> import numpy as np
+    >>> log_softmax(np.log([0.25, 0.75])).round(4)
+    array([-1.3863, -0.2877])
+    """
+    rows, dtype = as_rows(logits, "logits", axis)
+    if out is not None and axis not in (-1, rows.ndim - 1):
+        raise ValueError(f"out needs the class axis to be the last, not axis {axis}")
+    out = as_out(out, rows.shape, dtype, (rows,))
+    _core.log_softmax(rows, dtype, out)
+    return out if axis == -1 else np.moveaxis(out, -1, axis)

@@ -1,0 +1,17 @@
+//! Floors 1 and 2 of nll_fast.
+//!
+//! Floor 1 is mathematics: [`formula`] (a scalar function per formula), [`softmax`] (the sweep over
+//! classes), [`losses`] (what is made of a row). Floor 2 runs it: [`drive`] over threads, [`reduce`] into
+//! exact totals.
+#![forbid(unsafe_code)]
+
+pub mod drive;
+mod error;
+pub mod formula;
+pub mod losses;
+pub mod reduce;
+pub mod rows;
+pub mod softmax;
+
+pub use error::Error;
+pub use nll_simd::{BF16, Dtype, F16, Level};

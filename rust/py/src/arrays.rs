@@ -1,0 +1,64 @@
+//! NumPy arrays as typed views. The one `match` over dtypes is [`with_rows`].
+
+use nll_kernels::losses::Out;
+use numpy::{PyReadonlyArrayDyn, PyReadwriteArrayDyn};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+/// Logits of one of the four dtypes. Half precision comes as its `uint16` bits.
+pub(crate) enum Array<'py> {
+    F32(PyReadonlyArrayDyn<'py, f32>),
+    F64(PyReadonlyArrayDyn<'py, f64>),
+    F16(PyReadonlyArrayDyn<'py, u16>),
+    BF16(PyReadonlyArrayDyn<'py, u16>),
+}
+
+impl<'py> Array<'py> {
+    pub(crate) fn new(array: &Bound<'py, PyAny>, dtype: &str) -> PyResult<Self> {
+        Ok(match dtype {
+            "float32" => Array::F32(array.extract()?),
+            "float64" => Array::F64(array.extract()?),
+            "float16" => Array::F16(array.extract()?),
+            "bfloat16" => Array::BF16(array.extract()?),
+            _ => return Err(PyTypeError::new_err(format!("no kernel reads {dtype}"))),
+        })
+    }
+}
+
+/// Binds `$rows` to the typed [`nll_kernels::rows::Rows`] of `$array` and `$T` to its dtype.
+macro_rules! with_rows {
+    ($array:expr, |$rows:ident: $T:ident| $body:expr) => {
+        match &$array {
+            Array::F32(a) => { type $T = f32; let $rows = Rows::<$T>::new(a.as_array()); $body }
+            Array::F64(a) => { type $T = f64; let $rows = Rows::<$T>::new(a.as_array()); $body }
+            Array::F16(a) => { type $T = F16; let $rows = Rows::<$T>::new(a.as_array()); $body }
+            Array::BF16(a) => { type $T = BF16; let $rows = Rows::<$T>::new(a.as_array()); $body }
+        }
+    };
+}
+pub(crate) use with_rows;
+
+/// A C-contiguous array to write into.
+pub(crate) enum Output<'py> {
+    Nothing,
+    F32(PyReadwriteArrayDyn<'py, f32>),
+    F64(PyReadwriteArrayDyn<'py, f64>),
+}
+
+impl<'py> Output<'py> {
+    pub(crate) fn new(out: Option<&Bound<'py, PyAny>>) -> PyResult<Self> {
+        let Some(out) = out else { return Ok(Output::Nothing) };
+        if let Ok(array) = out.extract() {
+            return Ok(Output::F32(array));
+        }
+        Ok(Output::F64(out.extract()?))
+    }
+
+    pub(crate) fn out(&mut self) -> PyResult<Out<'_>> {
+        Ok(match self {
+            Output::Nothing => Out::Nothing,
+            Output::F32(array) => Out::F32(array.as_slice_mut()?),
+            Output::F64(array) => Out::F64(array.as_slice_mut()?),
+        })
+    }
+}

@@ -1,0 +1,14 @@
+//! Kernel errors as Python exceptions: the sentence is theirs, the class is chosen here.
+
+use nll_kernels::Error;
+use pyo3::PyErr;
+use pyo3::exceptions::{PyIndexError, PyKeyboardInterrupt, PyValueError};
+
+pub(crate) fn raise(error: Error) -> PyErr {
+    let sentence = error.to_string();
+    match error {
+        Error::Target { .. } => PyIndexError::new_err(sentence),
+        Error::Interrupted => PyKeyboardInterrupt::new_err(sentence),
+        _ => PyValueError::new_err(sentence),
+    }
+}

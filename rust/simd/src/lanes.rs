@@ -1,0 +1,106 @@
+//! Arrays as registers: 32 lanes on every CPU, folded to eight by a fixed tree.
+//!
+//! Whole arrays go in and come out by value. Written so, LLVM keeps accumulators in registers; an index
+//! loop over `&mut [F; 32]` puts them on the stack and costs a factor of two.
+
+use crate::dtype::Real;
+
+/// The virtual width: how many classes a kernel takes at a time.
+pub const LANES: usize = 32;
+/// The width of the running sums: one AVX-512 register of f64.
+pub const EIGHT: usize = 8;
+
+/// `f` of every lane.
+#[inline(always)]
+pub fn map<A: Copy, B: Copy, const N: usize>(a: [A; N], f: impl Fn(A) -> B) -> [B; N] {
+    core::array::from_fn(#[inline(always)] |i| f(a[i]))
+}
+
+/// `f` of every pair of lanes.
+#[inline(always)]
+pub fn zip<A: Copy, B: Copy, C: Copy, const N: usize>(
+    a: [A; N],
+    b: [B; N],
+    f: impl Fn(A, B) -> C,
+) -> [C; N] {
+    core::array::from_fn(#[inline(always)] |i| f(a[i], b[i]))
+}
+
+/// Lane i + lane i+8 + lane i+16 + lane i+24, as a tree of depth two.
+#[inline(always)]
+pub fn sum_eight<F: Real>(x: [F; LANES]) -> [F; EIGHT] {
+    core::array::from_fn(#[inline(always)] |i| (x[i] + x[i + 8]) + (x[i + 16] + x[i + 24]))
+}
+
+/// The larger of lanes i, i+8, i+16, i+24 and `most`. A NaN in `x` is passed over: sums report it.
+#[inline(always)]
+pub fn max_eight<F: Real>(x: [F; LANES], most: [F; EIGHT]) -> [F; EIGHT] {
+    let larger = |a: F, b: F| if a > b { a } else { b };
+    core::array::from_fn(
+        #[inline(always)]
+        |i| larger(x[i], larger(x[i + 8], larger(x[i + 16], larger(x[i + 24], most[i])))),
+    )
+}
+
+/// A running sum in eight f64 lanes, with the rounding errors beside it where [`Real::COMPENSATED`].
+#[derive(Clone, Copy, Debug)]
+pub struct Total {
+    sum: [f64; EIGHT],
+    error: [f64; EIGHT],
+}
+
+impl Total {
+    /// The empty sum.
+    pub const ZERO: Total = Total { sum: [0.0; EIGHT], error: [0.0; EIGHT] };
+
+    /// Adds eight lanes.
+    #[inline(always)]
+    #[must_use]
+    pub fn add<F: Real>(self, eight: [F; EIGHT]) -> Total {
+        let value = F::widen(eight);
+        let sum = zip(self.sum, value, |s, v| s + v);
+        if !F::COMPENSATED {
+            return Total { sum, error: self.error };
+        }
+        let error = core::array::from_fn(#[inline(always)] |i| {
+            self.error[i] + two_sum_error(self.sum[i], value[i], sum[i])
+        });
+        Total { sum, error }
+    }
+
+    /// The sum times `factor` (a power of two, so exact).
+    #[inline(always)]
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Total {
+        Total { sum: map(self.sum, |s| s * factor), error: map(self.error, |e| e * factor) }
+    }
+
+    /// All lanes without their compensation, for sums that may be infinite.
+    #[inline(always)]
+    pub fn plain(self) -> f64 {
+        self.sum.iter().sum()
+    }
+
+    /// All lanes together, by halves: 8 → 4 → 2 → 1.
+    #[inline(always)]
+    pub fn value<F: Real>(self) -> f64 {
+        let (mut sum, mut error) = (self.sum, self.error);
+        for half in [4, 2, 1] {
+            for i in 0..half {
+                let s = sum[i] + sum[i + half];
+                if F::COMPENSATED {
+                    error[i] += error[i + half] + two_sum_error(sum[i], sum[i + half], s);
+                }
+                sum[i] = s;
+            }
+        }
+        if F::COMPENSATED { sum[0] + error[0] } else { sum[0] }
+    }
+}
+
+/// What rounding took from `s = a + b` (Knuth).
+#[inline(always)]
+pub fn two_sum_error(a: f64, b: f64, s: f64) -> f64 {
+    let b_in_s = s - a;
+    (a - (s - b_in_s)) + (b - b_in_s)
+}

@@ -1,0 +1,16 @@
+//! Floor 0: everything that knows about instruction sets. Zero dependencies.
+//!
+//! **The bit contract.** A kernel is written once, over plain arrays of [`LANES`] numbers, and compiled
+//! once per instruction set by [`Isa::vectorize`]. The virtual width is the same everywhere, every
+//! operation is a correctly rounded IEEE one, and Rust neither reassociates nor contracts, so AVX2,
+//! AVX-512 and NEON give the same bits. Only the x86 baseline, which has no fused multiply-add, differs
+//! in the last place.
+
+mod dtype;
+mod isa;
+mod lanes;
+pub mod math;
+
+pub use dtype::{BF16, Dtype, F16, Real};
+pub use isa::{Baseline, Isa, Kernel, Level};
+pub use lanes::{EIGHT, LANES, Total, map, max_eight, sum_eight, two_sum_error, zip};
