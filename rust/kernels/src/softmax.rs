@@ -16,14 +16,13 @@
 //!    2^60 above it still fit. If a block exceeds that, the sum so far is rescaled and that block, which
 //!    is in L1, summed again: 44 nats above the first 32 classes is rare, and the sums need not be lucky.
 //! 3. **Sums leave f32 at once.** Four lanes are added in f32, then f64 takes over, so the error of a sum
-//!    is that of `exp` and two roundings, for any number of classes. (f64 sums carry a second word.) An
-//!    f32 accumulator would cost one instruction in sixteen less, and at 1024 classes lose 2 more ulps.
+//!    is that of `exp` and two roundings, for any number of classes. (f64 sums carry a second word.)
 //! 4. **The target is not in the sum.** Its lane is masked with −∞ in the one chunk that holds it, so
 //!    `log(1 + rest/target)` keeps its digits however certain the target is.
 
 use crate::formula::Scaled;
 use nll_simd::math::{exp, exp_parts};
-use nll_simd::{Dtype, EIGHT, Isa, LANES, Real, Total, map, max_eight, sum_eight};
+use nll_simd::{Dtype, EIGHT, Isa, LANES, Real, Total, map, max_eight, zip};
 
 /// How many classes are summed before the reference is looked at: 8 KiB of f32, a quarter of L1.
 pub const BLOCK: usize = 2048;
@@ -159,7 +158,8 @@ fn first_reference<S: Isa, T: Dtype>(
     skip: usize,
 ) -> Reference<T::Real> {
     let first = padded::<T>(&block[..block.len().min(LANES)], skip);
-    Reference::at(largest(max_eight(T::load(isa, &first), [T::Real::NEG_INFINITY; EIGHT])))
+    let [a, b, c, d] = eights(&T::load(isa, &first));
+    Reference::at(largest(max_eight(max_eight(a, b), max_eight(c, d))))
 }
 
 /// At most 32 classes as a full chunk, −∞ in the lanes that are left over and in lane `skip`.
@@ -218,18 +218,27 @@ fn add_chunk<S: Isa, T: Dtype>(
     sums: Sums<T::Real>,
     chunk: &[T::Storage; LANES],
 ) -> Sums<T::Real> {
+    let term = |x| {
+        let y = x - reference.center;
+        let y = if y < reference.floor { reference.floor } else { y };
+        let (mantissa, exponent) = exp_parts(isa, y, reference.shifter);
+        mantissa * T::Real::exponent_of(exponent)
+    };
     let x = T::load(isa, chunk);
-    let term = map(
-        x,
-        #[inline(always)]
-        |x| {
-            let y = x - reference.center;
-            let y = if y < reference.floor { reference.floor } else { y };
-            let (mantissa, exponent) = exp_parts(isa, y, reference.shifter);
-            mantissa * T::Real::exponent_of(exponent)
-        },
-    );
-    Sums { total: sums.total.add(sum_eight(term)), max: max_eight(x, sums.max) }
+    let [a, b, c, d] = eights(&x);
+    let add = |a, b| a + b;
+    let sum = zip(zip(map(a, term), map(b, term), add), zip(map(c, term), map(d, term), add), add);
+    let max = max_eight(a, max_eight(b, max_eight(c, max_eight(d, sums.max))));
+    Sums { total: sums.total.add(sum), max }
+}
+
+/// The four quarters of a chunk.
+#[inline(always)]
+fn eights<F: Real>(x: &[F; LANES]) -> [[F; EIGHT]; 4] {
+    match x.as_chunks::<EIGHT>().0 {
+        [a, b, c, d] => [*a, *b, *c, *d],
+        _ => unreachable!("32 lanes are four times eight"),
+    }
 }
 
 /// Σ_c w_c·(x_c − shift), for label smoothing. A class of weight 0 adds 0, whatever its logit.

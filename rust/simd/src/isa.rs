@@ -5,7 +5,7 @@
 //! `unsafe` block per instruction set serves every kernel there will ever be.
 //!
 //! Everything below `vectorize` must be `#[inline(always)]`: a function that is not inlined into it is
-//! compiled for the baseline and silently loses the wide registers. `benches/codegen.sh` looks for that.
+//! compiled for the baseline and silently loses the wide registers.
 
 use crate::dtype::Real;
 use crate::lanes::LANES;

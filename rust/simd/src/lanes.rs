@@ -1,7 +1,7 @@
-//! Arrays as registers: 32 lanes on every CPU, folded to eight by a fixed tree.
+//! Arrays as registers: 32 lanes on every CPU, folded to eight and to one by fixed trees.
 //!
-//! Whole arrays go in and come out by value. Written so, LLVM keeps accumulators in registers; an index
-//! loop over `&mut [F; 32]` puts them on the stack and costs a factor of two.
+//! Whole arrays go in and come out by value, eight lanes at a time, so that LLVM keeps accumulators in
+//! registers.
 
 use crate::dtype::Real;
 
@@ -12,34 +12,26 @@ pub const EIGHT: usize = 8;
 
 /// `f` of every lane.
 #[inline(always)]
-pub fn map<A: Copy, B: Copy, const N: usize>(a: [A; N], f: impl Fn(A) -> B) -> [B; N] {
-    core::array::from_fn(#[inline(always)] |i| f(a[i]))
+pub fn map<F: Real, const N: usize>(mut a: [F; N], f: impl Fn(F) -> F) -> [F; N] {
+    for x in &mut a {
+        *x = f(*x);
+    }
+    a
 }
 
 /// `f` of every pair of lanes.
 #[inline(always)]
-pub fn zip<A: Copy, B: Copy, C: Copy, const N: usize>(
-    a: [A; N],
-    b: [B; N],
-    f: impl Fn(A, B) -> C,
-) -> [C; N] {
-    core::array::from_fn(#[inline(always)] |i| f(a[i], b[i]))
+pub fn zip<F: Real, const N: usize>(mut a: [F; N], b: [F; N], f: impl Fn(F, F) -> F) -> [F; N] {
+    for (x, y) in a.iter_mut().zip(b) {
+        *x = f(*x, y);
+    }
+    a
 }
 
-/// Lane i + lane i+8 + lane i+16 + lane i+24, as a tree of depth two.
+/// The larger of two sets of lanes. A NaN in `x` is passed over: sums report it.
 #[inline(always)]
-pub fn sum_eight<F: Real>(x: [F; LANES]) -> [F; EIGHT] {
-    core::array::from_fn(#[inline(always)] |i| (x[i] + x[i + 8]) + (x[i + 16] + x[i + 24]))
-}
-
-/// The larger of lanes i, i+8, i+16, i+24 and `most`. A NaN in `x` is passed over: sums report it.
-#[inline(always)]
-pub fn max_eight<F: Real>(x: [F; LANES], most: [F; EIGHT]) -> [F; EIGHT] {
-    let larger = |a: F, b: F| if a > b { a } else { b };
-    core::array::from_fn(
-        #[inline(always)]
-        |i| larger(x[i], larger(x[i + 8], larger(x[i + 16], larger(x[i + 24], most[i])))),
-    )
+pub fn max_eight<F: Real>(x: [F; EIGHT], most: [F; EIGHT]) -> [F; EIGHT] {
+    zip(x, most, #[inline(always)] |x, most| if x > most { x } else { most })
 }
 
 /// A running sum in eight f64 lanes, with the rounding errors beside it where [`Real::COMPENSATED`].

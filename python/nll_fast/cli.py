@@ -1,0 +1,127 @@
+"""The command ``nll-fast``. Results on stdout, everything else on stderr; exit codes 0, 1 and 2."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+
+import numpy as np
+
+from nll_fast import _core, files
+from nll_fast._arrays import as_rows, as_targets
+
+_CHUNK = 1 << 28
+"""How many bytes of logits are scored between two looks at the clock."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="nll-fast", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    score = commands.add_parser("score", help="score the logits of a language model")
+    score.add_argument("logits", help="FILE or FILE:NAME, .npy, .npz or .safetensors, class axis last")
+    score.add_argument("--targets", required=True, help="FILE or FILE:NAME, one integer a row")
+    score.add_argument("--ignore-index", type=int, default=-100, metavar="N", help="default: -100")
+    score.add_argument("--dtype", choices=["bfloat16"], help="what 2-byte raw values (|V2, uint16) are")
+    score.add_argument("--per-token", metavar="OUT.npy", help="write float64 log-probabilities")
+    score.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(arguments)
+    try:
+        summary = _score(options)
+    except (ValueError, TypeError, IndexError) as error:
+        print(f"nll-fast: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("nll-fast: interrupted", file=sys.stderr)
+        return 1
+    print(json.dumps(summary) if options.json else _table(summary))
+    return 0
+
+
+def _load(argument: str) -> tuple[np.ndarray, str]:
+    path, _, name = argument.partition(":")
+    return files.load(path, name or None)
+
+
+def _score(options: argparse.Namespace) -> dict[str, float]:
+    logits, dtype = _load(options.logits)
+    if options.dtype == "bfloat16" and logits.dtype.itemsize == 2:
+        logits, dtype = logits.view(np.uint16), "bfloat16"
+    if dtype == "bfloat16":
+        rows = logits
+        if not rows.ndim or not rows.shape[-1]:
+            raise ValueError(f"logits has shape {rows.shape}: no classes along the last axis")
+    else:
+        rows, dtype = as_rows(logits, "logits", -1)
+    target = as_targets(_load(options.targets)[0], rows)
+    rows = rows.reshape(-1, rows.shape[-1])
+    log_probs = np.empty(len(rows))
+    step = max(1, _CHUNK // max(1, rows.shape[-1] * rows.itemsize))
+    parts = []
+    start_time = time.perf_counter()
+    for start in range(0, len(rows), step):
+        piece = slice(start, start + step)
+        try:
+            sums = _core.row_losses(
+                "logits",
+                (rows[piece], dtype),
+                target[piece],
+                (options.ignore_index, None, 0.0),
+                (log_probs[piece], -1.0),
+            )
+        except IndexError as error:
+            raise IndexError(f"rows from {start} on: {error}" if start else str(error)) from None
+        parts.append(sums)
+        _progress(min(start + step, len(rows)), len(rows), time.perf_counter() - start_time)
+    seconds = time.perf_counter() - start_time
+    if options.per_token:
+        files.save(options.per_token, log_probs)
+    return _summary(log_probs, parts, rows.nbytes, seconds)
+
+
+def _summary(log_probs, parts, size, seconds):
+    tokens, ignored, greedy = (sum(part[i] for part in parts) for i in (3, 4, 5))
+    finite = np.isfinite(log_probs).all()
+    # fsum is exact, as the kernel's sums are: the split into pieces leaves no trace.
+    total = -math.fsum(log_probs) if finite else -float(np.sum(log_probs))
+    mean = total / tokens if tokens else math.nan
+    error = math.nan
+    if tokens > 1 and finite:
+        squares = math.fsum(log_probs * log_probs)
+        error = math.sqrt(max(0.0, squares - total * mean) / (tokens - 1) / tokens)
+    return {
+        "tokens": tokens,
+        "ignored": ignored,
+        "mean_nll": mean,
+        "standard_error": error,
+        "perplexity": _core.exp(mean),
+        "bits_per_token": mean / math.log(2),
+        "top1_accuracy": greedy / tokens if tokens else math.nan,
+        "seconds": seconds,
+        "gb_per_s": size / max(seconds, 1e-9) / 1e9,
+    }
+
+
+def _progress(done: int, rows: int, seconds: float) -> None:
+    if seconds < 0.5 or not sys.stderr.isatty():
+        return
+    bar = "#" * (done * 40 // rows)
+    left = seconds / done * (rows - done)
+    end = "\n" if done == rows else ""
+    print(f"\r[{bar:<40}] {done}/{rows} rows, {left:.0f} s left ", end=end, file=sys.stderr, flush=True)
+
+
+def _table(s: dict[str, float]) -> str:
+    return "\n".join(
+        f"{label:<16}{text}"
+        for label, text in (
+            ("tokens", f"{s['tokens']} ({s['ignored']} ignored)"),
+            ("mean NLL", f"{s['mean_nll']:.6f} ± {s['standard_error']:.6f} nats"),
+            ("perplexity", f"{s['perplexity']:.4f}"),
+            ("bits per token", f"{s['bits_per_token']:.4f}"),
+            ("top-1 accuracy", f"{s['top1_accuracy']:.1%}"),
+            ("time", f"{s['seconds']:.3f} s, {s['gb_per_s']:.1f} GB/s"),
+        )
+    )

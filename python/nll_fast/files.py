@@ -1,0 +1,86 @@
+"""Arrays in files, memory-mapped: .npy, .npz (which NumPy must unpack) and safetensors, BF16 too."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+_SAFETENSORS = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2",
+    "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1",
+}  # fmt: skip
+
+
+def load(path: str | Path, name: str | None = None) -> tuple[np.ndarray, str]:
+    """The array in ``path`` (the one called ``name`` where there are several) and its dtype's name.
+
+    Raises ValueError, in one sentence, for files that are truncated, pickled or of another kind.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".safetensors":
+            return _safetensors(path, name)
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                array = arrays[_pick(path, arrays.files, name)]
+        elif path.suffix == ".npy":
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        else:
+            raise ValueError("its ending is none of .npy, .npz and .safetensors")
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ValueError(f"cannot read {path}: {error}") from None
+    except Exception as error:
+        raise ValueError(f"cannot read {path}: {type(error).__name__}: {error}") from None
+    return array, array.dtype.name
+
+
+def _pick(path: Path, names: list[str], name: str | None) -> str:
+    if name is None and len(names) == 1:
+        return names[0]
+    if name not in names:
+        asked = "name one of them" if name is None else f"there is no {name!r} in it"
+        raise ValueError(f"it holds {', '.join(names) or 'no arrays'}: {asked} as {path}:NAME")
+    return name
+
+
+def _safetensors(path: Path, name: str | None) -> tuple[np.ndarray, str]:
+    """8 bytes of header length, a JSON header, then the raw tensors."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > size - 8:
+            raise ValueError(f"its header claims {length} bytes, but the file has {size}")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    entry = header[_pick(path, list(header), name)]
+    begin, end = entry["data_offsets"]
+    dtype, shape = entry["dtype"], tuple(entry["shape"])
+    if dtype not in _SAFETENSORS:
+        raise ValueError(f"its dtype {dtype} is none of {', '.join(_SAFETENSORS)}")
+    storage = np.dtype(_SAFETENSORS[dtype])
+    if end - begin != storage.itemsize * int(np.prod(shape)) or 8 + length + end > size:
+        raise ValueError(f"shape {shape} of {dtype} does not match its {end - begin} bytes of {size}")
+    raw = np.memmap(path, np.uint8, "r", 8 + length + begin, (end - begin,))
+    if raw.ctypes.data % storage.itemsize:
+        raise ValueError("its data is not aligned; write it again with a current safetensors")
+    array = raw.view(storage).reshape(shape)
+    return array, "bfloat16" if dtype == "BF16" else storage.name
+
+
+def save(path: str | Path, array: np.ndarray) -> None:
+    """Writes ``array`` to ``path`` whole or not at all."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            np.save(file, array)
+        partial.replace(path)
+    except OSError as error:
+        raise ValueError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
