@@ -59,7 +59,8 @@ pub fn log_one_plus_scaled_exp<S: Isa>(isa: S, s: f64, d: f64, d_lost: f64) -> f
 pub fn smoothed(loss: f64, target_weight: f64, target_gap: f64, smoothing: Smoothing) -> f64 {
     let Smoothing { epsilon, classes, weights, linear } = smoothing;
     let uniform = weights * (target_gap + loss) - linear;
-    let uniform = if linear == f64::NEG_INFINITY && !loss.is_nan() { f64::INFINITY } else { uniform };
+    let uniform =
+        if linear == f64::NEG_INFINITY && !loss.is_nan() { f64::INFINITY } else { uniform };
     let sharp = if epsilon == 1.0 { 0.0 } else { (1.0 - epsilon) * target_weight * loss };
     sharp + epsilon / classes * uniform
 }

@@ -182,20 +182,25 @@ impl<T: Dtype> RowLoss for CrossEntropy<'_, T> {
         let mut linear = [Linear::starting_at(0.0); GROUP];
         let mut target = [f64::NAN; GROUP];
         let wanted = |row| targets.counts(row);
-        self.rows.visit(group.clone(), wanted, #[inline(always)] |i, first, block| {
-            let skip = targets.class(start + i).wrapping_sub(first);
-            if let Some(&x_t) = block.get(skip) {
-                target[i] = T::value(x_t);
-            }
-            sums[i] = sums[i].push(isa, block, skip);
-            if smoothed {
-                if first == 0 {
-                    linear[i] = Linear::starting_at(T::value(block[0]));
+        self.rows.visit(
+            group.clone(),
+            wanted,
+            #[inline(always)]
+            |i, first, block| {
+                let skip = targets.class(start + i).wrapping_sub(first);
+                if let Some(&x_t) = block.get(skip) {
+                    target[i] = T::value(x_t);
                 }
-                let weight = targets.weight.map(|w| &w[first..first + block.len()]);
-                linear[i] = linear[i].push::<T>(block, weight);
-            }
-        });
+                sums[i] = sums[i].push(isa, block, skip);
+                if smoothed {
+                    if first == 0 {
+                        linear[i] = Linear::starting_at(T::value(block[0]));
+                    }
+                    let weight = targets.weight.map(|w| &w[first..first + block.len()]);
+                    linear[i] = linear[i].push::<T>(block, weight);
+                }
+            },
+        );
         let scaled = sums.map(LogSum::scaled);
         for i in 0..GROUP {
             loss[i] = formula::target_against_rest(isa, scaled[i], target[i]);
@@ -264,7 +269,8 @@ impl<T: Dtype> RowLoss for Gather<'_, T> {
                 Entry::LogProbability => formula::log_probability(value),
             };
             let weighted = self.targets.weight.is_some();
-            loss[row - group.start] = if weighted { value * self.targets.weight(row) } else { value };
+            loss[row - group.start] =
+                if weighted { value * self.targets.weight(row) } else { value };
         }
         [false; GROUP]
     }
@@ -276,7 +282,8 @@ pub fn log_sum_exp<T: Dtype>(run: Run<'_>, rows: &Rows<'_, T>, out: Out<'_>) -> 
     let ranges: Vec<_> = drive::ranges(rows.count(), per).collect();
     let outs = out.split(ranges.len(), per);
     let tasks = ranges.into_iter().zip(outs).collect();
-    let work = |(range, out): (Range<usize>, Out<'_>)| run.level.run(LogSumExp { rows, range, out });
+    let work =
+        |(range, out): (Range<usize>, Out<'_>)| run.level.run(LogSumExp { rows, range, out });
     drive::run(run.par, tasks, work, |(), ()| ())
 }
 
@@ -294,9 +301,14 @@ impl<T: Dtype> nll_simd::Kernel for LogSumExp<'_, '_, '_, T> {
         for start in self.range.clone().step_by(GROUP) {
             let group = start..(start + GROUP).min(self.range.end);
             let mut sums = [LogSum::<T>::empty(); GROUP];
-            self.rows.visit(group.clone(), |_| true, #[inline(always)] |i, _, block| {
-                sums[i] = sums[i].push(isa, block, NONE);
-            });
+            self.rows.visit(
+                group.clone(),
+                |_| true,
+                #[inline(always)]
+                |i, _, block| {
+                    sums[i] = sums[i].push(isa, block, NONE);
+                },
+            );
             let mut value = sums.map(|sum| formula::log_sum_exp(isa, sum.scaled()));
             for (i, value) in value[..group.len()].iter_mut().enumerate() {
                 let infinite = sums[i].max() == f64::INFINITY;
@@ -342,24 +354,39 @@ impl<T: Dtype> nll_simd::Kernel for LogSoftmax<'_, '_, '_, T> {
         for row in self.range.clone() {
             let group = row..row + 1;
             let (mut top, mut x_top) = (0, f64::NEG_INFINITY);
-            self.rows.visit(group.clone(), |_| true, #[inline(always)] |_, first, block| {
-                for (i, &x) in block.iter().enumerate() {
-                    let x = T::value(x);
-                    (top, x_top) = if x > x_top { (first + i, x) } else { (top, x_top) };
-                }
-            });
+            self.rows.visit(
+                group.clone(),
+                |_| true,
+                #[inline(always)]
+                |_, first, block| {
+                    for (i, &x) in block.iter().enumerate() {
+                        let x = T::value(x);
+                        (top, x_top) = if x > x_top { (first + i, x) } else { (top, x_top) };
+                    }
+                },
+            );
             let mut sum = LogSum::<T>::empty();
-            self.rows.visit(group.clone(), |_| true, #[inline(always)] |_, first, block| {
-                sum = sum.push(isa, block, top.wrapping_sub(first));
-            });
+            self.rows.visit(
+                group.clone(),
+                |_| true,
+                #[inline(always)]
+                |_, first, block| {
+                    sum = sum.push(isa, block, top.wrapping_sub(first));
+                },
+            );
             let x_top = self.rows.value(row, top);
             let loss = formula::target_against_rest(isa, sum.scaled(), x_top);
             let out = &mut self.out[(row - self.range.start) * classes..][..classes];
-            self.rows.visit(group, |_| true, #[inline(always)] |_, first, block| {
-                for (to, &x) in out[first..].iter_mut().zip(block) {
-                    *to = T::Real::from_f64((T::value(x) - x_top) - loss);
-                }
-            });
+            self.rows.visit(
+                group,
+                |_| true,
+                #[inline(always)]
+                |_, first, block| {
+                    for (to, &x) in out[first..].iter_mut().zip(block) {
+                        *to = T::Real::from_f64((T::value(x) - x_top) - loss);
+                    }
+                },
+            );
         }
     }
 }

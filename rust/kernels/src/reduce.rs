@@ -36,7 +36,8 @@ impl ExactSum {
         let bits = x.to_bits();
         let field = ((bits >> 52) & 0x7ff) as usize;
         let fraction = bits & 0x000f_ffff_ffff_ffff;
-        let (mantissa, position) = if field == 0 { (fraction, 0) } else { (fraction | 1 << 52, field - 1) };
+        let (mantissa, position) =
+            if field == 0 { (fraction, 0) } else { (fraction | 1 << 52, field - 1) };
         let wide = u128::from(mantissa) << (position % 32);
         let sign = if bits >> 63 == 1 { -1 } else { 1 };
         for (i, digit) in self.digits[position / 32..][..3].iter_mut().enumerate() {

@@ -92,7 +92,8 @@ impl<'a, T: Dtype> Rows<'a, T> {
             }
             return;
         }
-        let lanes: Vec<_> = group.clone().filter(|&r| wanted(r)).map(|r| (r, self.lane(r))).collect();
+        let lanes: Vec<_> =
+            group.clone().filter(|&r| wanted(r)).map(|r| (r, self.lane(r))).collect();
         let mut tile = vec![T::NEG_INFINITY; BLOCK.min(self.classes) * lanes.len()];
         for start in (0..self.classes).step_by(BLOCK) {
             let length = BLOCK.min(self.classes - start);

@@ -69,6 +69,10 @@ impl<F: Real> Reference<F> {
     /// What a sum at this reference is to be multiplied by to stand at `other`.
     #[inline(always)]
     fn factor<S: Isa>(self, isa: S, other: Self) -> f64 {
+        // Nothing but −∞ so far (or a NaN): the sum is 0, which an infinite factor would spoil.
+        if self.ceiling == F::NEG_INFINITY {
+            return 1.0;
+        }
         let center = self.center.to_f64() - other.center.to_f64();
         exp(isa, center + f64::from(self.exponent - other.exponent) * core::f64::consts::LN_2)
     }
@@ -92,7 +96,10 @@ impl<T: Dtype> LogSum<T> {
     #[inline(always)]
     pub fn empty() -> Self {
         let most = T::Real::NEG_INFINITY;
-        LogSum { reference: Reference::at(most), sums: Sums { total: Total::ZERO, max: [most; EIGHT] } }
+        LogSum {
+            reference: Reference::at(most),
+            sums: Sums { total: Total::ZERO, max: [most; EIGHT] },
+        }
     }
 
     /// Adds the classes of `block` (at most [`BLOCK`]), leaving out the one at index `skip`.
@@ -100,7 +107,8 @@ impl<T: Dtype> LogSum<T> {
     #[must_use]
     pub fn push<S: Isa>(self, isa: S, block: &[T::Storage], skip: usize) -> Self {
         let unset = self.reference.ceiling == T::Real::NEG_INFINITY;
-        let reference = if unset { first_reference::<S, T>(isa, block, skip) } else { self.reference };
+        let reference =
+            if unset { first_reference::<S, T>(isa, block, skip) } else { self.reference };
         let sums = sweep::<S, T>(isa, reference, self.sums, block, skip);
         let max = largest(sums.max);
         if max > reference.ceiling {

@@ -29,10 +29,26 @@ impl<'py> Array<'py> {
 macro_rules! with_rows {
     ($array:expr, |$rows:ident: $T:ident| $body:expr) => {
         match &$array {
-            Array::F32(a) => { type $T = f32; let $rows = Rows::<$T>::new(a.as_array()); $body }
-            Array::F64(a) => { type $T = f64; let $rows = Rows::<$T>::new(a.as_array()); $body }
-            Array::F16(a) => { type $T = F16; let $rows = Rows::<$T>::new(a.as_array()); $body }
-            Array::BF16(a) => { type $T = BF16; let $rows = Rows::<$T>::new(a.as_array()); $body }
+            Array::F32(a) => {
+                type $T = f32;
+                let $rows = Rows::<$T>::new(a.as_array());
+                $body
+            }
+            Array::F64(a) => {
+                type $T = f64;
+                let $rows = Rows::<$T>::new(a.as_array());
+                $body
+            }
+            Array::F16(a) => {
+                type $T = F16;
+                let $rows = Rows::<$T>::new(a.as_array());
+                $body
+            }
+            Array::BF16(a) => {
+                type $T = BF16;
+                let $rows = Rows::<$T>::new(a.as_array());
+                $body
+            }
         }
     };
 }

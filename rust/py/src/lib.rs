@@ -70,7 +70,9 @@ fn row_losses(
         match entry {
             None => {
                 let loss = CrossEntropy::<T> { rows, targets, smoothing };
-                pool::run(py, size, |par| losses::each(Run { level, par }, &loss, targets, classes, (out, sign)))
+                pool::run(py, size, |par| {
+                    losses::each(Run { level, par }, &loss, targets, classes, (out, sign))
+                })
             }
             Some(entry) => {
                 let loss = Gather::<T> { rows, targets, entry };
@@ -86,7 +88,12 @@ fn row_losses(
 
 /// log Σ e^x of every row, into `out`.
 #[pyfunction]
-fn logsumexp(py: Python<'_>, rows: &Bound<'_, PyAny>, dtype: &str, out: &Bound<'_, PyAny>) -> PyResult<()> {
+fn logsumexp(
+    py: Python<'_>,
+    rows: &Bound<'_, PyAny>,
+    dtype: &str,
+    out: &Bound<'_, PyAny>,
+) -> PyResult<()> {
     let level = level()?;
     let array = Array::new(rows, dtype)?;
     let mut out = Output::new(Some(out))?;
@@ -99,11 +106,17 @@ fn logsumexp(py: Python<'_>, rows: &Bound<'_, PyAny>, dtype: &str, out: &Bound<'
 
 /// log softmax of every row, into `out`: float64 for float64 rows, else float32.
 #[pyfunction]
-fn log_softmax(py: Python<'_>, rows: &Bound<'_, PyAny>, dtype: &str, out: &Bound<'_, PyAny>) -> PyResult<()> {
+fn log_softmax(
+    py: Python<'_>,
+    rows: &Bound<'_, PyAny>,
+    dtype: &str,
+    out: &Bound<'_, PyAny>,
+) -> PyResult<()> {
     let level = level()?;
     let array = Array::new(rows, dtype)?;
     let mut out = Output::new(Some(out))?;
-    let wrong = || PyTypeError::new_err("out must be float64 for float64 logits and float32 for others");
+    let wrong =
+        || PyTypeError::new_err("out must be float64 for float64 logits and float32 for others");
     let (mut single, mut double) = (None, None);
     match out.out()? {
         Out::F32(out) => single = Some(out),

@@ -57,7 +57,8 @@ pub(crate) fn set_num_threads(threads: usize) {
 }
 
 fn build(threads: usize) -> PyResult<Arc<ThreadPool>> {
-    let builder = ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("nll_fast-{i}"));
+    let builder =
+        ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("nll_fast-{i}"));
     builder.build().map(Arc::new).map_err(|error| {
         PyRuntimeError::new_err(format!("cannot start {threads} threads: {error}"))
     })
@@ -104,7 +105,9 @@ pub(crate) fn run<R: Send>(
     let signal = py.detach(|| {
         pool.in_place_scope(|scope| {
             scope.spawn(|_| {
-                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(Par::Pool(&stop))));
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    work(Par::Pool(&stop))
+                }));
                 if let Ok(mut slot) = done.lock() {
                     *slot = Some(result);
                 }

@@ -65,7 +65,10 @@ impl Real for f32 {
     const COMPENSATED: bool = false;
 
     #[inline(always)]
-    #[expect(clippy::disallowed_methods, reason = "the one place: reached only through Isa::mul_add")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place: reached only through Isa::mul_add"
+    )]
     fn fused_mul_add(self, b: f32, c: f32) -> f32 {
         self.mul_add(b, c)
     }
@@ -113,7 +116,10 @@ impl Real for f64 {
     const COMPENSATED: bool = true;
 
     #[inline(always)]
-    #[expect(clippy::disallowed_methods, reason = "the one place: reached only through Isa::mul_add")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place: reached only through Isa::mul_add"
+    )]
     fn fused_mul_add(self, b: f64, c: f64) -> f64 {
         self.mul_add(b, c)
     }

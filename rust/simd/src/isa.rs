@@ -111,7 +111,12 @@ fn widen_f16_f16c(bits: &[u16; LANES]) -> [f32; LANES] {
     let mut out = [0.0f32; LANES];
     for (from, to) in bits.as_chunks::<8>().0.iter().zip(out.as_chunks_mut::<8>().0) {
         // SAFETY: `from` is 16 readable bytes and `to` 32 writable ones; neither needs alignment.
-        unsafe { _mm256_storeu_ps(to.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(from.as_ptr().cast()))) }
+        unsafe {
+            _mm256_storeu_ps(
+                to.as_mut_ptr(),
+                _mm256_cvtph_ps(_mm_loadu_si128(from.as_ptr().cast())),
+            )
+        }
     }
     out
 }
@@ -153,7 +158,10 @@ pub enum Level {
 impl Level {
     /// Every level this CPU has, from the narrowest to the widest.
     pub fn available() -> Vec<Level> {
-        #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), expect(unused_mut, reason = "only the baseline"))]
+        #[cfg_attr(
+            not(any(target_arch = "x86_64", target_arch = "aarch64")),
+            expect(unused_mut, reason = "only the baseline")
+        )]
         let mut levels = vec![Level::Baseline(Baseline)];
         #[cfg(target_arch = "x86_64")]
         {
@@ -193,13 +201,25 @@ impl Level {
     #[inline]
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
-            Level::Baseline(isa) => isa.vectorize(#[inline(always)] || kernel.run(isa)),
+            Level::Baseline(isa) => isa.vectorize(
+                #[inline(always)]
+                || kernel.run(isa),
+            ),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2(isa) => isa.vectorize(#[inline(always)] || kernel.run(isa)),
+            Level::Avx2(isa) => isa.vectorize(
+                #[inline(always)]
+                || kernel.run(isa),
+            ),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512(isa) => isa.vectorize(#[inline(always)] || kernel.run(isa)),
+            Level::Avx512(isa) => isa.vectorize(
+                #[inline(always)]
+                || kernel.run(isa),
+            ),
             #[cfg(target_arch = "aarch64")]
-            Level::Neon(isa) => isa.vectorize(#[inline(always)] || kernel.run(isa)),
+            Level::Neon(isa) => isa.vectorize(
+                #[inline(always)]
+                || kernel.run(isa),
+            ),
         }
     }
 }

@@ -31,7 +31,12 @@ pub fn zip<F: Real, const N: usize>(mut a: [F; N], b: [F; N], f: impl Fn(F, F) -
 /// The larger of two sets of lanes. A NaN in `x` is passed over: sums report it.
 #[inline(always)]
 pub fn max_eight<F: Real>(x: [F; EIGHT], most: [F; EIGHT]) -> [F; EIGHT] {
-    zip(x, most, #[inline(always)] |x, most| if x > most { x } else { most })
+    zip(
+        x,
+        most,
+        #[inline(always)]
+        |x, most| if x > most { x } else { most },
+    )
 }
 
 /// A running sum in eight f64 lanes, with the rounding errors beside it where [`Real::COMPENSATED`].
@@ -54,9 +59,10 @@ impl Total {
         if !F::COMPENSATED {
             return Total { sum, error: self.error };
         }
-        let error = core::array::from_fn(#[inline(always)] |i| {
-            self.error[i] + two_sum_error(self.sum[i], value[i], sum[i])
-        });
+        let error = core::array::from_fn(
+            #[inline(always)]
+            |i| self.error[i] + two_sum_error(self.sum[i], value[i], sum[i]),
+        );
         Total { sum, error }
     }
 

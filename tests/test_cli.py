@@ -1,0 +1,92 @@
+"""nll-fast score: numbers, formats, bad files."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+
+import nll_fast
+from nll_fast import cli
+
+
+@pytest.fixture
+def example(tmp_path):
+    rng = np.random.default_rng(0)
+    x, t = rng.standard_normal((50, 300)).astype(np.float32), rng.integers(0, 300, 50)
+    t[7] = -100
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "t.npy", t)
+    return x, t, tmp_path
+
+
+def score(*arguments):
+    return cli.main(["score", *map(str, arguments)])
+
+
+def test_summary(example, capsys):
+    x, t, folder = example
+    out = folder / "out.npy"
+    assert score(folder / "x.npy", "--targets", folder / "t.npy", "--json", "--per-token", out) == 0
+    got = json.loads(capsys.readouterr().out)
+    each = nll_fast.cross_entropy(x, t, reduction="none", out=np.empty(50))
+    assert got["mean_nll"] == nll_fast.cross_entropy(x, t)
+    assert (got["tokens"], got["ignored"]) == (49, 1)
+    counted = t != -100
+    np.testing.assert_allclose(got["standard_error"], each[counted].std(ddof=1) / 7, rtol=1e-12)
+    assert got["top1_accuracy"] == np.mean((x.argmax(-1) == t)[counted])
+    assert (np.load(out) == -each).all()
+    assert sorted(p.name for p in folder.iterdir()) == ["out.npy", "t.npy", "x.npy"]
+
+
+def test_ties_go_to_the_first_class(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.zeros((2, 4), np.float16))
+    np.save(tmp_path / "t.npy", [0, 1])
+    assert score(tmp_path / "x.npy", "--targets", tmp_path / "t.npy", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["top1_accuracy"] == 0.5
+
+
+def write_safetensors(path, header, data):
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def test_safetensors_and_npz(example, capsys):
+    x, t, folder = example
+    bits = (x.view(np.uint32) >> 16).astype(np.uint16)
+    entry = {"dtype": "BF16", "shape": [50, 300], "data_offsets": [0, bits.nbytes]}
+    write_safetensors(folder / "x.safetensors", {"logits": entry}, bits.tobytes())
+    np.savez(folder / "t.npz", a=t, b=t)
+    assert score(folder / "x.safetensors", "--targets", f"{folder / 't.npz'}:b", "--json") == 0
+    exact = (bits.astype(np.uint32) << 16).view(np.float32)
+    assert json.loads(capsys.readouterr().out)["mean_nll"] == nll_fast.cross_entropy(exact, t)
+
+
+def test_bad_files(example, capsys):
+    x, t, folder = example
+    (folder / "cut.npy").write_bytes((folder / "x.npy").read_bytes()[:1000])
+    (folder / "cut.safetensors").write_bytes(b"\xff" * 20)
+    np.save(folder / "pickle.npy", np.array([{}]), allow_pickle=True)
+    np.save(folder / "ints.npy", np.zeros((50, 3), int))
+    np.save(folder / "far.npy", np.full(50, 300))
+    (folder / "notes.txt").write_text("hello")
+    good = folder / "x.npy", folder / "t.npy"
+    cases = [
+        (folder / "cut.npy", good[1], "cut.npy"),
+        (folder / "cut.safetensors", good[1], "header claims"),
+        (folder / "pickle.npy", good[1], "pickle"),
+        (folder / "ints.npy", good[1], "int64"),
+        (folder / "absent.npy", good[1], "absent.npy"),
+        (folder / "notes.txt", good[1], "ending"),
+        (good[0], folder / "far.npy", "target 300 at row 0"),
+        (good[0], good[0], "integers"),
+    ]
+    for logits, targets, words in cases:
+        out = folder / "out.npy"
+        assert score(logits, "--targets", targets, "--per-token", out) == 2
+        captured = capsys.readouterr()
+        assert words in captured.err
+        assert captured.err.count("\n") == 1
+        assert not captured.out
+        assert not out.exists()

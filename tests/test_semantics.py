@@ -1,0 +1,128 @@
+"""The edge cases, row by row of their specification."""
+
+import math
+
+import numpy as np
+import pytest
+
+from nll_fast import categorical_nll, cross_entropy, log_softmax, logsumexp, nll_loss, perplexity
+
+INF, NAN = np.inf, np.nan
+
+# logits, target, loss, logsumexp
+ROWS = [
+    ([-INF, -INF], 0, NAN, -INF),
+    ([INF, 0], 0, NAN, INF),
+    ([INF, 0], 1, NAN, INF),
+    ([INF, INF, 0], 2, NAN, INF),
+    ([-INF, 0], 0, INF, 0),
+    ([0, 0, -INF], 0, math.log(2), math.log(2)),
+    ([0, NAN, 1], 0, NAN, NAN),
+    ([INF, NAN, 1], 2, NAN, NAN),
+    ([5], 0, 0, 5),
+    ([-INF], 0, NAN, -INF),
+    ([17, 0], 0, 4.139937e-08, 17),
+    ([20, 0], 0, 2.0611537e-09, 20),
+    ([40, 0], 0, 4.248354e-18, 40),
+    ([1e8, 1e8], 0, math.log(2), 1e8),
+    ([3e38, -3e38], 1, INF, 3e38),
+    ([1e30, 1e30, -1e30], 0, math.log(2), 1e30),
+    ([-1e30, -1e30], 1, math.log(2), -1e30),
+]
+
+
+@pytest.mark.parametrize("padding", [0, 31, 2048, 4000])
+@pytest.mark.parametrize(("logits", "target", "loss", "lse"), ROWS)
+def test_row(logits, target, loss, lse, padding):
+    x = np.array([logits + [-INF] * padding], np.float32)
+    got = cross_entropy(x, [target], reduction="none")[0]
+    np.testing.assert_allclose(got, np.float32(loss) if np.isfinite(loss) else loss, rtol=2e-7)
+    assert not np.signbit(got) or np.isnan(got)
+    np.testing.assert_allclose(logsumexp(x)[0], lse, rtol=2e-7)
+    x = np.array([[-INF] * padding + logits], np.float32)
+    got = cross_entropy(x, [target + padding], reduction="none")[0]
+    np.testing.assert_allclose(got, np.float32(loss) if np.isfinite(loss) else loss, rtol=2e-7)
+
+
+@pytest.mark.parametrize("where", [0, 5, 31, 32, 40, 2047, 2048, 2099])
+def test_nan_in_any_lane_makes_that_row_nan_and_no_other(where):
+    x = np.zeros((3, 2100), np.float32)
+    x[1, where] = NAN
+    got = cross_entropy(x, [1, 1, 1], reduction="none")
+    np.testing.assert_array_equal(np.isnan(got), [False, True, False])
+    np.testing.assert_array_equal(np.isnan(log_softmax(x)).all(-1), [False, True, False])
+
+
+def test_a_late_peak_far_above_the_first_classes():
+    x = np.full((1, 5000), -300.0, np.float32)
+    x[0, 4000], x[0, 4001] = 300.0, 299.0
+    np.testing.assert_allclose(cross_entropy(x, [4000]), math.log1p(math.exp(-1)), rtol=1e-7)
+
+
+def test_ignored_rows_are_not_read():
+    x = np.array([[0, 0], [NAN, INF]], np.float32)
+    assert cross_entropy(x, [0, -100]) == math.log(2)
+    np.testing.assert_array_equal(cross_entropy(x, [0, 7], ignore_index=7, reduction="none")[1], 0)
+
+
+def test_nothing_counted():
+    x = np.zeros((2, 3), np.float32)
+    assert math.isnan(cross_entropy(x, [-100, -100]))
+    assert cross_entropy(x, [-100, -100], reduction="sum") == 0
+    assert math.isnan(cross_entropy(x[:0], np.zeros(0, int)))
+    assert cross_entropy(x[:0], np.zeros(0, int), reduction="sum") == 0
+    assert math.isnan(cross_entropy(x, [0, 1], weight=[0, 0, 1]))
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"])
+def test_any_integer_target(dtype):
+    assert cross_entropy(np.zeros((2, 4), "f4"), np.array([0, 3], dtype)) == math.log(4)
+
+
+@pytest.mark.parametrize("value", [3, -1, -3, 2**40])
+def test_target_out_of_range(value):
+    x = np.zeros((40_000, 3), np.float32)
+    target = np.zeros(40_000, np.int64)
+    target[[30_001, 39_000]] = value
+    out = np.full(40_000, 7, np.float32)
+    with pytest.raises(IndexError, match=rf"target {value} at row 30001 is out of bounds for 3 classes"):
+        cross_entropy(x, target, reduction="none", out=out)
+    assert (out == 7).all()
+
+
+def test_bad_input_is_named():
+    x = np.zeros((2, 3), np.float32)
+    with pytest.raises(TypeError, match="float64"):
+        cross_entropy(x, np.zeros(2))
+    with pytest.raises(TypeError, match="bool"):
+        cross_entropy(x, np.zeros(2, bool))
+    with pytest.raises(TypeError, match="int64"):
+        cross_entropy(np.zeros((2, 3), int), [0, 1])
+    with pytest.raises(ValueError, match="no classes"):
+        cross_entropy(x[:, :0], [0, 0])
+    with pytest.raises(ValueError, match=r"\(3,\)"):
+        cross_entropy(x, [0, 1, 2])
+    with pytest.raises(ValueError, match="label_smoothing is 2"):
+        cross_entropy(x, [0, 1], label_smoothing=2)
+    with pytest.raises(ValueError, match="'avg'"):
+        cross_entropy(x, [0, 1], reduction="avg")
+    with pytest.raises(ValueError, match="shares memory"):
+        cross_entropy(x, [0, 1], reduction="none", out=x[:, 0].reshape(-1)[:2].base[0, :2])
+    with pytest.raises(ValueError, match=r"probability 1.5 at row 1, class 2"):
+        categorical_nll([[0, 0, 1.0], [0, 0, 1.5]], [2, 2])
+    with pytest.raises(IndexError, match="18446744073709551615"):
+        cross_entropy(x, np.array([0, 2**64 - 1], np.uint64))
+
+
+def test_textbook():
+    assert round(categorical_nll([[0.1, 0.7, 0.2]], [1]), 3) == 0.357
+    assert categorical_nll([[0.0, 1.0]], [0]) == INF
+    assert str(categorical_nll([[0.0, 1.0]], [1])) == "0.0"
+    assert str(nll_loss([[0.0, -1.0]], [0])) == "0.0"
+    assert perplexity(np.array([[0.0, 1e6]]), [0]) == INF
+
+
+def test_smoothing_meets_a_masked_class():
+    x = np.array([[0.0, 1.0, -INF]])
+    assert cross_entropy(x, [0], label_smoothing=0.1) == INF
+    assert np.isfinite(cross_entropy(x, [0], label_smoothing=0.1, weight=[1, 1, 0]))

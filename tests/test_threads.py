@@ -1,0 +1,89 @@
+"""fork, Ctrl-C, environment variables: each in a process of its own with a hard timeout."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+BIG = "import os, sys, time, numpy as np, nll_fast; x = np.ones((64, 20000), 'f4'); t = np.arange(64)\n"
+
+
+def run(script, timeout=60, **environment):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", BIG + script],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+FORK = """
+{before}
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if abs(nll_fast.cross_entropy(x, t) - np.log(20000)) < 1e-6 else 3)
+_, status = os.waitpid(pid, 0)
+nll_fast.cross_entropy(x, t)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("before", ["", "nll_fast.cross_entropy(x, t)"], ids=["fresh", "used"])
+def test_fork(before):
+    assert run(FORK.format(before=before)).returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_multiprocessing_fork():
+    script = """
+import multiprocessing as mp
+nll_fast.cross_entropy(x, t)
+def work(i): return nll_fast.cross_entropy(x, t)
+with mp.get_context("fork").Pool(2) as pool: assert len(set(pool.map(work, range(6)))) == 1
+"""
+    done = run(script)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_interrupt(threads):
+    """SIGINT in the middle of a call that would take many seconds."""
+    script = f"""
+import signal, threading
+nll_fast.set_num_threads({threads})
+base = np.ones(20000, "f4")
+x = np.lib.stride_tricks.as_strided(base, (4_000_000, 20000), (0, 4)); t = np.zeros(4_000_000, int)
+sent = []
+def send(): time.sleep(0.5); sent.append(time.perf_counter()); os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=send).start()
+try: nll_fast.cross_entropy(x, t)
+except KeyboardInterrupt: print(time.perf_counter() - sent[0])
+"""
+    done = run(script)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("environment", "threads"),
+    [
+        ({"OMP_NUM_THREADS": "3,2"}, 3),
+        ({"OMP_NUM_THREADS": "3", "RAYON_NUM_THREADS": "4"}, 4),
+        ({"OMP_NUM_THREADS": "3", "RAYON_NUM_THREADS": "4", "NLL_FAST_NUM_THREADS": "5"}, 5),
+    ],
+)
+def test_environment(environment, threads):
+    clean = {"OMP_NUM_THREADS": "", "RAYON_NUM_THREADS": ""}
+    assert run("print(nll_fast.get_num_threads())", **{**clean, **environment}).stdout == f"{threads}\n"
+
+
+def test_wrong_environment_is_named():
+    assert 'NLL_FAST_NUM_THREADS is "many"' in run("nll_fast.get_num_threads()", NLL_FAST_NUM_THREADS="many").stderr
+
+
+def test_imports_nothing_but_numpy():
+    script = "print([m for m in ('torch', 'jax', 'scipy', 'ml_dtypes') if m in sys.modules])"
+    assert run(script).stdout == "[]\n"
