@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from nll_fast import _core
 
 ROOT = Path(__file__).parent.parent

@@ -6,10 +6,9 @@ import os
 import subprocess
 import sys
 
+import nll_fast
 import numpy as np
 import pytest
-
-import nll_fast
 from nll_fast import _core
 
 rng = np.random.default_rng(3)

@@ -2,9 +2,8 @@
 
 import re
 
-import pytest
-
 import nll_fast
+import pytest
 from nll_fast import reference
 
 from .conftest import ROOT

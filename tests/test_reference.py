@@ -1,13 +1,12 @@
 """Every dtype and size against the float64 oracle, in ulps."""
 
+import nll_fast
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from ml_dtypes import bfloat16
-
-import nll_fast
 from nll_fast import reference
 
 SIZES = [1, 2, 31, 32, 33, 64, 1000, 2047, 2048, 2049, 5000]

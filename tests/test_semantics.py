@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-
 from nll_fast import categorical_nll, cross_entropy, log_softmax, logsumexp, nll_loss, perplexity
 
 INF, NAN = np.inf, np.nan

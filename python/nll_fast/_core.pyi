@@ -17,3 +17,14 @@ def get_num_threads() -> int: ...
 def set_num_threads(threads: int) -> None: ...
 def simd_level() -> str: ...
 def simd_levels() -> list[str]: ...
+
+__all__ = [
+    "exp",
+    "get_num_threads",
+    "log_softmax",
+    "logsumexp",
+    "row_losses",
+    "set_num_threads",
+    "simd_level",
+    "simd_levels",
+]

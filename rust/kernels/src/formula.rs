@@ -32,7 +32,8 @@ pub fn target_against_rest<S: Isa>(isa: S, rest: Scaled, x_t: f64) -> f64 {
     let d = scale + gap;
     let d_lost = two_sum_error(scale, gap, d) + gap_lost + rest.exponent * LN_2_LO;
     let loss = log_one_plus_scaled_exp(isa, rest.sum, d, d_lost);
-    if rest.sum == 0.0 || x_t == f64::INFINITY { x_t - x_t } else { loss }
+    let alone = if x_t.is_finite() { 0.0 } else { f64::NAN };
+    if rest.sum == 0.0 || x_t == f64::INFINITY { alone } else { loss }
 }
 
 /// log(1 + s·e^d), d in two words; softplus(d) where s = 1.   d = −∞ → 0, d = +∞ → +∞, NaN → NaN.

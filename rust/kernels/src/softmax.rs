@@ -237,7 +237,7 @@ fn add_chunk<S: Isa, T: Dtype>(
     let add = |a, b| a + b;
     let sum = zip(zip(map(a, term), map(b, term), add), zip(map(c, term), map(d, term), add), add);
     let max = max_eight(a, max_eight(b, max_eight(c, max_eight(d, sums.max))));
-    Sums { total: sums.total.add(sum), max }
+    Sums { total: sums.total.plus(sum), max }
 }
 
 /// The four quarters of a chunk.
@@ -274,7 +274,7 @@ impl Linear {
                 let w = weight.map_or(1.0, |w| w[i * EIGHT + lane]);
                 terms[lane] = if w == 0.0 { 0.0 } else { w * (T::value(x) - self.shift) };
             }
-            self.total = self.total.add(terms);
+            self.total = self.total.plus(terms);
         }
         self
     }

@@ -53,7 +53,7 @@ impl Total {
     /// Adds eight lanes.
     #[inline(always)]
     #[must_use]
-    pub fn add<F: Real>(self, eight: [F; EIGHT]) -> Total {
+    pub fn plus<F: Real>(self, eight: [F; EIGHT]) -> Total {
         let value = F::widen(eight);
         let sum = zip(self.sum, value, |s, v| s + v);
         if !F::COMPENSATED {

@@ -42,7 +42,7 @@ pub fn power_of_two(n: i32) -> f64 {
 }
 
 /// ln 2 in two parts; the first has 20 trailing zero bits, so n times it is exact for |n| < 2^20.
-pub const LN_2_HI: f64 = 6.931_471_803_691_238_16e-1;
+pub const LN_2_HI: f64 = 6.931_471_803_691_238e-1;
 /// The rest of ln 2.
 pub const LN_2_LO: f64 = 1.908_214_929_270_587_7e-10;
 
