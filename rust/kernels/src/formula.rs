@@ -28,9 +28,11 @@ pub fn target_against_rest<S: Isa>(isa: S, rest: Scaled, x_t: f64) -> f64 {
     // d = center + exponent·ln 2 − x_t in two words: e^d is to keep every digit where |d| is large.
     let gap = rest.center - x_t;
     let gap_lost = two_sum_error(rest.center, -x_t, gap);
-    let scale = rest.exponent * LN_2_HI;
-    let d = scale + gap;
-    let d_lost = two_sum_error(scale, gap, d) + gap_lost + rest.exponent * LN_2_LO;
+    let (scale, scale_rest) = (rest.exponent * LN_2_HI, rest.exponent * LN_2_LO);
+    let high = scale + gap;
+    let d = high + scale_rest;
+    let d_lost =
+        two_sum_error(high, scale_rest, d) + (two_sum_error(scale, gap, high) + gap_lost);
     let loss = log_one_plus_scaled_exp(isa, rest.sum, d, d_lost);
     let alone = if x_t.is_finite() { 0.0 } else { f64::NAN };
     if rest.sum == 0.0 || x_t == f64::INFINITY { alone } else { loss }
