@@ -31,8 +31,7 @@ pub fn target_against_rest<S: Isa>(isa: S, rest: Scaled, x_t: f64) -> f64 {
     let (scale, scale_rest) = (rest.exponent * LN_2_HI, rest.exponent * LN_2_LO);
     let high = scale + gap;
     let d = high + scale_rest;
-    let d_lost =
-        two_sum_error(high, scale_rest, d) + (two_sum_error(scale, gap, high) + gap_lost);
+    let d_lost = two_sum_error(high, scale_rest, d) + (two_sum_error(scale, gap, high) + gap_lost);
     let loss = log_one_plus_scaled_exp(isa, rest.sum, d, d_lost);
     let alone = if x_t.is_finite() { 0.0 } else { f64::NAN };
     if rest.sum == 0.0 || x_t == f64::INFINITY { alone } else { loss }

@@ -4,7 +4,7 @@ use crate::drive::{self, Par};
 use crate::formula::{self, Smoothing};
 use crate::reduce::Totals;
 use crate::rows::{GROUP, Rows};
-use crate::softmax::{Linear, LogSum, NONE};
+use crate::softmax::{Linear, LogSum, NONE, Scratch, most};
 use crate::{Dtype, Error, Level};
 use nll_simd::{Isa, Real, math};
 use std::ops::Range;
@@ -89,8 +89,18 @@ pub struct Run<'a> {
 
 /// The loss of a group of rows at a time.
 pub trait RowLoss: Sync {
+    /// What it is computed in.
+    type Real: Real;
+    /// How many classes a row has.
+    fn classes(&self) -> usize;
     /// Fills `loss` for the rows of `group` that count; returns which of them are greedy.
-    fn group<S: Isa>(&self, isa: S, group: Range<usize>, loss: &mut [f64; GROUP]) -> [bool; GROUP];
+    fn group<S: Isa>(
+        &self,
+        isa: S,
+        group: Range<usize>,
+        scratch: &mut Scratch<Self::Real>,
+        loss: &mut [f64; GROUP],
+    ) -> [bool; GROUP];
 }
 
 /// The loss of every row: into `out` (times `sign`, 0 for ignored rows), and in total.
@@ -130,10 +140,11 @@ impl<L: RowLoss> nll_simd::Kernel for Task<'_, '_, '_, L> {
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) -> Totals {
         let mut totals = Totals::default();
+        let mut scratch = Scratch::new(self.loss.classes());
         for start in self.range.clone().step_by(GROUP) {
             let group = start..(start + GROUP).min(self.range.end);
             let mut loss = [0.0; GROUP];
-            let greedy = self.loss.group(isa, group.clone(), &mut loss);
+            let greedy = self.loss.group(isa, group.clone(), &mut scratch, &mut loss);
             for row in group.clone() {
                 let i = row - start;
                 if !self.targets.counts(row) {
@@ -175,10 +186,22 @@ impl<T: Dtype> CrossEntropy<'_, T> {
 }
 
 impl<T: Dtype> RowLoss for CrossEntropy<'_, T> {
+    type Real = T::Real;
+
+    fn classes(&self) -> usize {
+        self.rows.classes()
+    }
+
     #[inline(always)]
-    fn group<S: Isa>(&self, isa: S, group: Range<usize>, loss: &mut [f64; GROUP]) -> [bool; GROUP] {
+    fn group<S: Isa>(
+        &self,
+        isa: S,
+        group: Range<usize>,
+        scratch: &mut Scratch<T::Real>,
+        loss: &mut [f64; GROUP],
+    ) -> [bool; GROUP] {
         let (start, targets, smoothed) = (group.start, self.targets, self.smoothing > 0.0);
-        let mut sums = [LogSum::<T>::empty(); GROUP];
+        let mut sums = [LogSum::<T::Real>::empty(); GROUP];
         let mut linear = [Linear::starting_at(0.0); GROUP];
         let mut target = [f64::NAN; GROUP];
         let wanted = |row| targets.counts(row);
@@ -191,7 +214,7 @@ impl<T: Dtype> RowLoss for CrossEntropy<'_, T> {
                 if let Some(&x_t) = block.get(skip) {
                     target[i] = T::value(x_t);
                 }
-                sums[i] = sums[i].push(isa, block, skip);
+                sums[i].push::<S, T>(isa, block, skip, scratch);
                 if smoothed {
                     if first == 0 {
                         linear[i] = Linear::starting_at(T::value(block[0]));
@@ -201,7 +224,7 @@ impl<T: Dtype> RowLoss for CrossEntropy<'_, T> {
                 }
             },
         );
-        let scaled = sums.map(LogSum::scaled);
+        let scaled = sums.each_ref().map(LogSum::scaled);
         for i in 0..GROUP {
             loss[i] = formula::target_against_rest(isa, scaled[i], target[i]);
         }
@@ -260,8 +283,20 @@ impl<T: Dtype> Gather<'_, T> {
 }
 
 impl<T: Dtype> RowLoss for Gather<'_, T> {
+    type Real = T::Real;
+
+    fn classes(&self) -> usize {
+        self.rows.classes()
+    }
+
     #[inline(always)]
-    fn group<S: Isa>(&self, isa: S, group: Range<usize>, loss: &mut [f64; GROUP]) -> [bool; GROUP] {
+    fn group<S: Isa>(
+        &self,
+        isa: S,
+        group: Range<usize>,
+        _scratch: &mut Scratch<T::Real>,
+        loss: &mut [f64; GROUP],
+    ) -> [bool; GROUP] {
         for row in group.clone().filter(|&row| self.targets.counts(row)) {
             let value = self.rows.value(row, self.targets.class(row));
             let value = match self.entry {
@@ -298,16 +333,15 @@ impl<T: Dtype> nll_simd::Kernel for LogSumExp<'_, '_, '_, T> {
 
     #[inline(always)]
     fn run<S: Isa>(mut self, isa: S) {
+        let mut scratch = Scratch::new(self.rows.classes());
         for start in self.range.clone().step_by(GROUP) {
             let group = start..(start + GROUP).min(self.range.end);
-            let mut sums = [LogSum::<T>::empty(); GROUP];
+            let mut sums = [LogSum::<T::Real>::empty(); GROUP];
             self.rows.visit(
                 group.clone(),
                 |_| true,
                 #[inline(always)]
-                |i, _, block| {
-                    sums[i] = sums[i].push(isa, block, NONE);
-                },
+                |i, _, block| sums[i].push::<S, T>(isa, block, NONE, &mut scratch),
             );
             let mut value = sums.map(|sum| formula::log_sum_exp(isa, sum.scaled()));
             for (i, value) in value[..group.len()].iter_mut().enumerate() {
@@ -351,30 +385,38 @@ impl<T: Dtype> nll_simd::Kernel for LogSoftmax<'_, '_, '_, T> {
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
         let classes = self.rows.classes();
+        let (mut scratch, mut values) = (Scratch::new(classes), Vec::new());
         for row in self.range.clone() {
             let group = row..row + 1;
-            let (mut top, mut x_top) = (0, f64::NEG_INFINITY);
+            let mut x_top = T::Real::NEG_INFINITY;
+            self.rows.visit(
+                group.clone(),
+                |_| true,
+                #[inline(always)]
+                |_, _, block| x_top = most(T::read(isa, block, &mut values), x_top),
+            );
+            let mut top = NONE;
             self.rows.visit(
                 group.clone(),
                 |_| true,
                 #[inline(always)]
                 |_, first, block| {
-                    for (i, &x) in block.iter().enumerate() {
-                        let x = T::value(x);
-                        (top, x_top) = if x > x_top { (first + i, x) } else { (top, x_top) };
+                    if top == NONE {
+                        let at = T::read(isa, block, &mut values).iter().position(|&x| x == x_top);
+                        top = at.map_or(NONE, |at| first + at);
                     }
                 },
             );
-            let mut sum = LogSum::<T>::empty();
+            let mut sum = LogSum::empty();
             self.rows.visit(
                 group.clone(),
                 |_| true,
                 #[inline(always)]
                 |_, first, block| {
-                    sum = sum.push(isa, block, top.wrapping_sub(first));
+                    sum.push::<S, T>(isa, block, top.wrapping_sub(first), &mut scratch);
                 },
             );
-            let x_top = self.rows.value(row, top);
+            let x_top = x_top.to_f64();
             let loss = formula::target_against_rest(isa, sum.scaled(), x_top);
             let out = &mut self.out[(row - self.range.start) * classes..][..classes];
             self.rows.visit(

@@ -32,8 +32,10 @@ pub trait Real:
     const BIAS: i32;
     /// log2 e
     const LOG2_E: Self;
-    /// ln 2 rounded, and the rest of it.
-    const LN_2: [Self; 2];
+    /// ln 2 rounded.
+    const LN_2: Self;
+    /// What that rounding lost: ln 2 − `LN_2`.
+    const LN_2_REST: f64;
     /// Coefficients of e^r on |r| ≤ ln 2 / 2, constant term first.
     const EXP: &'static [Self];
     /// Whether sums of this type need a second word to stay within half an ulp (f64: nothing is wider).
@@ -41,6 +43,8 @@ pub trait Real:
 
     /// `self * b + c` with one rounding; only [`Isa::mul_add`] calls it.
     fn fused_mul_add(self, b: Self, c: Self) -> Self;
+    /// `y - n * LN_2` without a fused multiply-add, for |n| < 2^20; only [`Isa::minus_ln_2`] calls it.
+    fn minus_ln_2_unfused(n: Self, y: Self) -> Self;
     /// The power of two whose biased exponent stands in the low bits of `shifted` (0 gives 0.0).
     fn exponent_of(shifted: Self) -> Self;
     /// The nearest value of this type.
@@ -58,7 +62,8 @@ impl Real for f32 {
     const SHIFTER: f32 = 12_582_912.0 + 127.0;
     const BIAS: i32 = 127;
     const LOG2_E: f32 = core::f32::consts::LOG2_E;
-    const LN_2: [f32; 2] = [core::f32::consts::LN_2, -1.904_654_2e-9];
+    const LN_2: f32 = core::f32::consts::LN_2;
+    const LN_2_REST: f64 = -1.904_654_299_957_768e-9;
     // Interpolation at Chebyshev nodes, rounded to f32: relative error 1.1e-8, a fifth of an ulp.
     const EXP: &'static [f32] =
         &[1.0, 1.0, 0.5, 0.166_665_76, 0.041_666_556, 0.008_363_203, 0.001_392_621_3];
@@ -71,6 +76,10 @@ impl Real for f32 {
     )]
     fn fused_mul_add(self, b: f32, c: f32) -> f32 {
         self.mul_add(b, c)
+    }
+    #[inline(always)]
+    fn minus_ln_2_unfused(n: f32, y: f32) -> f32 {
+        (f64::from(y) - f64::from(n) * f64::from(Self::LN_2)) as f32
     }
     #[inline(always)]
     fn exponent_of(shifted: f32) -> f32 {
@@ -97,7 +106,8 @@ impl Real for f64 {
     const SHIFTER: f64 = 6_755_399_441_055_744.0 + 1023.0;
     const BIAS: i32 = 1023;
     const LOG2_E: f64 = core::f64::consts::LOG2_E;
-    const LN_2: [f64; 2] = [core::f64::consts::LN_2, 2.319_046_813_846_299_6e-17];
+    const LN_2: f64 = core::f64::consts::LN_2;
+    const LN_2_REST: f64 = 2.319_046_813_846_299_6e-17;
     // Interpolation at Chebyshev nodes, rounded to f64: relative error 1.7e-17.
     const EXP: &'static [f64] = &[
         1.0,
@@ -122,6 +132,11 @@ impl Real for f64 {
     )]
     fn fused_mul_add(self, b: f64, c: f64) -> f64 {
         self.mul_add(b, c)
+    }
+    #[inline(always)]
+    fn minus_ln_2_unfused(n: f64, y: f64) -> f64 {
+        use crate::math::LN_2_HI;
+        (y - n * LN_2_HI) - n * (Self::LN_2 - LN_2_HI)
     }
     #[inline(always)]
     fn exponent_of(shifted: f64) -> f64 {
@@ -149,14 +164,14 @@ pub trait Dtype: Copy + Send + Sync + 'static {
     type Real: Real;
     /// −∞ in storage: the neutral element that pads and masks.
     const NEG_INFINITY: Self::Storage;
-    /// Reads a full set of lanes.
-    fn load<S: Isa>(isa: S, chunk: &[Self::Storage; LANES]) -> [Self::Real; LANES];
+    /// The values of `block`: where they lie, or computed into `room`.
+    fn read<'a, S: Isa>(
+        isa: S,
+        block: &'a [Self::Storage],
+        room: &'a mut Vec<Self::Real>,
+    ) -> &'a [Self::Real];
     /// Reads one element, exactly.
     fn value(element: Self::Storage) -> f64;
-    /// Stores one computed value in the result type: f64 for f64, f32 for the others.
-    fn is_double() -> bool {
-        core::mem::size_of::<Self::Real>() == 8
-    }
 }
 
 impl Dtype for f32 {
@@ -164,8 +179,8 @@ impl Dtype for f32 {
     type Real = f32;
     const NEG_INFINITY: f32 = f32::NEG_INFINITY;
     #[inline(always)]
-    fn load<S: Isa>(_isa: S, chunk: &[f32; LANES]) -> [f32; LANES] {
-        *chunk
+    fn read<'a, S: Isa>(_isa: S, block: &'a [f32], _room: &'a mut Vec<f32>) -> &'a [f32] {
+        block
     }
     #[inline(always)]
     fn value(element: f32) -> f64 {
@@ -178,8 +193,8 @@ impl Dtype for f64 {
     type Real = f64;
     const NEG_INFINITY: f64 = f64::NEG_INFINITY;
     #[inline(always)]
-    fn load<S: Isa>(_isa: S, chunk: &[f64; LANES]) -> [f64; LANES] {
-        *chunk
+    fn read<'a, S: Isa>(_isa: S, block: &'a [f64], _room: &'a mut Vec<f64>) -> &'a [f64] {
+        block
     }
     #[inline(always)]
     fn value(element: f64) -> f64 {
@@ -196,8 +211,17 @@ impl Dtype for F16 {
     type Real = f32;
     const NEG_INFINITY: u16 = 0xfc00;
     #[inline(always)]
-    fn load<S: Isa>(isa: S, chunk: &[u16; LANES]) -> [f32; LANES] {
-        isa.widen_f16(chunk)
+    fn read<'a, S: Isa>(isa: S, block: &'a [u16], room: &'a mut Vec<f32>) -> &'a [f32] {
+        let room = fitting(room, block.len());
+        let (chunks, tail) = block.as_chunks::<LANES>();
+        let (to, tail_to) = room.as_chunks_mut::<LANES>();
+        for (to, chunk) in to.iter_mut().zip(chunks) {
+            *to = isa.widen_f16(chunk);
+        }
+        for (to, &bits) in tail_to.iter_mut().zip(tail) {
+            *to = f16_to_f32(bits);
+        }
+        room
     }
     #[inline(always)]
     fn value(element: u16) -> f64 {
@@ -214,13 +238,26 @@ impl Dtype for BF16 {
     type Real = f32;
     const NEG_INFINITY: u16 = 0xff80;
     #[inline(always)]
-    fn load<S: Isa>(_isa: S, chunk: &[u16; LANES]) -> [f32; LANES] {
-        core::array::from_fn(|i| f32::from_bits(u32::from(chunk[i]) << 16))
+    fn read<'a, S: Isa>(_isa: S, block: &'a [u16], room: &'a mut Vec<f32>) -> &'a [f32] {
+        let room = fitting(room, block.len());
+        for (to, &bits) in room.iter_mut().zip(block) {
+            *to = f32::from_bits(u32::from(bits) << 16);
+        }
+        room
     }
     #[inline(always)]
     fn value(element: u16) -> f64 {
         f64::from(f32::from_bits(u32::from(element) << 16))
     }
+}
+
+/// The first `length` values of `room`, which grows to hold them once.
+#[inline(always)]
+fn fitting(room: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    if room.len() < length {
+        room.resize(length, 0.0);
+    }
+    &mut room[..length]
 }
 
 /// Half precision by integers. No intermediate is a subnormal f32, so a caller's flush-to-zero mode

@@ -18,6 +18,12 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// `a * b + c`, rounded once where the CPU can, twice on the x86 baseline.
     fn mul_add<F: Real>(self, a: F, b: F, c: F) -> F;
 
+    /// `y - n * LN_2`, the product not rounded.
+    #[inline(always)]
+    fn minus_ln_2<F: Real>(self, n: F, y: F) -> F {
+        self.mul_add(n, -F::LN_2, y)
+    }
+
     /// The float32 values of 32 IEEE half-precision bit patterns.
     #[inline(always)]
     fn widen_f16(self, bits: &[u16; LANES]) -> [f32; LANES] {
@@ -45,6 +51,10 @@ impl Isa for Baseline {
     #[inline(always)]
     fn mul_add<F: Real>(self, a: F, b: F, c: F) -> F {
         a * b + c
+    }
+    #[inline(always)]
+    fn minus_ln_2<F: Real>(self, n: F, y: F) -> F {
+        F::minus_ln_2_unfused(n, y)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Arrays as registers: 32 lanes on every CPU, folded to eight and to one by fixed trees.
 //!
-//! Whole arrays go in and come out by value, eight lanes at a time, so that LLVM keeps accumulators in
-//! registers.
+//! Whole arrays go in and come out by value, so that LLVM keeps accumulators in registers.
 
 use crate::dtype::Real;
 
@@ -10,15 +9,6 @@ pub const LANES: usize = 32;
 /// The width of the running sums: one AVX-512 register of f64.
 pub const EIGHT: usize = 8;
 
-/// `f` of every lane.
-#[inline(always)]
-pub fn map<F: Real, const N: usize>(mut a: [F; N], f: impl Fn(F) -> F) -> [F; N] {
-    for x in &mut a {
-        *x = f(*x);
-    }
-    a
-}
-
 /// `f` of every pair of lanes.
 #[inline(always)]
 pub fn zip<F: Real, const N: usize>(mut a: [F; N], b: [F; N], f: impl Fn(F, F) -> F) -> [F; N] {
@@ -26,17 +16,6 @@ pub fn zip<F: Real, const N: usize>(mut a: [F; N], b: [F; N], f: impl Fn(F, F) -
         *x = f(*x, y);
     }
     a
-}
-
-/// The larger of two sets of lanes. A NaN in `x` is passed over: sums report it.
-#[inline(always)]
-pub fn max_eight<F: Real>(x: [F; EIGHT], most: [F; EIGHT]) -> [F; EIGHT] {
-    zip(
-        x,
-        most,
-        #[inline(always)]
-        |x, most| if x > most { x } else { most },
-    )
 }
 
 /// A running sum in eight f64 lanes, with the rounding errors beside it where [`Real::COMPENSATED`].
@@ -70,7 +49,7 @@ impl Total {
     #[inline(always)]
     #[must_use]
     pub fn scaled(self, factor: f64) -> Total {
-        Total { sum: map(self.sum, |s| s * factor), error: map(self.error, |e| e * factor) }
+        Total { sum: self.sum.map(|s| s * factor), error: self.error.map(|e| e * factor) }
     }
 
     /// All lanes without their compensation, for sums that may be infinite.

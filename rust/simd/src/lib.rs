@@ -13,4 +13,4 @@ pub mod math;
 
 pub use dtype::{BF16, Dtype, F16, Real};
 pub use isa::{Baseline, Isa, Kernel, Level};
-pub use lanes::{EIGHT, LANES, Total, map, max_eight, two_sum_error, zip};
+pub use lanes::{EIGHT, LANES, Total, two_sum_error, zip};

@@ -5,18 +5,17 @@
 use crate::dtype::Real;
 use crate::isa::Isa;
 
-/// e^y as `mantissa · 2^n`, returned as `(mantissa, shifter + n)` for a `shifter` of the
-/// [`Real::SHIFTER`] kind. The mantissa lies in [0.7, 1.5].
+/// e^(y + n·δ) as `mantissa · 2^n`, returned as `(mantissa, shifter + n)` for a `shifter` of the
+/// [`Real::SHIFTER`] kind; δ is [`Real::LN_2_REST`]. The mantissa lies in [0.7, 1.5].
 ///
 /// With n = round(y·log2 e) and r = y − n·ln 2, e^y = 2^n · e^r. Adding `shifter` does the rounding: its
-/// ulp is one, so the low bits of the sum are an integer. ln 2 is taken off in two parts by fused
-/// multiply-adds, which leaves r exact to 2^-25 (2^-55 in f64), and e^r is a polynomial by Horner.
+/// ulp is one, so the low bits of the sum are an integer. e^r is a polynomial by Horner. The ln 2 that is
+/// taken off is rounded, one fused multiply-add instead of two, and the caller makes up for n·δ.
 #[inline(always)]
 pub fn exp_parts<S: Isa, F: Real>(isa: S, y: F, shifter: F) -> (F, F) {
     let shifted = isa.mul_add(y, F::LOG2_E, shifter);
     let n = shifted - shifter;
-    let r = isa.mul_add(n, -F::LN_2[0], y);
-    let r = isa.mul_add(n, -F::LN_2[1], r);
+    let r = isa.minus_ln_2(n, y);
     let mut mantissa = F::EXP[F::EXP.len() - 1];
     for &coefficient in F::EXP[..F::EXP.len() - 1].iter().rev() {
         mantissa = isa.mul_add(mantissa, r, coefficient);
@@ -31,8 +30,17 @@ pub fn exp<S: Isa>(isa: S, x: f64) -> f64 {
     let x = if x > 750.0 { 750.0 } else { x };
     let (mantissa, shifted) = exp_parts(isa, x, f64::SHIFTER);
     // 2^n in two halves: 2^n itself may be out of range where e^x, or its subnormal, is not.
-    let n = (shifted - f64::SHIFTER) as i32;
+    let n = shifted - f64::SHIFTER;
+    let mantissa = isa.mul_add(mantissa, -(n * f64::LN_2_REST), mantissa);
+    let n = n as i32;
     mantissa * power_of_two(n / 2) * power_of_two(n - n / 2)
+}
+
+/// The nearest whole number, for |x| < 2^51.
+#[inline(always)]
+pub fn round(x: f64) -> f64 {
+    const SHIFTER: f64 = 6_755_399_441_055_744.0;
+    (x + SHIFTER) - SHIFTER
 }
 
 /// 2^n for −1022 ≤ n ≤ 1023.
