@@ -10,7 +10,7 @@ pub struct Scaled {
     pub center: f64,
     /// A whole number.
     pub exponent: f64,
-    /// 0 for no classes (or only −∞), else at least 0.7.
+    /// 0 for no classes (or only −∞), else at least 0.7: log(sum) and sum − 1 keep their digits.
     pub sum: f64,
 }
 

@@ -393,7 +393,10 @@ impl<T: Dtype> nll_simd::Kernel for LogSoftmax<'_, '_, '_, T> {
                 group.clone(),
                 |_| true,
                 #[inline(always)]
-                |_, _, block| x_top = most(T::read(isa, block, &mut values), x_top),
+                |_, _, block| {
+                    let x = most(T::read(isa, block, &mut values));
+                    x_top = if x > x_top { x } else { x_top };
+                },
             );
             let mut top = NONE;
             self.rows.visit(

@@ -12,9 +12,9 @@
 //!    exponent that `exp` assembles anyway ([`Reference::shifter`]). `x − m` would be rounded (at x − m
 //!    = −11 by up to 5e-7, eight f32 ulps of a small loss); here nothing is. Logits beyond ±2^14 are first
 //!    shifted by a [`Reference::center`]; at that size the difference that matters is exact.
-//! 2. **One read.** The maximum is taken beside the sum. k comes from the first 32 classes; terms up to
-//!    2^60 above it still fit. If a block exceeds that, the sum so far is rescaled and that block, which
-//!    is in L1, summed again: 41 nats above the first 32 classes is rare, and the sums need not be lucky.
+//! 2. **One read.** The maximum is taken beside the sum, not before it. k starts at 0 and terms up to 2^60
+//!    still fit, so most rows never move it. If the largest x so far leaves [−20, 41], the sum is rescaled
+//!    to a k that fits it and that block, which is in L1, summed again.
 //! 3. **Three loops over a block in L1.** The terms of a block are written to a scratch block, then
 //!    added, then the maximum is taken. Each loop is plain enough for LLVM to vectorise at full width;
 //!    with all three in one body it packed the exponentials four to a register, because the f64 sums are
@@ -28,7 +28,7 @@
 //!    largest x, so [`LogSum::scaled`] takes off the n·δ of the largest x (12 % of the time of a class).
 
 use crate::formula::Scaled;
-use nll_simd::math::{exp, exp_parts, round};
+use nll_simd::math::{exp, exp_parts, power_of_two, round};
 use nll_simd::{Dtype, EIGHT, Isa, LANES, Real, Total, zip};
 
 /// How many classes are summed before the reference is looked at: 8 KiB of f32, a quarter of L1.
@@ -41,47 +41,54 @@ pub const NONE: usize = usize::MAX;
 #[derive(Clone, Copy, Debug)]
 struct Reference<F> {
     center: F,
-    exponent: i32,
+    /// A whole number.
+    exponent: f64,
     /// [`Real::SHIFTER`] − exponent: makes `exp_parts` leave the exponent field of the scaled term.
     shifter: F,
     /// x − center below this counts as this, and gives a term of exactly 0.
     floor: F,
-    /// Terms of x above this might overflow.
-    ceiling: F,
+    /// Where the largest x may lie: its term neither overflows nor pushes the others to 0.
+    fits: [F; 2],
 }
 
 impl<F: Real> Reference<F> {
-    /// A reference at which the term of `max` lies between 0.7 and 1.5.
+    /// 2^exponent · e^center.
     #[inline(always)]
-    fn at(max: F) -> Self {
-        const HEADROOM: i32 = 60;
-        let m = max.to_f64();
-        let centered = m.abs() >= 16384.0;
-        let (center, exponent) = match () {
-            () if m == f64::NEG_INFINITY => (0.0, 0),
-            () if centered => (m, 0),
-            () => (0.0, round(m * core::f64::consts::LOG2_E) as i32),
-        };
-        let nats = |n: i32| f64::from(n) * core::f64::consts::LN_2;
-        let ceiling = if m == f64::NEG_INFINITY { m } else { center + nats(exponent + HEADROOM) };
+    fn new(center: f64, exponent: f64) -> Self {
+        let nats = |n: f64| F::from_f64(n * core::f64::consts::LN_2);
+        let above = |n: f64| F::from_f64(center + n * core::f64::consts::LN_2);
         Reference {
             center: F::from_f64(center),
             exponent,
-            shifter: F::from_f64(F::SHIFTER.to_f64() - f64::from(exponent)),
-            floor: F::from_f64(nats(exponent - F::BIAS)),
-            ceiling: F::from_f64(ceiling),
+            shifter: F::from_f64(F::SHIFTER.to_f64() - exponent),
+            floor: nats(exponent - f64::from(F::BIAS)),
+            fits: [above(exponent - 30.0), above(exponent + 60.0)],
         }
+    }
+
+    /// A reference at which the term of `max` lies between 0.7 and 1.5.
+    #[inline(always)]
+    fn at(max: F) -> Self {
+        let max = max.to_f64();
+        if max.abs() >= 16384.0 {
+            Reference::new(max, 0.0)
+        } else {
+            Reference::new(0.0, round(max * core::f64::consts::LOG2_E))
+        }
+    }
+
+    /// Whether the largest x may be `max`. With no x but −∞, any reference will do.
+    #[inline(always)]
+    fn fits(&self, max: F) -> bool {
+        let [low, high] = self.fits;
+        (max >= low && max <= high) || max == F::NEG_INFINITY
     }
 
     /// What a sum at this reference is to be multiplied by to stand at `other`.
     #[inline(always)]
     fn factor<S: Isa>(self, isa: S, other: Self) -> f64 {
-        // Nothing but −∞ so far (or a NaN): the sum is 0, which an infinite factor would spoil.
-        if self.ceiling == F::NEG_INFINITY {
-            return 1.0;
-        }
         let center = self.center.to_f64() - other.center.to_f64();
-        exp(isa, center + f64::from(self.exponent - other.exponent) * core::f64::consts::LN_2)
+        exp(isa, center + (self.exponent - other.exponent) * core::f64::consts::LN_2)
     }
 }
 
@@ -94,8 +101,7 @@ pub struct Scratch<F> {
 impl<F: Real> Scratch<F> {
     /// Room for blocks of rows with so many classes.
     pub fn new(classes: usize) -> Self {
-        let length = classes.min(BLOCK).next_multiple_of(LANES);
-        Scratch { values: Vec::new(), terms: vec![F::ZERO; length] }
+        Scratch { values: Vec::new(), terms: vec![F::ZERO; classes.min(BLOCK)] }
     }
 }
 
@@ -111,8 +117,8 @@ impl<F: Real> LogSum<F> {
     /// The sum over no classes.
     #[inline(always)]
     pub fn empty() -> Self {
-        let max = F::NEG_INFINITY;
-        LogSum { reference: Reference::at(max), total: Total::ZERO, max }
+        let reference = Reference::new(0.0, 0.0);
+        LogSum { reference, total: Total::ZERO, max: F::NEG_INFINITY }
     }
 
     /// Adds the classes of `block` (at most [`BLOCK`]), leaving out the one at index `skip`.
@@ -125,23 +131,20 @@ impl<F: Real> LogSum<F> {
         scratch: &mut Scratch<F>,
     ) {
         let x = T::read(isa, block, &mut scratch.values);
-        let before = &x[..skip.min(x.len())];
-        let after = x.get(skip.wrapping_add(1)..).unwrap_or(&[]);
-        if self.reference.ceiling == F::NEG_INFINITY {
-            let first = most(&before[..before.len().min(LANES)], F::NEG_INFINITY);
-            let rest = LANES - before.len().min(LANES);
-            self.reference = Reference::at(most(&after[..after.len().min(rest)], first));
-        }
-        let total = add_terms(isa, self.reference, self.total, (x, skip), &mut scratch.terms);
-        self.max = most(after, most(before, self.max));
-        if self.max > self.reference.ceiling {
-            let raised = Reference::at(self.max);
-            let total = self.total.scaled(self.reference.factor(isa, raised));
-            self.reference = raised;
-            self.total = add_terms(isa, raised, total, (x, skip), &mut scratch.terms);
-        } else {
+        let block = Block::new(x, skip);
+        let total = block.add_terms(isa, self.reference, self.total, &mut scratch.terms);
+        let before = self.max;
+        self.max = larger(block.max(), before);
+        if self.reference.fits(self.max) {
             self.total = total;
+            return;
         }
+        let fitting = Reference::at(self.max);
+        if before != F::NEG_INFINITY {
+            self.total = self.total.scaled(self.reference.factor(isa, fitting));
+        }
+        self.total = block.add_terms(isa, fitting, self.total, &mut scratch.terms);
+        self.reference = fitting;
     }
 
     /// The largest class pushed, −∞ if there is none. NaN is passed over: the sum is NaN then.
@@ -153,64 +156,124 @@ impl<F: Real> LogSum<F> {
     /// The sum.
     #[inline(always)]
     pub fn scaled(&self) -> Scaled {
-        let center = self.reference.center.to_f64();
+        let Reference { center, exponent, .. } = self.reference;
+        let center = center.to_f64();
         let above = self.max.to_f64() - center;
         // The n of the largest x, and with it what `exp_parts` left in the terms that matter.
-        let n = if above.is_finite() { round(above * core::f64::consts::LOG2_E) } else { 0.0 };
+        let n = if above.is_finite() { round(above * core::f64::consts::LOG2_E) } else { exponent };
         Scaled {
             center: center - n * F::LN_2_REST,
-            exponent: f64::from(self.reference.exponent),
-            sum: self.total.value::<F>(),
+            exponent: n,
+            sum: self.total.value::<F>() * power_of_two((exponent - n) as i32),
         }
     }
 }
 
-/// The largest of `x` and `most`. A NaN is passed over.
-#[inline(always)]
-pub fn most<F: Real>(x: &[F], most: F) -> F {
-    let larger = |a, b| if a > b { a } else { b };
-    let (chunks, tail) = x.as_chunks::<LANES>();
-    let mut most = tail.iter().fold(most, |most, &x| larger(x, most));
-    if !chunks.is_empty() {
-        let mut lanes = [F::NEG_INFINITY; LANES];
-        for chunk in chunks {
+/// The classes of a block: full chunks of 32, and the last ones in a chunk padded with −∞.
+struct Block<'a, F> {
+    chunks: &'a [[F; LANES]],
+    /// The last chunk, −∞ at `skip` too, if there are classes left for it.
+    tail: Option<[F; LANES]>,
+    skip: usize,
+}
+
+impl<'a, F: Real> Block<'a, F> {
+    #[inline(always)]
+    fn new(x: &'a [F], skip: usize) -> Self {
+        let (chunks, rest) = x.as_chunks::<LANES>();
+        let mut tail = None;
+        if !rest.is_empty() {
+            let mut padded = [F::NEG_INFINITY; LANES];
+            padded[..rest.len()].copy_from_slice(rest);
+            tail = Some(without(padded, skip.wrapping_sub(chunks.len() * LANES)));
+        }
+        Block { chunks, tail, skip }
+    }
+
+    /// The largest class but for `skip`.
+    #[inline(always)]
+    fn max(&self) -> F {
+        let mut lanes = self.tail.unwrap_or([F::NEG_INFINITY; LANES]);
+        let masked = (self.skip / LANES).min(self.chunks.len());
+        for chunk in &self.chunks[..masked] {
             lanes = zip(*chunk, lanes, larger);
         }
-        most = lanes.iter().fold(most, |most, &x| larger(x, most));
+        if let Some(chunk) = self.chunks.get(masked) {
+            lanes = zip(without(*chunk, self.skip % LANES), lanes, larger);
+            for chunk in &self.chunks[masked + 1..] {
+                lanes = zip(*chunk, lanes, larger);
+            }
+        }
+        largest(lanes)
     }
-    most
+
+    /// Adds the terms of the classes but for `skip`.
+    #[inline(always)]
+    fn add_terms<S: Isa>(
+        &self,
+        isa: S,
+        reference: Reference<F>,
+        mut total: Total,
+        terms: &mut [F],
+    ) -> Total {
+        let whole = self.chunks.as_flattened();
+        let terms = &mut terms[..whole.len()];
+        write_terms(isa, reference, whole, terms);
+        if let Some(term) = terms.get_mut(self.skip) {
+            *term = F::ZERO;
+        }
+        for chunk in terms.as_chunks::<LANES>().0 {
+            total = total.plus(quarters(chunk));
+        }
+        if let Some(tail) = &self.tail {
+            let mut terms = [F::ZERO; LANES];
+            write_terms(isa, reference, tail, &mut terms);
+            total = total.plus(quarters(&terms));
+        }
+        total
+    }
 }
 
-/// Adds the terms of a block to `total`: those of 32 classes at a time, −∞ in the lanes left over at the
-/// end and a term of 0 at `skip`.
+/// The chunk with −∞ at `skip`. By comparing lanes: a store to one lane would stall the load of all.
 #[inline(always)]
-fn add_terms<S: Isa, F: Real>(
-    isa: S,
-    reference: Reference<F>,
-    mut total: Total,
-    (x, skip): (&[F], usize),
-    terms: &mut [F],
-) -> Total {
-    let (chunks, tail) = x.as_chunks::<LANES>();
-    let whole = chunks.as_flattened();
-    write_terms(isa, reference, whole, &mut terms[..whole.len()]);
-    let mut length = whole.len();
-    if !tail.is_empty() {
-        let mut padded = [F::NEG_INFINITY; LANES];
-        padded[..tail.len()].copy_from_slice(tail);
-        write_terms(isa, reference, &padded, &mut terms[length..][..LANES]);
-        length += LANES;
+fn without<F: Real>(mut chunk: [F; LANES], skip: usize) -> [F; LANES] {
+    let skip = skip.min(LANES) as u32;
+    for (lane, x) in (0..).zip(&mut chunk) {
+        *x = if lane == skip { F::NEG_INFINITY } else { *x };
     }
-    if skip < length {
-        terms[skip] = F::ZERO;
+    chunk
+}
+
+/// Lane i of each quarter of a chunk, added.
+#[inline(always)]
+fn quarters<F: Real>(chunk: &[F; LANES]) -> [F; EIGHT] {
+    core::array::from_fn(
+        #[inline(always)]
+        |i| (chunk[i] + chunk[i + 8]) + (chunk[i + 16] + chunk[i + 24]),
+    )
+}
+
+/// The larger of two; `b` if `a` is NaN.
+#[inline(always)]
+fn larger<F: Real>(a: F, b: F) -> F {
+    if a > b { a } else { b }
+}
+
+/// The largest lane, by halves.
+#[inline(always)]
+fn largest<F: Real>(mut lanes: [F; LANES]) -> F {
+    for half in [16, 8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] = larger(lanes[i], lanes[i + half]);
+        }
     }
-    for chunk in terms[..length].as_chunks::<LANES>().0 {
-        total = total.plus(core::array::from_fn(
-            #[inline(always)]
-            |i| (chunk[i] + chunk[i + 8]) + (chunk[i + 16] + chunk[i + 24]),
-        ));
-    }
-    total
+    lanes[0]
+}
+
+/// The largest of `x`, −∞ if there is none. A NaN is passed over.
+#[inline(always)]
+pub fn most<F: Real>(x: &[F]) -> F {
+    Block::new(x, NONE).max()
 }
 
 /// e^x · 2^−exponent · e^−center of every x.
