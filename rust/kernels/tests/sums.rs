@@ -1,0 +1,96 @@
+//! Σ e^x at every level, and exact totals.
+#![expect(clippy::disallowed_methods, reason = "the platform's libm is the oracle here")]
+
+use nll_kernels::Level;
+use nll_kernels::reduce::ExactSum;
+use nll_kernels::softmax::{BLOCK, LogSum, NONE, Scratch};
+use nll_simd::{Isa, Kernel};
+
+struct Sum<'a>(&'a [f32], usize);
+
+impl Kernel for Sum<'_> {
+    type Output = (f64, f64);
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) -> (f64, f64) {
+        let (mut sum, mut scratch) = (LogSum::empty(), Scratch::new(self.0.len()));
+        for (i, block) in self.0.chunks(BLOCK).enumerate() {
+            sum.push::<S, f32>(isa, block, self.1.wrapping_sub(i * BLOCK), &mut scratch);
+        }
+        let scaled = sum.scaled();
+        (scaled.center + scaled.exponent * core::f64::consts::LN_2 + scaled.sum.ln(), sum.max())
+    }
+}
+
+/// Values of a linear congruence, in about [−7, 7].
+fn values(length: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 1_198_373.0 - 7.0
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+#[test]
+fn every_length_and_skip_at_every_level() {
+    for length in [1, 2, 31, 32, 33, 100, 2047, 2048, 2049, 5000] {
+        for shift in [0.0, 500.0, -500.0, 30_000.0] {
+            let x: Vec<f32> = values(length, length as u32).iter().map(|x| x + shift).collect();
+            for skip in [NONE, 0, length / 2, length - 1] {
+                let kept = x.iter().enumerate().filter(|(i, _)| *i != skip);
+                let kept: Vec<f64> = kept.map(|(_, &x)| f64::from(x)).collect();
+                let max = kept.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let want = max + kept.iter().map(|x| (x - max).exp()).sum::<f64>().ln();
+                let mut fused = Vec::new();
+                for level in Level::available() {
+                    let (got, largest) = level.run(Sum(&x, skip));
+                    let near = (got - want).abs() <= 1.5e-7 || (got == want);
+                    assert!(near, "{} {length} {shift} {skip}: {got} {want}", level.name());
+                    assert_eq!(largest, max);
+                    if level.has_fma() {
+                        fused.push(got.to_bits());
+                    }
+                }
+                assert!(fused.windows(2).all(|pair| pair[0] == pair[1]));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rising_row_moves_its_reference_and_loses_nothing() {
+    let x: Vec<f32> = (0..3 * BLOCK).map(|i| (i / 32) as f32 * 3.0 - 300.0).collect();
+    let max = f64::from(x[x.len() - 1]);
+    let want = max + x.iter().map(|&x| (f64::from(x) - max).exp()).sum::<f64>().ln();
+    for level in Level::available() {
+        assert!((level.run(Sum(&x, NONE)).0 - want).abs() < 1.5e-7);
+    }
+}
+
+fn total(terms: impl IntoIterator<Item = f64>) -> ExactSum {
+    let mut sum = ExactSum::default();
+    terms.into_iter().for_each(|term| sum.add(term));
+    sum
+}
+
+#[test]
+fn totals_are_exact_and_merge_to_the_same_bits() {
+    assert_eq!(total([1e308, 1.0, -1e308]).value(), 1.0);
+    assert_eq!(total([5e-324; 3]).value(), 1.5e-323);
+    assert_eq!(total([1e308, 1e308, -1e308]).value(), 1e308);
+    assert_eq!(total([0.1; 10]).value(), 1.0);
+    // Ties go to even; anything below a tie breaks it.
+    assert_eq!(total([1.0, f64::EPSILON / 2.0]).value(), 1.0);
+    assert_eq!(total([1.0, f64::EPSILON / 2.0, 1e-300]).value(), 1.0f64.next_up());
+    assert_eq!(total([-1.0, -f64::EPSILON / 2.0, -1e-300]).value(), -1.0f64.next_up());
+    assert_eq!(total([]).value(), 0.0);
+    assert_eq!(total([f64::INFINITY, 1.0]).value(), f64::INFINITY);
+    assert!(total([f64::INFINITY, f64::NEG_INFINITY]).value().is_nan());
+    let terms: Vec<f64> = values(5000, 7).iter().map(|&x| f64::from(x).powi(9)).collect();
+    let whole = total(terms.iter().copied()).value();
+    for cut in [1, 17, 2500, 4999] {
+        let mut merged = total(terms[cut..].iter().rev().copied());
+        merged.merge(&total(terms[..cut].iter().copied()));
+        assert_eq!(merged.value().to_bits(), whole.to_bits());
+    }
+}
