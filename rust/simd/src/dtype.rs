@@ -5,7 +5,7 @@
 
 use crate::isa::Isa;
 use crate::lanes::{EIGHT, LANES};
-use core::ops::{Add, Mul, Neg, Sub};
+use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// f32 or f64: what the kernels compute in, with the constants of `exp` in that precision.
 pub trait Real:
@@ -16,6 +16,7 @@ pub trait Real:
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>
+    + Div<Output = Self>
     + Neg<Output = Self>
     + 'static
 {
@@ -23,8 +24,14 @@ pub trait Real:
     const ZERO: Self;
     /// 1
     const ONE: Self;
+    /// ½
+    const HALF: Self;
     /// −∞
     const NEG_INFINITY: Self;
+    /// +∞
+    const INFINITY: Self;
+    /// NaN
+    const NAN: Self;
     /// 1.5 · 2^(mantissa bits) + exponent bias: adding it to a small number rounds that number to an
     /// integer and leaves the integer plus the bias in the low bits, ready to be shifted into the exponent.
     const SHIFTER: Self;
@@ -38,6 +45,14 @@ pub trait Real:
     const LN_2_REST: f64;
     /// Coefficients of e^r on |r| ≤ ln 2 / 2, constant term first.
     const EXP: &'static [Self];
+    /// Below the first e^x rounds to 0, above the second to +∞.
+    const EXP_RANGE: [Self; 2];
+    /// Coefficients, by powers of z − ½, of (z − log(1 + z)) / z² on 0 ≤ z ≤ 1.
+    const LOG1P: &'static [Self];
+    /// Coefficients of fdlibm's R(s²) / s² for log.
+    const LOG: &'static [Self];
+    /// ln 2 in two parts: an exponent times the first is exact.
+    const LN_2_PARTS: [Self; 2];
     /// Whether sums of this type need a second word to stay within half an ulp (f64: nothing is wider).
     const COMPENSATED: bool;
 
@@ -47,6 +62,8 @@ pub trait Real:
     fn minus_ln_2_unfused(n: Self, y: Self) -> Self;
     /// The power of two whose biased exponent stands in the low bits of `shifted` (0 gives 0.0).
     fn exponent_of(shifted: Self) -> Self;
+    /// (k, m) with x = 2^k · m and √½ ≤ m < √2, for finite x > 0.
+    fn split(x: Self) -> (Self, Self);
     /// The nearest value of this type.
     fn from_f64(x: f64) -> Self;
     /// Exact.
@@ -58,7 +75,10 @@ pub trait Real:
 impl Real for f32 {
     const ZERO: f32 = 0.0;
     const ONE: f32 = 1.0;
+    const HALF: f32 = 0.5;
     const NEG_INFINITY: f32 = f32::NEG_INFINITY;
+    const INFINITY: f32 = f32::INFINITY;
+    const NAN: f32 = f32::NAN;
     const SHIFTER: f32 = 12_582_912.0 + 127.0;
     const BIAS: i32 = 127;
     const LOG2_E: f32 = core::f32::consts::LOG2_E;
@@ -67,6 +87,22 @@ impl Real for f32 {
     // Interpolation at Chebyshev nodes, rounded to f32: relative error 1.1e-8, a fifth of an ulp.
     const EXP: &'static [f32] =
         &[1.0, 1.0, 0.5, 0.166_665_76, 0.041_666_556, 0.008_363_203, 0.001_392_621_3];
+    const EXP_RANGE: [f32; 2] = [-105.0, 90.0];
+    // Interpolation at Chebyshev nodes, rounded to f32: relative error of the logarithm 2.5e-8.
+    const LOG1P: &'static [f32] = &[
+        0.3781396,
+        -0.17922494,
+        0.09322971,
+        -0.05108304,
+        0.028964007,
+        -0.016801652,
+        0.009681859,
+        -0.0057876837,
+        0.004576878,
+        -0.002801642,
+    ];
+    const LOG: &'static [f32] = &[0.666_666_6, 0.400_009_72, 0.284_987_87, 0.242_790_79];
+    const LN_2_PARTS: [f32; 2] = [0.693_138_1, 9.058_001e-6];
     const COMPENSATED: bool = false;
 
     #[inline(always)]
@@ -86,6 +122,16 @@ impl Real for f32 {
         f32::from_bits(shifted.to_bits() << 23)
     }
     #[inline(always)]
+    fn split(x: f32) -> (f32, f32) {
+        const SQRT_HALF: u32 = 0x3f35_04f3;
+        const EXPONENT_OF_ONE: u32 = 0x3f80_0000;
+        let subnormal = x < f32::MIN_POSITIVE;
+        let scaled = if subnormal { x * 33_554_432.0 } else { x };
+        let bits = scaled.to_bits().wrapping_add(EXPONENT_OF_ONE - SQRT_HALF);
+        let k = (bits >> 23) as i32 - 127 - if subnormal { 25 } else { 0 };
+        (k as f32, f32::from_bits((bits & 0x007f_ffff).wrapping_add(SQRT_HALF)))
+    }
+    #[inline(always)]
     fn from_f64(x: f64) -> f32 {
         x as f32
     }
@@ -102,7 +148,10 @@ impl Real for f32 {
 impl Real for f64 {
     const ZERO: f64 = 0.0;
     const ONE: f64 = 1.0;
+    const HALF: f64 = 0.5;
     const NEG_INFINITY: f64 = f64::NEG_INFINITY;
+    const INFINITY: f64 = f64::INFINITY;
+    const NAN: f64 = f64::NAN;
     const SHIFTER: f64 = 6_755_399_441_055_744.0 + 1023.0;
     const BIAS: i32 = 1023;
     const LOG2_E: f64 = core::f64::consts::LOG2_E;
@@ -123,6 +172,42 @@ impl Real for f64 {
         2.762_013_871_973_399_4e-7,
         2.510_042_415_700_506_7e-8,
     ];
+    const EXP_RANGE: [f64; 2] = [-750.0, 711.0];
+    // Interpolation at Chebyshev nodes, rounded to f64: relative error of the logarithm 1.7e-17.
+    const LOG1P: &'static [f64] = &[
+        0.37813956756734246,
+        -0.17922493693603656,
+        0.09323036636366416,
+        -0.051083446105575706,
+        0.028943183165345304,
+        -0.016788742477188732,
+        0.009909900703001556,
+        -0.005929012062506679,
+        0.0035856669137217198,
+        -0.0021876381950501557,
+        0.0013444913666563307,
+        -0.0008314416383303177,
+        0.0005169790019103057,
+        -0.00032288840842104987,
+        0.00020192815108527882,
+        -0.00012707112859085875,
+        8.286593608909853e-05,
+        -5.24842883699229e-05,
+        2.543415879338743e-05,
+        -1.6142535751425038e-05,
+        2.3559435626651298e-05,
+        -1.507843780222621e-05,
+    ];
+    const LOG: &'static [f64] = &[
+        6.666_666_666_666_735e-1,
+        3.999_999_999_940_942e-1,
+        2.857_142_874_366_239e-1,
+        2.222_219_843_214_978_4e-1,
+        1.818_357_216_161_805e-1,
+        1.531_383_769_920_937_3e-1,
+        1.479_819_860_511_658_6e-1,
+    ];
+    const LN_2_PARTS: [f64; 2] = [crate::math::LN_2_HI, crate::math::LN_2_LO];
     const COMPENSATED: bool = true;
 
     #[inline(always)]
@@ -141,6 +226,16 @@ impl Real for f64 {
     #[inline(always)]
     fn exponent_of(shifted: f64) -> f64 {
         f64::from_bits(shifted.to_bits() << 52)
+    }
+    #[inline(always)]
+    fn split(x: f64) -> (f64, f64) {
+        const SQRT_HALF: u64 = 0x3fe6_a09e_667f_3bcd;
+        const EXPONENT_OF_ONE: u64 = 0x3ff0_0000_0000_0000;
+        let subnormal = x < f64::MIN_POSITIVE;
+        let scaled = if subnormal { x * 18_014_398_509_481_984.0 } else { x };
+        let bits = scaled.to_bits().wrapping_add(EXPONENT_OF_ONE - SQRT_HALF);
+        let k = (bits >> 52) as i32 - 1023 - if subnormal { 54 } else { 0 };
+        (k as f64, f64::from_bits((bits & 0x000f_ffff_ffff_ffff).wrapping_add(SQRT_HALF)))
     }
     #[inline(always)]
     fn from_f64(x: f64) -> f64 {
