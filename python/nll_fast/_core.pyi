@@ -1,7 +1,21 @@
-from typing import Any
+from typing import Any, final
 
 from numpy import int64
 from numpy.typing import NDArray
+
+@final
+class Totals:
+    @property
+    def sum(self) -> float: ...
+    @property
+    def weight(self) -> float: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def ignored(self) -> int: ...
+    @property
+    def greedy(self) -> int: ...
+    def digits(self) -> tuple[bytes, bytes | None, float]: ...
 
 def row_losses(
     kind: str,
@@ -9,7 +23,17 @@ def row_losses(
     target: NDArray[int64],
     options: tuple[int | None, NDArray[Any] | None, float],
     out: tuple[NDArray[Any] | None, float],
-) -> tuple[float, float, float, int, int, int]: ...
+) -> Totals: ...
+def elementwise(
+    function: tuple[str, list[float], bool],
+    inputs: list[tuple[Any, str]],
+    weight: tuple[Any, str] | None,
+    length: int,
+    wanted: tuple[list[NDArray[Any] | None], float, bool],
+) -> Totals: ...
+def first_outside(
+    input: tuple[Any, str], length: int, range: tuple[float, float]
+) -> tuple[int, float] | None: ...
 def logsumexp(rows: NDArray[Any], dtype: str, out: NDArray[Any]) -> None: ...
 def log_softmax(rows: NDArray[Any], dtype: str, out: NDArray[Any]) -> None: ...
 def exp(x: float) -> float: ...
@@ -19,7 +43,10 @@ def simd_level() -> str: ...
 def simd_levels() -> list[str]: ...
 
 __all__ = [
+    "Totals",
+    "elementwise",
     "exp",
+    "first_outside",
     "get_num_threads",
     "log_softmax",
     "logsumexp",

@@ -64,7 +64,7 @@ def _score(options: argparse.Namespace) -> dict[str, float]:
     for start in range(0, len(rows), step):
         piece = slice(start, start + step)
         try:
-            sums = _core.row_losses(
+            totals = _core.row_losses(
                 "logits",
                 (rows[piece], dtype),
                 target[piece],
@@ -73,7 +73,7 @@ def _score(options: argparse.Namespace) -> dict[str, float]:
             )
         except IndexError as error:
             raise IndexError(f"rows from {start} on: {error}" if start else str(error)) from None
-        parts.append(sums)
+        parts.append(totals)
         _progress(min(start + step, len(rows)), len(rows), time.perf_counter() - start_time)
     seconds = time.perf_counter() - start_time
     if options.per_token:
@@ -82,7 +82,9 @@ def _score(options: argparse.Namespace) -> dict[str, float]:
 
 
 def _summary(log_probs, parts, size, seconds):
-    tokens, ignored, greedy = (sum(part[i] for part in parts) for i in (3, 4, 5))
+    tokens, ignored, greedy = (
+        sum(getattr(part, name) for part in parts) for name in ("count", "ignored", "greedy")
+    )
     finite = np.isfinite(log_probs).all()
     # fsum is exact, as the kernel's sums are: the split into pieces leaves no trace.
     total = -math.fsum(log_probs) if finite else -float(np.sum(log_probs))

@@ -9,14 +9,31 @@ import numpy as np
 
 from nll_fast import _core
 from nll_fast._arrays import as_out, as_rows, as_targets, as_weight
+from nll_fast.partial import Partial
 
 _Array = Any
-_REDUCTIONS = ("mean", "sum", "none")
+_REDUCTIONS = ("mean", "sum", "none", "partial")
+
+
+def check_reduction(reduction: str, out: np.ndarray | None) -> None:
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"reduction is {reduction!r}; use 'mean', 'sum', 'none' or 'partial'")
+    if out is not None and reduction != "none":
+        raise ValueError(f"out holds one loss each: it needs reduction='none', not {reduction!r}")
+
+
+def reduced(totals: _core.Totals, reduction: str) -> float | Partial:
+    """The total as the user wants it."""
+    if reduction == "partial":
+        return Partial._of(totals)
+    if reduction == "sum":
+        return totals.sum
+    weight = totals.weight
+    return totals.sum / weight if weight else math.nan
 
 
 def _row_losses(kind, rows, target, axis, weight, ignore_index, smoothing, reduction, out, sign=1.0):
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"reduction is {reduction!r}; use 'mean', 'sum' or 'none'")
+    check_reduction(reduction, out)
     if not 0.0 <= smoothing <= 1.0:
         raise ValueError(f"label_smoothing is {smoothing}; it must lie in [0, 1]")
     rows, dtype = as_rows(rows, kind, axis)
@@ -24,15 +41,9 @@ def _row_losses(kind, rows, target, axis, weight, ignore_index, smoothing, reduc
     weight = as_weight(weight, rows.shape[-1])
     if reduction == "none":
         out = as_out(out, rows.shape[:-1], dtype, (rows, targets))
-    elif out is not None:
-        raise ValueError(f"out holds one loss a row: it needs reduction='none', not {reduction!r}")
     options = (ignore_index, weight, smoothing)
-    sums = _core.row_losses(kind, (rows, dtype), targets, options, (out, sign))
-    if reduction == "none":
-        return out
-    if reduction == "sum":
-        return sums[0]
-    return sums[0] / sums[2] if sums[2] else math.nan
+    totals = _core.row_losses(kind, (rows, dtype), targets, options, (out, sign))
+    return out if reduction == "none" else reduced(totals, reduction)
 
 
 def cross_entropy(
@@ -45,7 +56,7 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
     out: np.ndarray | None = None,
-) -> float | np.ndarray:
+) -> float | np.ndarray | Partial:
     """−log softmax(logits)[target], in nats. The class axis is the last one (torch: axis 1).
 
     With w the class weights and ε the smoothing, the loss of a row is
@@ -56,7 +67,8 @@ def cross_entropy(
     and count for nothing; ``out`` a float32 or float64 array for the losses of ``reduction="none"``.
 
     Returns: a Python float, the exact sum of the float64 row losses, rounded once (and divided); or with
-    ``"none"`` float64 for float64 logits, else float32, 0 for ignored rows.
+    ``"none"`` float64 for float64 logits, else float32, 0 for ignored rows; or with ``"partial"`` a
+    :class:`nll_fast.Partial`, which adds up over calls without rounding.
 
     Edge cases: a target at −∞ costs ∞; +∞ or NaN in a row makes that row NaN; no counted rows make the
     mean NaN and the sum 0; any −∞ logit with a weight makes a smoothed loss ∞.
@@ -115,7 +127,7 @@ def nll_loss(
     ignore_index: int | None = -100,
     reduction: str = "mean",
     out: np.ndarray | None = None,
-) -> float | np.ndarray:
+) -> float | np.ndarray | Partial:
     """−w[t]·log_probs[target]. Reads one entry a row; the rest as :func:`cross_entropy`.
 
     Source: ``torch.nn.functional.nll_loss``.
@@ -135,7 +147,7 @@ def categorical_nll(
     ignore_index: int | None = -100,
     reduction: str = "mean",
     out: np.ndarray | None = None,
-) -> float | np.ndarray:
+) -> float | np.ndarray | Partial:
     """−w[t]·log probs[target]. Reads one entry a row; a probability of 0 costs ∞.
 
     Raises ValueError, with the value, its row and class, if that entry is not in [0, 1].

@@ -24,6 +24,8 @@ pub enum Error {
         /// Its class.
         class: usize,
     },
+    /// A function that does not exist, or not with so many inputs: a mistake of ours.
+    Function,
     /// Ctrl-C while the work was running.
     Interrupted,
 }
@@ -42,6 +44,7 @@ impl fmt::Display for Error {
                 "probability {value} at row {row}, class {class} is outside [0, 1]; for logits use \
                  cross_entropy, for log-probabilities nll_loss"
             ),
+            Error::Function => write!(f, "no such elementwise function; please report this"),
             Error::Interrupted => write!(f, "interrupted"),
         }
     }

@@ -1,14 +1,19 @@
 //! Floors 1 and 2 of nll_fast.
 //!
 //! Floor 1 is mathematics: [`formula`] (a scalar function per formula), [`softmax`] (the sweep over
-//! classes), [`losses`] (what is made of a row). Floor 2 runs it: [`drive`] over threads, [`reduce`] into
+//! classes), [`losses`] (what is made of a row), [`elementwise`] (what is made
+//! of an element). Floor 2 runs it: [`drive`] over threads, [`reduce`] into
 //! exact totals.
 #![forbid(unsafe_code)]
 
 pub mod drive;
+pub mod elementwise;
 mod error;
 pub mod formula;
+pub mod input;
+pub mod likelihood;
 pub mod losses;
+pub mod out;
 pub mod reduce;
 pub mod rows;
 pub mod softmax;

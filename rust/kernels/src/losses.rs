@@ -2,6 +2,7 @@
 
 use crate::drive::{self, Par};
 use crate::formula::{self, Smoothing};
+use crate::out::{Out, Run};
 use crate::reduce::Totals;
 use crate::rows::{GROUP, Rows};
 use crate::softmax::{Linear, LogSum, NONE, Scratch, most};
@@ -44,55 +45,18 @@ impl Targets<'_> {
     }
 }
 
-/// One loss for each row.
-pub enum Out<'a> {
-    /// Totals only.
-    Nothing,
-    /// float32 results.
-    F32(&'a mut [f32]),
-    /// float64 results.
-    F64(&'a mut [f64]),
-}
-
-impl<'a> Out<'a> {
-    /// One piece for each task.
-    fn split(self, tasks: usize, per: usize) -> Vec<Out<'a>> {
-        match self {
-            Out::Nothing => (0..tasks).map(|_| Out::Nothing).collect(),
-            Out::F32(out) => out.chunks_mut(per).map(Out::F32).collect(),
-            Out::F64(out) => out.chunks_mut(per).map(Out::F64).collect(),
-        }
-    }
-
-    #[inline(always)]
-    fn put(&mut self, start: usize, values: &[f64]) {
-        match self {
-            Out::Nothing => {}
-            Out::F32(out) => {
-                for (to, &from) in out[start..].iter_mut().zip(values) {
-                    *to = from as f32;
-                }
-            }
-            Out::F64(out) => out[start..start + values.len()].copy_from_slice(values),
-        }
-    }
-}
-
-/// Where and how to run.
-#[derive(Clone, Copy)]
-pub struct Run<'a> {
-    /// The instruction set.
-    pub level: Level,
-    /// The threads.
-    pub par: Par<'a>,
-}
-
 /// The loss of a group of rows at a time.
 pub trait RowLoss: Sync {
     /// What it is computed in.
     type Real: Real;
     /// How many classes a row has.
     fn classes(&self) -> usize;
+    /// What happened in each row.
+    fn targets(&self) -> Targets<'_>;
+    /// What is wrong with the input, before anything is computed.
+    fn check(&self, par: Par<'_>) -> Result<(), Error> {
+        self.targets().check(par, self.classes())
+    }
     /// Fills `loss` for the rows of `group` that count; returns which of them are greedy.
     fn group<S: Isa>(
         &self,
@@ -107,19 +71,17 @@ pub trait RowLoss: Sync {
 pub fn each<L: RowLoss>(
     run: Run<'_>,
     loss: &L,
-    targets: Targets<'_>,
-    classes: usize,
     (mut out, sign): (Out<'_>, f64),
 ) -> Result<Totals, Error> {
-    targets.check(run.par, classes)?;
-    let rows = targets.target.len();
-    let per = drive::rows_per_task(rows, classes);
+    loss.check(run.par)?;
+    let rows = loss.targets().target.len();
     let task = |range: Range<usize>, out: &mut Out<'_>| {
-        run.level.run(Task { loss, targets, range, out, sign })
+        run.level.run(Task { loss, targets: loss.targets(), range, out, sign })
     };
     if let Par::Here = run.par {
         return Ok(task(0..rows, &mut out));
     }
+    let per = drive::rows_per_task(rows, loss.classes());
     let ranges: Vec<_> = drive::ranges(rows, per).collect();
     let outs = out.split(ranges.len(), per);
     let tasks = ranges.into_iter().zip(outs).collect();
@@ -155,7 +117,6 @@ impl<L: RowLoss> nll_simd::Kernel for Task<'_, '_, '_, L> {
                 totals.rows += 1;
                 totals.greedy += u64::from(greedy[i]);
                 totals.sum.add(loss[i]);
-                totals.square.add(loss[i] * loss[i]);
                 if self.targets.weight.is_some() {
                     totals.weight.add(self.targets.weight(row));
                 }
@@ -190,6 +151,10 @@ impl<T: Dtype> RowLoss for CrossEntropy<'_, T> {
 
     fn classes(&self) -> usize {
         self.rows.classes()
+    }
+
+    fn targets(&self) -> Targets<'_> {
+        self.targets
     }
 
     #[inline(always)]
@@ -265,10 +230,20 @@ pub struct Gather<'a, T: Dtype> {
     pub entry: Entry,
 }
 
-impl<T: Dtype> Gather<'_, T> {
-    /// The first probability outside [0, 1] among those that count. Targets must be in range.
-    pub fn check(&self, par: Par<'_>) -> Result<(), Error> {
-        self.targets.check(par, self.rows.classes())?;
+impl<T: Dtype> RowLoss for Gather<'_, T> {
+    type Real = T::Real;
+
+    fn classes(&self) -> usize {
+        self.rows.classes()
+    }
+
+    fn targets(&self) -> Targets<'_> {
+        self.targets
+    }
+
+    /// The first target out of range, else the first probability outside [0, 1] among those that count.
+    fn check(&self, par: Par<'_>) -> Result<(), Error> {
+        self.targets.check(par, self.classes())?;
         let bad = |row: usize| {
             let class = self.targets.class(row);
             let counts = self.targets.counts(row);
@@ -279,14 +254,6 @@ impl<T: Dtype> Gather<'_, T> {
             return Ok(());
         }
         drive::first(par, self.targets.target.len(), bad).map_or(Ok(()), Err)
-    }
-}
-
-impl<T: Dtype> RowLoss for Gather<'_, T> {
-    type Real = T::Real;
-
-    fn classes(&self) -> usize {
-        self.rows.classes()
     }
 
     #[inline(always)]

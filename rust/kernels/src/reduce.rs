@@ -3,6 +3,13 @@
 //! An [`ExactSum`] is a fixed-point number wide enough for every f64 (Neal 2015, "Fast exact summation
 //! using small and large superaccumulators"). Adding is integer arithmetic, so it is associative, and the
 //! value is rounded once, when it is read.
+//!
+//! One term takes about 3 ns that way, six times as long as a cheap loss. [`ExactSum::add_block`] first adds
+//! a block of terms in f64 registers, which is exact as long as all their bits lie within 53 places: the
+//! terms are cut into pieces of 44 bits at places fixed for the block, and pieces of the same place added.
+//! Two pieces, about 0.2 ns a term, hold losses from 1e-19 to 1.
+
+use nll_simd::{EIGHT, Real, zip};
 
 const DIGIT_BITS: i32 = 32;
 /// The lowest digit's lowest bit is worth 2^−1074, the smallest subnormal.
@@ -49,6 +56,39 @@ impl ExactSum {
         }
     }
 
+    /// Adds at most 2048 terms.
+    #[inline(always)]
+    pub fn add_block<F: Real>(&mut self, x: &[F]) {
+        let (chunks, tail) = x.as_chunks::<EIGHT>();
+        tail.iter().for_each(|x| self.add(x.to_f64()));
+        let (least, most) = magnitudes(chunks);
+        if most == 0.0 && least == f64::INFINITY {
+            return;
+        }
+        let (top, bottom) = (exponent(most) + 1, exponent(least) - F::MANTISSA_BITS);
+        // 256 terms a lane add eight bits; each piece but the last takes 45 off the top.
+        let pieces = 1 + ((top - bottom + 8) - 53 + 44).max(0) / 45;
+        let added = match pieces {
+            _ if !(-800..900).contains(&top) => false,
+            1 => self.add_lanes(add_pieces::<F, 1>(chunks, top)),
+            2 => self.add_lanes(add_pieces::<F, 2>(chunks, top)),
+            3 => self.add_lanes(add_pieces::<F, 3>(chunks, top)),
+            _ => false,
+        };
+        if !added {
+            chunks.as_flattened().iter().for_each(|x| self.add(x.to_f64()));
+        }
+    }
+
+    /// Adds the lanes if all are finite, and says so.
+    fn add_lanes<const N: usize>(&mut self, lanes: [[f64; EIGHT]; N]) -> bool {
+        let finite = lanes.iter().flatten().all(|x| x.is_finite());
+        if finite {
+            lanes.iter().flatten().for_each(|&x| self.add(x));
+        }
+        finite
+    }
+
     /// Adds another sum.
     pub fn merge(&mut self, other: &ExactSum) {
         self.carry();
@@ -71,6 +111,17 @@ impl ExactSum {
         }
         self.digits[DIGITS - 1] += carry;
         self.pending = 0;
+    }
+
+    /// The sum of the finite terms as a whole number of 2^−1074ths, little-endian and signed, and the sum
+    /// of the others.
+    pub fn to_bytes(&self) -> (Vec<u8>, f64) {
+        let mut sum = self.clone();
+        sum.carry();
+        let mut bytes: Vec<u8> =
+            sum.digits.iter().flat_map(|digit| (*digit as u32).to_le_bytes()).collect();
+        bytes.extend(((sum.digits[DIGITS - 1] >> DIGIT_BITS) as i32).to_le_bytes());
+        (bytes, sum.special)
     }
 
     /// The sum, rounded once to the nearest f64, ties to even. The empty sum is 0.
@@ -101,6 +152,50 @@ impl ExactSum {
     }
 }
 
+/// The smallest magnitude but 0 (+∞ if there is none) and the largest. NaN is passed over.
+#[inline(always)]
+fn magnitudes<F: Real>(chunks: &[[F; EIGHT]]) -> (f64, f64) {
+    let (mut least, mut most) = ([F::INFINITY; EIGHT], [F::ZERO; EIGHT]);
+    for chunk in chunks {
+        let size = chunk.map(F::abs);
+        most = zip(size, most, |a, b| if a > b { a } else { b });
+        let size = size.map(|a| if a == F::ZERO { F::INFINITY } else { a });
+        least = zip(size, least, |a, b| if a < b { a } else { b });
+    }
+    let most = most.iter().fold(0.0, |most: f64, x| most.max(x.to_f64()));
+    let least = least.iter().fold(f64::INFINITY, |least: f64, x| least.min(x.to_f64()));
+    (least, most)
+}
+
+/// ⌊log2 x⌋ of a normal x, less than −1022 of a subnormal.
+fn exponent(x: f64) -> i32 {
+    ((x.to_bits() >> 52) & 0x7ff) as i32 - 1023
+}
+
+/// Σ of every lane in N pieces, each exact if it is finite.
+///
+/// All terms are below 2^top. Adding and taking off 1.5 · 2^(top + 8) rounds a term to a multiple of
+/// 2^(top − 44), which is its first piece; what is left is exact and at most 2^(top − 45).
+#[inline(always)]
+fn add_pieces<F: Real, const N: usize>(chunks: &[[F; EIGHT]], top: i32) -> [[f64; EIGHT]; N] {
+    use nll_simd::math::power_of_two;
+    let mut splitters = [0.0; N];
+    for (splitter, i) in splitters.iter_mut().zip(0..) {
+        *splitter = 1.5 * power_of_two(top + 8 - 45 * i);
+    }
+    let mut sums = [[0.0; EIGHT]; N];
+    for chunk in chunks {
+        let mut rest = F::widen(*chunk);
+        for (sum, splitter) in sums[..N - 1].iter_mut().zip(splitters) {
+            let piece = rest.map(|x| (x + splitter) - splitter);
+            *sum = zip(*sum, piece, |a, b| a + b);
+            rest = zip(rest, piece, |a, b| a - b);
+        }
+        sums[N - 1] = zip(sums[N - 1], rest, |a, b| a + b);
+    }
+    sums
+}
+
 /// x · 2^n in two steps, neither of which rounds.
 fn scale(x: f64, n: i32) -> f64 {
     use nll_simd::math::power_of_two;
@@ -112,8 +207,6 @@ fn scale(x: f64, n: i32) -> f64 {
 pub struct Totals {
     /// Σ loss
     pub sum: ExactSum,
-    /// Σ loss²
-    pub square: ExactSum,
     /// Σ weight
     pub weight: ExactSum,
     /// Rows that were counted.
@@ -129,7 +222,6 @@ impl Totals {
     #[must_use]
     pub fn merge(mut self, other: Totals) -> Totals {
         self.sum.merge(&other.sum);
-        self.square.merge(&other.square);
         self.weight.merge(&other.weight);
         self.rows += other.rows;
         self.ignored += other.ignored;

@@ -8,6 +8,21 @@ use std::ops::Range;
 /// Rows taken together: their last steps share vector registers, and a strided tile stays in L2.
 pub const GROUP: usize = 16;
 
+/// Row `row` of `view`, which has at least one axis, as a strided view.
+pub(crate) fn lane<'a, T>(view: &ArrayViewD<'a, T>, row: usize) -> ArrayView1<'a, T> {
+    let mut stride: usize = view.shape()[..view.ndim() - 1].iter().product();
+    let (mut view, mut row) = (view.clone(), row);
+    while view.ndim() > 1 {
+        stride /= view.shape()[0];
+        view = view.index_axis_move(Axis(0), row / stride);
+        row %= stride;
+    }
+    match view.into_dimensionality() {
+        Ok(lane) => lane,
+        Err(_) => unreachable!("one axis is left"),
+    }
+}
+
 /// A view of logits, one row for each index of the leading axes in C order.
 pub struct Rows<'a, T: Dtype> {
     view: ArrayViewD<'a, T::Storage>,
@@ -34,20 +49,8 @@ impl<'a, T: Dtype> Rows<'a, T> {
         self.count
     }
 
-    /// Row `row` as a strided view.
     fn lane(&self, row: usize) -> ArrayView1<'a, T::Storage> {
-        let mut view = self.view.clone();
-        let mut row = row;
-        let mut stride: usize = self.view.shape()[..view.ndim() - 1].iter().product();
-        while view.ndim() > 1 {
-            stride /= view.shape()[0];
-            view = view.index_axis_move(Axis(0), row / stride);
-            row %= stride;
-        }
-        match view.into_dimensionality() {
-            Ok(lane) => lane,
-            Err(_) => unreachable!("one axis is left"),
-        }
+        lane(&self.view, row)
     }
 
     /// Row `row` if its classes are adjacent in memory.

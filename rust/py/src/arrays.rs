@@ -1,6 +1,7 @@
 //! NumPy arrays as typed views. The one `match` over dtypes is [`with_rows`].
 
-use nll_kernels::losses::Out;
+use nll_kernels::input::Input;
+use nll_kernels::out::Out;
 use numpy::{PyReadonlyArrayDyn, PyReadwriteArrayDyn};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -53,6 +54,47 @@ macro_rules! with_rows {
     };
 }
 pub(crate) use with_rows;
+
+/// One input of an elementwise function.
+pub(crate) enum Element<'py> {
+    Scalar(f64),
+    F32(PyReadonlyArrayDyn<'py, f32>),
+    F64(PyReadonlyArrayDyn<'py, f64>),
+    F16(PyReadonlyArrayDyn<'py, u16>),
+    BF16(PyReadonlyArrayDyn<'py, u16>),
+    U8(PyReadonlyArrayDyn<'py, u8>),
+    I32(PyReadonlyArrayDyn<'py, i32>),
+    I64(PyReadonlyArrayDyn<'py, i64>),
+}
+
+impl<'py> Element<'py> {
+    pub(crate) fn new(array: &Bound<'py, PyAny>, dtype: &str) -> PyResult<Self> {
+        Ok(match dtype {
+            "scalar" => Element::Scalar(array.extract()?),
+            "float32" => Element::F32(array.extract()?),
+            "float64" => Element::F64(array.extract()?),
+            "float16" => Element::F16(array.extract()?),
+            "bfloat16" => Element::BF16(array.extract()?),
+            "uint8" => Element::U8(array.extract()?),
+            "int32" => Element::I32(array.extract()?),
+            "int64" => Element::I64(array.extract()?),
+            _ => return Err(PyTypeError::new_err(format!("no kernel reads {dtype}"))),
+        })
+    }
+
+    pub(crate) fn input(&self) -> Input<'_> {
+        match self {
+            Element::Scalar(x) => Input::Scalar(*x),
+            Element::F32(a) => Input::F32(a.as_array()),
+            Element::F64(a) => Input::F64(a.as_array()),
+            Element::F16(a) => Input::F16(a.as_array()),
+            Element::BF16(a) => Input::BF16(a.as_array()),
+            Element::U8(a) => Input::U8(a.as_array()),
+            Element::I32(a) => Input::I32(a.as_array()),
+            Element::I64(a) => Input::I64(a.as_array()),
+        }
+    }
+}
 
 /// A C-contiguous array to write into.
 pub(crate) enum Output<'py> {

@@ -2,18 +2,21 @@
 #![deny(unsafe_code)]
 
 mod arrays;
+mod elementwise;
 mod errors;
 mod pool;
+mod totals;
 
 use arrays::{Array, Output, with_rows};
-use nll_kernels::losses::{self, CrossEntropy, Entry, Gather, Out, Run, Targets};
-use nll_kernels::reduce::Totals;
+use nll_kernels::losses::{self, CrossEntropy, Entry, Gather, Targets};
+use nll_kernels::out::{Out, Run};
 use nll_kernels::rows::Rows;
 use nll_kernels::{BF16, F16, Level};
 use numpy::PyReadonlyArray1;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use std::sync::OnceLock;
+use totals::Totals;
 
 /// The widest level, or the one that `NLL_FAST_SIMD` names.
 fn level() -> PyResult<Level> {
@@ -31,15 +34,6 @@ fn level() -> PyResult<Level> {
     chosen.clone().map_err(PyValueError::new_err)
 }
 
-/// (Σ loss, Σ loss², Σ weight or count, count, ignored, greedy)
-type Sums = (f64, f64, f64, u64, u64, u64);
-
-fn sums(totals: &Totals, weighted: bool) -> Sums {
-    let Totals { sum, square, weight, rows, ignored, greedy } = totals;
-    let weight = if weighted { weight.value() } else { *rows as f64 };
-    (sum.value(), square.value(), weight, *rows, *ignored, *greedy)
-}
-
 /// The row losses of `kind` "logits", "probs" or "log_probs", times `sign`, into `out`.
 #[pyfunction]
 #[pyo3(signature = (kind, rows, target, options, out))]
@@ -50,7 +44,7 @@ fn row_losses(
     target: PyReadonlyArray1<'_, i64>,
     options: (Option<i64>, Option<PyReadonlyArray1<'_, f64>>, f64),
     out: (Option<Bound<'_, PyAny>>, f64),
-) -> PyResult<Sums> {
+) -> PyResult<Totals> {
     let ((rows, dtype), (ignore_index, weight, smoothing), (out, sign)) = (rows, options, out);
     let level = level()?;
     let array = Array::new(&rows, &dtype)?;
@@ -65,25 +59,19 @@ fn row_losses(
         _ => return Err(PyTypeError::new_err(format!("no rows are {kind}"))),
     };
     let totals = with_rows!(array, |rows: T| {
-        let classes = rows.classes();
-        let size = targets.target.len() * if entry.is_some() { 1 } else { classes };
+        let size = targets.target.len() * if entry.is_some() { 1 } else { rows.classes() };
         match entry {
             None => {
                 let loss = CrossEntropy::<T> { rows, targets, smoothing };
-                pool::run(py, size, |par| {
-                    losses::each(Run { level, par }, &loss, targets, classes, (out, sign))
-                })
+                pool::run(py, size, |par| losses::each(Run { level, par }, &loss, (out, sign)))
             }
             Some(entry) => {
                 let loss = Gather::<T> { rows, targets, entry };
-                pool::run(py, size, |par| {
-                    loss.check(par)?;
-                    losses::each(Run { level, par }, &loss, targets, classes, (out, sign))
-                })
+                pool::run(py, size, |par| losses::each(Run { level, par }, &loss, (out, sign)))
             }
         }
     })?;
-    Ok(sums(&totals, weight.is_some()))
+    Ok(Totals { totals, weighted: weight.is_some() })
 }
 
 /// log Σ e^x of every row, into `out`.
@@ -170,6 +158,10 @@ fn simd_levels() -> Vec<&'static str> {
 
 #[pymodule(gil_used = false)]
 mod _core {
+    #[pymodule_export]
+    use super::elementwise::{elementwise, first_outside};
+    #[pymodule_export]
+    use super::totals::Totals;
     #[pymodule_export]
     use super::{
         exp, get_num_threads, log_softmax, logsumexp, row_losses, set_num_threads, simd_level,

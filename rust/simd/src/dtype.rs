@@ -35,6 +35,8 @@ pub trait Real:
     /// 1.5 · 2^(mantissa bits) + exponent bias: adding it to a small number rounds that number to an
     /// integer and leaves the integer plus the bias in the low bits, ready to be shifted into the exponent.
     const SHIFTER: Self;
+    /// Bits of the mantissa that are stored, 23 or 52.
+    const MANTISSA_BITS: i32;
     /// The exponent bias, 127 or 1023.
     const BIAS: i32;
     /// log2 e
@@ -62,8 +64,14 @@ pub trait Real:
     fn minus_ln_2_unfused(n: Self, y: Self) -> Self;
     /// The power of two whose biased exponent stands in the low bits of `shifted` (0 gives 0.0).
     fn exponent_of(shifted: Self) -> Self;
+    /// |x|
+    fn abs(self) -> Self;
     /// (k, m) with x = 2^k · m and √½ ≤ m < √2, for finite x > 0.
     fn split(x: Self) -> (Self, Self);
+    /// A slice of this type itself, if it is one.
+    fn of_f32(slice: &[f32]) -> Option<&[Self]>;
+    /// A slice of this type itself, if it is one.
+    fn of_f64(slice: &[f64]) -> Option<&[Self]>;
     /// The nearest value of this type.
     fn from_f64(x: f64) -> Self;
     /// Exact.
@@ -80,6 +88,7 @@ impl Real for f32 {
     const INFINITY: f32 = f32::INFINITY;
     const NAN: f32 = f32::NAN;
     const SHIFTER: f32 = 12_582_912.0 + 127.0;
+    const MANTISSA_BITS: i32 = 23;
     const BIAS: i32 = 127;
     const LOG2_E: f32 = core::f32::consts::LOG2_E;
     const LN_2: f32 = core::f32::consts::LN_2;
@@ -122,6 +131,10 @@ impl Real for f32 {
         f32::from_bits(shifted.to_bits() << 23)
     }
     #[inline(always)]
+    fn abs(self) -> f32 {
+        f32::abs(self)
+    }
+    #[inline(always)]
     fn split(x: f32) -> (f32, f32) {
         const SQRT_HALF: u32 = 0x3f35_04f3;
         const EXPONENT_OF_ONE: u32 = 0x3f80_0000;
@@ -130,6 +143,14 @@ impl Real for f32 {
         let bits = scaled.to_bits().wrapping_add(EXPONENT_OF_ONE - SQRT_HALF);
         let k = (bits >> 23) as i32 - 127 - if subnormal { 25 } else { 0 };
         (k as f32, f32::from_bits((bits & 0x007f_ffff).wrapping_add(SQRT_HALF)))
+    }
+    #[inline(always)]
+    fn of_f32(slice: &[f32]) -> Option<&[f32]> {
+        Some(slice)
+    }
+    #[inline(always)]
+    fn of_f64(_slice: &[f64]) -> Option<&[f32]> {
+        None
     }
     #[inline(always)]
     fn from_f64(x: f64) -> f32 {
@@ -153,6 +174,7 @@ impl Real for f64 {
     const INFINITY: f64 = f64::INFINITY;
     const NAN: f64 = f64::NAN;
     const SHIFTER: f64 = 6_755_399_441_055_744.0 + 1023.0;
+    const MANTISSA_BITS: i32 = 52;
     const BIAS: i32 = 1023;
     const LOG2_E: f64 = core::f64::consts::LOG2_E;
     const LN_2: f64 = core::f64::consts::LN_2;
@@ -228,6 +250,10 @@ impl Real for f64 {
         f64::from_bits(shifted.to_bits() << 52)
     }
     #[inline(always)]
+    fn abs(self) -> f64 {
+        f64::abs(self)
+    }
+    #[inline(always)]
     fn split(x: f64) -> (f64, f64) {
         const SQRT_HALF: u64 = 0x3fe6_a09e_667f_3bcd;
         const EXPONENT_OF_ONE: u64 = 0x3ff0_0000_0000_0000;
@@ -236,6 +262,14 @@ impl Real for f64 {
         let bits = scaled.to_bits().wrapping_add(EXPONENT_OF_ONE - SQRT_HALF);
         let k = (bits >> 52) as i32 - 1023 - if subnormal { 54 } else { 0 };
         (k as f64, f64::from_bits((bits & 0x000f_ffff_ffff_ffff).wrapping_add(SQRT_HALF)))
+    }
+    #[inline(always)]
+    fn of_f64(slice: &[f64]) -> Option<&[f64]> {
+        Some(slice)
+    }
+    #[inline(always)]
+    fn of_f32(_slice: &[f32]) -> Option<&[f64]> {
+        None
     }
     #[inline(always)]
     fn from_f64(x: f64) -> f64 {

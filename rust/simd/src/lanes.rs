@@ -77,7 +77,7 @@ impl Total {
 
 /// What rounding took from `s = a + b` (Knuth).
 #[inline(always)]
-pub fn two_sum_error(a: f64, b: f64, s: f64) -> f64 {
+pub fn two_sum_error<F: Real>(a: F, b: F, s: F) -> F {
     let b_in_s = s - a;
     (a - (s - b_in_s)) + (b - b_in_s)
 }

@@ -1,0 +1,123 @@
+//! Arrays of numbers, whatever their type and strides, read a block at a time in C order.
+//!
+//! The type is looked at once a block, not compiled in: a loss of three inputs would otherwise be compiled
+//! for every combination of their types.
+
+use crate::rows::lane;
+use ndarray::ArrayViewD;
+use nll_simd::{BF16, Dtype, F16, Isa, Real};
+use std::ops::Range;
+
+/// One input of an elementwise function.
+pub enum Input<'a> {
+    /// The same number everywhere.
+    Scalar(f64),
+    /// float32
+    F32(ArrayViewD<'a, f32>),
+    /// float64
+    F64(ArrayViewD<'a, f64>),
+    /// float16 bits
+    F16(ArrayViewD<'a, u16>),
+    /// bfloat16 bits
+    BF16(ArrayViewD<'a, u16>),
+    /// uint8, or booleans
+    U8(ArrayViewD<'a, u8>),
+    /// int32
+    I32(ArrayViewD<'a, i32>),
+    /// int64
+    I64(ArrayViewD<'a, i64>),
+}
+
+/// Room for a block of one input.
+pub struct Room<F> {
+    values: Vec<F>,
+    singles: Vec<f32>,
+}
+
+impl<F> Default for Room<F> {
+    /// No room yet: it grows to a block at the first.
+    fn default() -> Self {
+        Room { values: Vec::new(), singles: Vec::new() }
+    }
+}
+
+impl Input<'_> {
+    /// The elements `range`, in C order: where they lie, or converted into `room`, which belongs to this
+    /// input alone.
+    #[inline(always)]
+    pub fn read<'s, S: Isa, F: Real>(
+        &'s self,
+        isa: S,
+        range: Range<usize>,
+        room: &'s mut Room<F>,
+    ) -> &'s [F] {
+        let Room { values, singles } = room;
+        match self {
+            Input::Scalar(x) => {
+                // What an earlier block left in the room is this number too.
+                if values.len() < range.len() {
+                    values.resize(range.len(), F::from_f64(*x));
+                }
+                &values[..range.len()]
+            }
+            Input::F32(view) => {
+                let there = view.as_slice().and_then(|flat| F::of_f32(&flat[range.clone()]));
+                there.unwrap_or_else(|| convert(view, range, values, f64::from))
+            }
+            Input::F64(view) => {
+                let there = view.as_slice().and_then(|flat| F::of_f64(&flat[range.clone()]));
+                there.unwrap_or_else(|| convert(view, range, values, |x| x))
+            }
+            Input::F16(view) => half::<S, F16, F>(isa, view, range, values, singles),
+            Input::BF16(view) => half::<S, BF16, F>(isa, view, range, values, singles),
+            Input::U8(view) => convert(view, range, values, f64::from),
+            Input::I32(view) => convert(view, range, values, f64::from),
+            Input::I64(view) => convert(view, range, values, |x| x as f64),
+        }
+    }
+}
+
+#[inline(always)]
+fn half<'s, S: Isa, T: Dtype<Storage = u16, Real = f32>, F: Real>(
+    isa: S,
+    view: &'s ArrayViewD<'_, u16>,
+    range: Range<usize>,
+    values: &'s mut Vec<F>,
+    singles: &'s mut Vec<f32>,
+) -> &'s [F] {
+    if let Some(flat) = view.as_slice()
+        && let Some(values) = F::of_f32(T::read(isa, &flat[range.clone()], singles))
+    {
+        return values;
+    }
+    convert(view, range, values, T::value)
+}
+
+#[inline(always)]
+fn convert<'s, T: Copy, F: Real>(
+    view: &ArrayViewD<'_, T>,
+    range: Range<usize>,
+    values: &'s mut Vec<F>,
+    value: impl Fn(T) -> f64,
+) -> &'s [F] {
+    values.resize(values.len().max(range.len()), F::ZERO);
+    let values = &mut values[..range.len()];
+    if let Some(flat) = view.as_slice() {
+        for (to, &from) in values.iter_mut().zip(&flat[range]) {
+            *to = F::from_f64(value(from));
+        }
+        return values;
+    }
+    let length = view.shape().last().copied().unwrap_or(1).max(1);
+    let mut done = 0;
+    while done < values.len() {
+        let (row, first) = ((range.start + done) / length, (range.start + done) % length);
+        let end = values.len().min(done + length - first);
+        let run = &mut values[done..end];
+        for (to, &from) in run.iter_mut().zip(lane(view, row).iter().skip(first)) {
+            *to = F::from_f64(value(from));
+        }
+        done = end;
+    }
+    values
+}

@@ -1,0 +1,288 @@
+//! −log p of one observation under each distribution: one branch-free formula each, in f32 or f64.
+//!
+//! Each `value` reads like its line in `reference.py`. The first input is what is differentiated.
+
+use crate::elementwise::Elementwise;
+use nll_simd::math::{exp, log, log1p, log1p_unit};
+use nll_simd::{Isa, Real, two_sum_error};
+
+/// log(1 + e^d), d in two words.   −∞ → 0, +∞ → +∞, NaN → NaN.
+#[inline(always)]
+fn softplus<S: Isa, F: Real>(isa: S, d: F, d_lost: F) -> F {
+    let d_lost = if d_lost.abs() < F::INFINITY { d_lost } else { F::ZERO };
+    let above = d > F::ZERO;
+    let e = exp(isa, -d.abs());
+    let e = isa.mul_add(e, if above { -d_lost } else { d_lost }, e);
+    let part = log1p_unit(isa, e);
+    if above { d + (part + d_lost) } else { part }
+}
+
+/// (σ(x), σ(−x)), each with all its digits.   −∞ → (0, 1), +∞ → (1, 0).
+#[inline(always)]
+fn sigmoids<S: Isa, F: Real>(isa: S, x: F) -> (F, F) {
+    let e = exp(isa, -x.abs());
+    let (large, small) = (F::ONE / (F::ONE + e), e / (F::ONE + e));
+    if x < F::ZERO { (small, large) } else { (large, small) }
+}
+
+/// a·b, but 0 where a is 0: the limit where b is infinite.
+#[inline(always)]
+fn times<F: Real>(a: F, b: F) -> F {
+    if a == F::ZERO { F::ZERO } else { a * b }
+}
+
+/// The larger one; NaN if `x` is.
+#[inline(always)]
+fn at_least<F: Real>(x: F, low: F) -> F {
+    if x < low { low } else { x }
+}
+
+/// log(1 + e^x).
+#[derive(Clone, Copy)]
+pub struct Softplus;
+
+impl Elementwise<1> for Softplus {
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, [x]: [F; 1]) -> F {
+        softplus(isa, x, F::ZERO)
+    }
+    #[inline(always)]
+    fn derivatives<S: Isa, F: Real>(self, isa: S, [x]: [F; 1]) -> [F; 2] {
+        let (up, down) = sigmoids(isa, x);
+        [up, up * down]
+    }
+}
+
+/// log σ(x) = −log(1 + e^−x).   −∞ → −∞, +∞ → 0.
+#[derive(Clone, Copy)]
+pub struct LogSigmoid;
+
+impl Elementwise<1> for LogSigmoid {
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, [x]: [F; 1]) -> F {
+        F::ZERO - softplus(isa, -x, F::ZERO)
+    }
+    #[inline(always)]
+    fn derivatives<S: Isa, F: Real>(self, isa: S, [x]: [F; 1]) -> [F; 2] {
+        let (up, down) = sigmoids(isa, x);
+        [down, -(up * down)]
+    }
+}
+
+/// Bernoulli, from the logit x, the label y and the weight w of the positive label:
+/// w·y·softplus(−x) + (1 − y)·softplus(x).   A label that x is sure of (x = ±∞) costs 0.
+///
+/// softplus(±x) = max(±x, 0) + log(1 + e^−|x|), so |x| is paid by one of the two labels only.
+#[derive(Clone, Copy)]
+pub struct BernoulliLogit;
+
+impl Elementwise<3> for BernoulliLogit {
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, [x, y, w]: [F; 3]) -> F {
+        let (positive, negative) = (w * y, F::ONE - y);
+        let size = x.abs();
+        let wrong = if x < F::ZERO { positive } else { negative };
+        let part = log1p_unit(isa, exp(isa, -size));
+        isa.mul_add(positive + negative, part, times(wrong, size))
+    }
+    #[inline(always)]
+    fn derivatives<S: Isa, F: Real>(self, isa: S, [x, y, w]: [F; 3]) -> [F; 2] {
+        let (positive, negative) = (w * y, F::ONE - y);
+        let (up, down) = sigmoids(isa, x);
+        [negative * up - positive * down, (positive + negative) * (up * down)]
+    }
+}
+
+/// Bernoulli, from the probability p: −y·log p − (1 − y)·log(1 − p), each logarithm at least `floor`, p
+/// first clipped to [`margin`, 1 − `margin`].
+#[derive(Clone, Copy)]
+pub struct Bernoulli {
+    /// torch: −100; −∞ for none.
+    pub floor: f64,
+    /// scikit-learn: the machine epsilon; 0 for none.
+    pub margin: f64,
+}
+
+impl Elementwise<2> for Bernoulli {
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, [p, y]: [F; 2]) -> F {
+        let (floor, margin) = (F::from_f64(self.floor), F::from_f64(self.margin));
+        let p = at_least(p, margin);
+        let p = -at_least(-p, margin - F::ONE);
+        let positive = at_least(log(isa, p), floor);
+        let negative = at_least(log1p(isa, -p), floor);
+        F::ZERO - (times(y, positive) + times(F::ONE - y, negative))
+    }
+    #[inline(always)]
+    fn derivatives<S: Isa, F: Real>(self, _isa: S, [p, y]: [F; 2]) -> [F; 2] {
+        let (positive, negative) = (y / p, (F::ONE - y) / (F::ONE - p));
+        [negative - positive, negative / (F::ONE - p) + positive / p]
+    }
+}
+
+/// Gaussian, from mean μ, observation y and variance v: ½·(log v + (y − μ)²/v) + constant.
+/// v is at least `eps`.   v = +∞ → +∞, v = NaN → NaN.
+#[derive(Clone, Copy)]
+pub struct Gaussian {
+    /// What v is at least.
+    pub eps: f64,
+    /// The third input is log v.
+    pub log_variance: bool,
+    /// ½·log 2π, or 0.
+    pub constant: f64,
+}
+
+impl Gaussian {
+    /// (log v, (y − μ)/v, y − μ, 1/v)
+    #[inline(always)]
+    fn parts<S: Isa, F: Real>(self, isa: S, [mean, y, third]: [F; 3]) -> (F, F, F, F) {
+        let d = y - mean;
+        if self.log_variance {
+            let precision = exp(isa, -third);
+            (third, d * precision, d, precision)
+        } else {
+            let v = at_least(third, F::from_f64(self.eps));
+            (log(isa, v), d / v, d, F::ONE / v)
+        }
+    }
+}
+
+impl Elementwise<3> for Gaussian {
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, x: [F; 3]) -> F {
+        let (log_variance, scaled, d, _) = self.parts(isa, x);
+        // d·(d/v), not d²/v: d² may be out of range where the quotient is not.
+        F::HALF * (log_variance + d * scaled) + F::from_f64(self.constant)
+    }
+    #[inline(always)]
+    fn derivatives<S: Isa, F: Real>(self, isa: S, x: [F; 3]) -> [F; 2] {
+        let (_, scaled, _, precision) = self.parts(isa, x);
+        [-scaled, precision]
+    }
+}
+
+/// (y − μ)²: Gaussian with v = ½, but for a constant.
+#[derive(Clone, Copy)]
+pub struct SquaredError;
+
+impl Elementwise<2> for SquaredError {
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, _isa: S, [mean, y]: [F; 2]) -> F {
+        (y - mean) * (y - mean)
+    }
+    #[inline(always)]
+    fn derivatives<S: Isa, F: Real>(self, _isa: S, [mean, y]: [F; 2]) -> [F; 2] {
+        [(mean - y) + (mean - y), F::ONE + F::ONE]
+    }
+}
+
+/// Poisson, from x = log λ or x = λ, and the count y: λ − y·log λ, with y·log λ = 0 where y = 0; with
+/// Stirling's log y! ≈ y·log y − y + ½·log 2πy for y > 1 if `full`.
+#[derive(Clone, Copy)]
+pub struct Poisson {
+    /// x is log λ.
+    pub log_input: bool,
+    /// Adds log y!.
+    pub full: bool,
+    /// Added to λ in the logarithm, if x is λ.
+    pub eps: f64,
+}
+
+impl Elementwise<2> for Poisson {
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, [x, y]: [F; 2]) -> F {
+        let loss = if self.log_input {
+            exp(isa, x) - times(y, x)
+        } else {
+            x - times(y, log(isa, x + F::from_f64(self.eps)))
+        };
+        if !self.full {
+            return loss;
+        }
+        let two_pi = F::from_f64(core::f64::consts::TAU);
+        let stirling = y * log(isa, y) - y + F::HALF * log(isa, two_pi * y);
+        if y > F::ONE { loss + stirling } else { loss }
+    }
+    #[inline(always)]
+    fn derivatives<S: Isa, F: Real>(self, isa: S, [x, y]: [F; 2]) -> [F; 2] {
+        if self.log_input {
+            let rate = exp(isa, x);
+            return [rate - y, rate];
+        }
+        let ratio = y / (x + F::from_f64(self.eps));
+        [F::ONE - ratio, ratio / (x + F::from_f64(self.eps))]
+    }
+}
+
+/// Bradley-Terry: −log σ(chosen − rejected − margin), the two-class cross entropy of the two scores.
+#[derive(Clone, Copy)]
+pub struct BradleyTerry;
+
+impl BradleyTerry {
+    /// rejected − chosen + margin in two words: e^d keeps its digits where |d| is large.
+    #[inline(always)]
+    fn gap<F: Real>([chosen, rejected, margin]: [F; 3]) -> (F, F) {
+        let gap = rejected - chosen;
+        let d = gap + margin;
+        (d, two_sum_error(gap, margin, d) + two_sum_error(rejected, -chosen, gap))
+    }
+}
+
+impl Elementwise<3> for BradleyTerry {
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, x: [F; 3]) -> F {
+        let (d, d_lost) = Self::gap(x);
+        softplus(isa, d, d_lost)
+    }
+    #[inline(always)]
+    fn derivatives<S: Isa, F: Real>(self, isa: S, x: [F; 3]) -> [F; 2] {
+        let (up, down) = sigmoids(isa, Self::gap(x).0);
+        [-up, up * down]
+    }
+}
+
+/// −p·log p.   0 → 0, p < 0 → −∞, NaN → NaN.
+#[derive(Clone, Copy)]
+pub struct Entropy;
+
+impl Elementwise<1> for Entropy {
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, [p]: [F; 1]) -> F {
+        let value = F::ZERO - times(p, log(isa, p));
+        if p < F::ZERO { F::NEG_INFINITY } else { value }
+    }
+}
+
+/// p·log(p/q).   p = 0 ≤ q → 0, p > 0 = q → +∞, p < 0 or q < 0 → +∞, NaN → NaN.
+#[derive(Clone, Copy)]
+pub struct RelativeEntropy;
+
+impl Elementwise<2> for RelativeEntropy {
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, [p, q]: [F; 2]) -> F {
+        let ratio = p / q;
+        // Near 1 the quotient's rounding is as large as its logarithm; p − q is exact there.
+        let near = ratio > F::HALF && ratio < F::ONE + F::ONE;
+        let difference = log1p(isa, (p - q) / q);
+        let apart = log(isa, p) - log(isa, q);
+        let usual = if ratio > F::ZERO && ratio < F::INFINITY { log(isa, ratio) } else { apart };
+        let value = times(p, if near { difference } else { usual });
+        if p < F::ZERO || q < F::ZERO { F::INFINITY } else { value + times(F::ZERO, q) }
+    }
+}
+
+/// p·(log p − x) from x = log q and p, or from log p: torch's `kl_div`, element by element.   p = 0 → 0.
+#[derive(Clone, Copy)]
+pub struct KlDiv {
+    /// The second input is log p.
+    pub log_target: bool,
+}
+
+impl Elementwise<2> for KlDiv {
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, [x, target]: [F; 2]) -> F {
+        let (p, log_p) =
+            if self.log_target { (exp(isa, target), target) } else { (target, log(isa, target)) };
+        times(p, log_p - x)
+    }
+}

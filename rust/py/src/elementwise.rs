@@ -1,0 +1,116 @@
+//! Elementwise functions: one binding, one `match` from a name to a formula.
+
+use crate::arrays::{Element, Output};
+use crate::totals::Totals;
+use crate::{level, pool};
+use nll_kernels::Error;
+use nll_kernels::drive::Par;
+use nll_kernels::elementwise::{Elementwise, Wanted, find, run};
+use nll_kernels::input::Input;
+use nll_kernels::likelihood::{
+    Bernoulli, BernoulliLogit, BradleyTerry, Entropy, Gaussian, KlDiv, LogSigmoid, Poisson,
+    RelativeEntropy, Softplus, SquaredError,
+};
+use nll_kernels::out::Run;
+use nll_kernels::reduce::{self, ExactSum};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+/// Everything but the function.
+struct Call<'t, 'a> {
+    how: Run<'t>,
+    double: bool,
+    inputs: &'t [Input<'a>],
+    weight: Option<&'t Input<'a>>,
+    length: usize,
+    wanted: Wanted<'t>,
+}
+
+impl Call<'_, '_> {
+    fn of<const N: usize>(self, function: impl Elementwise<N>) -> Result<ExactSum, Error> {
+        let Call { how, double, inputs, weight, length, wanted } = self;
+        let Ok(inputs) = inputs.try_into() else { return Err(Error::Function) };
+        let inputs = (inputs, weight);
+        if double {
+            run::<f64, N>(how, function, inputs, length, wanted)
+        } else {
+            run::<f32, N>(how, function, inputs, length, wanted)
+        }
+    }
+
+    fn named(self, function: &str, options: &[f64]) -> Result<ExactSum, Error> {
+        let option = |i: usize| options.get(i).copied().unwrap_or(0.0);
+        match function {
+            "softplus" => self.of(Softplus),
+            "log_sigmoid" => self.of(LogSigmoid),
+            "bernoulli_logit" => self.of(BernoulliLogit),
+            "bernoulli" => self.of(Bernoulli { floor: option(0), margin: option(1) }),
+            "gaussian" => self.of(Gaussian {
+                eps: option(0),
+                log_variance: option(1) != 0.0,
+                constant: option(2),
+            }),
+            "squared_error" => self.of(SquaredError),
+            "poisson" => self.of(Poisson {
+                log_input: option(0) != 0.0,
+                full: option(1) != 0.0,
+                eps: option(2),
+            }),
+            "bradley_terry" => self.of(BradleyTerry),
+            "entropy" => self.of(Entropy),
+            "relative_entropy" => self.of(RelativeEntropy),
+            "kl_div" => self.of(KlDiv { log_target: option(0) != 0.0 }),
+            _ => Err(Error::Function),
+        }
+    }
+}
+
+/// The values of `function`, computed in float64 if `double`, else in float32, into `outs` (value, first
+/// and second derivative); returns their exact sum.
+#[pyfunction]
+pub(crate) fn elementwise(
+    py: Python<'_>,
+    function: (String, Vec<f64>, bool),
+    inputs: Vec<(Bound<'_, PyAny>, String)>,
+    weight: Option<(Bound<'_, PyAny>, String)>,
+    length: usize,
+    wanted: (Vec<Option<Bound<'_, PyAny>>>, f64, bool),
+) -> PyResult<Totals> {
+    let ((name, options, double), (outs, scale, total)) = (function, wanted);
+    let level = level()?;
+    let arrays: Vec<_> =
+        inputs.iter().map(|(a, dtype)| Element::new(a, dtype)).collect::<PyResult<_>>()?;
+    let inputs: Vec<_> = arrays.iter().map(Element::input).collect();
+    let weight = weight.map(|(a, dtype)| Element::new(&a, &dtype)).transpose()?;
+    let weight = weight.as_ref().map(Element::input);
+    let mut outs: Vec<_> =
+        outs.iter().map(|out| Output::new(out.as_ref())).collect::<PyResult<_>>()?;
+    let [value, gradient, hessian] = outs.as_mut_slice() else {
+        return Err(PyTypeError::new_err("three outputs, some of them None"));
+    };
+    let (value, gradient, hessian) = (value.out()?, gradient.out()?, hessian.out()?);
+    let wanted = Wanted { value, gradient, hessian, scale, total };
+    let sum = pool::run(py, length, |par| {
+        let how = Run { level, par };
+        let (inputs, weight) = (inputs.as_slice(), weight.as_ref());
+        Call { how, double, inputs, weight, length, wanted }.named(&name, &options)
+    })?;
+    let totals = reduce::Totals { sum, rows: length as u64, ..Default::default() };
+    Ok(Totals { totals, weighted: false })
+}
+
+/// (index, value) of the first element that is not within [low, high].
+#[pyfunction]
+pub(crate) fn first_outside(
+    py: Python<'_>,
+    input: (Bound<'_, PyAny>, String),
+    length: usize,
+    range: (f64, f64),
+) -> PyResult<Option<(usize, f64)>> {
+    let (array, dtype) = input;
+    let array = Element::new(&array, &dtype)?;
+    let (input, (low, high)) = (array.input(), range);
+    pool::run(py, length, |par: Par<'_>| {
+        Ok(find(par, &input, length, |x| !(low..=high).contains(&x)))
+    })
+}
