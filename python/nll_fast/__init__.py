@@ -5,6 +5,20 @@ the class axis last unless told otherwise, and speaks in nats.
 """
 
 from nll_fast import reference
+from nll_fast.likelihoods import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    bradley_terry_loss,
+    dpo_loss,
+    entr,
+    gaussian_nll_loss,
+    kl_div,
+    log_sigmoid,
+    mse_loss,
+    poisson_nll_loss,
+    rel_entr,
+    softplus,
+)
 from nll_fast.losses import (
     categorical_nll,
     cross_entropy,
@@ -14,20 +28,34 @@ from nll_fast.losses import (
     perplexity,
     token_log_probs,
 )
+from nll_fast.partial import Partial
 from nll_fast.threads import get_num_threads, set_num_threads, simd_level
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Partial",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "bradley_terry_loss",
     "categorical_nll",
     "cross_entropy",
+    "dpo_loss",
+    "entr",
+    "gaussian_nll_loss",
     "get_num_threads",
+    "kl_div",
+    "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "mse_loss",
     "nll_loss",
     "perplexity",
+    "poisson_nll_loss",
     "reference",
+    "rel_entr",
     "set_num_threads",
     "simd_level",
+    "softplus",
     "token_log_probs",
 ]

@@ -38,17 +38,47 @@ def as_rows(x: Any, name: str, axis: int) -> tuple[np.ndarray, str]:
         )
     if x.ndim == 0:
         raise ValueError(f"{name} is a scalar; it needs a class axis")
-    if not x.dtype.isnative:
-        raise TypeError(f"{name} is in foreign byte order; pass {name}.astype(np.{dtype})")
-    if not x.flags.aligned:
-        raise ValueError(f"{name} is not aligned in memory; pass np.require({name}, requirements='A')")
+    readable(x, dtype, name)
     if axis != -1:
+        if not isinstance(axis, (int, np.integer)) or not -x.ndim <= axis < x.ndim:
+            raise ValueError(f"axis is {axis!r}, but {name} has shape {x.shape}: give one axis of it")
         x = np.moveaxis(x, axis, -1)
     if x.shape[-1] == 0:
         raise ValueError(f"{name} has shape {x.shape}: no classes along axis {axis}")
     if dtype == "float16" or (dtype == "bfloat16" and x.dtype != np.uint16):
-        x = x.view(np.uint16) if x.ndim else x
+        x = x.view(np.uint16)
     return x, dtype
+
+
+def readable(x: np.ndarray, dtype: str, name: str) -> None:
+    """Raises if the kernels cannot read ``x`` where it lies."""
+    if not x.dtype.isnative:
+        raise TypeError(f"{name} is in foreign byte order; pass {name}.astype(np.{dtype})")
+    if not x.flags.aligned:
+        raise ValueError(f"{name} is not aligned in memory; pass np.require({name}, requirements='A')")
+
+
+# How an elementwise input is read: bits as they lie, small integers as the next type the kernels know.
+_VIEW = {"float16": np.uint16, "bfloat16": np.uint16, "bool": np.uint8}
+_WIDEN = {"int8": np.int32, "int16": np.int32, "uint16": np.int32, "uint32": np.int64, "uint64": np.float64}
+_READ = {"float64", "float32", "uint8", "int32", "int64"}
+
+
+def as_element(x: Any, name: str) -> tuple[Any, str]:
+    """An elementwise input: a Python float and "scalar", or an array and what its bits are."""
+    if type(x) is float or type(x) is int:
+        return float(x), "scalar"
+    x, dtype = as_array(x, name)
+    if dtype in _WIDEN:
+        x, dtype = x.astype(_WIDEN[dtype]), np.dtype(_WIDEN[dtype]).name
+    if dtype not in _READ and dtype not in _VIEW:
+        raise TypeError(f"{name} has dtype {dtype}; pass floats, integers or booleans")
+    if x.ndim == 0:
+        return float(x), "scalar"
+    readable(x, dtype, name)
+    if dtype in _VIEW and x.dtype != np.uint16:
+        x = x.view(_VIEW[dtype])
+    return x, "uint8" if dtype == "bool" else dtype
 
 
 def as_targets(target: Any, rows: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ def row_losses(
     out: tuple[NDArray[Any] | None, float],
 ) -> Totals: ...
 def elementwise(
-    function: tuple[str, list[float], bool],
+    function: tuple[str, list[float], bool, bool],
     inputs: list[tuple[Any, str]],
     weight: tuple[Any, str] | None,
     length: int,

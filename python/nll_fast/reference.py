@@ -98,3 +98,125 @@ def logsumexp(logits, *, axis=-1, keepdims=False):
 def log_softmax(logits, *, axis=-1):
     x = np.asarray(logits).astype(np.float64)
     return np.apply_along_axis(lambda r: -np.array([_loss(r, c) for c in range(len(r))]), axis, x)
+
+
+def _mean(losses, weight, reduction):
+    losses = losses if weight is None else np.where(np.equal(weight, 0), 0.0, losses * weight)
+    if reduction == "none":
+        return losses
+    return float(np.sum(losses)) if reduction == "sum" else float(np.mean(losses))
+
+
+def _arrays(*arrays):
+    return (np.asarray(x).astype(np.float64) for x in arrays)
+
+
+def _times(a, b):
+    """a·b, but 0 where a is 0."""
+    return np.where(a == 0, 0.0, a * b)
+
+
+def softplus(x):
+    (x,) = _arrays(x)
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def log_sigmoid(x):
+    return -softplus(-np.asarray(x, np.float64))
+
+
+@np.errstate(all="ignore")
+def binary_cross_entropy_with_logits(logits, target, *, weight=None, pos_weight=1.0, reduction="mean"):
+    x, y, w = _arrays(logits, target, pos_weight)
+    return _mean(_times(w * y, softplus(-x)) + _times(1 - y, softplus(x)), weight, reduction)
+
+
+@np.errstate(all="ignore")
+def binary_cross_entropy(probs, target, *, weight=None, clamp="torch", reduction="mean"):
+    p, y = _arrays(probs, target)
+    floor, eps = (-100 if clamp == "torch" else -np.inf), np.finfo(np.asarray(probs).dtype).eps
+    p = np.clip(p, eps, 1 - eps) if clamp == "eps" else p
+    log_p, log_q = np.maximum(np.log(p), floor), np.maximum(np.log1p(-p), floor)
+    return _mean(-(_times(y, log_p) + _times(1 - y, log_q)), weight, reduction)
+
+
+@np.errstate(all="ignore")
+def gaussian_nll_loss(mean, target, var=None, *, log_var=None, sigma=None, full=False, eps=1e-6, reduction="mean"):
+    mean, target = _arrays(mean, target)
+    if log_var is not None:
+        (log_v,) = _arrays(log_var)
+        v = np.exp(log_v)
+    else:
+        v = np.maximum(np.asarray(var if sigma is None else np.square(sigma), np.float64), eps)
+        log_v = np.log(v)
+    d = target - mean
+    return _mean(0.5 * (log_v + d * (d / v)) + (0.5 * np.log(2 * np.pi) if full else 0), None, reduction)
+
+
+def mse_loss(mean, target, *, reduction="mean"):
+    mean, target = _arrays(mean, target)
+    return _mean((target - mean) ** 2, None, reduction)
+
+
+@np.errstate(all="ignore")
+def poisson_nll_loss(input, target, *, log_input=True, full=False, eps=1e-8, reduction="mean"):
+    x, y = _arrays(input, target)
+    loss = np.exp(x) - _times(y, x) if log_input else x - _times(y, np.log(x + eps))
+    stirling = y * np.log(y) - y + 0.5 * np.log(2 * np.pi * y)
+    return _mean(loss + np.where(y > 1, stirling, 0) if full else loss, None, reduction)
+
+
+def bradley_terry_loss(chosen, rejected, *, margin=0.0, weight=None, reduction="mean"):
+    chosen, rejected, margin = _arrays(chosen, rejected, margin)
+    return _mean(softplus(rejected - chosen + margin), weight, reduction)
+
+
+def dpo_loss(policy_chosen_logps, policy_rejected_logps, ref_chosen_logps=0.0, ref_rejected_logps=0.0, *,
+             beta=0.1, label_smoothing=0.0, loss_type="sigmoid", reference_point=0.0, reduction="mean"):
+    pc, pr, rc, rr = _arrays(policy_chosen_logps, policy_rejected_logps, ref_chosen_logps, ref_rejected_logps)
+    a, b, e, point = pc - rc, pr - rr, label_smoothing, reference_point
+    h = beta * (a - b)
+    nll, sigmoid = (lambda x: softplus(-x)), (lambda x: np.exp(-softplus(-x)))
+    if loss_type == "sigmoid":
+        loss = (1 - e) * nll(h) + e * nll(-h)
+    elif loss_type == "robust":
+        loss = ((1 - e) * nll(h) - e * nll(-h)) / (1 - 2 * e)
+    elif loss_type == "hinge":
+        loss = np.maximum(0, 1 - h)
+    elif loss_type == "ipo":
+        loss = (a - b - 1 / (2 * beta)) ** 2
+    elif loss_type == "exo_pair":
+        loss = sigmoid(h) * (-nll(h) - np.log(1 - e)) + sigmoid(-h) * (-nll(-h) - np.log(e))
+    elif loss_type == "nca_pair":
+        loss = nll(beta * a) + 0.5 * nll(-beta * a) + 0.5 * nll(-beta * b)
+    elif loss_type == "bco_pair":
+        loss = nll(beta * a - point) + nll(point - beta * b)
+    elif loss_type == "kto_pair":
+        loss = 1 - sigmoid(beta * a - point) + 1 - sigmoid(point - beta * b)
+    elif loss_type == "sppo_hard":
+        loss = (a - 0.5 / beta) ** 2 + (b + 0.5 / beta) ** 2
+    elif loss_type == "apo_zero":
+        loss = 1 - sigmoid(beta * a) + sigmoid(beta * b)
+    elif loss_type == "apo_down":
+        loss = sigmoid(beta * a) + 1 - sigmoid(h)
+    return _mean(loss, None, reduction)
+
+
+@np.errstate(all="ignore")
+def entr(p):
+    (p,) = _arrays(p)
+    return np.where(p < 0, -np.inf, -_times(p, np.log(p)))
+
+
+@np.errstate(all="ignore")
+def rel_entr(p, q):
+    p, q = _arrays(p, q)
+    return np.where((p < 0) | (q < 0), np.inf, _times(p, np.log(p) - np.log(q)))
+
+
+@np.errstate(all="ignore")
+def kl_div(input, target, *, log_target=False, reduction="mean"):
+    x, t = _arrays(input, target)
+    p, log_p = (np.exp(t), t) if log_target else (t, np.log(t))
+    loss = _times(p, log_p - x)
+    return float(np.sum(loss)) / len(x) if reduction == "batchmean" else _mean(loss, None, reduction)

@@ -14,6 +14,12 @@ use std::ops::Range;
 pub trait Elementwise<const N: usize>: Copy + Sync {
     /// Its value.
     fn value<S: Isa, F: Real>(self, isa: S, x: [F; N]) -> F;
+    /// The largest second derivative over all first inputs; NaN where it is not offered.
+    #[inline(always)]
+    fn curvature<F: Real>(self, _x: [F; N]) -> F {
+        F::NAN
+    }
+
     /// Its first and second derivative by the first input; NaN where they are not offered.
     #[inline(always)]
     fn derivatives<S: Isa, F: Real>(self, _isa: S, _x: [F; N]) -> [F; 2] {
@@ -29,6 +35,8 @@ pub struct Wanted<'a> {
     pub gradient: Out<'a>,
     /// The second derivatives by the first input.
     pub hessian: Out<'a>,
+    /// The second derivatives' upper bounds in their place.
+    pub upper: bool,
     /// What the derivatives are multiplied by: 1/n where the mean is differentiated.
     pub scale: f64,
     /// The exact sum of the values.
@@ -38,12 +46,19 @@ pub struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     /// One piece for each task, `per` elements long.
     fn split(self, tasks: usize, per: usize) -> Vec<Wanted<'a>> {
-        let (scale, total) = (self.scale, self.total);
+        let (upper, scale, total) = (self.upper, self.scale, self.total);
         let [value, gradient, hessian] =
             [self.value, self.gradient, self.hessian].map(|out| out.split(tasks, per));
         let pieces = value.into_iter().zip(gradient).zip(hessian);
         pieces
-            .map(|((value, gradient), hessian)| Wanted { value, gradient, hessian, scale, total })
+            .map(|((value, gradient), hessian)| Wanted {
+                value,
+                gradient,
+                hessian,
+                upper,
+                scale,
+                total,
+            })
             .collect()
     }
 }
@@ -91,7 +106,7 @@ impl<F: Real, L: Elementwise<N>, const N: usize> nll_simd::Kernel for Task<'_, '
         let mut weight_room = Room::default();
         let room = vec![F::ZERO; BLOCK.min(self.range.len())];
         let [mut values, mut slopes, mut curves] = [room.clone(), room.clone(), room];
-        let scale = F::from_f64(self.wanted.scale);
+        let (upper, scale) = (self.wanted.upper, F::from_f64(self.wanted.scale));
         let differentiate = !matches!(self.wanted.gradient, Out::Nothing)
             || !matches!(self.wanted.hessian, Out::Nothing);
         for start in self.range.clone().step_by(BLOCK) {
@@ -122,6 +137,7 @@ impl<F: Real, L: Elementwise<N>, const N: usize> nll_simd::Kernel for Task<'_, '
                 let (slopes, curves) = (&mut slopes[..length], &mut curves[..length]);
                 for (i, (slope, curve)) in slopes.iter_mut().zip(curves.iter_mut()).enumerate() {
                     let [first, second] = self.function.derivatives(isa, element(i));
+                    let second = if upper { self.function.curvature(element(i)) } else { second };
                     (*slope, *curve) = (first * scale, second * scale);
                 }
                 weigh(slopes, weight);

@@ -91,6 +91,10 @@ impl Elementwise<3> for BernoulliLogit {
         let (up, down) = sigmoids(isa, x);
         [negative * up - positive * down, (positive + negative) * (up * down)]
     }
+    #[inline(always)]
+    fn curvature<F: Real>(self, [_, y, w]: [F; 3]) -> F {
+        (w * y + (F::ONE - y)) * (F::HALF * F::HALF)
+    }
 }
 
 /// Bernoulli, from the probability p: −y·log p − (1 − y)·log(1 − p), each logarithm at least `floor`, p
@@ -239,6 +243,10 @@ impl Elementwise<3> for BradleyTerry {
         let (up, down) = sigmoids(isa, Self::gap(x).0);
         [-up, up * down]
     }
+    #[inline(always)]
+    fn curvature<F: Real>(self, _x: [F; 3]) -> F {
+        F::HALF * F::HALF
+    }
 }
 
 /// −p·log p.   0 → 0, p < 0 → −∞, NaN → NaN.
@@ -284,5 +292,77 @@ impl Elementwise<2> for KlDiv {
         let (p, log_p) =
             if self.log_target { (exp(isa, target), target) } else { (target, log(isa, target)) };
         times(p, log_p - x)
+    }
+}
+
+/// The losses of direct preference optimization, by TRL's names.
+#[derive(Clone, Copy)]
+#[expect(missing_docs, reason = "the formulas stand in `Preference::value`")]
+pub enum PreferenceKind {
+    Sigmoid,
+    Robust,
+    Hinge,
+    Ipo,
+    ExoPair,
+    NcaPair,
+    BcoPair,
+    KtoPair,
+    SppoHard,
+    ApoZero,
+    ApoDown,
+}
+
+/// Preferences from log-probabilities: policy and reference, chosen and rejected. With a and b the
+/// log-ratios policy/reference of the two and h = β·(a − b); `kind` picks the formula.
+#[derive(Clone, Copy)]
+pub struct Preference {
+    /// Which loss.
+    pub kind: PreferenceKind,
+    /// How far the policy may go from the reference.
+    pub beta: f64,
+    /// ε, how often the labels are wrong.
+    pub smoothing: f64,
+    /// What BCO and KTO compare rewards with.
+    pub reference_point: f64,
+}
+
+impl Elementwise<4> for Preference {
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(
+        self,
+        isa: S,
+        [chosen, rejected, ref_chosen, ref_rejected]: [F; 4],
+    ) -> F {
+        let [beta, e, point] = [self.beta, self.smoothing, self.reference_point].map(F::from_f64);
+        let (one, half) = (F::ONE, F::HALF);
+        let (a, b) = (chosen - ref_chosen, rejected - ref_rejected);
+        let h = beta * (a - b);
+        // −log σ(x) and σ(x)
+        let nll = |x: F| softplus(isa, -x, F::ZERO);
+        let sigmoid = |x: F| sigmoids(isa, x).0;
+        match self.kind {
+            PreferenceKind::Sigmoid => (one - e) * nll(h) + times(e, nll(-h)),
+            PreferenceKind::Robust => ((one - e) * nll(h) - times(e, nll(-h))) / (one - e - e),
+            PreferenceKind::Hinge => at_least(one - h, F::ZERO),
+            PreferenceKind::Ipo => {
+                let gap = (a - b) - half / beta;
+                gap * gap
+            }
+            PreferenceKind::ExoPair => {
+                times(sigmoid(h), -nll(h) - log(isa, one - e))
+                    + times(sigmoid(-h), -nll(-h) - log(isa, e))
+            }
+            PreferenceKind::NcaPair => {
+                nll(beta * a) + half * nll(-(beta * a)) + half * nll(-(beta * b))
+            }
+            PreferenceKind::BcoPair => nll(beta * a - point) + nll(point - beta * b),
+            PreferenceKind::KtoPair => sigmoid(point - beta * a) + sigmoid(beta * b - point),
+            PreferenceKind::SppoHard => {
+                let (win, lose) = (a - half / beta, b + half / beta);
+                win * win + lose * lose
+            }
+            PreferenceKind::ApoZero => sigmoid(-(beta * a)) + sigmoid(beta * b),
+            PreferenceKind::ApoDown => sigmoid(beta * a) + sigmoid(-h),
+        }
     }
 }

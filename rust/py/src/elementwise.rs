@@ -9,12 +9,27 @@ use nll_kernels::elementwise::{Elementwise, Wanted, find, run};
 use nll_kernels::input::Input;
 use nll_kernels::likelihood::{
     Bernoulli, BernoulliLogit, BradleyTerry, Entropy, Gaussian, KlDiv, LogSigmoid, Poisson,
-    RelativeEntropy, Softplus, SquaredError,
+    Preference, PreferenceKind, RelativeEntropy, Softplus, SquaredError,
 };
 use nll_kernels::out::Run;
 use nll_kernels::reduce::{self, ExactSum};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+
+/// The order of `PREFERENCES` in `likelihoods.py`.
+const KINDS: [PreferenceKind; 11] = [
+    PreferenceKind::Sigmoid,
+    PreferenceKind::Robust,
+    PreferenceKind::Hinge,
+    PreferenceKind::Ipo,
+    PreferenceKind::ExoPair,
+    PreferenceKind::NcaPair,
+    PreferenceKind::BcoPair,
+    PreferenceKind::KtoPair,
+    PreferenceKind::SppoHard,
+    PreferenceKind::ApoZero,
+    PreferenceKind::ApoDown,
+];
 
 /// Everything but the function.
 struct Call<'t, 'a> {
@@ -59,6 +74,11 @@ impl Call<'_, '_> {
             "bradley_terry" => self.of(BradleyTerry),
             "entropy" => self.of(Entropy),
             "relative_entropy" => self.of(RelativeEntropy),
+            "preference" => {
+                let kind = KINDS.get(option(0) as usize).ok_or(Error::Function)?;
+                let (beta, smoothing, reference_point) = (option(1), option(2), option(3));
+                self.of(Preference { kind: *kind, beta, smoothing, reference_point })
+            }
             "kl_div" => self.of(KlDiv { log_target: option(0) != 0.0 }),
             _ => Err(Error::Function),
         }
@@ -70,13 +90,13 @@ impl Call<'_, '_> {
 #[pyfunction]
 pub(crate) fn elementwise(
     py: Python<'_>,
-    function: (String, Vec<f64>, bool),
+    function: (String, Vec<f64>, bool, bool),
     inputs: Vec<(Bound<'_, PyAny>, String)>,
     weight: Option<(Bound<'_, PyAny>, String)>,
     length: usize,
     wanted: (Vec<Option<Bound<'_, PyAny>>>, f64, bool),
 ) -> PyResult<Totals> {
-    let ((name, options, double), (outs, scale, total)) = (function, wanted);
+    let ((name, options, double, upper), (outs, scale, total)) = (function, wanted);
     let level = level()?;
     let arrays: Vec<_> =
         inputs.iter().map(|(a, dtype)| Element::new(a, dtype)).collect::<PyResult<_>>()?;
@@ -89,7 +109,7 @@ pub(crate) fn elementwise(
         return Err(PyTypeError::new_err("three outputs, some of them None"));
     };
     let (value, gradient, hessian) = (value.out()?, gradient.out()?, hessian.out()?);
-    let wanted = Wanted { value, gradient, hessian, scale, total };
+    let wanted = Wanted { value, gradient, hessian, upper, scale, total };
     let sum = pool::run(py, length, |par| {
         let how = Run { level, par };
         let (inputs, weight) = (inputs.as_slice(), weight.as_ref());
