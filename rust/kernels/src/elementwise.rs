@@ -11,9 +11,21 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 /// A function of N numbers, usually the negative log-likelihood of one observation.
+///
+/// It is computed in two loops over a block in L1, the first for its inner exponential or logarithm: a loop
+/// with both in it is so long that the CPU overlaps too few of its iterations (BCE on AVX2: 1.1 → 0.7 ns).
 pub trait Elementwise<const N: usize>: Copy + Sync {
-    /// Its value.
-    fn value<S: Isa, F: Real>(self, isa: S, x: [F; N]) -> F;
+    /// Whether there is one.
+    const INNER: bool = true;
+
+    /// The exponential or logarithm that its value and derivatives are made of.
+    #[inline(always)]
+    fn inner<S: Isa, F: Real>(self, _isa: S, _x: [F; N]) -> F {
+        F::NAN
+    }
+
+    /// Its value, given `inner`.
+    fn value<S: Isa, F: Real>(self, isa: S, x: [F; N], inner: F) -> F;
     /// The largest second derivative over all first inputs; NaN where it is not offered.
     #[inline(always)]
     fn curvature<F: Real>(self, _x: [F; N]) -> F {
@@ -22,7 +34,7 @@ pub trait Elementwise<const N: usize>: Copy + Sync {
 
     /// Its first and second derivative by the first input; NaN where they are not offered.
     #[inline(always)]
-    fn derivatives<S: Isa, F: Real>(self, _isa: S, _x: [F; N]) -> [F; 2] {
+    fn derivatives<F: Real>(self, _x: [F; N], _inner: F) -> [F; 2] {
         [F::NAN; 2]
     }
 }
@@ -105,7 +117,7 @@ impl<F: Real, L: Elementwise<N>, const N: usize> nll_simd::Kernel for Task<'_, '
         let mut rooms: [Room<F>; N] = core::array::from_fn(|_| Room::default());
         let mut weight_room = Room::default();
         let room = vec![F::ZERO; BLOCK.min(self.range.len())];
-        let [mut values, mut slopes, mut curves] = [room.clone(), room.clone(), room];
+        let [mut inner, mut values, mut slopes, mut curves] = [(); 4].map(|()| room.clone());
         let (upper, scale) = (self.wanted.upper, F::from_f64(self.wanted.scale));
         let differentiate = !matches!(self.wanted.gradient, Out::Nothing)
             || !matches!(self.wanted.hessian, Out::Nothing);
@@ -124,9 +136,14 @@ impl<F: Real, L: Elementwise<N>, const N: usize> nll_simd::Kernel for Task<'_, '
                     |k| x[k][i],
                 )
             };
-            let values = &mut values[..length];
-            for (i, value) in values.iter_mut().enumerate() {
-                *value = self.function.value(isa, element(i));
+            let (inner, values) = (&mut inner[..length], &mut values[..length]);
+            if L::INNER {
+                for (i, inner) in inner.iter_mut().enumerate() {
+                    *inner = self.function.inner(isa, element(i));
+                }
+            }
+            for (i, (value, &mut inner)) in values.iter_mut().zip(inner.iter_mut()).enumerate() {
+                *value = self.function.value(isa, element(i), inner);
             }
             weigh(values, weight);
             self.wanted.value.put(at, values);
@@ -136,7 +153,7 @@ impl<F: Real, L: Elementwise<N>, const N: usize> nll_simd::Kernel for Task<'_, '
             if differentiate {
                 let (slopes, curves) = (&mut slopes[..length], &mut curves[..length]);
                 for (i, (slope, curve)) in slopes.iter_mut().zip(curves.iter_mut()).enumerate() {
-                    let [first, second] = self.function.derivatives(isa, element(i));
+                    let [first, second] = self.function.derivatives(element(i), inner[i]);
                     let second = if upper { self.function.curvature(element(i)) } else { second };
                     (*slope, *curve) = (first * scale, second * scale);
                 }

@@ -1,27 +1,28 @@
 //! −log p of one observation under each distribution: one branch-free formula each, in f32 or f64.
 //!
-//! Each `value` reads like its line in `reference.py`. The first input is what is differentiated.
+//! Each `value` reads like its line in `reference.py`, given the exponential or logarithm `inner`. The first
+//! input is what is differentiated.
 
 use crate::elementwise::Elementwise;
-use nll_simd::math::{exp, log, log1p, log1p_unit};
+use nll_simd::math::{exp, exp_nonpositive, log, log1p, log1p_unit};
 use nll_simd::{Isa, Real, two_sum_error};
 
-/// log(1 + e^d), d in two words.   −∞ → 0, +∞ → +∞, NaN → NaN.
+/// e^−|x|: both softplus and both sigmoids of ±x are made of it.   ±∞ → 0, NaN → NaN.
 #[inline(always)]
-fn softplus<S: Isa, F: Real>(isa: S, d: F, d_lost: F) -> F {
-    let d_lost = if d_lost.abs() < F::INFINITY { d_lost } else { F::ZERO };
-    let above = d > F::ZERO;
-    let e = exp(isa, -d.abs());
-    let e = isa.mul_add(e, if above { -d_lost } else { d_lost }, e);
-    let part = log1p_unit(isa, e);
-    if above { d + (part + d_lost) } else { part }
+fn decay<S: Isa, F: Real>(isa: S, x: F) -> F {
+    exp_nonpositive(isa, -x.abs())
+}
+
+/// log(1 + e^x) = max(x, 0) + log(1 + e^−|x|).   −∞ → 0, +∞ → +∞, NaN → NaN.
+#[inline(always)]
+fn softplus<S: Isa, F: Real>(isa: S, x: F, decay: F) -> F {
+    log1p_unit(isa, decay) + if x > F::ZERO { x } else { F::ZERO }
 }
 
 /// (σ(x), σ(−x)), each with all its digits.   −∞ → (0, 1), +∞ → (1, 0).
 #[inline(always)]
-fn sigmoids<S: Isa, F: Real>(isa: S, x: F) -> (F, F) {
-    let e = exp(isa, -x.abs());
-    let (large, small) = (F::ONE / (F::ONE + e), e / (F::ONE + e));
+fn sigmoids<F: Real>(x: F, decay: F) -> (F, F) {
+    let (large, small) = (F::ONE / (F::ONE + decay), decay / (F::ONE + decay));
     if x < F::ZERO { (small, large) } else { (large, small) }
 }
 
@@ -43,12 +44,16 @@ pub struct Softplus;
 
 impl Elementwise<1> for Softplus {
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, [x]: [F; 1]) -> F {
-        softplus(isa, x, F::ZERO)
+    fn inner<S: Isa, F: Real>(self, isa: S, [x]: [F; 1]) -> F {
+        decay(isa, x)
     }
     #[inline(always)]
-    fn derivatives<S: Isa, F: Real>(self, isa: S, [x]: [F; 1]) -> [F; 2] {
-        let (up, down) = sigmoids(isa, x);
+    fn value<S: Isa, F: Real>(self, isa: S, [x]: [F; 1], decay: F) -> F {
+        softplus(isa, x, decay)
+    }
+    #[inline(always)]
+    fn derivatives<F: Real>(self, [x]: [F; 1], decay: F) -> [F; 2] {
+        let (up, down) = sigmoids(x, decay);
         [up, up * down]
     }
 }
@@ -59,12 +64,16 @@ pub struct LogSigmoid;
 
 impl Elementwise<1> for LogSigmoid {
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, [x]: [F; 1]) -> F {
-        F::ZERO - softplus(isa, -x, F::ZERO)
+    fn inner<S: Isa, F: Real>(self, isa: S, [x]: [F; 1]) -> F {
+        decay(isa, x)
     }
     #[inline(always)]
-    fn derivatives<S: Isa, F: Real>(self, isa: S, [x]: [F; 1]) -> [F; 2] {
-        let (up, down) = sigmoids(isa, x);
+    fn value<S: Isa, F: Real>(self, isa: S, [x]: [F; 1], decay: F) -> F {
+        F::ZERO - softplus(isa, -x, decay)
+    }
+    #[inline(always)]
+    fn derivatives<F: Real>(self, [x]: [F; 1], decay: F) -> [F; 2] {
+        let (up, down) = sigmoids(x, decay);
         [down, -(up * down)]
     }
 }
@@ -78,17 +87,20 @@ pub struct BernoulliLogit;
 
 impl Elementwise<3> for BernoulliLogit {
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, [x, y, w]: [F; 3]) -> F {
+    fn inner<S: Isa, F: Real>(self, isa: S, [x, _, _]: [F; 3]) -> F {
+        decay(isa, x)
+    }
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, [x, y, w]: [F; 3], decay: F) -> F {
         let (positive, negative) = (w * y, F::ONE - y);
         let size = x.abs();
         let wrong = if x < F::ZERO { positive } else { negative };
-        let part = log1p_unit(isa, exp(isa, -size));
-        isa.mul_add(positive + negative, part, times(wrong, size))
+        isa.mul_add(positive + negative, log1p_unit(isa, decay), times(wrong, size))
     }
     #[inline(always)]
-    fn derivatives<S: Isa, F: Real>(self, isa: S, [x, y, w]: [F; 3]) -> [F; 2] {
+    fn derivatives<F: Real>(self, [x, y, w]: [F; 3], decay: F) -> [F; 2] {
         let (positive, negative) = (w * y, F::ONE - y);
-        let (up, down) = sigmoids(isa, x);
+        let (up, down) = sigmoids(x, decay);
         [negative * up - positive * down, (positive + negative) * (up * down)]
     }
     #[inline(always)]
@@ -107,20 +119,27 @@ pub struct Bernoulli {
     pub margin: f64,
 }
 
-impl Elementwise<2> for Bernoulli {
+impl Bernoulli {
+    /// p within the margins.
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, [p, y]: [F; 2]) -> F {
-        let (floor, margin) = (F::from_f64(self.floor), F::from_f64(self.margin));
-        let p = at_least(p, margin);
-        let p = -at_least(-p, margin - F::ONE);
-        let positive = at_least(log(isa, p), floor);
-        let negative = at_least(log1p(isa, -p), floor);
-        F::ZERO - (times(y, positive) + times(F::ONE - y, negative))
+    fn clipped<F: Real>(self, p: F) -> F {
+        let margin = F::from_f64(self.margin);
+        -at_least(-at_least(p, margin), margin - F::ONE)
+    }
+}
+
+impl Elementwise<2> for Bernoulli {
+    /// log p
+    #[inline(always)]
+    fn inner<S: Isa, F: Real>(self, isa: S, [p, _]: [F; 2]) -> F {
+        log(isa, self.clipped(p))
     }
     #[inline(always)]
-    fn derivatives<S: Isa, F: Real>(self, _isa: S, [p, y]: [F; 2]) -> [F; 2] {
-        let (positive, negative) = (y / p, (F::ONE - y) / (F::ONE - p));
-        [negative - positive, negative / (F::ONE - p) + positive / p]
+    fn value<S: Isa, F: Real>(self, isa: S, [p, y]: [F; 2], log_p: F) -> F {
+        let floor = F::from_f64(self.floor);
+        let positive = at_least(log_p, floor);
+        let negative = at_least(log1p(isa, -self.clipped(p)), floor);
+        F::ZERO - (times(y, positive) + times(F::ONE - y, negative))
     }
 }
 
@@ -137,31 +156,31 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
-    /// (log v, (y − μ)/v, y − μ, 1/v)
+    /// v, or log v as it is.
     #[inline(always)]
-    fn parts<S: Isa, F: Real>(self, isa: S, [mean, y, third]: [F; 3]) -> (F, F, F, F) {
-        let d = y - mean;
-        if self.log_variance {
-            let precision = exp(isa, -third);
-            (third, d * precision, d, precision)
-        } else {
-            let v = at_least(third, F::from_f64(self.eps));
-            (log(isa, v), d / v, d, F::ONE / v)
-        }
+    fn spread<F: Real>(self, third: F) -> F {
+        if self.log_variance { third } else { at_least(third, F::from_f64(self.eps)) }
     }
 }
 
 impl Elementwise<3> for Gaussian {
+    /// log v, or 1/v if the third input is log v.
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, x: [F; 3]) -> F {
-        let (log_variance, scaled, d, _) = self.parts(isa, x);
+    fn inner<S: Isa, F: Real>(self, isa: S, [_, _, third]: [F; 3]) -> F {
+        if self.log_variance { exp(isa, -third) } else { log(isa, self.spread(third)) }
+    }
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, _isa: S, [mean, y, third]: [F; 3], inner: F) -> F {
+        let (d, spread) = (y - mean, self.spread(third));
         // d·(d/v), not d²/v: d² may be out of range where the quotient is not.
+        let (log_variance, scaled) =
+            if self.log_variance { (spread, d * inner) } else { (inner, d / spread) };
         F::HALF * (log_variance + d * scaled) + F::from_f64(self.constant)
     }
     #[inline(always)]
-    fn derivatives<S: Isa, F: Real>(self, isa: S, x: [F; 3]) -> [F; 2] {
-        let (_, scaled, _, precision) = self.parts(isa, x);
-        [-scaled, precision]
+    fn derivatives<F: Real>(self, [mean, y, third]: [F; 3], inner: F) -> [F; 2] {
+        let precision = if self.log_variance { inner } else { F::ONE / self.spread(third) };
+        [(mean - y) * precision, precision]
     }
 }
 
@@ -170,12 +189,14 @@ impl Elementwise<3> for Gaussian {
 pub struct SquaredError;
 
 impl Elementwise<2> for SquaredError {
+    const INNER: bool = false;
+
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, _isa: S, [mean, y]: [F; 2]) -> F {
+    fn value<S: Isa, F: Real>(self, _isa: S, [mean, y]: [F; 2], _inner: F) -> F {
         (y - mean) * (y - mean)
     }
     #[inline(always)]
-    fn derivatives<S: Isa, F: Real>(self, _isa: S, [mean, y]: [F; 2]) -> [F; 2] {
+    fn derivatives<F: Real>(self, [mean, y]: [F; 2], _inner: F) -> [F; 2] {
         [(mean - y) + (mean - y), F::ONE + F::ONE]
     }
 }
@@ -193,13 +214,15 @@ pub struct Poisson {
 }
 
 impl Elementwise<2> for Poisson {
+    /// λ, or log(λ + ε) if the first input is λ.
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, [x, y]: [F; 2]) -> F {
-        let loss = if self.log_input {
-            exp(isa, x) - times(y, x)
-        } else {
-            x - times(y, log(isa, x + F::from_f64(self.eps)))
-        };
+    fn inner<S: Isa, F: Real>(self, isa: S, [x, _]: [F; 2]) -> F {
+        if self.log_input { exp(isa, x) } else { log(isa, x + F::from_f64(self.eps)) }
+    }
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, [x, y]: [F; 2], inner: F) -> F {
+        let (rate, log_rate) = if self.log_input { (inner, x) } else { (x, inner) };
+        let loss = rate - times(y, log_rate);
         if !self.full {
             return loss;
         }
@@ -208,13 +231,12 @@ impl Elementwise<2> for Poisson {
         if y > F::ONE { loss + stirling } else { loss }
     }
     #[inline(always)]
-    fn derivatives<S: Isa, F: Real>(self, isa: S, [x, y]: [F; 2]) -> [F; 2] {
+    fn derivatives<F: Real>(self, [x, y]: [F; 2], inner: F) -> [F; 2] {
         if self.log_input {
-            let rate = exp(isa, x);
-            return [rate - y, rate];
+            return [inner - y, inner];
         }
-        let ratio = y / (x + F::from_f64(self.eps));
-        [F::ONE - ratio, ratio / (x + F::from_f64(self.eps))]
+        let rate = x + F::from_f64(self.eps);
+        [F::ONE - y / rate, y / rate / rate]
     }
 }
 
@@ -234,13 +256,21 @@ impl BradleyTerry {
 
 impl Elementwise<3> for BradleyTerry {
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, x: [F; 3]) -> F {
-        let (d, d_lost) = Self::gap(x);
-        softplus(isa, d, d_lost)
+    fn inner<S: Isa, F: Real>(self, isa: S, x: [F; 3]) -> F {
+        decay(isa, Self::gap(x).0)
     }
     #[inline(always)]
-    fn derivatives<S: Isa, F: Real>(self, isa: S, x: [F; 3]) -> [F; 2] {
-        let (up, down) = sigmoids(isa, Self::gap(x).0);
+    fn value<S: Isa, F: Real>(self, isa: S, x: [F; 3], decay: F) -> F {
+        let (d, lost) = Self::gap(x);
+        let lost = if lost.abs() < F::INFINITY { lost } else { F::ZERO };
+        let above = d > F::ZERO;
+        let decay = isa.mul_add(decay, if above { -lost } else { lost }, decay);
+        let part = log1p_unit(isa, decay);
+        if above { d + (part + lost) } else { part }
+    }
+    #[inline(always)]
+    fn derivatives<F: Real>(self, x: [F; 3], decay: F) -> [F; 2] {
+        let (up, down) = sigmoids(Self::gap(x).0, decay);
         [-up, up * down]
     }
     #[inline(always)]
@@ -254,9 +284,14 @@ impl Elementwise<3> for BradleyTerry {
 pub struct Entropy;
 
 impl Elementwise<1> for Entropy {
+    /// log p
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, [p]: [F; 1]) -> F {
-        let value = F::ZERO - times(p, log(isa, p));
+    fn inner<S: Isa, F: Real>(self, isa: S, [p]: [F; 1]) -> F {
+        log(isa, p)
+    }
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, _isa: S, [p]: [F; 1], log_p: F) -> F {
+        let value = F::ZERO - times(p, log_p);
         if p < F::ZERO { F::NEG_INFINITY } else { value }
     }
 }
@@ -266,8 +301,10 @@ impl Elementwise<1> for Entropy {
 pub struct RelativeEntropy;
 
 impl Elementwise<2> for RelativeEntropy {
+    const INNER: bool = false;
+
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, [p, q]: [F; 2]) -> F {
+    fn value<S: Isa, F: Real>(self, isa: S, [p, q]: [F; 2], _inner: F) -> F {
         let ratio = p / q;
         // Near 1 the quotient's rounding is as large as its logarithm; p − q is exact there.
         let near = ratio > F::HALF && ratio < F::ONE + F::ONE;
@@ -287,10 +324,14 @@ pub struct KlDiv {
 }
 
 impl Elementwise<2> for KlDiv {
+    /// log p, or p if the second input is log p.
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, [x, target]: [F; 2]) -> F {
-        let (p, log_p) =
-            if self.log_target { (exp(isa, target), target) } else { (target, log(isa, target)) };
+    fn inner<S: Isa, F: Real>(self, isa: S, [_, target]: [F; 2]) -> F {
+        if self.log_target { exp(isa, target) } else { log(isa, target) }
+    }
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, _isa: S, [x, target]: [F; 2], inner: F) -> F {
+        let (p, log_p) = if self.log_target { (inner, target) } else { (target, inner) };
         times(p, log_p - x)
     }
 }
@@ -326,31 +367,40 @@ pub struct Preference {
     pub reference_point: f64,
 }
 
+impl Preference {
+    /// β·(a − b)
+    #[inline(always)]
+    fn gap<F: Real>(self, [chosen, rejected, ref_chosen, ref_rejected]: [F; 4]) -> F {
+        F::from_f64(self.beta) * ((chosen - ref_chosen) - (rejected - ref_rejected))
+    }
+}
+
 impl Elementwise<4> for Preference {
     #[inline(always)]
-    fn value<S: Isa, F: Real>(
-        self,
-        isa: S,
-        [chosen, rejected, ref_chosen, ref_rejected]: [F; 4],
-    ) -> F {
+    fn inner<S: Isa, F: Real>(self, isa: S, x: [F; 4]) -> F {
+        decay(isa, self.gap(x))
+    }
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, x: [F; 4], decay_of_h: F) -> F {
+        let [chosen, rejected, ref_chosen, ref_rejected] = x;
         let [beta, e, point] = [self.beta, self.smoothing, self.reference_point].map(F::from_f64);
         let (one, half) = (F::ONE, F::HALF);
-        let (a, b) = (chosen - ref_chosen, rejected - ref_rejected);
-        let h = beta * (a - b);
+        let (a, b, h) = (chosen - ref_chosen, rejected - ref_rejected, self.gap(x));
         // −log σ(x) and σ(x)
-        let nll = |x: F| softplus(isa, -x, F::ZERO);
-        let sigmoid = |x: F| sigmoids(isa, x).0;
+        let nll = |x: F| softplus(isa, -x, decay(isa, x));
+        let sigmoid = |x: F| sigmoids(x, decay(isa, x)).0;
+        let (right, wrong) = (softplus(isa, -h, decay_of_h), softplus(isa, h, decay_of_h));
+        let (up, down) = sigmoids(h, decay_of_h);
         match self.kind {
-            PreferenceKind::Sigmoid => (one - e) * nll(h) + times(e, nll(-h)),
-            PreferenceKind::Robust => ((one - e) * nll(h) - times(e, nll(-h))) / (one - e - e),
+            PreferenceKind::Sigmoid => (one - e) * right + times(e, wrong),
+            PreferenceKind::Robust => ((one - e) * right - times(e, wrong)) / (one - e - e),
             PreferenceKind::Hinge => at_least(one - h, F::ZERO),
             PreferenceKind::Ipo => {
                 let gap = (a - b) - half / beta;
                 gap * gap
             }
             PreferenceKind::ExoPair => {
-                times(sigmoid(h), -nll(h) - log(isa, one - e))
-                    + times(sigmoid(-h), -nll(-h) - log(isa, e))
+                times(up, -right - log(isa, one - e)) + times(down, -wrong - log(isa, e))
             }
             PreferenceKind::NcaPair => {
                 nll(beta * a) + half * nll(-(beta * a)) + half * nll(-(beta * b))
@@ -362,7 +412,7 @@ impl Elementwise<4> for Preference {
                 win * win + lose * lose
             }
             PreferenceKind::ApoZero => sigmoid(-(beta * a)) + sigmoid(beta * b),
-            PreferenceKind::ApoDown => sigmoid(beta * a) + sigmoid(-h),
+            PreferenceKind::ApoDown => sigmoid(beta * a) + down,
         }
     }
 }

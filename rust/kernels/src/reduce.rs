@@ -61,10 +61,7 @@ impl ExactSum {
     pub fn add_block<F: Real>(&mut self, x: &[F]) {
         let (chunks, tail) = x.as_chunks::<EIGHT>();
         tail.iter().for_each(|x| self.add(x.to_f64()));
-        let (least, most) = magnitudes(chunks);
-        if most == 0.0 && least == f64::INFINITY {
-            return;
-        }
+        let Some([least, most]) = F::magnitudes(chunks.as_flattened()) else { return };
         let (top, bottom) = (exponent(most) + 1, exponent(least) - F::MANTISSA_BITS);
         // 256 terms a lane add eight bits; each piece but the last takes 45 off the top.
         let pieces = 1 + ((top - bottom + 8) - 53 + 44).max(0) / 45;
@@ -152,23 +149,9 @@ impl ExactSum {
     }
 }
 
-/// The smallest magnitude but 0 (+∞ if there is none) and the largest. NaN is passed over.
-#[inline(always)]
-fn magnitudes<F: Real>(chunks: &[[F; EIGHT]]) -> (f64, f64) {
-    let (mut least, mut most) = ([F::INFINITY; EIGHT], [F::ZERO; EIGHT]);
-    for chunk in chunks {
-        let size = chunk.map(F::abs);
-        most = zip(size, most, |a, b| if a > b { a } else { b });
-        let size = size.map(|a| if a == F::ZERO { F::INFINITY } else { a });
-        least = zip(size, least, |a, b| if a < b { a } else { b });
-    }
-    let most = most.iter().fold(0.0, |most: f64, x| most.max(x.to_f64()));
-    let least = least.iter().fold(f64::INFINITY, |least: f64, x| least.min(x.to_f64()));
-    (least, most)
-}
-
-/// ⌊log2 x⌋ of a normal x, less than −1022 of a subnormal.
-fn exponent(x: f64) -> i32 {
+/// ⌊log2 x⌋ of a normal x, less than −1022 of a subnormal, 1024 of an infinity or NaN.
+fn exponent<F: Real>(x: F) -> i32 {
+    let x = x.to_f64();
     ((x.to_bits() >> 52) & 0x7ff) as i32 - 1023
 }
 

@@ -49,9 +49,11 @@ pub trait Real:
     const EXP: &'static [Self];
     /// Below the first e^x rounds to 0, above the second to +∞.
     const EXP_RANGE: [Self; 2];
+    /// Half the exponents there are: see `exp_nonpositive`.
+    const LIFT: Self;
     /// Coefficients, by powers of z − ½, of (z − log(1 + z)) / z² on 0 ≤ z ≤ 1.
     const LOG1P: &'static [Self];
-    /// Coefficients of fdlibm's R(s²) / s² for log.
+    /// Coefficients of (f − log(1 + f)) / f² on √½ ≤ 1 + f < √2, constant term first.
     const LOG: &'static [Self];
     /// ln 2 in two parts: an exponent times the first is exact.
     const LN_2_PARTS: [Self; 2];
@@ -64,6 +66,8 @@ pub trait Real:
     fn minus_ln_2_unfused(n: Self, y: Self) -> Self;
     /// The power of two whose biased exponent stands in the low bits of `shifted` (0 gives 0.0).
     fn exponent_of(shifted: Self) -> Self;
+    /// The smallest magnitude but 0, and the largest; a NaN counts as larger than +∞. None if all are 0.
+    fn magnitudes(x: &[Self]) -> Option<[Self; 2]>;
     /// |x|
     fn abs(self) -> Self;
     /// (k, m) with x = 2^k · m and √½ ≤ m < √2, for finite x > 0.
@@ -97,6 +101,7 @@ impl Real for f32 {
     const EXP: &'static [f32] =
         &[1.0, 1.0, 0.5, 0.166_665_76, 0.041_666_556, 0.008_363_203, 0.001_392_621_3];
     const EXP_RANGE: [f32; 2] = [-105.0, 90.0];
+    const LIFT: f32 = 64.0;
     // Interpolation at Chebyshev nodes, rounded to f32: relative error of the logarithm 2.5e-8.
     const LOG1P: &'static [f32] = &[
         0.3781396,
@@ -110,7 +115,18 @@ impl Real for f32 {
         0.004576878,
         -0.002801642,
     ];
-    const LOG: &'static [f32] = &[0.666_666_6, 0.400_009_72, 0.284_987_87, 0.242_790_79];
+    // Interpolation likewise: relative error of the logarithm 1.4e-8.
+    const LOG: &'static [f32] = &[
+        0.49999997,
+        -0.3333333,
+        0.2500078,
+        -0.20001234,
+        0.16626646,
+        -0.14204855,
+        0.13127555,
+        -0.12722673,
+        0.07673641,
+    ];
     const LN_2_PARTS: [f32; 2] = [0.693_138_1, 9.058_001e-6];
     const COMPENSATED: bool = false;
 
@@ -129,6 +145,17 @@ impl Real for f32 {
     #[inline(always)]
     fn exponent_of(shifted: f32) -> f32 {
         f32::from_bits(shifted.to_bits() << 23)
+    }
+    #[inline(always)]
+    fn magnitudes(x: &[f32]) -> Option<[f32; 2]> {
+        // As integers, which LLVM may compare in any order; 0 − 1 wraps round and is never the smallest.
+        let (mut least, mut most) = (u32::MAX, 0);
+        for x in x {
+            let bits = x.to_bits() & 0x7fff_ffff;
+            least = least.min(bits.wrapping_sub(1));
+            most = most.max(bits);
+        }
+        (most > 0).then(|| [f32::from_bits(least + 1), f32::from_bits(most)])
     }
     #[inline(always)]
     fn abs(self) -> f32 {
@@ -195,6 +222,7 @@ impl Real for f64 {
         2.510_042_415_700_506_7e-8,
     ];
     const EXP_RANGE: [f64; 2] = [-750.0, 711.0];
+    const LIFT: f64 = 512.0;
     // Interpolation at Chebyshev nodes, rounded to f64: relative error of the logarithm 1.7e-17.
     const LOG1P: &'static [f64] = &[
         0.37813956756734246,
@@ -220,14 +248,29 @@ impl Real for f64 {
         2.3559435626651298e-05,
         -1.507843780222621e-05,
     ];
+    // Interpolation likewise: relative error of the logarithm 5.5e-18.
     const LOG: &'static [f64] = &[
-        6.666_666_666_666_735e-1,
-        3.999_999_999_940_942e-1,
-        2.857_142_874_366_239e-1,
-        2.222_219_843_214_978_4e-1,
-        1.818_357_216_161_805e-1,
-        1.531_383_769_920_937_3e-1,
-        1.479_819_860_511_658_6e-1,
+        0.5,
+        -0.3333333333333337,
+        0.24999999999999434,
+        -0.19999999999975535,
+        0.16666666666809152,
+        -0.14285714290226392,
+        0.12499999988229632,
+        -0.1111111072996344,
+        0.10000000293648051,
+        -0.09090926519529235,
+        0.08333341859605121,
+        -0.07691846251495121,
+        0.07142178144931366,
+        -0.06673746435165462,
+        0.06266871141028912,
+        -0.05825070238646302,
+        0.053492389973253424,
+        -0.054081381753003616,
+        0.06207496038793952,
+        -0.05647814073538777,
+        0.02432617491821441,
     ];
     const LN_2_PARTS: [f64; 2] = [crate::math::LN_2_HI, crate::math::LN_2_LO];
     const COMPENSATED: bool = true;
@@ -248,6 +291,17 @@ impl Real for f64 {
     #[inline(always)]
     fn exponent_of(shifted: f64) -> f64 {
         f64::from_bits(shifted.to_bits() << 52)
+    }
+    #[inline(always)]
+    fn magnitudes(x: &[f64]) -> Option<[f64; 2]> {
+        // As integers, which LLVM may compare in any order; 0 − 1 wraps round and is never the smallest.
+        let (mut least, mut most) = (u64::MAX, 0);
+        for x in x {
+            let bits = x.to_bits() & 0x7fff_ffff_ffff_ffff;
+            least = least.min(bits.wrapping_sub(1));
+            most = most.max(bits);
+        }
+        (most > 0).then(|| [f64::from_bits(least + 1), f64::from_bits(most)])
     }
     #[inline(always)]
     fn abs(self) -> f64 {

@@ -34,6 +34,21 @@ pub fn exp<S: Isa, F: Real>(isa: S, x: F) -> F {
     mantissa * F::exponent_of(half) * F::exponent_of(rest)
 }
 
+/// e^x for x ≤ 0, within 1 ulp; cheaper than [`exp`]. −∞ → 0, NaN → NaN; subnormal results are kept.
+///
+/// e^x · 2^[`Real::LIFT`] is a normal number for every x ≤ 0 whose e^x is not 0, so that one exponent
+/// holds it; the last multiplication takes the lift off.
+#[inline(always)]
+pub fn exp_nonpositive<S: Isa, F: Real>(isa: S, x: F) -> F {
+    let [low, _] = F::EXP_RANGE;
+    let x = if x < low { low } else { x };
+    let lifted = F::SHIFTER + F::LIFT;
+    let shifted = isa.mul_add(x, F::LOG2_E, lifted);
+    let n = shifted - lifted;
+    let r = isa.mul_add(n, -F::from_f64(F::LN_2_REST), isa.minus_ln_2(n, x));
+    polynomial(isa, F::EXP, r) * F::exponent_of(shifted) * F::exponent_of(F::SHIFTER - F::LIFT)
+}
+
 /// The nearest whole number, for |x| < 2^51.
 #[inline(always)]
 pub fn round(x: f64) -> f64 {
@@ -73,7 +88,7 @@ pub fn log1p<S: Isa, F: Real>(isa: S, x: F) -> F {
 /// q is a polynomial in z − ½, whose terms fall off fast; by powers of z they alternate and cancel.
 #[inline(always)]
 pub fn log1p_unit<S: Isa, F: Real>(isa: S, z: F) -> F {
-    let q = horner(isa, F::LOG1P, z - F::HALF);
+    let q = polynomial(isa, F::LOG1P, z - F::HALF);
     isa.mul_add(z * z, -q, z)
 }
 
@@ -87,22 +102,36 @@ pub fn horner<S: Isa, F: Real>(isa: S, coefficients: &[F], x: F) -> F {
     value
 }
 
+/// c0 + x·(c1 + c2·x + …), the bracket as even and odd powers side by side: half of Horner's depth, for
+/// loops whose iterations are so long that the CPU overlaps few of them (BCE: 1.08 → 0.9 ns on AVX2).
+#[inline(always)]
+pub fn polynomial<S: Isa, F: Real>(isa: S, coefficients: &[F], x: F) -> F {
+    let (first, c) = (coefficients[0], &coefficients[1..]);
+    let square = x * x;
+    let (mut a, mut b) = (c[c.len() - 1], c[c.len() - 2]);
+    for pair in c[..c.len() - 2].rchunks_exact(2) {
+        a = isa.mul_add(a, square, pair[1]);
+        b = isa.mul_add(b, square, pair[0]);
+    }
+    let bracket = if c.len() % 2 == 0 {
+        isa.mul_add(a, x, b)
+    } else {
+        isa.mul_add(b, x, isa.mul_add(a, square, c[0]))
+    };
+    isa.mul_add(bracket, x, first)
+}
+
 /// log u + c for |c| ≪ 1.
 ///
-/// u = 2^k·(1 + f) with √½ ≤ 1 + f < √2, s = f/(2 + f):
-/// log(1 + f) = f − (f²/2 − s·(f²/2 + R(s²))), R the polynomial of fdlibm's `e_log.c` and `e_logf.c`
-/// (freely distributable, Sun Microsystems 1993). Subnormal u are scaled up first.
+/// u = 2^k·(1 + f) with √½ ≤ 1 + f < √2; log(1 + f) = f − f²·q(f), without a division. Subnormal u are
+/// scaled up first.
 #[inline(always)]
 fn log_corrected<S: Isa, F: Real>(isa: S, u: F, c: F) -> F {
     let (k, one_plus_f) = F::split(u);
     let f = one_plus_f - F::ONE;
-    let s = f / (F::ONE + F::ONE + f);
-    let z = s * s;
-    let r = horner(isa, F::LOG, z);
-    let half_square = F::HALF * f * f;
     let [ln_2_hi, ln_2_lo] = F::LN_2_PARTS;
-    let tail = s * (half_square + r * z) + (k * ln_2_lo + c);
-    let value = k * ln_2_hi - ((half_square - tail) - f);
+    let bend = isa.mul_add(f * f, -polynomial(isa, F::LOG, f), isa.mul_add(k, ln_2_lo, c));
+    let value = k * ln_2_hi + (f + bend);
     let value = if u == F::INFINITY { u } else { value };
     let value = if u == F::ZERO { F::NEG_INFINITY } else { value };
     if u >= F::ZERO { value } else { F::NAN }
