@@ -37,7 +37,7 @@ def test_no_drawer_of_odds_and_ends():
 
 
 def test_every_loss_has_an_oracle():
-    other = {"reference", "get_num_threads", "set_num_threads", "simd_level"}
+    other = {"Partial", "reference", "get_num_threads", "set_num_threads", "simd_level"}
     assert all(hasattr(reference, name) for name in set(nll_fast.__all__) - other)
     assert sorted(nll_fast.__all__) == nll_fast.__all__
 
@@ -45,8 +45,8 @@ def test_every_loss_has_an_oracle():
 def test_docstring_examples():
     import doctest
 
-    from nll_fast import losses, threads
+    from nll_fast import likelihoods, losses, partial, threads
 
-    for module in (losses, threads):
+    for module in (likelihoods, losses, partial, threads):
         result = doctest.testmod(module)
         assert result.attempted and not result.failed

@@ -22,10 +22,29 @@ def as_array(x: Any, name: str) -> tuple[np.ndarray, str]:
             if str(x.dtype) == "torch.bfloat16":
                 import sys
 
-                return x.view(sys.modules["torch"].uint16).numpy(), "bfloat16"
+                x = x.view(sys.modules["torch"].uint16).numpy()
+                return _checked(x, "bfloat16", name)
+        if isinstance(x, np.ma.MaskedArray):
+            raise TypeError(f"{name} is a masked array; its mask would be lost: pass {name}.filled(...)")
         x = np.asarray(x)
     dtype = x.dtype
-    return x, _NAME.get(dtype) or dtype.name
+    return _checked(x, _NAME.get(dtype) or dtype.name, name)
+
+
+def _checked(x: np.ndarray, dtype: str, name: str) -> tuple[np.ndarray, str]:
+    if x.ndim > 32:
+        raise ValueError(f"{name} has {x.ndim} axes; at most 32 are supported: reshape it")
+    return x, dtype
+
+
+def as_floats(x: Any, name: str) -> np.ndarray:
+    """A small float array by value: bfloat16 bits become float32, integers float64."""
+    x, dtype = as_array(x, name)
+    if dtype == "bfloat16" and x.dtype == np.uint16:
+        return (x.astype(np.uint32) << 16).view(np.float32)
+    if x.dtype.kind not in "fiub" and dtype != "bfloat16":
+        raise TypeError(f"{name} has dtype {dtype}; pass real numbers")
+    return x.astype(np.float64 if x.dtype.kind in "iub" else np.result_type(x.dtype, np.float32))
 
 
 def as_rows(x: Any, name: str, axis: int) -> tuple[np.ndarray, str]:
@@ -84,7 +103,7 @@ def as_element(x: Any, name: str) -> tuple[Any, str]:
 def as_targets(target: Any, rows: np.ndarray) -> np.ndarray:
     """Integer targets, one for each row, flat and int64."""
     target, dtype = as_array(target, "target")
-    if target.dtype.kind not in "iu":
+    if target.dtype.kind not in "iu" or dtype == "bfloat16":
         raise TypeError(
             f"target has dtype {dtype}; class indices must be integers, for example "
             "target.astype(np.int64)"
@@ -99,16 +118,18 @@ def as_targets(target: Any, rows: np.ndarray) -> np.ndarray:
         raise IndexError(
             f"target {target.ravel()[row]} at row {row} is out of bounds for {rows.shape[-1]} classes"
         )
-    if dtype == "int64" and target.ndim == 1 and target.flags.c_contiguous:
+    if target.dtype == np.int64 and target.ndim == 1 and target.flags.c_contiguous and target.flags.aligned:
         return target
-    return np.ascontiguousarray(target, dtype=np.int64).reshape(-1)
+    return np.require(target, np.int64, ["C", "A"]).reshape(-1)
 
 
 def as_weight(weight: Any, classes: int) -> np.ndarray | None:
     """One float64 weight for each class."""
     if weight is None:
         return None
-    weight = np.ascontiguousarray(as_array(weight, "weight")[0], dtype=np.float64)
+    weight = np.require(as_floats(weight, "weight"), np.float64, ["C", "A"])
+    if not np.isfinite(weight).all():
+        raise ValueError("weight has entries that are not finite")
     if weight.shape != (classes,):
         raise ValueError(f"weight has shape {weight.shape}, but {classes} classes need ({classes},)")
     return weight
@@ -118,8 +139,8 @@ def as_out(out: Any, shape: tuple[int, ...], dtype: str, inputs: tuple[np.ndarra
     """``out`` if it will do, a new array if it is None."""
     if out is None:
         return np.empty(shape, RESULT[dtype])
-    if not isinstance(out, np.ndarray) or out.dtype.name not in ("float32", "float64"):
-        raise TypeError("out must be a float32 or float64 NumPy array")
+    if not isinstance(out, np.ndarray) or out.dtype not in (np.float32, np.float64):
+        raise TypeError("out must be a float32 or float64 NumPy array in native byte order")
     if out.shape != shape:
         raise ValueError(f"out has shape {out.shape}, but the result has {shape}")
     if not out.flags.c_contiguous or not out.flags.writeable or not out.flags.aligned:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 import time
 
@@ -18,11 +19,13 @@ _CHUNK = 1 << 28
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="nll-fast", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="nll-fast", description="Negative log-likelihoods of model outputs, from files."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     score = commands.add_parser("score", help="score the logits of a language model")
     score.add_argument("logits", help="FILE or FILE:NAME, .npy, .npz or .safetensors, class axis last")
-    score.add_argument("--targets", required=True, help="FILE or FILE:NAME, one integer a row")
+    score.add_argument("--targets", required=True, help="FILE or FILE:NAME, one integer a row: the class of that row (shift before saving)")
     score.add_argument("--ignore-index", type=int, default=-100, metavar="N", help="default: -100")
     score.add_argument("--dtype", choices=["bfloat16"], help="what 2-byte raw values (|V2, uint16) are")
     score.add_argument("--per-token", metavar="OUT.npy", help="write float64 log-probabilities")
@@ -36,19 +39,48 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("nll-fast: interrupted", file=sys.stderr)
         return 1
-    print(json.dumps(summary) if options.json else _table(summary))
+    if options.json:
+        # JSON has no NaN and no infinity.
+        summary = {key: value if math.isfinite(value) else None for key, value in summary.items()}
+    try:
+        print(json.dumps(summary) if options.json else _table(summary), flush=True)
+    except OSError as error:
+        print(f"nll-fast: cannot write the result: {error.strerror}", file=sys.stderr)
+        return 1
     return 0
 
 
 def _load(argument: str) -> tuple[np.ndarray, str]:
-    path, _, name = argument.partition(":")
-    return files.load(path, name or None)
+    if os.path.exists(argument) or ":" not in argument:
+        return files.load(argument)
+    path, _, name = argument.rpartition(":")
+    return files.load(path, name)
+
+
+def _check_output(options: argparse.Namespace) -> None:
+    """Refuses, before anything is computed, to write over an input."""
+    out = options.per_token
+    if out is None:
+        return
+    if not out:
+        raise ValueError("--per-token needs the name of a file to write")
+    for source in (options.logits, options.targets):
+        path = source if os.path.exists(source) else source.rpartition(":")[0]
+        if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
+            raise ValueError(f"--per-token {out} would overwrite the input {path}")
 
 
 def _score(options: argparse.Namespace) -> dict[str, float]:
+    _check_output(options)
+    if not -(2**63) <= options.ignore_index < 2**63:
+        raise ValueError(f"--ignore-index {options.ignore_index} does not fit in 64 bits")
     logits, dtype = _load(options.logits)
-    if options.dtype == "bfloat16" and logits.dtype.itemsize == 2:
+    if options.dtype == "bfloat16" and dtype != "bfloat16":
+        if logits.dtype not in (np.dtype("V2"), np.dtype(np.uint16)):
+            raise ValueError(f"--dtype bfloat16 is for raw 2-byte values, but {options.logits} holds {dtype}")
         logits, dtype = logits.view(np.uint16), "bfloat16"
+    elif logits.dtype == np.dtype("V2") or dtype == "uint16":
+        raise TypeError(f"{options.logits} holds raw 2-byte values; if they are bfloat16, add --dtype bfloat16")
     if dtype == "bfloat16":
         rows = logits
         if not rows.ndim or not rows.shape[-1]:
@@ -76,7 +108,7 @@ def _score(options: argparse.Namespace) -> dict[str, float]:
         parts.append(totals)
         _progress(min(start + step, len(rows)), len(rows), time.perf_counter() - start_time)
     seconds = time.perf_counter() - start_time
-    if options.per_token:
+    if options.per_token is not None:
         files.save(options.per_token, log_probs)
     return _summary(log_probs, parts, rows.nbytes, seconds)
 

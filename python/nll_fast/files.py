@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -27,6 +28,8 @@ def load(path: str | Path, name: str | None = None) -> tuple[np.ndarray, str]:
             with np.load(path, allow_pickle=False) as arrays:
                 array = arrays[_pick(path, arrays.files, name)]
         elif path.suffix == ".npy":
+            if name is not None:
+                raise ValueError(f"an .npy file holds one array without a name, so leave out :{name}")
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         else:
             raise ValueError("its ending is none of .npy, .npz and .safetensors")
@@ -63,7 +66,7 @@ def _safetensors(path: Path, name: str | None) -> tuple[np.ndarray, str]:
     if dtype not in _SAFETENSORS:
         raise ValueError(f"its dtype {dtype} is none of {', '.join(_SAFETENSORS)}")
     storage = np.dtype(_SAFETENSORS[dtype])
-    if end - begin != storage.itemsize * int(np.prod(shape)) or 8 + length + end > size:
+    if begin < 0 or end - begin != storage.itemsize * int(np.prod(shape)) or 8 + length + end > size:
         raise ValueError(f"shape {shape} of {dtype} does not match its {end - begin} bytes of {size}")
     raw = np.memmap(path, np.uint8, "r", 8 + length + begin, (end - begin,))
     if raw.ctypes.data % storage.itemsize:
@@ -74,8 +77,10 @@ def _safetensors(path: Path, name: str | None) -> tuple[np.ndarray, str]:
 
 def save(path: str | Path, array: np.ndarray) -> None:
     """Writes ``array`` to ``path`` whole or not at all."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    path = Path(path).resolve()
+    if path.exists() and not path.is_file():
+        raise ValueError(f"cannot write {path}: it is there already and no regular file")
+    partial = path.with_name(f".{path.name[:200]}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
             np.save(file, array)
@@ -83,4 +88,5 @@ def save(path: str | Path, array: np.ndarray) -> None:
     except OSError as error:
         raise ValueError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from nll_fast import _core
-from nll_fast._arrays import as_element, as_out
+from nll_fast._arrays import as_array, as_element, as_floats, as_out
 from nll_fast.losses import check_reduction, reduced
 from nll_fast.partial import Partial
 
 _Array = Any
 _Loss = float | np.ndarray | Partial
-_EPSILON = {True: 2.220446049250313e-16, False: 1.1920928955078125e-07}
-"""Machine epsilon of float64 and float32."""
+_EPSILON = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+"""Machine epsilon of the types below float64."""
 
 
 def _same_shape(inputs: dict[str, tuple[Any, str]]) -> tuple[int, ...]:
@@ -177,7 +177,7 @@ def binary_cross_entropy(
         raise ValueError(f"clamp is {clamp!r}; use 'torch', 'eps' or None")
     floor = -100.0 if clamp == "torch" else -math.inf
     dtype = as_element(probs, "probs")[1]
-    margin = _EPSILON[dtype not in ("float32", "float16", "bfloat16")] if clamp == "eps" else 0.0
+    margin = _EPSILON.get(dtype, 2.0**-52) if clamp == "eps" else 0.0
     return _elementwise(
         "bernoulli",
         {"probs": probs, "target": target},
@@ -244,9 +244,10 @@ def gaussian_nll_loss(
     if sum(given) != 1:
         raise TypeError(f"give exactly one of var, log_var and sigma, not {sum(given)}")
     if sigma is not None:
-        if np.any(np.asarray(sigma) < 0):
+        sigma = as_floats(sigma, "sigma")
+        if np.any(sigma < 0):
             raise ValueError("sigma has negative entries; a standard deviation cannot be negative")
-        var = np.square(np.asarray(sigma))
+        var = np.square(sigma) if sigma.ndim else float(sigma) ** 2
     if log_var is None:
         kept, dtype = as_element(var, "var")
         lowest = kept if dtype == "scalar" else None
@@ -392,13 +393,16 @@ def kl_div(
 
     ``reduction="batchmean"`` divides the sum by the first axis, which is the divergence; ``"mean"``
     divides by all elements, as torch does. ``log_target`` says that target is log p. p = 0 gives 0, also
-    where ``input`` is −∞. For logits use :func:`kl_divergence`. Source: ``torch.nn.functional.kl_div``.
+    where ``input`` is −∞.  Source: ``torch.nn.functional.kl_div``.
 
     >>> import numpy as np
     >>> round(kl_div(np.log([[0.5, 0.5]]), [[0.5, 0.5]], reduction="batchmean"), 12)
     0.0
     """
     batch = reduction == "batchmean"
+    shape = np.broadcast_shapes(*(as_array(x, "input")[0].shape for x in (input, target)))
+    if batch and not shape:
+        raise ValueError("reduction='batchmean' needs a first axis to divide by, and there is none")
     value = _elementwise(
         "kl_div",
         {"input": input, "target": target},
@@ -407,7 +411,7 @@ def kl_div(
         reduction="sum" if batch else reduction,
         out=out,
     )
-    return value / max(np.shape(input)[0], 1) if batch else value
+    return value / max(shape[0], 1) if batch else value
 
 
 PREFERENCES = (
@@ -481,7 +485,7 @@ def dpo_loss(
     )
     if not return_rewards:
         return loss
-    pc, pr, rc, rr = (np.asarray(x, np.float64) for x in arguments.values())
+    pc, pr, rc, rr = (as_floats(x, name).astype(np.float64) for name, x in arguments.items())
     chosen, rejected = beta * (pc - rc), beta * (pr - rr)
     margins = chosen - rejected
     accuracy = float(np.mean(margins > 0)) if margins.size else math.nan

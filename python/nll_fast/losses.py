@@ -40,7 +40,8 @@ def _row_losses(kind, rows, target, axis, weight, ignore_index, smoothing, reduc
     targets = as_targets(target, rows)
     weight = as_weight(weight, rows.shape[-1])
     if reduction == "none":
-        out = as_out(out, rows.shape[:-1], dtype, (rows, targets))
+        held = (rows, targets) if weight is None else (rows, targets, weight)
+        out = as_out(out, rows.shape[:-1], dtype, held)
     options = (ignore_index, weight, smoothing)
     totals = _core.row_losses(kind, (rows, dtype), targets, options, (out, sign))
     return out if reduction == "none" else reduced(totals, reduction)

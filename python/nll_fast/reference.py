@@ -134,7 +134,8 @@ def binary_cross_entropy_with_logits(logits, target, *, weight=None, pos_weight=
 @np.errstate(all="ignore")
 def binary_cross_entropy(probs, target, *, weight=None, clamp="torch", reduction="mean"):
     p, y = _arrays(probs, target)
-    floor, eps = (-100 if clamp == "torch" else -np.inf), np.finfo(np.asarray(probs).dtype).eps
+    floor = -100 if clamp == "torch" else -np.inf
+    eps = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}.get(np.asarray(probs).dtype.name, 2.0**-52)
     p = np.clip(p, eps, 1 - eps) if clamp == "eps" else p
     log_p, log_q = np.maximum(np.log(p), floor), np.maximum(np.log1p(-p), floor)
     return _mean(-(_times(y, log_p) + _times(1 - y, log_q)), weight, reduction)

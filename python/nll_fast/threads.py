@@ -22,10 +22,10 @@ def set_num_threads(threads: int) -> None:
     2
     >>> set_num_threads(0)
 
-    Raises ValueError if ``threads`` is negative.
+    Raises ValueError if ``threads`` is negative or above 1024.
     """
-    if threads < 0:
-        raise ValueError(f"threads is {threads}; give a positive number, or 0 for the default")
+    if not 0 <= threads <= 1024:
+        raise ValueError(f"threads is {threads}; give a number up to 1024, or 0 for the default")
     _core.set_num_threads(threads)
 
 

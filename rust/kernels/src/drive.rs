@@ -14,10 +14,10 @@ pub enum Par<'a> {
     Pool(&'a AtomicBool),
 }
 
-/// Splits `rows` into tasks of about 64 Ki classes, so that a task is long beside its scheduling and
-/// short beside Ctrl-C.
-pub fn rows_per_task(rows: usize, classes: usize) -> usize {
-    (65_536 / classes.max(1)).clamp(1, rows.max(1)).next_multiple_of(crate::rows::GROUP)
+/// How many rows a task has: about 64 Ki classes, so that a task is long beside its scheduling and short
+/// beside Ctrl-C, in multiples of the rows that must be read `together`.
+pub fn rows_per_task(rows: usize, classes: usize, together: usize) -> usize {
+    (65_536 / classes.max(1)).clamp(1, rows.max(1)).next_multiple_of(together)
 }
 
 /// Runs `work` on every task and merges what it returns. The merge must not care about order.

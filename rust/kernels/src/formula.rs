@@ -6,7 +6,7 @@ use nll_simd::{Isa, two_sum_error};
 /// Σ e^x over some classes, as `sum · 2^exponent · e^center`, so that it neither over- nor underflows.
 #[derive(Clone, Copy, Debug)]
 pub struct Scaled {
-    /// A multiple of e; 0 unless the logits are so large that `exponent` could not hold them.
+    /// An exponent of e: 0 but for the logits too large for `exponent`, and for what rounding ln 2 took.
     pub center: f64,
     /// A whole number.
     pub exponent: f64,

@@ -95,7 +95,8 @@ impl Elementwise<3> for BernoulliLogit {
         let (positive, negative) = (w * y, F::ONE - y);
         let size = x.abs();
         let wrong = if x < F::ZERO { positive } else { negative };
-        isa.mul_add(positive + negative, log1p_unit(isa, decay), times(wrong, size))
+        let size = if wrong == F::ZERO { F::ZERO } else { size };
+        isa.mul_add(wrong, size, (positive + negative) * log1p_unit(isa, decay))
     }
     #[inline(always)]
     fn derivatives<F: Real>(self, [x, y, w]: [F; 3], decay: F) -> [F; 2] {

@@ -51,6 +51,8 @@ pub trait RowLoss: Sync {
     type Real: Real;
     /// How many classes a row has.
     fn classes(&self) -> usize;
+    /// [`Rows::together`]
+    fn together(&self) -> usize;
     /// What happened in each row.
     fn targets(&self) -> Targets<'_>;
     /// What is wrong with the input, before anything is computed.
@@ -81,7 +83,7 @@ pub fn each<L: RowLoss>(
     if let Par::Here = run.par {
         return Ok(task(0..rows, &mut out));
     }
-    let per = drive::rows_per_task(rows, loss.classes());
+    let per = drive::rows_per_task(rows, loss.classes(), loss.together());
     let ranges: Vec<_> = drive::ranges(rows, per).collect();
     let outs = out.split(ranges.len(), per);
     let tasks = ranges.into_iter().zip(outs).collect();
@@ -151,6 +153,10 @@ impl<T: Dtype> RowLoss for CrossEntropy<'_, T> {
 
     fn classes(&self) -> usize {
         self.rows.classes()
+    }
+
+    fn together(&self) -> usize {
+        self.rows.together()
     }
 
     fn targets(&self) -> Targets<'_> {
@@ -237,6 +243,10 @@ impl<T: Dtype> RowLoss for Gather<'_, T> {
         self.rows.classes()
     }
 
+    fn together(&self) -> usize {
+        self.rows.together()
+    }
+
     fn targets(&self) -> Targets<'_> {
         self.targets
     }
@@ -280,7 +290,7 @@ impl<T: Dtype> RowLoss for Gather<'_, T> {
 
 /// log Σ e^x of every row, into `out`.   +∞ without a NaN → +∞.
 pub fn log_sum_exp<T: Dtype>(run: Run<'_>, rows: &Rows<'_, T>, out: Out<'_>) -> Result<(), Error> {
-    let per = drive::rows_per_task(rows.count(), rows.classes());
+    let per = drive::rows_per_task(rows.count(), rows.classes(), rows.together());
     let ranges: Vec<_> = drive::ranges(rows.count(), per).collect();
     let outs = out.split(ranges.len(), per);
     let tasks = ranges.into_iter().zip(outs).collect();
@@ -325,13 +335,13 @@ impl<T: Dtype> nll_simd::Kernel for LogSumExp<'_, '_, '_, T> {
 /// log softmax of every row, into `out`, which has a row for each row.
 ///
 /// With x_m the largest logit, log softmax(x)_j = (x_j − x_m) − loss_m, `loss_m` being the loss of class
-/// m against the rest: the likely class keeps its digits. The row is read again from cache.
+/// m against the rest: the likely class keeps its digits. The row is read four times, from L2 where it fits there.
 pub fn log_softmax<T: Dtype>(
     run: Run<'_>,
     rows: &Rows<'_, T>,
     out: &mut [T::Real],
 ) -> Result<(), Error> {
-    let per = drive::rows_per_task(rows.count(), rows.classes());
+    let per = drive::rows_per_task(rows.count(), rows.classes(), rows.together());
     let ranges = drive::ranges(rows.count(), per);
     let tasks = ranges.zip(out.chunks_mut(per * rows.classes())).collect();
     let work = |(range, out): (Range<usize>, &mut [T::Real])| {

@@ -53,6 +53,11 @@ impl<'a, T: Dtype> Rows<'a, T> {
         lane(&self.view, row)
     }
 
+    /// How many rows one task should at least take: strided rows share cache lines, others nothing.
+    pub fn together(&self) -> usize {
+        if self.count > 0 && self.slice(0).is_none() { GROUP } else { 1 }
+    }
+
     /// Row `row` if its classes are adjacent in memory.
     fn slice(&self, row: usize) -> Option<&'a [T::Storage]> {
         match self.flat {

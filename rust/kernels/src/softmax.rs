@@ -28,8 +28,8 @@
 //!    largest x, so [`LogSum::scaled`] takes off the n·δ of the largest x (12 % of the time of a class).
 
 use crate::formula::Scaled;
-use nll_simd::math::{exp, exp_parts, power_of_two, round};
-use nll_simd::{Dtype, EIGHT, Isa, LANES, Real, Total, zip};
+use nll_simd::math::{LN_2_HI, LN_2_LO, exp, exp_parts, power_of_two, round};
+use nll_simd::{Dtype, EIGHT, Isa, LANES, Real, Total, two_sum_error, zip};
 
 /// How many classes are summed before the reference is looked at: 8 KiB of f32, a quarter of L1.
 pub const BLOCK: usize = 2048;
@@ -84,11 +84,21 @@ impl<F: Real> Reference<F> {
         (max >= low && max <= high) || max == F::NEG_INFINITY
     }
 
-    /// What a sum at this reference is to be multiplied by to stand at `other`.
+    /// What a sum at this reference is to be multiplied by to stand at `other`: a power of two, exact,
+    /// unless a center moves.
     #[inline(always)]
     fn factor<S: Isa>(self, isa: S, other: Self) -> f64 {
         let center = self.center.to_f64() - other.center.to_f64();
-        exp(isa, center + (self.exponent - other.exponent) * core::f64::consts::LN_2)
+        let exponent = self.exponent - other.exponent;
+        if center == 0.0 {
+            return if exponent < -1022.0 { 0.0 } else { power_of_two(exponent as i32) };
+        }
+        // In two words: the exponential magnifies what rounding takes.
+        let scale = exponent * LN_2_HI;
+        let d = center + scale;
+        let lost = two_sum_error(center, scale, d) + exponent * LN_2_LO;
+        let factor = exp(isa, d);
+        factor + factor * lost
     }
 }
 

@@ -1,9 +1,9 @@
-//! NumPy arrays as typed views. The one `match` over dtypes is [`with_rows`].
+//! NumPy arrays as typed views: rows by [`with_rows`], elementwise inputs by [`Element`].
 
 use nll_kernels::input::Input;
 use nll_kernels::out::Out;
-use numpy::{PyReadonlyArrayDyn, PyReadwriteArrayDyn};
-use pyo3::exceptions::PyTypeError;
+use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 /// Logits of one of the four dtypes. Half precision comes as its `uint16` bits.
@@ -106,10 +106,12 @@ pub(crate) enum Output<'py> {
 impl<'py> Output<'py> {
     pub(crate) fn new(out: Option<&Bound<'py, PyAny>>) -> PyResult<Self> {
         let Some(out) = out else { return Ok(Output::Nothing) };
-        if let Ok(array) = out.extract() {
-            return Ok(Output::F32(array));
+        let busy = || PyValueError::new_err("out is being read or written by another call");
+        if let Ok(array) = out.cast::<PyArrayDyn<f32>>() {
+            return Ok(Output::F32(array.try_readwrite().map_err(|_| busy())?));
         }
-        Ok(Output::F64(out.extract()?))
+        let array = out.cast::<PyArrayDyn<f64>>()?;
+        Ok(Output::F64(array.try_readwrite().map_err(|_| busy())?))
     }
 
     pub(crate) fn out(&mut self) -> PyResult<Out<'_>> {

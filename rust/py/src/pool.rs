@@ -18,6 +18,8 @@ use std::time::Duration;
 const RELEASE_GIL: usize = 1 << 12;
 /// Below this many logits the calling thread works alone: waking a pool takes some ten microseconds.
 const USE_POOL: usize = 1 << 16;
+/// More threads than this take seconds to start, and are a mistake.
+const MOST_THREADS: usize = 1024;
 /// How long a signal waits for an answer, beside the length of one task.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -39,15 +41,22 @@ pub(crate) fn num_threads() -> PyResult<usize> {
     }
     if let Ok(text) = std::env::var("NLL_FAST_NUM_THREADS") {
         return match text.trim().parse() {
-            Ok(n) if n > 0 => Ok(n),
+            Ok(n) if (1..=MOST_THREADS).contains(&n) => Ok(n),
             _ => Err(PyValueError::new_err(format!(
-                "NLL_FAST_NUM_THREADS is {text:?}; set it to a positive whole number or unset it"
+                "NLL_FAST_NUM_THREADS is {text:?}; set it to a whole number from 1 to {MOST_THREADS} or unset it"
             ))),
         };
     }
     // OMP_NUM_THREADS may be a list, one number for each nesting level.
     let foreign = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS"].into_iter().find_map(|name| {
-        std::env::var(name).ok()?.split(',').next()?.trim().parse().ok().filter(|&n: &usize| n > 0)
+        std::env::var(name)
+            .ok()?
+            .split(',')
+            .next()?
+            .trim()
+            .parse()
+            .ok()
+            .filter(|n| (1..=MOST_THREADS).contains(n))
     });
     Ok(foreign.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)))
 }

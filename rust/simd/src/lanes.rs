@@ -45,7 +45,7 @@ impl Total {
         Total { sum, error }
     }
 
-    /// The sum times `factor` (a power of two, so exact).
+    /// The sum times `factor`.
     #[inline(always)]
     #[must_use]
     pub fn scaled(self, factor: f64) -> Total {
