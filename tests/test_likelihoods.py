@@ -154,8 +154,8 @@ def test_bradley_terry_keeps_its_digits_where_the_scores_are_far_apart():
 
 @pytest.mark.parametrize(
     "loss_type",
-    ["sigmoid", "robust", "hinge", "ipo", "exo_pair", "nca_pair", "bco_pair", "kto_pair", "sppo_hard", "apo_zero", "apo_down"],
-)  # fmt: skip
+    "sigmoid robust hinge ipo exo_pair nca_pair bco_pair kto_pair sppo_hard apo_zero apo_down".split(),
+)
 def test_dpo(loss_type):
     logps = -50 * rng.random((4, 300))
     options = {"loss_type": loss_type, "label_smoothing": 0.1, "beta": 0.3, "reference_point": 0.2}
@@ -224,7 +224,7 @@ def test_totals_are_exact_and_partials_merge_to_the_bits_of_the_whole():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda f: f.binary_cross_entropy_with_logits(np.zeros((2, 1)), np.zeros(2)), ValueError, "nothing is broadcast"),
+        (lambda f: f.binary_cross_entropy_with_logits(np.zeros((2, 1)), [0, 1]), ValueError, "nothing is broadcast"),
         (lambda f: f.binary_cross_entropy([0.5, 1.0001], [0, 1]), ValueError, r"probs is 1.0001 at index \(1,\)"),
         (lambda f: f.binary_cross_entropy([[0.5, NAN]], [[0, 1]]), ValueError, r"nan at index \(0, 1\)"),
         (lambda f: f.binary_cross_entropy([0.5], [1.5]), ValueError, "target is 1.5"),

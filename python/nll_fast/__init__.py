@@ -5,6 +5,7 @@ the class axis last unless told otherwise, and speaks in nats.
 """
 
 from nll_fast import reference
+from nll_fast.distributions import entropy, kl_divergence
 from nll_fast.likelihoods import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -42,9 +43,11 @@ __all__ = [
     "cross_entropy",
     "dpo_loss",
     "entr",
+    "entropy",
     "gaussian_nll_loss",
     "get_num_threads",
     "kl_div",
+    "kl_divergence",
     "log_sigmoid",
     "log_softmax",
     "logsumexp",

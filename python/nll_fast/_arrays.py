@@ -105,8 +105,8 @@ def as_targets(target: Any, rows: np.ndarray) -> np.ndarray:
     target, dtype = as_array(target, "target")
     if target.dtype.kind not in "iu" or dtype == "bfloat16":
         raise TypeError(
-            f"target has dtype {dtype}; class indices must be integers, for example "
-            "target.astype(np.int64)"
+            f"target has dtype {dtype} and shape {target.shape}; class indices must be integers, for example "
+            f"target.astype(np.int64), and distributions must have the shape {rows.shape} of the rows"
         )
     if target.shape != rows.shape[:-1]:
         raise ValueError(

@@ -31,6 +31,14 @@ def elementwise(
     length: int,
     wanted: tuple[list[NDArray[Any] | None], float, bool],
 ) -> Totals: ...
+def distributions(
+    quantity: str,
+    logits: tuple[Any, str],
+    second: tuple[Any, str] | None,
+    shape: tuple[int, int],
+    options: tuple[NDArray[Any] | None, float],
+    out: NDArray[Any] | None,
+) -> Totals: ...
 def first_outside(
     input: tuple[Any, str], length: int, range: tuple[float, float]
 ) -> tuple[int, float] | None: ...
@@ -44,6 +52,7 @@ def simd_levels() -> list[str]: ...
 
 __all__ = [
     "Totals",
+    "distributions",
     "elementwise",
     "exp",
     "first_outside",

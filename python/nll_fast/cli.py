@@ -25,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     score = commands.add_parser("score", help="score the logits of a language model")
     score.add_argument("logits", help="FILE or FILE:NAME, .npy, .npz or .safetensors, class axis last")
-    score.add_argument("--targets", required=True, help="FILE or FILE:NAME, one integer a row: the class of that row (shift before saving)")
+    score.add_argument(
+        "--targets", required=True, help="FILE or FILE:NAME, one integer a row: its class (shift before saving)"
+    )
     score.add_argument("--ignore-index", type=int, default=-100, metavar="N", help="default: -100")
     score.add_argument("--dtype", choices=["bfloat16"], help="what 2-byte raw values (|V2, uint16) are")
     score.add_argument("--per-token", metavar="OUT.npy", help="write float64 log-probabilities")

@@ -9,8 +9,8 @@ import numpy as np
 
 from nll_fast import _core
 from nll_fast._arrays import as_array, as_element, as_floats, as_out
-from nll_fast.losses import check_reduction, reduced
 from nll_fast.partial import Partial
+from nll_fast.reduction import check_reduction, reduced
 
 _Array = Any
 _Loss = float | np.ndarray | Partial
@@ -308,8 +308,9 @@ def poisson_nll_loss(
 ) -> _Loss | tuple[Any, ...]:
     """λ − target·log λ, with ``input`` = log λ, or = λ if ``log_input=False`` (then log(λ + ``eps``)).
 
-    ``hess="upper"`` is refused: e^x has no bound. ``full`` adds Stirling's target·log target − target + ½·log(2π·target) where target > 1. A count of 0
-    costs λ. Everything broadcasts; the gradient is by ``input``.
+    ``full`` adds Stirling's target·log target − target + ½·log(2π·target) where target > 1.
+    ``hess="upper"`` is refused: e^x has no bound. A count of 0 costs λ. Everything broadcasts;
+    the gradient is by ``input``.
     Source: ``torch.nn.functional.poisson_nll_loss``.
 
     >>> poisson_nll_loss([0.0], [3])

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from nll_fast import _core
-from nll_fast._arrays import as_out, as_rows, as_targets, as_weight
+from nll_fast._arrays import RESULT, as_array, as_out, as_rows, as_targets, as_weight
+from nll_fast.distributions import quantity_of_rows
 from nll_fast.partial import Partial
+from nll_fast.reduction import check_reduction, reduced
 
 _Array = Any
-_REDUCTIONS = ("mean", "sum", "none", "partial")
-
-
-def check_reduction(reduction: str, out: np.ndarray | None) -> None:
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"reduction is {reduction!r}; use 'mean', 'sum', 'none' or 'partial'")
-    if out is not None and reduction != "none":
-        raise ValueError(f"out holds one loss each: it needs reduction='none', not {reduction!r}")
-
-
-def reduced(totals: _core.Totals, reduction: str) -> float | Partial:
-    """The total as the user wants it."""
-    if reduction == "partial":
-        return Partial._of(totals)
-    if reduction == "sum":
-        return totals.sum
-    weight = totals.weight
-    return totals.sum / weight if weight else math.nan
-
-
 def _row_losses(kind, rows, target, axis, weight, ignore_index, smoothing, reduction, out, sign=1.0):
     check_reduction(reduction, out)
     if not 0.0 <= smoothing <= 1.0:
@@ -64,7 +45,8 @@ def cross_entropy(
     ``(1 − ε)·w[t]·nll[t] + ε/C · Σ_c w[c]·nll[c]``, and the mean divides by ``Σ w[t]`` (torch's rule).
 
     Parameters: ``logits`` float64, float32, float16 or bfloat16, any strides, never copied; ``target``
-    integers of the shape of ``logits`` without ``axis``; rows with target ``ignore_index`` are not read
+    integers of the shape of ``logits`` without ``axis``, or floats of the shape of ``logits``: a
+    distribution y for each row, whose loss is ``Σ_c w[c]·y[c]·nll[c]``, the mean over rows; rows with target ``ignore_index`` are not read
     and count for nothing; ``out`` a float32 or float64 array for the losses of ``reduction="none"``.
 
     Returns: a Python float, the exact sum of the float64 row losses, rounded once (and divided); or with
@@ -81,9 +63,21 @@ def cross_entropy(
     >>> round(cross_entropy(np.log([[0.1, 0.7, 0.2]]), [1]), 3)
     0.357
     """
+    given, dtype = as_array(target, "target")
+    if dtype in RESULT and given.ndim == np.ndim(logits):
+        return _soft_cross_entropy(logits, target, axis, weight, label_smoothing, reduction, out)
     return _row_losses(
         "logits", logits, target, axis, weight, ignore_index, label_smoothing, reduction, out
     )
+
+
+def _soft_cross_entropy(logits, target, axis, weight, smoothing, reduction, out):
+    if not 0.0 <= smoothing <= 1.0:
+        raise ValueError(f"label_smoothing is {smoothing}; it must lie in [0, 1]")
+    if weight is not None:
+        weight = as_weight(weight, np.shape(logits)[axis])
+    arrays = {"logits": logits, "target": target}
+    return quantity_of_rows("cross_entropy", arrays, axis, reduction, out, (weight, smoothing))
 
 
 def token_log_probs(

@@ -47,6 +47,8 @@ def _loss(x, t):
 
 def cross_entropy(logits, target, *, axis=-1, weight=None, ignore_index=-100, label_smoothing=0.0,
                   reduction="mean"):
+    if np.asarray(target).dtype.kind not in "iu":
+        return _soft_cross_entropy(logits, target, axis, weight, label_smoothing, reduction)
     x, t = _rows(logits, target, axis)
     classes = x.shape[-1]
     w = np.ones(classes) if weight is None else np.asarray(weight, np.float64)
@@ -60,6 +62,24 @@ def cross_entropy(logits, target, *, axis=-1, weight=None, ignore_index=-100, la
             sharp = (1 - label_smoothing) * losses[i] if label_smoothing < 1 else 0.0
             losses[i] = sharp + label_smoothing / classes * every.sum()
     return _reduce(losses, weights, counted, np.shape(target), reduction)
+
+
+def _soft_cross_entropy(logits, target, axis, weight, smoothing, reduction):
+    log_p = log_softmax(logits, axis=axis)
+    y = np.moveaxis(np.asarray(target).astype(np.float64), axis, -1)
+    y = ((1 - smoothing) * y + smoothing / y.shape[-1]) * (1.0 if weight is None else np.asarray(weight))
+    return _mean(-np.sum(_times(y, np.moveaxis(log_p, axis, -1)), -1), None, reduction)
+
+
+def entropy(logits, *, axis=-1, reduction="none"):
+    log_p = log_softmax(logits, axis=axis)
+    return _mean(-np.sum(_times(np.exp(log_p), log_p), axis), None, reduction)
+
+
+def kl_divergence(p_logits, q_logits, *, axis=-1, reduction="mean"):
+    log_p, log_q = log_softmax(p_logits, axis=axis), log_softmax(q_logits, axis=axis)
+    with np.errstate(invalid="ignore"):
+        return _mean(np.sum(_times(np.exp(log_p), log_p - log_q), axis), None, reduction)
 
 
 def token_log_probs(logits, target, *, axis=-1, ignore_index=-100):
@@ -111,6 +131,7 @@ def _arrays(*arrays):
     return (np.asarray(x).astype(np.float64) for x in arrays)
 
 
+@np.errstate(invalid="ignore")
 def _times(a, b):
     """a·b, but 0 where a is 0."""
     return np.where(a == 0, 0.0, a * b)

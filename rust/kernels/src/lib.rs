@@ -6,6 +6,7 @@
 //! exact totals.
 #![forbid(unsafe_code)]
 
+pub mod distribution;
 pub mod drive;
 pub mod elementwise;
 mod error;

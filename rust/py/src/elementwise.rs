@@ -4,6 +4,7 @@ use crate::arrays::{Element, Output};
 use crate::totals::Totals;
 use crate::{level, pool};
 use nll_kernels::Error;
+use nll_kernels::distribution::{self, Distributions, Quantity};
 use nll_kernels::drive::Par;
 use nll_kernels::elementwise::{Elementwise, Wanted, find, run};
 use nll_kernels::input::Input;
@@ -13,6 +14,7 @@ use nll_kernels::likelihood::{
 };
 use nll_kernels::out::Run;
 use nll_kernels::reduce::{self, ExactSum};
+use numpy::PyReadonlyArray1;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
@@ -133,4 +135,34 @@ pub(crate) fn first_outside(
     pool::run(py, length, |par: Par<'_>| {
         Ok(find(par, &input, length, |x| !(low..=high).contains(&x)))
     })
+}
+
+/// The `quantity` "entropy", "cross_entropy" or "divergence" of every row of `classes` logits, into `out`.
+#[pyfunction]
+pub(crate) fn distributions(
+    py: Python<'_>,
+    quantity: &str,
+    logits: (Bound<'_, PyAny>, String),
+    second: Option<(Bound<'_, PyAny>, String)>,
+    shape: (usize, usize),
+    options: (Option<PyReadonlyArray1<'_, f64>>, f64),
+    out: Option<Bound<'_, PyAny>>,
+) -> PyResult<Totals> {
+    let (level, (rows, classes), (weight, smoothing)) = (level()?, shape, options);
+    let weight = weight.as_ref().map(|w| w.as_slice()).transpose()?;
+    let quantity = match quantity {
+        "entropy" => Quantity::Entropy,
+        "cross_entropy" => Quantity::CrossEntropy,
+        "divergence" => Quantity::Divergence,
+        _ => return Err(PyTypeError::new_err(format!("no quantity is {quantity}"))),
+    };
+    let logits = Element::new(&logits.0, &logits.1)?;
+    let second = second.map(|(array, dtype)| Element::new(&array, &dtype)).transpose()?;
+    let (logits, second) = (logits.input(), second.as_ref().map(Element::input));
+    let of = Distributions { logits, second, rows, classes, quantity, weight, smoothing };
+    let mut out = Output::new(out.as_ref())?;
+    let out = out.out()?;
+    let totals =
+        pool::run(py, rows * classes, |par| distribution::each(Run { level, par }, &of, out))?;
+    Ok(Totals { totals, weighted: false })
 }

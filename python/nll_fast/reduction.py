@@ -1,0 +1,29 @@
+"""What is made of many losses: one vocabulary for every function."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nll_fast import _core
+from nll_fast.partial import Partial
+
+_REDUCTIONS = ("mean", "sum", "none", "partial")
+
+
+def check_reduction(reduction: str, out: np.ndarray | None) -> None:
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"reduction is {reduction!r}; use 'mean', 'sum', 'none' or 'partial'")
+    if out is not None and reduction != "none":
+        raise ValueError(f"out holds one loss each: it needs reduction='none', not {reduction!r}")
+
+
+def reduced(totals: _core.Totals, reduction: str) -> float | Partial:
+    """The total as the user wants it."""
+    if reduction == "partial":
+        return Partial._of(totals)
+    if reduction == "sum":
+        return totals.sum
+    weight = totals.weight
+    return totals.sum / weight if weight else math.nan
