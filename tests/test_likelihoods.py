@@ -71,8 +71,10 @@ def test_against_the_oracle(case, dtype):
     else:
         ulp = np.spacing(size.astype(np.float32)).astype(np.float64)
         worst = np.max(np.abs(got - want) / ulp)
-        # A weight adds its own rounding to float32 and that of the product.
-        assert worst <= (3 if cancels or "weight" in case[3] else 2), worst
+        # A weight adds its own rounding to float32 and that of the product; without fused multiply-add,
+        # which only the x86 baseline lacks, one more rounding shows.
+        fused = nll_fast.simd_level() != "baseline"
+        assert worst <= (3 if cancels or "weight" in case[3] else 2 if fused else 2.5), worst
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
@@ -154,8 +156,11 @@ def test_bradley_terry_keeps_its_digits_where_the_scores_are_far_apart():
 
 @pytest.mark.parametrize(
     "loss_type",
-    "sigmoid robust hinge ipo exo_pair nca_pair bco_pair kto_pair sppo_hard apo_zero apo_down".split(),
-)
+    [
+        "sigmoid", "robust", "hinge", "ipo", "exo_pair", "nca_pair", "bco_pair", "kto_pair", "sppo_hard",
+        "apo_zero", "apo_down",
+    ],
+)  # fmt: skip
 def test_dpo(loss_type):
     logps = -50 * rng.random((4, 300))
     options = {"loss_type": loss_type, "label_smoothing": 0.1, "beta": 0.3, "reference_point": 0.2}

@@ -49,3 +49,38 @@ def test_tensors_are_read_where_they_lie(dtype):
     target = torch.zeros(len(x), dtype=torch.int32)
     want = nll_fast.cross_entropy(x.detach().to(torch.float64), target)
     np.testing.assert_allclose(nll_fast.cross_entropy(x, target), want, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:reduction:UserWarning")  # torch's advice on kl_div's mean
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_single_observations(reduction):
+    functional = torch.nn.functional
+    rng = np.random.default_rng(6)
+    x, y, p = rng.standard_normal((3, 200)) * 3, rng.random((3, 200)), rng.random((3, 200))
+    counts = rng.poisson(3, (3, 200)).astype(float)
+    tx, ty, tp, tc = map(torch.tensor, (x, y, p, counts))
+    pairs = [
+        (nll_fast.binary_cross_entropy_with_logits, functional.binary_cross_entropy_with_logits, (tx, ty), {}),
+        (nll_fast.binary_cross_entropy, functional.binary_cross_entropy, (tp, ty), {}),
+        (nll_fast.gaussian_nll_loss, functional.gaussian_nll_loss, (tx, ty, tp), {"full": True}),
+        (nll_fast.mse_loss, functional.mse_loss, (tx, ty), {}),
+        (nll_fast.poisson_nll_loss, functional.poisson_nll_loss, (tx, tc), {"full": True}),
+        (nll_fast.poisson_nll_loss, functional.poisson_nll_loss, (tp, tc), {"log_input": False}),
+        (nll_fast.kl_div, functional.kl_div, (torch.log(tp), ty), {}),
+        (nll_fast.kl_div, functional.kl_div, (torch.log(tp), torch.log(ty)), {"log_target": True}),
+        (nll_fast.cross_entropy, functional.cross_entropy, (tx, ty), {"label_smoothing": 0.2}),
+    ]
+    for ours, theirs, arguments, keywords in pairs:
+        want = theirs(*arguments, reduction=reduction, **keywords).numpy()
+        np.testing.assert_allclose(ours(*arguments, reduction=reduction, **keywords), want, rtol=1e-12, atol=1e-13)
+
+
+def test_gradients_are_those_of_autograd():
+    rng = np.random.default_rng(7)
+    x, y = torch.tensor(rng.standard_normal(100), requires_grad=True), torch.tensor(rng.random(100))
+    weight = torch.tensor(2.5)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(x, y, pos_weight=weight)
+    loss.backward()
+    value, gradient = nll_fast.binary_cross_entropy_with_logits(x, y, pos_weight=2.5, grad=True)
+    assert value == pytest.approx(loss.item(), rel=1e-13)
+    np.testing.assert_allclose(gradient, x.grad.numpy(), rtol=1e-12)

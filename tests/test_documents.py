@@ -1,0 +1,28 @@
+"""What the documents say is run."""
+
+import doctest
+import importlib.util
+from pathlib import Path
+
+import nll_fast
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_one_recipe():
+    result = doctest.testfile(str(ROOT / "docs" / "one-recipe.md"), module_relative=False)
+    assert result.attempted > 10 and not result.failed
+
+
+def test_xgboost_objective_learns_what_the_built_in_one_learns():
+    pytest.importorskip("xgboost", reason="xgboost is not installed")
+    spec = importlib.util.spec_from_file_location("example", ROOT / "examples" / "xgboost_objective.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    ours, labels = example.train(example.objective)
+    theirs, _ = example.train("binary:logistic")
+    losses = [nll_fast.binary_cross_entropy_with_logits(margins, labels) for margins in (ours, theirs)]
+    assert losses[0] < 0.4
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.02)
