@@ -47,7 +47,8 @@ def cross_entropy(
     Parameters: ``logits`` float64, float32, float16 or bfloat16, any strides, never copied; ``target``
     integers of the shape of ``logits`` without ``axis``, or floats of the shape of ``logits``: a
     distribution y for each row, whose loss is ``Σ_c w[c]·y[c]·nll[c]``, the mean over rows; rows with
-    target ``ignore_index`` are not read and count for nothing; ``out`` a float32 or float64 array for the losses of ``reduction="none"``.
+    target ``ignore_index`` are not read and count for nothing; ``out`` a float32 or float64 array for the
+    losses of ``reduction="none"``.
 
     Returns: a Python float, the exact sum of the float64 row losses, rounded once (and divided); or with
     ``"none"`` float64 for float64 logits, else float32, 0 for ignored rows; or with ``"partial"`` a
