@@ -91,6 +91,29 @@ def test_axes_strides_and_threads_share_their_bits():
     assert len(means) == 1
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, bfloat16], ids=lambda d: np.dtype(d).name)
+@pytest.mark.parametrize("classes", [1, 3, 40, 2100])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_cross_entropy_grad(classes, smoothing, reduction, dtype):
+    x, target = logits(7, classes).astype(dtype), rng.integers(0, classes, 7)
+    target[2] = -100
+    for weight in (None, np.linspace(0.5, 2, classes)):
+        options = {"weight": weight, "label_smoothing": smoothing, "reduction": reduction}
+        got = nll_fast.cross_entropy_grad(x, target, **options)
+        want = reference.cross_entropy_grad(x, target, **options)
+        tolerance = 1e-14 if dtype == np.float64 else 2e-7
+        np.testing.assert_allclose(got, want, rtol=tolerance * 10, atol=tolerance)
+        assert np.all(got[2] == 0)
+
+
+def test_the_gradient_of_a_certain_target_keeps_its_digits():
+    got = nll_fast.cross_entropy_grad([[40.0, 0.0]], [0])
+    np.testing.assert_allclose(got, [[-4.248354255291589e-18, 4.248354255291589e-18]], rtol=1e-14)
+    turned = nll_fast.cross_entropy_grad(np.float32([[40.0], [0.0]]), [0], axis=0)
+    assert turned.shape == (2, 1) and turned[0, 0] == -turned[1, 0] < 0
+
+
 def test_errors_are_sentences():
     with pytest.raises(ValueError, match="shapes must be equal"):
         nll_fast.kl_divergence(np.zeros((2, 3)), np.zeros((2, 4)))

@@ -84,3 +84,13 @@ def test_gradients_are_those_of_autograd():
     value, gradient = nll_fast.binary_cross_entropy_with_logits(x, y, pos_weight=2.5, grad=True)
     assert value == pytest.approx(loss.item(), rel=1e-13)
     np.testing.assert_allclose(gradient, x.grad.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_cross_entropy_grad(reduction):
+    x, target = example()
+    x, weight = x.requires_grad_(), torch.linspace(0.5, 2, 50, dtype=x.dtype)
+    options = {"weight": weight, "label_smoothing": 0.1, "reduction": reduction}
+    torch.nn.functional.cross_entropy(x, target, **options).backward()
+    got = nll_fast.cross_entropy_grad(x, target, **options)
+    np.testing.assert_allclose(got, x.grad.numpy(), rtol=1e-10, atol=1e-15)

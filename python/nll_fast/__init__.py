@@ -23,6 +23,7 @@ from nll_fast.likelihoods import (
 from nll_fast.losses import (
     categorical_nll,
     cross_entropy,
+    cross_entropy_grad,
     log_softmax,
     logsumexp,
     nll_loss,
@@ -41,6 +42,7 @@ __all__ = [
     "bradley_terry_loss",
     "categorical_nll",
     "cross_entropy",
+    "cross_entropy_grad",
     "dpo_loss",
     "entr",
     "entropy",

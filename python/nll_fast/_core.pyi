@@ -31,6 +31,13 @@ def elementwise(
     length: int,
     wanted: tuple[list[NDArray[Any] | None], float, bool],
 ) -> Totals: ...
+def cross_entropy_grad(
+    logits: tuple[Any, str],
+    target: NDArray[int64],
+    classes: int,
+    options: tuple[int | None, NDArray[Any] | None, float, bool],
+    out: NDArray[Any],
+) -> None: ...
 def distributions(
     quantity: str,
     logits: tuple[Any, str],
@@ -52,6 +59,7 @@ def simd_levels() -> list[str]: ...
 
 __all__ = [
     "Totals",
+    "cross_entropy_grad",
     "distributions",
     "elementwise",
     "exp",

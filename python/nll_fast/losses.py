@@ -81,6 +81,43 @@ def _soft_cross_entropy(logits, target, axis, weight, smoothing, reduction, out)
     return quantity_of_rows("cross_entropy", arrays, axis, reduction, out, (weight, smoothing))
 
 
+def cross_entropy_grad(
+    logits: _Array,
+    target: _Array,
+    *,
+    axis: int = -1,
+    weight: _Array | None = None,
+    ignore_index: int | None = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """The gradient of :func:`cross_entropy` by the logits: softmax − one-hot, weighted and scaled.
+
+    Of the ``"mean"`` or the ``"sum"``; ignored rows get 0. float64 for float64 logits, else float32, of the
+    shape of ``logits``; ``out``, of that shape, needs ``axis`` to be the last. The target's entry keeps its
+    digits however certain it is. Integer targets only. Arguments and errors as for :func:`cross_entropy`.
+
+    >>> cross_entropy_grad([[0.0, 0.0]], [1])
+    array([[ 0.5, -0.5]])
+    """
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction is {reduction!r}; a gradient is of the 'mean' or the 'sum'")
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ValueError(f"label_smoothing is {label_smoothing}; it must lie in [0, 1]")
+    rows, dtype = as_rows(logits, "logits", axis)
+    if out is not None and axis not in (-1, rows.ndim - 1):
+        raise ValueError(f"out needs the class axis to be the last, not axis {axis}")
+    targets = as_targets(target, rows)
+    classes = rows.shape[-1]
+    weight = as_weight(weight, classes)
+    held = (rows, targets) if weight is None else (rows, targets, weight)
+    out = as_out(out, rows.shape, dtype, held)
+    options = (ignore_index, weight, label_smoothing, reduction == "mean")
+    _core.cross_entropy_grad((rows, dtype), targets, classes, options, out)
+    return out if axis == -1 else np.moveaxis(out, -1, axis)
+
+
 def token_log_probs(
     logits: _Array,
     target: _Array,

@@ -64,6 +64,22 @@ def cross_entropy(logits, target, *, axis=-1, weight=None, ignore_index=-100, la
     return _reduce(losses, weights, counted, np.shape(target), reduction)
 
 
+def cross_entropy_grad(logits, target, *, axis=-1, weight=None, ignore_index=-100, label_smoothing=0.0,
+                       reduction="mean"):
+    x, t = _rows(logits, target, axis)
+    classes = x.shape[-1]
+    w = np.ones(classes) if weight is None else np.asarray(weight, np.float64)
+    counted = np.ones(len(t), bool) if ignore_index is None else t != ignore_index
+    grad = np.zeros_like(x)
+    for i in np.flatnonzero(counted):
+        a = label_smoothing / classes * w + (1 - label_smoothing) * w[t[i]] * np.eye(classes)[t[i]]
+        grad[i] = a.sum() * np.exp(log_softmax(x[i])) - a
+    if reduction == "mean":
+        grad /= w[t[counted]].sum()
+    shape = np.moveaxis(np.asarray(logits), axis, -1).shape
+    return np.moveaxis(grad.reshape(shape), -1, axis)
+
+
 def _soft_cross_entropy(logits, target, axis, weight, smoothing, reduction):
     log_p = log_softmax(logits, axis=axis)
     y = np.moveaxis(np.asarray(target).astype(np.float64), axis, -1)

@@ -70,16 +70,21 @@ struct Task<'t, 'a> {
 
 /// What log softmax is taken from.
 #[derive(Clone, Copy)]
-struct Top {
+pub(crate) struct Top {
     /// The largest logit.
-    x: f64,
+    pub(crate) x: f64,
     /// Its loss against the rest.
-    loss: f64,
+    pub(crate) loss: f64,
 }
 
 /// Finds the [`Top`] of a row.
 #[inline(always)]
-fn top<S: Isa>(isa: S, input: &Input<'_>, row: Range<usize>, room: &mut Room<f64>) -> Top {
+pub(crate) fn top<S: Isa>(
+    isa: S,
+    input: &Input<'_>,
+    row: Range<usize>,
+    room: &mut Room<f64>,
+) -> Top {
     let blocks = || row.clone().step_by(BLOCK).map(|start| start..(start + BLOCK).min(row.end));
     let (mut x, mut at) = (f64::NEG_INFINITY, NONE);
     for block in blocks() {

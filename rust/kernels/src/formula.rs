@@ -110,13 +110,25 @@ pub fn cross_term(y: f64, log_p: f64) -> f64 {
 #[inline(always)]
 pub fn divergence_term<S: Isa>(isa: S, log_p: f64, log_q: f64) -> f64 {
     let (p, d) = (exp(isa, log_p), log_q - log_p);
+    let bend = exp_bend(isa, d);
+    // Far apart, e^d may overflow where q does not.
+    let value = if d > 1.0 { exp(isa, log_q) - p - p * d } else { p * bend };
+    if log_p == f64::NEG_INFINITY { exp(isa, log_q) } else { value }
+}
+
+/// e^d − 1 − d, ≥ 0.
+#[inline(always)]
+fn exp_bend<S: Isa>(isa: S, d: f64) -> f64 {
     // Σ d^k/k! from k = 2, where e^d − 1 − d would cancel.
     let mut series = 1.0;
     for k in (3..=18).rev() {
         series = 1.0 + series * d / f64::from(k);
     }
-    let bend = if d.abs() < 0.5 { 0.5 * d * d * series } else { exp(isa, d) - 1.0 - d };
-    // Far apart, e^d may overflow where q does not.
-    let value = if d > 1.0 { exp(isa, log_q) - p - p * d } else { p * bend };
-    if log_p == f64::NEG_INFINITY { exp(isa, log_q) } else { value }
+    if d.abs() < 0.5 { 0.5 * d * d * series } else { exp(isa, d) - 1.0 - d }
+}
+
+/// e^x − 1, all digits kept where x is small.   −∞ → −1, +∞ → +∞, NaN → NaN.
+#[inline(always)]
+pub fn exp_minus_one<S: Isa>(isa: S, x: f64) -> f64 {
+    if x.abs() < 0.5 { exp_bend(isa, x) + x } else { exp(isa, x) - 1.0 }
 }

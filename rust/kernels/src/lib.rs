@@ -11,6 +11,7 @@ pub mod drive;
 pub mod elementwise;
 mod error;
 pub mod formula;
+pub mod gradient;
 pub mod input;
 pub mod likelihood;
 pub mod losses;

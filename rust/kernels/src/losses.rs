@@ -22,20 +22,20 @@ pub struct Targets<'a> {
 }
 
 impl Targets<'_> {
-    fn counts(&self, row: usize) -> bool {
+    pub(crate) fn counts(&self, row: usize) -> bool {
         Some(self.target[row]) != self.ignore_index
     }
 
-    fn class(&self, row: usize) -> usize {
+    pub(crate) fn class(&self, row: usize) -> usize {
         self.target[row] as usize
     }
 
-    fn weight(&self, row: usize) -> f64 {
+    pub(crate) fn weight(&self, row: usize) -> f64 {
         self.weight.map_or(1.0, |w| w[self.class(row)])
     }
 
     /// The first target that names no class.
-    fn check(&self, par: Par<'_>, classes: usize) -> Result<(), Error> {
+    pub(crate) fn check(&self, par: Par<'_>, classes: usize) -> Result<(), Error> {
         let bad = |row: usize| {
             let value = self.target[row];
             let known = usize::try_from(value).is_ok_and(|class| class < classes);

@@ -7,11 +7,13 @@ use nll_kernels::Error;
 use nll_kernels::distribution::{self, Distributions, Quantity};
 use nll_kernels::drive::Par;
 use nll_kernels::elementwise::{Elementwise, Wanted, find, run};
+use nll_kernels::gradient::{self, Gradient};
 use nll_kernels::input::Input;
 use nll_kernels::likelihood::{
     Bernoulli, BernoulliLogit, BradleyTerry, Entropy, Gaussian, KlDiv, LogSigmoid, Poisson,
     Preference, PreferenceKind, RelativeEntropy, Softplus, SquaredError,
 };
+use nll_kernels::losses::Targets;
 use nll_kernels::out::Run;
 use nll_kernels::reduce::{self, ExactSum};
 use numpy::PyReadonlyArray1;
@@ -165,4 +167,25 @@ pub(crate) fn distributions(
     let totals =
         pool::run(py, rows * classes, |par| distribution::each(Run { level, par }, &of, out))?;
     Ok(Totals { totals, weighted: false })
+}
+
+/// The gradient of the cross entropy by the logits, of the mean or else the sum, into `out`.
+#[pyfunction]
+pub(crate) fn cross_entropy_grad(
+    py: Python<'_>,
+    logits: (Bound<'_, PyAny>, String),
+    target: PyReadonlyArray1<'_, i64>,
+    classes: usize,
+    options: (Option<i64>, Option<PyReadonlyArray1<'_, f64>>, f64, bool),
+    out: Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let (level, (ignore_index, weight, smoothing, mean)) = (level()?, options);
+    let weight = weight.as_ref().map(|w| w.as_slice()).transpose()?;
+    let targets = Targets { target: target.as_slice()?, ignore_index, weight };
+    let logits = Element::new(&logits.0, &logits.1)?;
+    let logits = logits.input();
+    let of = Gradient { logits, targets, classes, smoothing, mean };
+    let mut out = Output::new(Some(&out))?;
+    let (size, out) = (targets.target.len() * classes, out.out()?);
+    pool::run(py, size, |par| gradient::each(Run { level, par }, &of, out))
 }
