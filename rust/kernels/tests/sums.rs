@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the platform's libm is the oracle here")]
 
 use nll_kernels::Level;
+use nll_kernels::formula;
 use nll_kernels::reduce::ExactSum;
 use nll_kernels::softmax::{BLOCK, LogSum, NONE, Scratch};
 use nll_simd::{Isa, Kernel};
@@ -20,6 +21,45 @@ impl Kernel for Sum<'_> {
         (scaled.center + scaled.exponent * core::f64::consts::LN_2 + scaled.sum.ln(), sum.max())
     }
 }
+
+struct Bits<'a>(&'a [f32]);
+
+impl Kernel for Bits<'_> {
+    type Output = [u64; 3];
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) -> [u64; 3] {
+        let (mut sum, mut scratch) = (LogSum::empty(), Scratch::new(self.0.len()));
+        for block in self.0.chunks(BLOCK) {
+            sum.push::<S, f32>(isa, block, NONE, &mut scratch);
+        }
+        let all = sum.scaled();
+        let lse = formula::log_sum_exp(isa, all);
+        let loss = formula::target_against_rest(isa, all, f64::from(self.0[0]));
+        [all.sum.to_bits(), lse.to_bits(), loss.to_bits()]
+    }
+}
+
+/// FNV-1a over the bits of sums, logarithms and losses of many rows. The number was computed on AVX-512 and
+/// holds on every CPU with fused multiply-add; a change of it is a change of results and belongs in the
+/// release notes.
+#[test]
+fn golden_bits_on_every_fused_level() {
+    for level in Level::available().into_iter().filter(|level| level.has_fma()) {
+        let mut hash = 0xcbf2_9ce4_8422_2325u64;
+        for length in 1..300 {
+            for shift in [0.0, -700.0, 1e5] {
+                let row: Vec<f32> = values(length * 17, 3).iter().map(|x| x + shift).collect();
+                for bits in level.run(Bits(&row)) {
+                    hash = (hash ^ bits).wrapping_mul(0x0000_0100_0000_01b3);
+                }
+            }
+        }
+        println!("golden bits run on {}", level.name());
+        assert_eq!(hash, GOLDEN, "{}: {hash:#x}", level.name());
+    }
+}
+
+const GOLDEN: u64 = 0x2ccc_e853_7671_6035;
 
 /// Values of a linear congruence, in about [−7, 7].
 fn values(length: usize, seed: u32) -> Vec<f32> {
