@@ -64,12 +64,18 @@ def cross_entropy(
     >>> round(cross_entropy(np.log([[0.1, 0.7, 0.2]]), [1]), 3)
     0.357
     """
-    given, dtype = as_array(target, "target")
-    if dtype in RESULT and given.ndim == np.ndim(logits):
+    if _is_distribution(target, logits):
         return _soft_cross_entropy(logits, target, axis, weight, label_smoothing, reduction, out)
     return _row_losses(
         "logits", logits, target, axis, weight, ignore_index, label_smoothing, reduction, out
     )
+
+
+def _is_distribution(target, logits):
+    if type(target) is np.ndarray and target.dtype.kind in "iu":
+        return False
+    given, dtype = as_array(target, "target")
+    return dtype in RESULT and given.ndim == np.ndim(logits)
 
 
 def _soft_cross_entropy(logits, target, axis, weight, smoothing, reduction, out):

@@ -98,7 +98,8 @@ pub(crate) fn top<S: Isa>(
     let (mut sum, mut scratch) = (LogSum::empty(), Scratch::new(row.len()));
     for block in blocks() {
         let values = input.read(isa, block.clone(), room);
-        sum.push::<S, f64>(isa, values, at.wrapping_sub(block.start), &mut scratch);
+        let skip = at.wrapping_sub(block.start);
+        sum.push::<S, f64>(isa, (values, values.len()), skip, &mut scratch);
     }
     Top { x, loss: target_against_rest(isa, sum.scaled(), x) }
 }

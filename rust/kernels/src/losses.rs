@@ -180,13 +180,14 @@ impl<T: Dtype> RowLoss for CrossEntropy<'_, T> {
             group.clone(),
             wanted,
             #[inline(always)]
-            |i, first, block| {
+            |i, first, block, length| {
                 let skip = targets.class(start + i).wrapping_sub(first);
-                if let Some(&x_t) = block.get(skip) {
+                if let Some(&x_t) = block[..length].get(skip) {
                     target[i] = T::value(x_t);
                 }
-                sums[i].push::<S, T>(isa, block, skip, scratch);
+                sums[i].push::<S, T>(isa, (block, length), skip, scratch);
                 if smoothed {
+                    let block = &block[..length];
                     if first == 0 {
                         linear[i] = Linear::starting_at(T::value(block[0]));
                     }
@@ -318,7 +319,9 @@ impl<T: Dtype> nll_simd::Kernel for LogSumExp<'_, '_, '_, T> {
                 group.clone(),
                 |_| true,
                 #[inline(always)]
-                |i, _, block| sums[i].push::<S, T>(isa, block, NONE, &mut scratch),
+                |i, _, block, length| {
+                    sums[i].push::<S, T>(isa, (block, length), NONE, &mut scratch);
+                },
             );
             let mut value = sums.map(|sum| formula::log_sum_exp(isa, sum.scaled()));
             for (i, value) in value[..group.len()].iter_mut().enumerate() {
@@ -370,8 +373,8 @@ impl<T: Dtype> nll_simd::Kernel for LogSoftmax<'_, '_, '_, T> {
                 group.clone(),
                 |_| true,
                 #[inline(always)]
-                |_, _, block| {
-                    let x = most(T::read(isa, block, &mut values));
+                |_, _, block, length| {
+                    let x = most(T::read(isa, &block[..length], &mut values));
                     x_top = if x > x_top { x } else { x_top };
                 },
             );
@@ -380,7 +383,8 @@ impl<T: Dtype> nll_simd::Kernel for LogSoftmax<'_, '_, '_, T> {
                 group.clone(),
                 |_| true,
                 #[inline(always)]
-                |_, first, block| {
+                |_, first, block, length| {
+                    let block = &block[..length];
                     if top == NONE {
                         let at = T::read(isa, block, &mut values).iter().position(|&x| x == x_top);
                         top = at.map_or(NONE, |at| first + at);
@@ -392,8 +396,9 @@ impl<T: Dtype> nll_simd::Kernel for LogSoftmax<'_, '_, '_, T> {
                 group.clone(),
                 |_| true,
                 #[inline(always)]
-                |_, first, block| {
-                    sum.push::<S, T>(isa, block, top.wrapping_sub(first), &mut scratch);
+                |_, first, block, length| {
+                    let skip = top.wrapping_sub(first);
+                    sum.push::<S, T>(isa, (block, length), skip, &mut scratch);
                 },
             );
             let x_top = x_top.to_f64();
@@ -403,8 +408,8 @@ impl<T: Dtype> nll_simd::Kernel for LogSoftmax<'_, '_, '_, T> {
                 group,
                 |_| true,
                 #[inline(always)]
-                |_, first, block| {
-                    for (to, &x) in out[first..].iter_mut().zip(block) {
+                |_, first, block, length| {
+                    for (to, &x) in out[first..].iter_mut().zip(&block[..length]) {
                         *to = T::Real::from_f64((T::value(x) - x_top) - loss);
                     }
                 },

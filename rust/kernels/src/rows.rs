@@ -2,7 +2,7 @@
 
 use crate::softmax::BLOCK;
 use ndarray::{ArrayView1, ArrayViewD, Axis};
-use nll_simd::Dtype;
+use nll_simd::{Dtype, LANES};
 use std::ops::Range;
 
 /// Rows taken together: their last steps share vector registers, and a strided tile stays in L2.
@@ -79,7 +79,10 @@ impl<'a, T: Dtype> Rows<'a, T> {
         self.lane(row).iter().take(range.end).skip(range.start).any(|&x| test(T::value(x)))
     }
 
-    /// Hands every block of every wanted row of `group` to `visit(row in group, first class, block)`.
+    /// Hands every block of every wanted row of `group` to `visit(row in group, first class, block, length)`.
+    ///
+    /// The block's first `length` elements are its classes. A row of less than 32 classes comes with what
+    /// lies behind it, so that the kernel loads full registers and masks them.
     ///
     /// Rows whose classes are adjacent are read where they lie. Others are copied a tile at a time, all
     /// rows of the group together: where neighbouring rows are neighbours in memory, every cache line that
@@ -89,13 +92,23 @@ impl<'a, T: Dtype> Rows<'a, T> {
         &self,
         group: Range<usize>,
         wanted: impl Fn(usize) -> bool,
-        mut visit: impl FnMut(usize, usize, &[T::Storage]),
+        mut visit: impl FnMut(usize, usize, &[T::Storage], usize),
     ) {
+        if let Some(flat) = self.flat
+            && self.classes < LANES
+        {
+            for row in group.clone().filter(|&row| wanted(row)) {
+                let start = row * self.classes;
+                let block = &flat[start..flat.len().min(start + LANES)];
+                visit(row - group.start, 0, block, self.classes);
+            }
+            return;
+        }
         if self.slice(group.start).is_some() {
             for row in group.clone().filter(|&row| wanted(row)) {
                 let Some(slice) = self.slice(row) else { continue };
                 for (i, block) in slice.chunks(BLOCK).enumerate() {
-                    visit(row - group.start, i * BLOCK, block);
+                    visit(row - group.start, i * BLOCK, block, block.len());
                 }
             }
             return;
@@ -111,7 +124,7 @@ impl<'a, T: Dtype> Rows<'a, T> {
                 }
             }
             for (i, (row, _)) in lanes.iter().enumerate() {
-                visit(row - group.start, start, &tile[i * length..(i + 1) * length]);
+                visit(row - group.start, start, &tile[i * length..(i + 1) * length], length);
             }
         }
     }

@@ -131,17 +131,17 @@ impl<F: Real> LogSum<F> {
         LogSum { reference, total: Total::ZERO, max: F::NEG_INFINITY }
     }
 
-    /// Adds the classes of `block` (at most [`BLOCK`]), leaving out the one at index `skip`.
+    /// Adds the first `length` classes of `block` (at most [`BLOCK`]), leaving out the one at index `skip`.
     #[inline(always)]
     pub fn push<S: Isa, T: Dtype<Real = F>>(
         &mut self,
         isa: S,
-        block: &[T::Storage],
+        (block, length): (&[T::Storage], usize),
         skip: usize,
         scratch: &mut Scratch<F>,
     ) {
         let x = T::read(isa, block, &mut scratch.values);
-        let block = Block::new(x, skip);
+        let block = Block::new(x, length, skip);
         let total = block.add_terms(isa, self.reference, self.total, &mut scratch.terms);
         let before = self.max;
         self.max = larger(block.max(), before);
@@ -189,8 +189,14 @@ struct Block<'a, F> {
 
 impl<'a, F: Real> Block<'a, F> {
     #[inline(always)]
-    fn new(x: &'a [F], skip: usize) -> Self {
-        let (chunks, rest) = x.as_chunks::<LANES>();
+    fn new(x: &'a [F], length: usize, skip: usize) -> Self {
+        if let Some(chunk) = x.first_chunk::<LANES>()
+            && length < LANES
+        {
+            let tail = Some(without(first(*chunk, length), skip));
+            return Block { chunks: &[], tail, skip };
+        }
+        let (chunks, rest) = x[..length].as_chunks::<LANES>();
         let mut tail = None;
         if !rest.is_empty() {
             let mut padded = [F::NEG_INFINITY; LANES];
@@ -254,6 +260,16 @@ fn without<F: Real>(mut chunk: [F; LANES], skip: usize) -> [F; LANES] {
     chunk
 }
 
+/// The chunk with −∞ from lane `length` on.
+#[inline(always)]
+fn first<F: Real>(mut chunk: [F; LANES], length: usize) -> [F; LANES] {
+    let length = length as u32;
+    for (lane, x) in (0..).zip(&mut chunk) {
+        *x = if lane < length { *x } else { F::NEG_INFINITY };
+    }
+    chunk
+}
+
 /// Lane i of each quarter of a chunk, added.
 #[inline(always)]
 fn quarters<F: Real>(chunk: &[F; LANES]) -> [F; EIGHT] {
@@ -283,7 +299,7 @@ fn largest<F: Real>(mut lanes: [F; LANES]) -> F {
 /// The largest of `x`, −∞ if there is none. A NaN is passed over.
 #[inline(always)]
 pub fn most<F: Real>(x: &[F]) -> F {
-    Block::new(x, NONE).max()
+    Block::new(x, x.len(), NONE).max()
 }
 
 /// e^x · 2^−exponent · e^−center of every x.

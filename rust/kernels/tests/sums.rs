@@ -15,7 +15,8 @@ impl Kernel for Sum<'_> {
     fn run<S: Isa>(self, isa: S) -> (f64, f64) {
         let (mut sum, mut scratch) = (LogSum::empty(), Scratch::new(self.0.len()));
         for (i, block) in self.0.chunks(BLOCK).enumerate() {
-            sum.push::<S, f32>(isa, block, self.1.wrapping_sub(i * BLOCK), &mut scratch);
+            let skip = self.1.wrapping_sub(i * BLOCK);
+            sum.push::<S, f32>(isa, (block, block.len()), skip, &mut scratch);
         }
         let scaled = sum.scaled();
         (scaled.center + scaled.exponent * core::f64::consts::LN_2 + scaled.sum.ln(), sum.max())
@@ -30,7 +31,7 @@ impl Kernel for Bits<'_> {
     fn run<S: Isa>(self, isa: S) -> [u64; 3] {
         let (mut sum, mut scratch) = (LogSum::empty(), Scratch::new(self.0.len()));
         for block in self.0.chunks(BLOCK) {
-            sum.push::<S, f32>(isa, block, NONE, &mut scratch);
+            sum.push::<S, f32>(isa, (block, block.len()), NONE, &mut scratch);
         }
         let all = sum.scaled();
         let lse = formula::log_sum_exp(isa, all);
