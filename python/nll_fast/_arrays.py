@@ -12,6 +12,9 @@ RESULT = {"float32": "float32", "float64": "float64", "float16": "float32", "bfl
 _NAME = {np.dtype(name): name for name in ("float32", "float64", "float16", "int64", "int32")}
 
 
+_INT64 = np.dtype(np.int64)
+
+
 def as_array(x: Any, name: str) -> tuple[np.ndarray, str]:
     """``x`` as an array without a copy, and the name of its dtype. bfloat16 comes as uint16 bits."""
     if type(x) is not np.ndarray:
@@ -57,7 +60,8 @@ def as_rows(x: Any, name: str, axis: int) -> tuple[np.ndarray, str]:
         )
     if x.ndim == 0:
         raise ValueError(f"{name} is a scalar; it needs a class axis")
-    readable(x, dtype, name)
+    if not (x.flags.aligned and x.dtype.isnative):
+        readable(x, dtype, name)
     if axis != -1:
         if not isinstance(axis, (int, np.integer)) or not -x.ndim <= axis < x.ndim:
             raise ValueError(f"axis is {axis!r}, but {name} has shape {x.shape}: give one axis of it")
@@ -102,6 +106,10 @@ def as_element(x: Any, name: str) -> tuple[Any, str]:
 
 def as_targets(target: Any, rows: np.ndarray) -> np.ndarray:
     """Integer targets, one for each row, flat and int64."""
+    if type(target) is np.ndarray and target.dtype is _INT64 and target.shape == rows.shape[:-1]:
+        flags = target.flags
+        if flags.c_contiguous and flags.aligned:
+            return target if target.ndim == 1 else target.reshape(-1)
     target, dtype = as_array(target, "target")
     if target.dtype.kind not in "iu" or dtype == "bfloat16":
         raise TypeError(
@@ -118,8 +126,6 @@ def as_targets(target: Any, rows: np.ndarray) -> np.ndarray:
         raise IndexError(
             f"target {target.ravel()[row]} at row {row} is out of bounds for {rows.shape[-1]} classes"
         )
-    if target.dtype == np.int64 and target.ndim == 1 and target.flags.c_contiguous and target.flags.aligned:
-        return target
     return np.require(target, np.int64, ["C", "A"]).reshape(-1)
 
 

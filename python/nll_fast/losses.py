@@ -64,7 +64,8 @@ def cross_entropy(
     >>> round(cross_entropy(np.log([[0.1, 0.7, 0.2]]), [1]), 3)
     0.357
     """
-    if _is_distribution(target, logits):
+    indices = type(target) is np.ndarray and target.dtype.kind == "i"
+    if not indices and _is_distribution(target, logits):
         return _soft_cross_entropy(logits, target, axis, weight, label_smoothing, reduction, out)
     return _row_losses(
         "logits", logits, target, axis, weight, ignore_index, label_smoothing, reduction, out
@@ -72,8 +73,6 @@ def cross_entropy(
 
 
 def _is_distribution(target, logits):
-    if type(target) is np.ndarray and target.dtype.kind in "iu":
-        return False
     given, dtype = as_array(target, "target")
     return dtype in RESULT and given.ndim == np.ndim(logits)
 

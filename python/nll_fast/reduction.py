@@ -21,9 +21,7 @@ def check_reduction(reduction: str, out: np.ndarray | None) -> None:
 
 def reduced(totals: _core.Totals, reduction: str) -> float | Partial:
     """The total as the user wants it."""
-    if reduction == "partial":
-        return Partial._of(totals)
-    if reduction == "sum":
-        return totals.sum
-    weight = totals.weight
-    return totals.sum / weight if weight else math.nan
+    if reduction == "mean":
+        weight = totals.weight
+        return totals.sum / weight if weight else math.nan
+    return totals.sum if reduction == "sum" else Partial._of(totals)

@@ -173,7 +173,7 @@ impl<T: Dtype> RowLoss for CrossEntropy<'_, T> {
     ) -> [bool; GROUP] {
         let (start, targets, smoothed) = (group.start, self.targets, self.smoothing > 0.0);
         let mut sums = [LogSum::<T::Real>::empty(); GROUP];
-        let mut linear = [Linear::starting_at(0.0); GROUP];
+        let mut linear = vec![Linear::starting_at(0.0); if smoothed { GROUP } else { 0 }];
         let mut target = [f64::NAN; GROUP];
         let wanted = |row| targets.counts(row);
         self.rows.visit(
