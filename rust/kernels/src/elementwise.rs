@@ -148,7 +148,7 @@ impl<F: Real, L: Elementwise<N>, const N: usize> nll_simd::Kernel for Task<'_, '
             weigh(values, weight);
             self.wanted.value.put(at, values);
             if self.wanted.total {
-                total.add_block(values);
+                total.add_block(isa, values);
             }
             if differentiate {
                 let (slopes, curves) = (&mut slopes[..length], &mut curves[..length]);

@@ -43,9 +43,22 @@ impl<F> Default for Room<F> {
 
 impl Input<'_> {
     /// The elements `range`, in C order: where they lie, or converted into `room`, which belongs to this
-    /// input alone.
-    #[inline(always)]
+    /// input alone. Called, not inlined: in every kernel, for every input, it was a third of the build.
+    #[inline(never)]
     pub fn read<'s, S: Isa, F: Real>(
+        &'s self,
+        isa: S,
+        range: Range<usize>,
+        room: &'s mut Room<F>,
+    ) -> &'s [F] {
+        isa.vectorize(
+            #[inline(always)]
+            || self.read_here(isa, range, room),
+        )
+    }
+
+    #[inline(always)]
+    fn read_here<'s, S: Isa, F: Real>(
         &'s self,
         isa: S,
         range: Range<usize>,

@@ -57,6 +57,13 @@ impl Call<'_, '_> {
         }
     }
 
+    /// A function of few numbers, computed in f64 only.
+    fn of_double<const N: usize>(self, function: impl Elementwise<N>) -> Result<ExactSum, Error> {
+        let Call { how, inputs, weight, length, wanted, .. } = self;
+        let Ok(inputs) = inputs.try_into() else { return Err(Error::Function) };
+        run::<f64, N>(how, function, (inputs, weight), length, wanted)
+    }
+
     fn named(self, function: &str, options: &[f64]) -> Result<ExactSum, Error> {
         let option = |i: usize| options.get(i).copied().unwrap_or(0.0);
         match function {
@@ -81,7 +88,7 @@ impl Call<'_, '_> {
             "preference" => {
                 let kind = KINDS.get(option(0) as usize).ok_or(Error::Function)?;
                 let (beta, smoothing, reference_point) = (option(1), option(2), option(3));
-                self.of(Preference { kind: *kind, beta, smoothing, reference_point })
+                self.of_double(Preference { kind: *kind, beta, smoothing, reference_point })
             }
             "kl_div" => self.of(KlDiv { log_target: option(0) != 0.0 }),
             _ => Err(Error::Function),
