@@ -50,7 +50,8 @@ def cross_entropy(
     target ``ignore_index`` are not read and count for nothing; ``out`` a float32 or float64 array for the
     losses of ``reduction="none"``.
 
-    Returns: a Python float, the exact sum of the float64 row losses, rounded once (and divided); or with
+    Returns: a Python float, the exact sum of the row losses, rounded once (and divided; each row loss is a
+    float64 number, but as precise as its logits' type, float32 at least); or with
     ``"none"`` float64 for float64 logits, else float32, 0 for ignored rows; or with ``"partial"`` a
     :class:`nll_fast.Partial`, which adds up over calls without rounding.
 
