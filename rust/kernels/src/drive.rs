@@ -14,10 +14,12 @@ pub enum Par<'a> {
     Pool(&'a AtomicBool),
 }
 
-/// How many rows a task has: about 64 Ki classes, so that a task is long beside its scheduling and short
-/// beside Ctrl-C, in multiples of the rows that must be read `together`.
+/// How many rows a task has: a 256th of them, but between 64 Ki and 1 Mi classes, in multiples of the rows
+/// that must be read `together`. A task is long beside its scheduling and its totals (2 µs), short beside
+/// Ctrl-C, and there are enough of them for every thread.
 pub fn rows_per_task(rows: usize, classes: usize, together: usize) -> usize {
-    (65_536 / classes.max(1)).clamp(1, rows.max(1)).next_multiple_of(together)
+    let [least, most] = [1 << 16, 1 << 20].map(|size: usize| (size / classes.max(1)).max(1));
+    (rows / 256).clamp(least, most).min(rows.max(1)).next_multiple_of(together)
 }
 
 /// Runs `work` on every task and merges what it returns. The merge must not care about order.
