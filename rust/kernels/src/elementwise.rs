@@ -4,7 +4,6 @@ use crate::drive;
 use crate::input::{Input, Room};
 use crate::out::{Out, Run};
 use crate::reduce::ExactSum;
-use crate::softmax::BLOCK;
 use crate::{Error, drive::Par};
 use nll_simd::{Isa, Real};
 use std::marker::PhantomData;
@@ -12,8 +11,8 @@ use std::ops::Range;
 
 /// A function of N numbers, usually the negative log-likelihood of one observation.
 ///
-/// It is computed in two loops over a block in L1, the first for its inner exponential or logarithm: a loop
-/// with both in it is so long that the CPU overlaps too few of its iterations (BCE on AVX2: 1.1 → 0.7 ns).
+/// Its inner exponential or logarithm has a loop of its own: a loop with both in it is so long that the CPU
+/// overlaps too few of its iterations (BCE on AVX2: 0.9 → 0.57 ns).
 pub trait Elementwise<const N: usize>: Copy + Sync {
     /// Whether there is one.
     const INNER: bool = true;
@@ -56,6 +55,11 @@ pub struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
+    /// Whether a derivative is wanted.
+    fn differentiates(&self) -> bool {
+        !matches!((&self.gradient, &self.hessian), (Out::Nothing, Out::Nothing))
+    }
+
     /// One piece for each task, `per` elements long.
     fn split(self, tasks: usize, per: usize) -> Vec<Wanted<'a>> {
         let (upper, scale, total) = (self.upper, self.scale, self.total);
@@ -77,6 +81,13 @@ impl<'a> Wanted<'a> {
 
 /// Elements in one task.
 const TASK: usize = 1 << 16;
+
+/// How many elements are read, written and added at a time.
+const BLOCK: usize = 1024;
+
+/// How many elements go through the loops of a function together. Short, so that reading goes on beside
+/// computing: over whole blocks, memory would rest while the second loop runs (BCE: 1.06 → 0.73 ns).
+const CHUNK: usize = 128;
 
 /// `function` of `length` elements, computed in `F`, each value and derivative times its `weight`.
 pub fn run<'a, F: Real, const N: usize>(
@@ -116,54 +127,87 @@ impl<F: Real, L: Elementwise<N>, const N: usize> nll_simd::Kernel for Task<'_, '
         let mut total = ExactSum::default();
         let mut rooms: [Room<F>; N] = core::array::from_fn(|_| Room::default());
         let mut weight_room = Room::default();
-        let room = vec![F::ZERO; BLOCK.min(self.range.len())];
-        let [mut inner, mut values, mut slopes, mut curves] = [(); 4].map(|()| room.clone());
-        let (upper, scale) = (self.wanted.upper, F::from_f64(self.wanted.scale));
-        let differentiate = !matches!(self.wanted.gradient, Out::Nothing)
-            || !matches!(self.wanted.hessian, Out::Nothing);
-        for start in self.range.clone().step_by(BLOCK) {
-            let range = start..(start + BLOCK).min(self.range.end);
-            let (at, length) = (start - self.range.start, range.len());
-            let mut pairs = self.inputs.iter().zip(&mut rooms);
-            let x: [&[F]; N] = core::array::from_fn(|_| match pairs.next() {
-                Some((input, room)) => &input.read(isa, range.clone(), room)[..length],
-                None => &[],
-            });
+        let mut results = vec![[F::ZERO; BLOCK]; if self.wanted.differentiates() { 3 } else { 1 }];
+        // From a multiple of 64 bytes on, no load takes two cache lines (BCE: 0.73 → 0.67 ns).
+        let first = self.inputs[0].to_boundary(self.range.start).min(self.range.len());
+        let aligned = self.range.start + first;
+        let blocks = drive::ranges(self.range.end - aligned, BLOCK);
+        let blocks = blocks.map(|block| aligned + block.start..aligned + block.end);
+        for range in core::iter::once(self.range.start..aligned).chain(blocks) {
+            let at = range.start - self.range.start;
             let weight = self.weight.map(|w| w.read(isa, range.clone(), &mut weight_room));
-            let element = |i: usize| {
-                core::array::from_fn(
-                    #[inline(always)]
-                    |k| x[k][i],
-                )
-            };
-            let (inner, values) = (&mut inner[..length], &mut values[..length]);
-            if L::INNER {
-                for (i, inner) in inner.iter_mut().enumerate() {
-                    *inner = self.function.inner(isa, element(i));
-                }
+            self.compute(isa, range.clone(), &mut rooms, &mut results);
+            let outs =
+                [&mut self.wanted.value, &mut self.wanted.gradient, &mut self.wanted.hessian];
+            for (result, out) in results.iter_mut().zip(outs) {
+                let result = &mut result[..range.len()];
+                weigh(result, weight);
+                out.put(at, result);
             }
-            for (i, (value, &mut inner)) in values.iter_mut().zip(inner.iter_mut()).enumerate() {
-                *value = self.function.value(isa, element(i), inner);
-            }
-            weigh(values, weight);
-            self.wanted.value.put(at, values);
             if self.wanted.total {
-                total.add_block(isa, values);
-            }
-            if differentiate {
-                let (slopes, curves) = (&mut slopes[..length], &mut curves[..length]);
-                for (i, (slope, curve)) in slopes.iter_mut().zip(curves.iter_mut()).enumerate() {
-                    let [first, second] = self.function.derivatives(element(i), inner[i]);
-                    let second = if upper { self.function.curvature(element(i)) } else { second };
-                    (*slope, *curve) = (first * scale, second * scale);
-                }
-                weigh(slopes, weight);
-                weigh(curves, weight);
-                self.wanted.gradient.put(at, slopes);
-                self.wanted.hessian.put(at, curves);
+                total.add_block(isa, &results[0][..range.len()]);
             }
         }
         total
+    }
+}
+
+impl<'a, F: Real, L: Elementwise<N>, const N: usize> Task<'_, 'a, F, L, N> {
+    /// The values of a block, and the derivatives if there is room for them.
+    #[inline(always)]
+    fn compute<S: Isa>(
+        &self,
+        isa: S,
+        range: Range<usize>,
+        rooms: &mut [Room<F>; N],
+        results: &mut [[F; BLOCK]],
+    ) {
+        let mut pairs = self.inputs.iter().zip(rooms);
+        let x: [&[F]; N] = core::array::from_fn(|_| match pairs.next() {
+            Some((input, room)) => input.read(isa, range.clone(), room),
+            None => &[],
+        });
+        let mut padded = [[F::ZERO; CHUNK]; N];
+        for at in (0..range.len()).step_by(CHUNK) {
+            let mut pads = padded.iter_mut();
+            let x: [&[F; CHUNK]; N] = core::array::from_fn(|k| {
+                let rest = &x[k][at..range.len()];
+                let pad = pads.next().expect("as many pads as inputs");
+                rest.first_chunk().unwrap_or_else(|| {
+                    pad[..rest.len()].copy_from_slice(rest);
+                    pad
+                })
+            });
+            self.chunk(isa, x, at, results);
+        }
+    }
+
+    #[inline(always)]
+    fn chunk<S: Isa>(&self, isa: S, x: [&[F; CHUNK]; N], at: usize, results: &mut [[F; BLOCK]]) {
+        let element = |i: usize| {
+            core::array::from_fn(
+                #[inline(always)]
+                |k| x[k][i],
+            )
+        };
+        let mut inner = [F::ZERO; CHUNK];
+        if L::INNER {
+            for (i, inner) in inner.iter_mut().enumerate() {
+                *inner = self.function.inner(isa, element(i));
+            }
+        }
+        let [values, derivatives @ ..] = results else { return };
+        for (i, value) in values[at..at + CHUNK].iter_mut().enumerate() {
+            *value = self.function.value(isa, element(i), inner[i]);
+        }
+        let [slopes, curves] = derivatives else { return };
+        let (upper, scale) = (self.wanted.upper, F::from_f64(self.wanted.scale));
+        let both = slopes[at..at + CHUNK].iter_mut().zip(&mut curves[at..at + CHUNK]);
+        for (i, (slope, curve)) in both.enumerate() {
+            let [first, second] = self.function.derivatives(element(i), inner[i]);
+            let second = if upper { self.function.curvature(element(i)) } else { second };
+            (*slope, *curve) = (first * scale, second * scale);
+        }
     }
 }
 

@@ -57,6 +57,15 @@ impl Input<'_> {
         )
     }
 
+    /// How many elements from `start` on until one stands at a multiple of 64 bytes; 0 if none will.
+    pub fn to_boundary(&self, start: usize) -> usize {
+        match self {
+            Input::F32(view) => to_boundary(view, start),
+            Input::F64(view) => to_boundary(view, start),
+            _ => 0,
+        }
+    }
+
     #[inline(always)]
     fn read_here<'s, S: Isa, F: Real>(
         &'s self,
@@ -88,6 +97,11 @@ impl Input<'_> {
             Input::I64(view) => convert(view, range, values, |x| x as f64),
         }
     }
+}
+
+fn to_boundary<T>(view: &ArrayViewD<'_, T>, start: usize) -> usize {
+    let there = view.as_slice().and_then(|flat| flat.get(start..));
+    there.map_or(0, |there| there.as_ptr().align_offset(64))
 }
 
 #[inline(always)]

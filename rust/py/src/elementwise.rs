@@ -11,7 +11,7 @@ use nll_kernels::gradient::{self, Gradient};
 use nll_kernels::input::Input;
 use nll_kernels::likelihood::{
     Bernoulli, BernoulliLogit, BradleyTerry, Entropy, Gaussian, KlDiv, LogSigmoid, Poisson,
-    Preference, PreferenceKind, RelativeEntropy, Softplus, SquaredError,
+    Preference, PreferenceKind, RelativeEntropy, Softplus, SquaredError, WeightedBernoulliLogit,
 };
 use nll_kernels::losses::Targets;
 use nll_kernels::out::Run;
@@ -66,22 +66,34 @@ impl Call<'_, '_> {
 
     fn named(self, function: &str, options: &[f64]) -> Result<ExactSum, Error> {
         let option = |i: usize| options.get(i).copied().unwrap_or(0.0);
+        let flag = |i: usize| option(i) != 0.0;
         match function {
             "softplus" => self.of(Softplus),
             "log_sigmoid" => self.of(LogSigmoid),
-            "bernoulli_logit" => self.of(BernoulliLogit),
+            "bernoulli_logit" => match self.inputs {
+                [_, _, Input::Scalar(1.0)] => {
+                    Call { inputs: &self.inputs[..2], ..self }.of(BernoulliLogit)
+                }
+                _ => self.of(WeightedBernoulliLogit),
+            },
             "bernoulli" => self.of(Bernoulli { floor: option(0), margin: option(1) }),
-            "gaussian" => self.of(Gaussian {
-                eps: option(0),
-                log_variance: option(1) != 0.0,
-                constant: option(2),
-            }),
+            "gaussian" => {
+                let (eps, constant) = (option(0), option(2));
+                match flag(1) {
+                    false => self.of(Gaussian::<false> { eps, constant }),
+                    true => self.of(Gaussian::<true> { eps, constant }),
+                }
+            }
             "squared_error" => self.of(SquaredError),
-            "poisson" => self.of(Poisson {
-                log_input: option(0) != 0.0,
-                full: option(1) != 0.0,
-                eps: option(2),
-            }),
+            "poisson" => {
+                let eps = option(2);
+                match (flag(0), flag(1)) {
+                    (false, false) => self.of(Poisson::<false, false> { eps }),
+                    (false, true) => self.of(Poisson::<false, true> { eps }),
+                    (true, false) => self.of(Poisson::<true, false> { eps }),
+                    (true, true) => self.of(Poisson::<true, true> { eps }),
+                }
+            }
             "bradley_terry" => self.of(BradleyTerry),
             "entropy" => self.of(Entropy),
             "relative_entropy" => self.of(RelativeEntropy),
@@ -90,7 +102,8 @@ impl Call<'_, '_> {
                 let (beta, smoothing, reference_point) = (option(1), option(2), option(3));
                 self.of_double(Preference { kind: *kind, beta, smoothing, reference_point })
             }
-            "kl_div" => self.of(KlDiv { log_target: option(0) != 0.0 }),
+            "kl_div" if flag(0) => self.of(KlDiv::<true>),
+            "kl_div" => self.of(KlDiv::<false>),
             _ => Err(Error::Function),
         }
     }

@@ -51,10 +51,8 @@ pub trait Real:
     const EXP_RANGE: [Self; 2];
     /// Half the exponents there are: see `exp_nonpositive`.
     const LIFT: Self;
-    /// Coefficients, by powers of z − ½, of (z − log(1 + z)) / z² on 0 ≤ z ≤ 1.
-    const LOG1P: &'static [Self];
-    /// Coefficients of (f − log(1 + f)) / f² on √½ ≤ 1 + f < √2, constant term first.
-    const LOG: &'static [Self];
+    /// Coefficients, by powers of s² on 0 ≤ s ≤ ⅓, of (2·artanh s − 2s) / s³: ⅔, ⅖, 2/7, … nearly.
+    const ARTANH: &'static [Self];
     /// ln 2 in two parts: an exponent times the first is exact.
     const LN_2_PARTS: [Self; 2];
     /// Whether sums of this type need a second word to stay within half an ulp (f64: nothing is wider).
@@ -102,31 +100,8 @@ impl Real for f32 {
         &[1.0, 1.0, 0.5, 0.166_665_76, 0.041_666_556, 0.008_363_203, 0.001_392_621_3];
     const EXP_RANGE: [f32; 2] = [-105.0, 90.0];
     const LIFT: f32 = 64.0;
-    // Interpolation at Chebyshev nodes, rounded to f32: relative error of the logarithm 2.5e-8.
-    const LOG1P: &'static [f32] = &[
-        0.3781396,
-        -0.17922494,
-        0.09322971,
-        -0.05108304,
-        0.028964007,
-        -0.016801652,
-        0.009681859,
-        -0.0057876837,
-        0.004576878,
-        -0.002801642,
-    ];
-    // Interpolation likewise: relative error of the logarithm 1.4e-8.
-    const LOG: &'static [f32] = &[
-        0.49999997,
-        -0.3333333,
-        0.2500078,
-        -0.20001234,
-        0.16626646,
-        -0.14204855,
-        0.13127555,
-        -0.12722673,
-        0.07673641,
-    ];
+    // Interpolation likewise: relative error of the logarithm 1.7e-8.
+    const ARTANH: &'static [f32] = &[0.6666664, 0.4000756, 0.2823662, 0.268515];
     const LN_2_PARTS: [f32; 2] = [0.693_138_1, 9.058_001e-6];
     const COMPENSATED: bool = false;
 
@@ -223,54 +198,18 @@ impl Real for f64 {
     ];
     const EXP_RANGE: [f64; 2] = [-750.0, 711.0];
     const LIFT: f64 = 512.0;
-    // Interpolation at Chebyshev nodes, rounded to f64: relative error of the logarithm 1.7e-17.
-    const LOG1P: &'static [f64] = &[
-        0.37813956756734246,
-        -0.17922493693603656,
-        0.09323036636366416,
-        -0.051083446105575706,
-        0.028943183165345304,
-        -0.016788742477188732,
-        0.009909900703001556,
-        -0.005929012062506679,
-        0.0035856669137217198,
-        -0.0021876381950501557,
-        0.0013444913666563307,
-        -0.0008314416383303177,
-        0.0005169790019103057,
-        -0.00032288840842104987,
-        0.00020192815108527882,
-        -0.00012707112859085875,
-        8.286593608909853e-05,
-        -5.24842883699229e-05,
-        2.543415879338743e-05,
-        -1.6142535751425038e-05,
-        2.3559435626651298e-05,
-        -1.507843780222621e-05,
-    ];
-    // Interpolation likewise: relative error of the logarithm 5.5e-18.
-    const LOG: &'static [f64] = &[
-        0.5,
-        -0.3333333333333337,
-        0.24999999999999434,
-        -0.19999999999975535,
-        0.16666666666809152,
-        -0.14285714290226392,
-        0.12499999988229632,
-        -0.1111111072996344,
-        0.10000000293648051,
-        -0.09090926519529235,
-        0.08333341859605121,
-        -0.07691846251495121,
-        0.07142178144931366,
-        -0.06673746435165462,
-        0.06266871141028912,
-        -0.05825070238646302,
-        0.053492389973253424,
-        -0.054081381753003616,
-        0.06207496038793952,
-        -0.05647814073538777,
-        0.02432617491821441,
+    // Interpolation likewise: relative error of the logarithm 7e-18.
+    const ARTANH: &'static [f64] = &[
+        0.6666666666666666,
+        0.40000000000014585,
+        0.2857142856710876,
+        0.22222222717427864,
+        0.18181789436132859,
+        0.15385570064958623,
+        0.13314144209654935,
+        0.12001072809590713,
+        0.08800738486144674,
+        0.1616404561194353,
     ];
     const LN_2_PARTS: [f64; 2] = [crate::math::LN_2_HI, crate::math::LN_2_LO];
     const COMPENSATED: bool = true;
