@@ -28,9 +28,9 @@ def elementwise(
     function: tuple[str, list[float], bool, bool],
     inputs: list[tuple[Any, str]],
     weight: tuple[Any, str] | None,
-    length: int,
+    elements: tuple[int, list[tuple[int, float, float, bool]]],
     wanted: tuple[list[NDArray[Any] | None], float, bool],
-) -> Totals: ...
+) -> tuple[Totals, tuple[int, int, float] | None]: ...
 def cross_entropy_grad(
     logits: tuple[Any, str],
     target: NDArray[int64],
@@ -46,9 +46,6 @@ def distributions(
     options: tuple[NDArray[Any] | None, float],
     out: NDArray[Any] | None,
 ) -> Totals: ...
-def first_outside(
-    input: tuple[Any, str], length: int, range: tuple[float, float]
-) -> tuple[int, float] | None: ...
 def logsumexp(rows: NDArray[Any], dtype: str, out: NDArray[Any]) -> None: ...
 def log_softmax(rows: NDArray[Any], dtype: str, out: NDArray[Any]) -> None: ...
 def exp(x: float) -> float: ...
@@ -63,7 +60,6 @@ __all__ = [
     "distributions",
     "elementwise",
     "exp",
-    "first_outside",
     "get_num_threads",
     "log_softmax",
     "logsumexp",

@@ -14,6 +14,10 @@ from nll_fast.reduction import check_reduction, reduced
 
 _Array = Any
 _Loss = float | np.ndarray | Partial
+_PROBABILITY = (
+    0.0, 1.0, False, "outside [0, 1]: pass validate=False to compute anyway, or use the form with logits"
+)  # fmt: skip
+_VARIANCE = (0.0, math.inf, True, "a variance cannot be negative")
 _EPSILON = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 """Machine epsilon of the types below float64."""
 
@@ -52,11 +56,12 @@ def _elementwise(
     grad: bool = False,
     hess: str | None = None,
     double: bool | None = None,
-    unit: tuple[str, ...] = (),
+    limits: dict[str, tuple[float, float, bool, str]] | None = None,
 ) -> Any:
     """``function`` of ``arguments`` (one shape) and ``spread`` (broadcast to it), then reduced.
 
-    ``unit`` names the arguments that must lie in [0, 1].
+    ``limits`` holds, for some arguments, the lowest and highest value, whether NaN is allowed, and what to
+    say of others. They are looked at beside the computation: when one raises, ``out`` is written already.
     """
     check_reduction(reduction, out)
     inputs = {name: as_element(x, name) for name, x in arguments.items()}
@@ -75,27 +80,25 @@ def _elementwise(
         floats = [dtype for _, dtype in inputs.values() if dtype in ("float64", "float32", "float16", "bfloat16")]
         double = "float64" in floats or not floats
     length = math.prod(shape)
-    for name in unit:
-        wrong = _core.first_outside(inputs[name], length, (0.0, 1.0))
-        if wrong is not None:
-            index = tuple(int(i) for i in np.unravel_index(wrong[0], shape)) if shape else ()
-            raise ValueError(
-                f"{name} is {wrong[1]} at index {index}, outside [0, 1]; pass validate=False to compute "
-                "anyway, or use the form with logits"
-            )
     dtype = "float64" if double else "float32"
     arrays = tuple(x for x, kind in (*inputs.values(), *weights.values()) if kind != "scalar")
     value = as_out(out, shape, dtype, arrays) if reduction == "none" else None
     first = np.empty(shape, dtype) if grad else None
     second = np.empty(shape, dtype) if hess else None
     scale = 1 / length if reduction == "mean" and length else 1.0
-    totals = _core.elementwise(
+    names = list(inputs)
+    bounds = [(names.index(name), *bound[:3]) for name, bound in (limits or {}).items()]
+    totals, outside = _core.elementwise(
         (function, list(options), double, hess == "upper"),
         list(inputs.values()),
         weights.get("weight"),
-        length,
+        (length, bounds),
         ([value, first, second], scale, reduction != "none"),
     )
+    if outside is not None and limits:
+        number, place, wrong = outside
+        index = tuple(int(i) for i in np.unravel_index(place, shape)) if shape else ()
+        raise ValueError(f"{names[number]} is {wrong} at index {index}; {limits[names[number]][3]}")
     result = value if reduction == "none" else reduced(totals, reduction)
     if not shape and reduction == "none":
         result = result[()]
@@ -185,7 +188,7 @@ def binary_cross_entropy(
         weight=weight,
         reduction=reduction,
         out=out,
-        unit=("probs", "target") if validate else (),
+        limits={"probs": _PROBABILITY, "target": _PROBABILITY} if validate else None,
     )
 
 
@@ -248,14 +251,6 @@ def gaussian_nll_loss(
         if np.any(sigma < 0):
             raise ValueError("sigma has negative entries; a standard deviation cannot be negative")
         var = np.square(sigma) if sigma.ndim else float(sigma) ** 2
-    if log_var is None:
-        kept, dtype = as_element(var, "var")
-        lowest = kept if dtype == "scalar" else None
-        wrong = (0, lowest) if dtype == "scalar" and lowest < 0 else None
-        if dtype != "scalar":
-            wrong = _core.first_outside((kept, dtype), kept.size, (0.0, math.inf))
-        if wrong is not None and not math.isnan(wrong[1]):
-            raise ValueError(f"var is {wrong[1]} at flat index {wrong[0]}; a variance cannot be negative")
     third = {"log_var": log_var} if log_var is not None else {"var": var}
     constant = 0.5 * math.log(2 * math.pi) if full else 0.0
     return _elementwise(
@@ -263,6 +258,7 @@ def gaussian_nll_loss(
         {"mean": mean, "target": target, **third},
         (eps, float(log_var is not None), constant),
         shape=_broadcast_shape,
+        limits=None if log_var is not None else {"var": _VARIANCE},
         reduction=reduction,
         out=out,
         **_derivatives(grad, _constant(hess)),

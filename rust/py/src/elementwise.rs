@@ -5,8 +5,7 @@ use crate::totals::Totals;
 use crate::{level, pool};
 use nll_kernels::Error;
 use nll_kernels::distribution::{self, Distributions, Quantity};
-use nll_kernels::drive::Par;
-use nll_kernels::elementwise::{Elementwise, Wanted, find, run};
+use nll_kernels::elementwise::{Elementwise, Given, Limit, Outcome, Wanted, run};
 use nll_kernels::gradient::{self, Gradient};
 use nll_kernels::input::Input;
 use nll_kernels::likelihood::{
@@ -15,7 +14,7 @@ use nll_kernels::likelihood::{
 };
 use nll_kernels::losses::Targets;
 use nll_kernels::out::Run;
-use nll_kernels::reduce::{self, ExactSum};
+use nll_kernels::reduce;
 use numpy::PyReadonlyArray1;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -39,40 +38,38 @@ const KINDS: [PreferenceKind; 11] = [
 struct Call<'t, 'a> {
     how: Run<'t>,
     double: bool,
-    inputs: &'t [Input<'a>],
-    weight: Option<&'t Input<'a>>,
+    given: Given<'t, 'a, [Input<'a>]>,
     length: usize,
     wanted: Wanted<'t>,
 }
 
 impl Call<'_, '_> {
-    fn of<const N: usize>(self, function: impl Elementwise<N>) -> Result<ExactSum, Error> {
-        let Call { how, double, inputs, weight, length, wanted } = self;
-        let Ok(inputs) = inputs.try_into() else { return Err(Error::Function) };
-        let inputs = (inputs, weight);
-        if double {
-            run::<f64, N>(how, function, inputs, length, wanted)
-        } else {
-            run::<f32, N>(how, function, inputs, length, wanted)
+    fn of<const N: usize>(self, function: impl Elementwise<N>) -> Result<Outcome, Error> {
+        if !self.double {
+            let Call { how, given: Given { inputs, weight, limits }, length, wanted, .. } = self;
+            let inputs = inputs.try_into().map_err(|_| Error::Function)?;
+            return run::<f32, N>(how, function, Given { inputs, weight, limits }, length, wanted);
         }
+        self.of_double(function)
     }
 
     /// A function of few numbers, computed in f64 only.
-    fn of_double<const N: usize>(self, function: impl Elementwise<N>) -> Result<ExactSum, Error> {
-        let Call { how, inputs, weight, length, wanted, .. } = self;
-        let Ok(inputs) = inputs.try_into() else { return Err(Error::Function) };
-        run::<f64, N>(how, function, (inputs, weight), length, wanted)
+    fn of_double<const N: usize>(self, function: impl Elementwise<N>) -> Result<Outcome, Error> {
+        let Call { how, given: Given { inputs, weight, limits }, length, wanted, .. } = self;
+        let inputs = inputs.try_into().map_err(|_| Error::Function)?;
+        run::<f64, N>(how, function, Given { inputs, weight, limits }, length, wanted)
     }
 
-    fn named(self, function: &str, options: &[f64]) -> Result<ExactSum, Error> {
+    fn named(self, function: &str, options: &[f64]) -> Result<Outcome, Error> {
         let option = |i: usize| options.get(i).copied().unwrap_or(0.0);
         let flag = |i: usize| option(i) != 0.0;
         match function {
             "softplus" => self.of(Softplus),
             "log_sigmoid" => self.of(LogSigmoid),
-            "bernoulli_logit" => match self.inputs {
+            "bernoulli_logit" => match self.given.inputs {
                 [_, _, Input::Scalar(1.0)] => {
-                    Call { inputs: &self.inputs[..2], ..self }.of(BernoulliLogit)
+                    let given = Given { inputs: &self.given.inputs[..2], ..self.given };
+                    Call { given, ..self }.of(BernoulliLogit)
                 }
                 _ => self.of(WeightedBernoulliLogit),
             },
@@ -109,24 +106,33 @@ impl Call<'_, '_> {
     }
 }
 
+/// (input, lowest, highest, whether NaN is allowed)
+type Limits = Vec<(usize, f64, f64, bool)>;
+
+/// (input, index, value)
+type Place = (usize, usize, f64);
+
 /// The values of `function`, computed in float64 if `double`, else in float32, into `outs` (value, first
-/// and second derivative); returns their exact sum.
+/// and second derivative); returns their exact sum, and the first element beyond the limits.
 #[pyfunction]
 pub(crate) fn elementwise(
     py: Python<'_>,
     function: (String, Vec<f64>, bool, bool),
     inputs: Vec<(Bound<'_, PyAny>, String)>,
     weight: Option<(Bound<'_, PyAny>, String)>,
-    length: usize,
+    elements: (usize, Limits),
     wanted: (Vec<Option<Bound<'_, PyAny>>>, f64, bool),
-) -> PyResult<Totals> {
+) -> PyResult<(Totals, Option<Place>)> {
     let ((name, options, double, upper), (outs, scale, total)) = (function, wanted);
+    let (length, limits) = elements;
     let level = level()?;
     let arrays: Vec<_> =
         inputs.iter().map(|(a, dtype)| Element::new(a, dtype)).collect::<PyResult<_>>()?;
     let inputs: Vec<_> = arrays.iter().map(Element::input).collect();
     let weight = weight.map(|(a, dtype)| Element::new(&a, &dtype)).transpose()?;
     let weight = weight.as_ref().map(Element::input);
+    let limit = |(input, low, high, nan)| Limit { input, low, high, nan };
+    let limits: Vec<_> = limits.into_iter().map(limit).collect();
     let mut outs: Vec<_> =
         outs.iter().map(|out| Output::new(out.as_ref())).collect::<PyResult<_>>()?;
     let [value, gradient, hessian] = outs.as_mut_slice() else {
@@ -134,29 +140,15 @@ pub(crate) fn elementwise(
     };
     let (value, gradient, hessian) = (value.out()?, gradient.out()?, hessian.out()?);
     let wanted = Wanted { value, gradient, hessian, upper, scale, total };
-    let sum = pool::run(py, length, |par| {
+    let outcome = pool::run(py, length, |par| {
         let how = Run { level, par };
-        let (inputs, weight) = (inputs.as_slice(), weight.as_ref());
-        Call { how, double, inputs, weight, length, wanted }.named(&name, &options)
+        let given = Given { inputs: inputs.as_slice(), weight: weight.as_ref(), limits: &limits };
+        Call { how, double, given, length, wanted }.named(&name, &options)
     })?;
+    let sum = outcome.total;
     let totals = reduce::Totals { sum, rows: length as u64, ..Default::default() };
-    Ok(Totals { totals, weighted: false })
-}
-
-/// (index, value) of the first element that is not within [low, high].
-#[pyfunction]
-pub(crate) fn first_outside(
-    py: Python<'_>,
-    input: (Bound<'_, PyAny>, String),
-    length: usize,
-    range: (f64, f64),
-) -> PyResult<Option<(usize, f64)>> {
-    let (array, dtype) = input;
-    let array = Element::new(&array, &dtype)?;
-    let (input, (low, high)) = (array.input(), range);
-    pool::run(py, length, |par: Par<'_>| {
-        Ok(find(par, &input, length, |x| !(low..=high).contains(&x)))
-    })
+    let outside = outcome.outside.map(|outside| (outside.input, outside.index, outside.value));
+    Ok((Totals { totals, weighted: false }, outside))
 }
 
 /// The `quantity` "entropy", "cross_entropy" or "divergence" of every row of `classes` logits, into `out`.

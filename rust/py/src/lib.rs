@@ -159,7 +159,7 @@ fn simd_levels() -> Vec<&'static str> {
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::elementwise::{cross_entropy_grad, distributions, elementwise, first_outside};
+    use super::elementwise::{cross_entropy_grad, distributions, elementwise};
     #[pymodule_export]
     use super::totals::Totals;
     #[pymodule_export]

@@ -68,6 +68,8 @@ pub trait Real:
     fn magnitudes(x: &[Self]) -> Option<[Self; 2]>;
     /// |x|
     fn abs(self) -> Self;
+    /// Whether it is NaN.
+    fn is_nan(self) -> bool;
     /// (k, m) with x = 2^k · m and √½ ≤ m < √2, for finite x > 0.
     fn split(x: Self) -> (Self, Self);
     /// A slice of this type itself, if it is one.
@@ -135,6 +137,10 @@ impl Real for f32 {
     #[inline(always)]
     fn abs(self) -> f32 {
         f32::abs(self)
+    }
+    #[inline(always)]
+    fn is_nan(self) -> bool {
+        f32::is_nan(self)
     }
     #[inline(always)]
     fn split(x: f32) -> (f32, f32) {
@@ -245,6 +251,10 @@ impl Real for f64 {
     #[inline(always)]
     fn abs(self) -> f64 {
         f64::abs(self)
+    }
+    #[inline(always)]
+    fn is_nan(self) -> bool {
+        f64::is_nan(self)
     }
     #[inline(always)]
     fn split(x: f64) -> (f64, f64) {
