@@ -5,25 +5,35 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
-import time
-
-import numpy as np
-
-from nll_fast import _core, files
-from nll_fast._arrays import as_rows, as_targets
-
-_CHUNK = 1 << 28
-"""How many bytes of logits are scored between two looks at the clock."""
+from typing import Any
 
 
 def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        result, text = options.run(options)
+    except (ValueError, TypeError, IndexError) as error:
+        print(f"nll-fast: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("nll-fast: interrupted", file=sys.stderr)
+        return 1
+    try:
+        print(json.dumps(_without_nan(result)) if options.json else text, flush=True)
+    except OSError as error:
+        print(f"nll-fast: cannot write the result: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nll-fast", description="Negative log-likelihoods of model outputs, from files."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     score = commands.add_parser("score", help="score the logits of a language model")
+    score.set_defaults(run=_score)
     score.add_argument("logits", help="FILE or FILE:NAME, .npy, .npz or .safetensors, class axis last")
     score.add_argument(
         "--targets", required=True, help="FILE or FILE:NAME, one integer a row: its class (shift before saving)"
@@ -31,133 +41,36 @@ def main(arguments: list[str] | None = None) -> int:
     score.add_argument("--ignore-index", type=int, default=-100, metavar="N", help="default: -100")
     score.add_argument("--dtype", choices=["bfloat16"], help="what 2-byte raw values (|V2, uint16) are")
     score.add_argument("--per-token", metavar="OUT.npy", help="write float64 log-probabilities")
-    score.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args(arguments)
-    try:
-        summary = _score(options)
-    except (ValueError, TypeError, IndexError) as error:
-        print(f"nll-fast: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("nll-fast: interrupted", file=sys.stderr)
-        return 1
-    if options.json:
-        # JSON has no NaN and no infinity.
-        summary = {key: value if math.isfinite(value) else None for key, value in summary.items()}
-    try:
-        print(json.dumps(summary) if options.json else _table(summary), flush=True)
-    except OSError as error:
-        print(f"nll-fast: cannot write the result: {error.strerror}", file=sys.stderr)
-        return 1
-    return 0
+    bench = commands.add_parser("bench", help="time every family beside the machine and installed peers")
+    bench.set_defaults(run=_bench)
+    bench.add_argument("words", nargs="*", help="only workloads with one of these words in their name")
+    bench.add_argument("--quick", action="store_true", help="an eighth of the size, two rounds instead of five")
+    bench.add_argument("--peers", metavar="A,B", help="only these, or none (numpy,scipy,numexpr,torch,compiled,jax)")
+    bench.add_argument("--workloads", metavar="FILE.toml", help="another list of workloads")
+    bench.add_argument("--plot", metavar="OUT.svg", help="draw the bandwidths (.svg, .png or .pdf; needs matplotlib)")
+    for command in (score, bench):
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
 
 
-def _load(argument: str) -> tuple[np.ndarray, str]:
-    if os.path.exists(argument) or ":" not in argument:
-        return files.load(argument)
-    path, _, name = argument.rpartition(":")
-    return files.load(path, name)
+# Each command's module is imported when it runs: `score` is to start in a tenth of a second.
+def _score(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from nll_fast.score import score, table
+
+    summary = score(options)
+    return summary, table(summary)
 
 
-def _check_output(options: argparse.Namespace) -> None:
-    """Refuses, before anything is computed, to write over an input."""
-    out = options.per_token
-    if out is None:
-        return
-    if not out:
-        raise ValueError("--per-token needs the name of a file to write")
-    for source in (options.logits, options.targets):
-        path = source if os.path.exists(source) else source.rpartition(":")[0]
-        if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
-            raise ValueError(f"--per-token {out} would overwrite the input {path}")
+def _bench(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from nll_fast.bench import bench
+
+    return bench(options), ""
 
 
-def _score(options: argparse.Namespace) -> dict[str, float]:
-    _check_output(options)
-    if not -(2**63) <= options.ignore_index < 2**63:
-        raise ValueError(f"--ignore-index {options.ignore_index} does not fit in 64 bits")
-    logits, dtype = _load(options.logits)
-    if options.dtype == "bfloat16" and dtype != "bfloat16":
-        if logits.dtype not in (np.dtype("V2"), np.dtype(np.uint16)):
-            raise ValueError(f"--dtype bfloat16 is for raw 2-byte values, but {options.logits} holds {dtype}")
-        logits, dtype = logits.view(np.uint16), "bfloat16"
-    elif logits.dtype == np.dtype("V2") or dtype == "uint16":
-        raise TypeError(f"{options.logits} holds raw 2-byte values; if they are bfloat16, add --dtype bfloat16")
-    if dtype == "bfloat16":
-        rows = logits
-        if not rows.ndim or not rows.shape[-1]:
-            raise ValueError(f"logits has shape {rows.shape}: no classes along the last axis")
-    else:
-        rows, dtype = as_rows(logits, "logits", -1)
-    target = as_targets(_load(options.targets)[0], rows)
-    rows = rows.reshape(-1, rows.shape[-1])
-    log_probs = np.empty(len(rows))
-    step = max(1, _CHUNK // max(1, rows.shape[-1] * rows.itemsize))
-    parts = []
-    start_time = time.perf_counter()
-    for start in range(0, len(rows), step):
-        piece = slice(start, start + step)
-        try:
-            totals = _core.row_losses(
-                "logits",
-                (rows[piece], dtype),
-                target[piece],
-                (options.ignore_index, None, 0.0),
-                (log_probs[piece], -1.0),
-            )
-        except IndexError as error:
-            raise IndexError(f"rows from {start} on: {error}" if start else str(error)) from None
-        parts.append(totals)
-        _progress(min(start + step, len(rows)), len(rows), time.perf_counter() - start_time)
-    seconds = time.perf_counter() - start_time
-    if options.per_token is not None:
-        files.save(options.per_token, log_probs)
-    return _summary(log_probs, parts, rows.nbytes, seconds)
-
-
-def _summary(log_probs, parts, size, seconds):
-    tokens, ignored, greedy = (
-        sum(getattr(part, name) for part in parts) for name in ("count", "ignored", "greedy")
-    )
-    finite = np.isfinite(log_probs).all()
-    # fsum is exact, as the kernel's sums are: the split into pieces leaves no trace.
-    total = -math.fsum(log_probs) if finite else -float(np.sum(log_probs))
-    mean = total / tokens if tokens else math.nan
-    error = math.nan
-    if tokens > 1 and finite:
-        squares = math.fsum(log_probs * log_probs)
-        error = math.sqrt(max(0.0, squares - total * mean) / (tokens - 1) / tokens)
-    return {
-        "tokens": tokens,
-        "ignored": ignored,
-        "mean_nll": mean,
-        "standard_error": error,
-        "perplexity": _core.exp(mean),
-        "bits_per_token": mean / math.log(2),
-        "top1_accuracy": greedy / tokens if tokens else math.nan,
-        "seconds": seconds,
-        "gb_per_s": size / max(seconds, 1e-9) / 1e9,
-    }
-
-
-def _progress(done: int, rows: int, seconds: float) -> None:
-    if seconds < 0.5 or not sys.stderr.isatty():
-        return
-    bar = "#" * (done * 40 // rows)
-    left = seconds / done * (rows - done)
-    end = "\n" if done == rows else ""
-    print(f"\r[{bar:<40}] {done}/{rows} rows, {left:.0f} s left ", end=end, file=sys.stderr, flush=True)
-
-
-def _table(s: dict[str, float]) -> str:
-    return "\n".join(
-        f"{label:<16}{text}"
-        for label, text in (
-            ("tokens", f"{s['tokens']} ({s['ignored']} ignored)"),
-            ("mean NLL", f"{s['mean_nll']:.6f} ± {s['standard_error']:.6f} nats"),
-            ("perplexity", f"{s['perplexity']:.4f}"),
-            ("bits per token", f"{s['bits_per_token']:.4f}"),
-            ("top-1 accuracy", f"{s['top1_accuracy']:.1%}"),
-            ("time", f"{s['seconds']:.3f} s, {s['gb_per_s']:.1f} GB/s"),
-        )
-    )
+def _without_nan(x: Any) -> Any:
+    """JSON has no NaN and no infinity: null."""
+    if isinstance(x, dict):
+        return {key: _without_nan(value) for key, value in x.items()}
+    if isinstance(x, list):
+        return [_without_nan(value) for value in x]
+    return None if isinstance(x, float) and not math.isfinite(x) else x

@@ -1,0 +1,165 @@
+"""One workload: drawn, checked against float64, timed in turn with its peers and the machine's bandwidth."""
+
+from __future__ import annotations
+
+import math
+import time
+import tomllib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import nll_fast
+from nll_fast.bench.peers import NUMPY
+
+_CACHE = 1 << 25
+"""Workloads of fewer bytes are in cache, beside which the memory's bandwidth says nothing."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A table of ``workloads.toml``."""
+
+    name: str
+    function: str
+    inputs: dict[str, str]
+    shape: list[int]
+    dtype: str = "float32"
+    keywords: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Result:
+    """What a workload came to. All times are the best of some, in seconds."""
+
+    workload: Workload
+    bytes: int
+    seconds: float
+    error: float
+    """The largest relative error, against NumPy's formula in float64."""
+    bound: float | None
+    """What reading, or copying where losses are written, as many bytes takes."""
+    peers: dict[str, float | None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"gb_per_s": self.bytes / self.seconds / 1e9}
+
+
+def load(path: Path | None) -> list[Workload]:
+    """The workloads of a file, by default our own."""
+    text = (path or Path(__file__).with_name("workloads.toml")).read_text()
+    try:
+        return [Workload(**table) for table in tomllib.loads(text)["workload"]]
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a list of workloads: {error}") from None
+
+
+def draw(kind: str, workload: Workload) -> np.ndarray:
+    """An input of the kind: the same numbers in every run."""
+    rng = np.random.default_rng(1 if kind.startswith("other ") else 0)
+    shape = tuple(workload.shape)
+    if kind == "class":
+        return rng.integers(0, shape[-1], shape[:-1])
+    if kind.endswith("normal"):
+        x = rng.standard_normal(shape, np.float32) * 3
+    elif kind == "count":
+        x = rng.poisson(2, 1 << 16).astype(np.float32)
+        x = np.resize(x, shape)
+    else:
+        x = rng.random(shape, np.float32)
+    if kind == "label":
+        x = np.less(x, 0.5, out=x, casting="unsafe")
+    elif kind == "positive":
+        x += np.float32(0.5)
+    elif kind == "probability":
+        x = np.clip(x, np.float32(1e-6), np.float32(1 - 1e-6), out=x)
+    elif kind == "distribution":
+        x /= x.sum(-1, keepdims=True)
+    if workload.dtype == "bfloat16":
+        import ml_dtypes  # what NumPy knows bfloat16 by
+
+        return x.astype(ml_dtypes.bfloat16)
+    return x.astype(workload.dtype, copy=False)
+
+
+def measure(workload: Workload, peers: dict[str, Callable[..., Any]], rounds: int) -> Result:
+    """Checks the answers, then times everything in turn, so that a machine whose speed changes is fair to all."""
+    arrays = [draw(kind, workload) for kind in workload.inputs.values()]
+    reduction = workload.keywords.get("reduction", "mean")
+    keywords = dict(workload.keywords)
+    if workload.function in ("log_sigmoid", "softplus"):
+        keywords.pop("reduction", None)  # they have no other
+    if workload.function == "entropy":
+        keywords["reduction"] = reduction
+    out = None
+    if reduction == "none":
+        out = keywords["out"] = np.empty(workload.shape, np.float32)
+    function = getattr(nll_fast, workload.function)
+    call = lambda: function(*arrays, **keywords)  # noqa: E731
+    answer = np.asarray(call())
+    error = _error(answer, _oracle(workload.function, arrays, reduction))
+    if not error <= 1e-6:
+        raise ValueError(f"{workload.name}: the answer is off by {error:.1e} of itself")
+    calls: dict[str, Callable[[], Any]] = {"nll_fast": call}
+    for name, prepare in peers.items():
+        peer = prepare(workload.function, arrays, reduction)
+        if peer is not None:
+            # Only that it is the same loss: how many digits peers lose is theirs to answer for.
+            bound = 1e-3 if workload.dtype == "float32" else 0.1
+            if not np.allclose(peer(), answer, rtol=bound, atol=bound):
+                raise ValueError(f"{workload.name}: {name} gives another answer")
+            calls[name] = peer
+    size = sum(a.nbytes for a in arrays) + (out.nbytes if out is not None else 0)
+    if size >= _CACHE:
+        calls["bound"] = _bandwidth(size, writes=out is not None)
+    best = dict.fromkeys(calls, math.inf)
+    for _ in range(rounds):
+        for name, timed in calls.items():
+            best[name] = min(best[name], _seconds(timed))
+    timed_peers = {name: best.get(name) for name in peers}
+    return Result(workload, size, best["nll_fast"], error, best.get("bound"), timed_peers)
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    once = time.perf_counter() - start
+    if once > 1e-3:
+        return once
+    repeats = int(1e-2 / once) + 1
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
+def _oracle(function: str, arrays: list[np.ndarray], reduction: str) -> np.ndarray:
+    """NumPy's formula in float64, a part at a time."""
+    size = max(1, (1 << 21) * len(arrays[0]) // arrays[0].size)
+    parts = []
+    for start in range(0, len(arrays[0]), size):
+        part = [a[start : start + size] for a in arrays]
+        parts.append(NUMPY[function](*(a if a.dtype.kind in "iu" else a.astype(np.float64) for a in part)))
+    losses = np.concatenate(parts)
+    return losses if reduction == "none" else losses.mean()
+
+
+def _error(got: np.ndarray, want: np.ndarray) -> float:
+    return float(np.max(np.abs(got - want) / np.abs(want).clip(1e-30)))
+
+
+def _bandwidth(size: int, writes: bool) -> Callable[[], Any]:
+    """Moves so many bytes with all threads: a maximum, or a copy of half as many."""
+    threads = nll_fast.get_num_threads()
+    pool = ThreadPoolExecutor(threads)
+    source = np.ones(size // 4 // (1 + writes), np.uint32)
+    parts = np.array_split(source, 4 * threads)
+    if not writes:
+        return lambda: list(pool.map(np.max, parts))
+    targets = np.array_split(np.empty_like(source), 4 * threads)
+    return lambda: list(pool.map(np.copyto, targets, parts))
