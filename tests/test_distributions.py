@@ -35,7 +35,9 @@ def test_against_the_oracle(classes, dtype):
         assert got.dtype == (np.float64 if dtype == np.float64 else np.float32)
         np.testing.assert_allclose(got, want, rtol=rtol, atol=1e-14)
         mean = getattr(nll_fast, name)(*arguments, reduction="mean", **keywords)
-        np.testing.assert_allclose(mean, want.mean(), rtol=1e-12, atol=1e-14)
+        # Soft targets beside float32 logits: the terms are float32, added in float64.
+        single = name == "cross_entropy" and not keywords and dtype != np.float64
+        np.testing.assert_allclose(mean, want.mean(), rtol=1e-7 if single else 1e-12, atol=1e-14)
 
 
 def test_cross_entropy_is_entropy_plus_divergence():
@@ -63,6 +65,17 @@ def test_divergence_is_never_negative_and_zero_for_equals():
     assert np.all(near >= 0) and np.all(near < 1e-16)
     shifted = nll_fast.kl_divergence(p, p + 3, reduction="none")
     assert np.all(shifted >= 0) and np.all(shifted < 1e-28)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_far_apart(dtype):
+    p, q = (logits(40, 300) * 12).astype(dtype), (logits(40, 300) * 12).astype(dtype)
+    p[:, 17] = -INF
+    p[3:9, 5] = q[6:12, 5] = -INF
+    got = nll_fast.kl_divergence(p, q, reduction="none")
+    want = reference.kl_divergence(p, q, reduction="none")
+    assert (got[9:12] == INF).all() and np.isfinite(got[:9]).all()
+    np.testing.assert_allclose(got, want, rtol=1e-12 if dtype == np.float64 else 3e-7)
 
 
 def test_edges():

@@ -43,7 +43,7 @@ def distributions(
     logits: tuple[Any, str],
     second: tuple[Any, str] | None,
     shape: tuple[int, int],
-    options: tuple[NDArray[Any] | None, float],
+    options: tuple[NDArray[Any] | None, float, bool],
     out: NDArray[Any] | None,
 ) -> Totals: ...
 def logsumexp(rows: NDArray[Any], dtype: str, out: NDArray[Any]) -> None: ...

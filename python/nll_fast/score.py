@@ -82,9 +82,7 @@ def score(options: argparse.Namespace) -> dict[str, float]:
 
 
 def _summary(log_probs, parts, size, seconds):
-    tokens, ignored, greedy = (
-        sum(getattr(part, name) for part in parts) for name in ("count", "ignored", "greedy")
-    )
+    tokens, ignored, greedy = (sum(getattr(part, name) for part in parts) for name in ("count", "ignored", "greedy"))
     finite = np.isfinite(log_probs).all()
     # fsum is exact, as the kernel's sums are: the split into pieces leaves no trace.
     total = -math.fsum(log_probs) if finite else -float(np.sum(log_probs))

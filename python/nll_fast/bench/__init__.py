@@ -41,7 +41,8 @@ def _wanted(options: argparse.Namespace) -> list[Workload]:
     words = [word.lower() for word in options.words]
     chosen = [w for w in every if not words or any(word in w.name.lower() for word in words)]
     if not chosen:
-        raise ValueError(f"no workload is named {' or '.join(options.words)}; there are " + ", ".join(w.name for w in every))
+        names = ", ".join(w.name for w in every)
+        raise ValueError(f"no workload has {' or '.join(options.words)} in its name; there are {names}")
     if options.quick:
         chosen = [replace(w, shape=[max(1, w.shape[0] // 8), *w.shape[1:]]) for w in chosen]
     return chosen

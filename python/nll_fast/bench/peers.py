@@ -80,12 +80,10 @@ def _scipy(threads: int) -> Callable[..., Any]:
     functions: _Functions = {
         "cross_entropy": categorical,
         "entropy": lambda x: special.entr(special.softmax(x, axis=-1)).sum(-1),
-        "kl_divergence": lambda p, q: special.rel_entr(
-            special.softmax(p, axis=-1), special.softmax(q, axis=-1)
-        ).sum(-1),
-        "binary_cross_entropy_with_logits": lambda x, y: -(
-            y * special.log_expit(x) + (1 - y) * special.log_expit(-x)
+        "kl_divergence": lambda p, q: special.rel_entr(special.softmax(p, axis=-1), special.softmax(q, axis=-1)).sum(
+            -1
         ),
+        "binary_cross_entropy_with_logits": lambda x, y: -(y * special.log_expit(x) + (1 - y) * special.log_expit(-x)),
         "binary_cross_entropy": lambda p, y: -(special.xlogy(y, p) + special.xlog1py(1 - y, -p)),
         "log_sigmoid": special.log_expit,
         "bradley_terry_loss": lambda chosen, rejected: -special.log_expit(chosen - rejected),

@@ -51,8 +51,7 @@ def line(result: Result) -> str:
     duration = f"{ms:.2f} ms" if ms >= 0.1 else f"{ms * 1e3:.2f} µs"
     of_bound = f"{result.bound / result.seconds:.0%}" if result.bound else "in cache"
     peers = "".join(
-        f"{'-':>10}" if seconds is None else f"{seconds / result.seconds:>10.1f}"
-        for seconds in result.peers.values()
+        f"{'-':>10}" if seconds is None else f"{seconds / result.seconds:>10.1f}" for seconds in result.peers.values()
     )
     shape = " x ".join(map(str, w.shape))
     rate = result.bytes / result.seconds / 1e9

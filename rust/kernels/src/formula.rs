@@ -1,7 +1,7 @@
 //! One branch-free scalar function per formula. Each reads like its line in `reference.py`.
 
-use nll_simd::math::{LN_2_HI, LN_2_LO, exp, log, log1p};
-use nll_simd::{Isa, two_sum_error};
+use nll_simd::math::{LN_2_HI, LN_2_LO, exp, horner, log, log1p};
+use nll_simd::{Isa, Real, two_sum_error};
 
 /// Σ e^x over some classes, as `sum · 2^exponent · e^center`, so that it neither over- nor underflows.
 #[derive(Clone, Copy, Debug)]
@@ -25,16 +25,21 @@ pub fn log_sum_exp<S: Isa>(isa: S, all: Scaled) -> f64 {
 /// The rest all −∞: 0 if x_t is finite, NaN if not.   x_t = −∞ → +∞.   x_t = +∞, +∞ in the rest, NaN → NaN.
 #[inline(always)]
 pub fn target_against_rest<S: Isa>(isa: S, rest: Scaled, x_t: f64) -> f64 {
-    // d = center + exponent·ln 2 − x_t in two words: e^d is to keep every digit where |d| is large.
-    let gap = rest.center - x_t;
-    let gap_lost = two_sum_error(rest.center, -x_t, gap);
-    let (scale, scale_rest) = (rest.exponent * LN_2_HI, rest.exponent * LN_2_LO);
-    let high = scale + gap;
-    let d = high + scale_rest;
-    let d_lost = two_sum_error(high, scale_rest, d) + (two_sum_error(scale, gap, high) + gap_lost);
+    let [d, d_lost] = gap(rest, x_t);
     let loss = log_one_plus_scaled_exp(isa, rest.sum, d, d_lost);
     let alone = if x_t.is_finite() { 0.0 } else { f64::NAN };
     if rest.sum == 0.0 || x_t == f64::INFINITY { alone } else { loss }
+}
+
+/// center + exponent·ln 2 − x_t in two words: its exponential is to keep every digit where it is large.
+#[inline(always)]
+fn gap(all: Scaled, x_t: f64) -> [f64; 2] {
+    let gap = all.center - x_t;
+    let gap_lost = two_sum_error(all.center, -x_t, gap);
+    let (scale, scale_rest) = (all.exponent * LN_2_HI, all.exponent * LN_2_LO);
+    let high = scale + gap;
+    let d = high + scale_rest;
+    [d, two_sum_error(high, scale_rest, d) + (two_sum_error(scale, gap, high) + gap_lost)]
 }
 
 /// log(1 + s·e^d), d in two words; softplus(d) where s = 1.   d = −∞ → 0, d = +∞ → +∞, NaN → NaN.
@@ -92,16 +97,12 @@ pub fn log_probability(log_p: f64) -> f64 {
     0.0 - log_p
 }
 
-/// −p·log p from log p.   −∞ → 0, NaN → NaN.
+/// Σ e^x / e^{x_t}, for sums that are not larger than 2^1000 such terms.
 #[inline(always)]
-pub fn entropy_term<S: Isa>(isa: S, log_p: f64) -> f64 {
-    if log_p == f64::NEG_INFINITY { 0.0 } else { 0.0 - exp(isa, log_p) * log_p }
-}
-
-/// −y·log p.   y = 0 → 0, also where log p = −∞; NaN → NaN.
-#[inline(always)]
-pub fn cross_term(y: f64, log_p: f64) -> f64 {
-    if y == 0.0 && !log_p.is_nan() { 0.0 } else { 0.0 - y * log_p }
+pub fn ratio<S: Isa>(isa: S, all: Scaled, x_t: f64) -> f64 {
+    let [d, d_lost] = gap(all, x_t);
+    let e = exp(isa, d);
+    all.sum * (e + e * d_lost)
 }
 
 /// p·(log p − log q) + q − p = p·(e^d − 1 − d) with d = log q − log p. The added terms sum to 0 over a
@@ -109,22 +110,19 @@ pub fn cross_term(y: f64, log_p: f64) -> f64 {
 /// p = 0 → q, p > 0 = q → +∞, both 0 → 0, NaN → NaN.
 #[inline(always)]
 pub fn divergence_term<S: Isa>(isa: S, log_p: f64, log_q: f64) -> f64 {
-    let (p, d) = (exp(isa, log_p), log_q - log_p);
-    let bend = exp_bend(isa, d);
+    let (p, q) = (exp(isa, log_p), exp(isa, log_q));
+    let d = log_q - log_p;
     // Far apart, e^d may overflow where q does not.
-    let value = if d > 1.0 { exp(isa, log_q) - p - p * d } else { p * bend };
-    if log_p == f64::NEG_INFINITY { exp(isa, log_q) } else { value }
+    let value = if d > 1.0 { q - p - p * d } else { p * exp_bend(isa, d) };
+    if log_p == f64::NEG_INFINITY { q } else { value }
 }
 
-/// e^d − 1 − d, ≥ 0.
+/// e^d − 1 − d, ≥ 0.   −∞ → +∞, NaN → NaN.
 #[inline(always)]
-fn exp_bend<S: Isa>(isa: S, d: f64) -> f64 {
-    // Σ d^k/k! from k = 2, where e^d − 1 − d would cancel.
-    let mut series = 1.0;
-    for k in (3..=18).rev() {
-        series = 1.0 + series * d / f64::from(k);
-    }
-    if d.abs() < 0.5 { 0.5 * d * d * series } else { exp(isa, d) - 1.0 - d }
+pub fn exp_bend<S: Isa, F: Real>(isa: S, d: F) -> F {
+    // The series from d² on, where e^d − 1 − d would cancel; at 2 it loses less than a bit.
+    let series = d * d * horner(isa, F::BEND, d);
+    if d.abs() < F::ONE + F::ONE { series } else { exp(isa, d) - F::ONE - d }
 }
 
 /// e^x − 1, all digits kept where x is small.   −∞ → −1, +∞ → +∞, NaN → NaN.

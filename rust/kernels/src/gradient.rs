@@ -1,6 +1,6 @@
 //! The gradient of the cross entropy by the logits: the one result as large as its input besides log softmax.
 
-use crate::distribution::top;
+use crate::distribution::Top;
 use crate::drive;
 use crate::input::{Input, Room};
 use crate::losses::Targets;
@@ -55,12 +55,13 @@ impl nll_simd::Kernel for Task<'_, '_> {
     fn run<S: Isa>(mut self, isa: S) {
         let Gradient { logits, targets, classes, smoothing, .. } = self.of;
         let uniform = smoothing / *classes as f64;
-        let (mut room, mut values) = (Room::default(), vec![0.0; BLOCK.min(*classes)]);
+        let (mut room, mut values) = (Room::default(), vec![0.0; BLOCK]);
+        let mut terms = Box::new([0.0; BLOCK]);
         for row in self.range.clone() {
             let all = row * classes..(row + 1) * classes;
             let counts = targets.counts(row);
             let sharp = if counts { (1.0 - smoothing) * targets.weight(row) } else { 0.0 };
-            let p = if counts { Some(top(isa, logits, all.clone(), &mut room)) } else { None };
+            let p = counts.then(|| Top::of(isa, logits, &all, &mut room, &mut terms));
             for start in all.clone().step_by(BLOCK) {
                 let block = start..(start + BLOCK).min(all.end);
                 let values = &mut values[..block.len()];
@@ -70,9 +71,10 @@ impl nll_simd::Kernel for Task<'_, '_> {
                     self.out.put(at, values);
                     continue;
                 };
+                let loss = p.loss(isa);
                 let x = logits.read(isa, block.clone(), &mut room);
                 for (value, &x) in values.iter_mut().zip(x) {
-                    *value = (x - p.x) - p.loss;
+                    *value = (x - p.x) - loss;
                 }
                 let target = (row * classes + targets.class(row)).wrapping_sub(start);
                 let log_p = values.get(target).copied();

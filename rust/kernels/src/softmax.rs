@@ -39,7 +39,7 @@ pub const NONE: usize = usize::MAX;
 
 /// What the terms of a sum are multiples of: 2^exponent · e^center.
 #[derive(Clone, Copy, Debug)]
-struct Reference<F> {
+pub(crate) struct Reference<F> {
     center: F,
     /// A whole number.
     exponent: f64,
@@ -68,7 +68,7 @@ impl<F: Real> Reference<F> {
 
     /// A reference at which the term of `max` lies between 0.7 and 1.5.
     #[inline(always)]
-    fn at(max: F) -> Self {
+    pub(crate) fn at(max: F) -> Self {
         let max = max.to_f64();
         if max.abs() >= 16384.0 {
             Reference::new(max, 0.0)
@@ -82,6 +82,20 @@ impl<F: Real> Reference<F> {
     fn fits(&self, max: F) -> bool {
         let [low, high] = self.fits;
         (max >= low && max <= high) || max == F::NEG_INFINITY
+    }
+
+    /// A sum at this reference over classes of which the largest is `max`.
+    #[inline(always)]
+    pub(crate) fn scaled(&self, max: F, sum: f64) -> Scaled {
+        let above = max.to_f64() - self.center.to_f64();
+        // The n of the largest x, and with it what `exp_parts` left in the terms that matter.
+        let finite = above.is_finite();
+        let n = if finite { round(above * core::f64::consts::LOG2_E) } else { self.exponent };
+        Scaled {
+            center: self.center.to_f64() - n * F::LN_2_REST,
+            exponent: n,
+            sum: sum * power_of_two((self.exponent - n) as i32),
+        }
     }
 
     /// What a sum at this reference is to be multiplied by to stand at `other`: a power of two, exact,
@@ -166,16 +180,7 @@ impl<F: Real> LogSum<F> {
     /// The sum.
     #[inline(always)]
     pub fn scaled(&self) -> Scaled {
-        let Reference { center, exponent, .. } = self.reference;
-        let center = center.to_f64();
-        let above = self.max.to_f64() - center;
-        // The n of the largest x, and with it what `exp_parts` left in the terms that matter.
-        let n = if above.is_finite() { round(above * core::f64::consts::LOG2_E) } else { exponent };
-        Scaled {
-            center: center - n * F::LN_2_REST,
-            exponent: n,
-            sum: self.total.value::<F>() * power_of_two((exponent - n) as i32),
-        }
+        self.reference.scaled(self.max, self.total.value::<F>())
     }
 }
 
@@ -279,6 +284,21 @@ fn quarters<F: Real>(chunk: &[F; LANES]) -> [F; EIGHT] {
     )
 }
 
+/// Adds the first `length` of `values`, and puts the rest to 0.
+#[inline(always)]
+pub(crate) fn add_values<F: Real>(
+    mut total: Total,
+    values: &mut [F; BLOCK],
+    length: usize,
+) -> Total {
+    let padded = length.next_multiple_of(LANES);
+    values[length..padded].fill(F::ZERO);
+    for chunk in values[..padded].as_chunks::<LANES>().0 {
+        total = total.plus(quarters(chunk));
+    }
+    total
+}
+
 /// The larger of two; `b` if `a` is NaN.
 #[inline(always)]
 fn larger<F: Real>(a: F, b: F) -> F {
@@ -308,7 +328,12 @@ pub fn most<F: Real>(x: &[F]) -> F {
 /// NaN); −∞ stops at the floor and gives 0. Without the subtraction of a center, which few rows need, AVX2
 /// keeps all constants in registers: hence two loops.
 #[inline(always)]
-fn write_terms<S: Isa, F: Real>(isa: S, reference: Reference<F>, x: &[F], terms: &mut [F]) {
+pub(crate) fn write_terms<S: Isa, F: Real>(
+    isa: S,
+    reference: Reference<F>,
+    x: &[F],
+    terms: &mut [F],
+) {
     let Reference { center, shifter, floor, .. } = reference;
     let term = |y| {
         let y = if y < floor { floor } else { y };
@@ -359,8 +384,6 @@ impl Linear {
     /// The sum.
     #[inline(always)]
     pub fn value(self) -> f64 {
-        let value = self.total.value::<f64>();
-        // ∞ − ∞ in the compensation must not hide an infinite sum.
-        if value.is_nan() { self.total.plain() } else { value }
+        self.total.value::<f64>()
     }
 }

@@ -151,7 +151,8 @@ pub(crate) fn elementwise(
     Ok((Totals { totals, weighted: false }, outside))
 }
 
-/// The `quantity` "entropy", "cross_entropy" or "divergence" of every row of `classes` logits, into `out`.
+/// The `quantity` "entropy", "cross_entropy" or "divergence" of every row of `classes` logits, into `out`,
+/// computed in float64 if the last option says so.
 #[pyfunction]
 pub(crate) fn distributions(
     py: Python<'_>,
@@ -159,10 +160,10 @@ pub(crate) fn distributions(
     logits: (Bound<'_, PyAny>, String),
     second: Option<(Bound<'_, PyAny>, String)>,
     shape: (usize, usize),
-    options: (Option<PyReadonlyArray1<'_, f64>>, f64),
+    options: (Option<PyReadonlyArray1<'_, f64>>, f64, bool),
     out: Option<Bound<'_, PyAny>>,
 ) -> PyResult<Totals> {
-    let (level, (rows, classes), (weight, smoothing)) = (level()?, shape, options);
+    let (level, (rows, classes), (weight, smoothing, double)) = (level()?, shape, options);
     let weight = weight.as_ref().map(|w| w.as_slice()).transpose()?;
     let quantity = match quantity {
         "entropy" => Quantity::Entropy,
@@ -176,8 +177,10 @@ pub(crate) fn distributions(
     let of = Distributions { logits, second, rows, classes, quantity, weight, smoothing };
     let mut out = Output::new(out.as_ref())?;
     let out = out.out()?;
-    let totals =
-        pool::run(py, rows * classes, |par| distribution::each(Run { level, par }, &of, out))?;
+    let totals = pool::run(py, rows * classes, |par| match double {
+        true => distribution::each::<f64>(Run { level, par }, &of, out),
+        false => distribution::each::<f32>(Run { level, par }, &of, out),
+    })?;
     Ok(Totals { totals, weighted: false })
 }
 

@@ -53,6 +53,8 @@ pub trait Real:
     const LIFT: Self;
     /// Coefficients, by powers of s² on 0 ≤ s ≤ ⅓, of (2·artanh s − 2s) / s³: ⅔, ⅖, 2/7, … nearly.
     const ARTANH: &'static [Self];
+    /// Coefficients of (e^d − 1 − d) / d² on |d| ≤ 2: 1/2!, 1/3!, … nearly.
+    const BEND: &'static [Self];
     /// ln 2 in two parts: an exponent times the first is exact.
     const LN_2_PARTS: [Self; 2];
     /// Whether sums of this type need a second word to stay within half an ulp (f64: nothing is wider).
@@ -104,6 +106,19 @@ impl Real for f32 {
     const LIFT: f32 = 64.0;
     // Interpolation likewise: relative error of the logarithm 1.7e-8.
     const ARTANH: &'static [f32] = &[0.6666664, 0.4000756, 0.2823662, 0.268515];
+    // Interpolation likewise: relative error 5.71e-8.
+    const BEND: &'static [f32] = &[
+        0.5,
+        0.16666667,
+        0.041666612,
+        0.008333329,
+        0.0013889988,
+        0.0001984211,
+        2.472499e-05,
+        2.7498768e-06,
+        2.9721255e-07,
+        2.6708717e-08,
+    ];
     const LN_2_PARTS: [f32; 2] = [0.693_138_1, 9.058_001e-6];
     const COMPENSATED: bool = false;
 
@@ -216,6 +231,27 @@ impl Real for f64 {
         0.12001072809590713,
         0.08800738486144674,
         0.1616404561194353,
+    ];
+    // Interpolation likewise: relative error 4.03e-17.
+    const BEND: &'static [f64] = &[
+        0.5,
+        0.16666666666666666,
+        0.04166666666666663,
+        0.008333333333333331,
+        0.0013888888888891197,
+        0.00019841269841270936,
+        2.4801587300995483e-05,
+        2.7557319223705004e-06,
+        2.755731930001314e-07,
+        2.505210842152821e-08,
+        2.087675150417348e-09,
+        1.6059041233681633e-10,
+        1.147097775321909e-11,
+        7.647273957195198e-13,
+        4.7737580214960735e-14,
+        2.8087409252747675e-15,
+        1.6376126325516946e-16,
+        8.580357849794261e-18,
     ];
     const LN_2_PARTS: [f64; 2] = [crate::math::LN_2_HI, crate::math::LN_2_LO];
     const COMPENSATED: bool = true;

@@ -52,15 +52,14 @@ impl Total {
         Total { sum: self.sum.map(|s| s * factor), error: self.error.map(|e| e * factor) }
     }
 
-    /// All lanes without their compensation, for sums that may be infinite.
-    #[inline(always)]
-    pub fn plain(self) -> f64 {
-        self.sum.iter().sum()
-    }
-
     /// All lanes together, by halves: 8 → 4 → 2 → 1.
     #[inline(always)]
     pub fn value<F: Real>(self) -> f64 {
+        // An infinite sum spoils its own compensation.
+        let plain = self.sum.iter().sum::<f64>();
+        if F::COMPENSATED && !plain.is_finite() {
+            return plain;
+        }
         let (mut sum, mut error) = (self.sum, self.error);
         for half in [4, 2, 1] {
             for i in 0..half {
