@@ -45,10 +45,7 @@ def quantity_of_rows(
     dtype = "float64" if double else "float32"
     value = as_out(out, shape[:-1], dtype, held) if reduction == "none" else None
     second = inputs[1] if len(inputs) > 1 else None
-    # Terms of float32 would cost entropy up to 4 ulp and a small divergence hundreds.
-    plain = quantity == "cross_entropy" and options[0] is None and options[1] == 0
-    options = (*options, double or not plain)
-    totals = _core.distributions(quantity, inputs[0], second, (rows, shape[-1]), options, value)
+    totals = _core.distributions(quantity, inputs[0], second, (rows, shape[-1]), (*options, double), value)
     return value if reduction == "none" else reduced(totals, reduction)
 
 

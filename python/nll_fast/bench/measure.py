@@ -126,16 +126,16 @@ def measure(workload: Workload, peers: dict[str, Callable[..., Any]], rounds: in
 
 
 def _seconds(call: Callable[[], Any]) -> float:
+    # The threads of whoever ran before spin for a while; then once, for the caches.
+    time.sleep(0.05)
     start = time.perf_counter()
     call()
     once = time.perf_counter() - start
-    if once > 1e-3:
-        return once
-    repeats = int(1e-2 / once) + 1
+    repeats = 1 if once > 1e-3 else int(1e-2 / once) + 1
     start = time.perf_counter()
     for _ in range(repeats):
         call()
-    return (time.perf_counter() - start) / repeats
+    return min(once, (time.perf_counter() - start) / repeats)
 
 
 def _oracle(function: str, arrays: list[np.ndarray], reduction: str) -> np.ndarray:

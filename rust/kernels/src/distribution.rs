@@ -6,22 +6,29 @@
 //! log p_m = −log(1 + r)
 //! entropy        −Σ p·log p  =  log(1 + r)      + Σ e_c·(x_m − x_c) / (1 + r)
 //! cross entropy  −Σ y·log p  =  log(1 + r)·Σ y  + Σ y_c·(x_m − x_c)
-//! divergence     Σ p·(e^d − 1 − d) = Σ e_c·(e^d − 1 − d) / (1 + r),   d = log q − log p
 //! ```
 //!
-//! All terms are positive, so nothing cancels. A row is read twice (the largest logit first), both of a
-//! divergence three times; the second time it is in L2. Terms of f32 are within 2 ulp in a cross entropy
-//! only: the others are computed in f64.
+//! All terms are positive, so nothing cancels. In the divergence, with *any* multiple q̃ of q, d = log q̃ − log p
+//! and u = Σ (q̃ − p),
+//!
+//! ```text
+//! divergence     Σ p·(log p − log q)  =  Σ (q̃ − p − p·d)  −  (u − log(1 + u))
+//! ```
+//!
+//! again of positive terms, and a correction of second order: how well q̃ adds up to 1 does not matter.
+//!
+//! A row is read twice (the largest logit first), both of a divergence three times; the second time it is in
+//! L2. Exponentials are taken in the type of the logits (halves in f32), the rest is f64.
 
 use crate::Error;
 use crate::drive;
-use crate::formula::{divergence_term, exp_bend, ratio};
+use crate::formula::{divergence_parts, finite, term};
 use crate::input::{Input, Room};
 use crate::out::{Out, Run};
 use crate::reduce::Totals;
-use crate::softmax::{BLOCK, NONE, Reference, add_values, most, write_terms};
+use crate::softmax::{BLOCK, NONE, Reference, most, quarters, write_terms};
 use nll_simd::math::log1p;
-use nll_simd::{Isa, LANES, Real, Total, two_sum_error};
+use nll_simd::{EIGHT, Isa, LANES, Real, Total, two_sum_error, zip};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -96,42 +103,91 @@ impl<F: Real> nll_simd::Kernel for Task<'_, '_, F> {
 struct Rooms<F> {
     first: Room<F>,
     second: Room<F>,
-    terms: Box<Block<F>>,
-    targets: Box<Block<F>>,
-    products: Box<Block<F>>,
+    terms: Vec<F>,
+    second_terms: Vec<F>,
+    bends: Vec<f64>,
+    rises: Vec<f64>,
 }
-
-type Block<F> = [F; BLOCK];
 
 impl<F: Real> Default for Rooms<F> {
     fn default() -> Self {
-        let [terms, targets, products] = [(); 3].map(|()| Box::new([F::ZERO; BLOCK]));
-        Rooms { first: Room::default(), second: Room::default(), terms, targets, products }
+        let [terms, second_terms] = [(); 2].map(|()| vec![F::ZERO; BLOCK]);
+        let [bends, rises] = [(); 2].map(|()| vec![0.0; PIECE]);
+        let (first, second) = (Room::default(), Room::default());
+        Rooms { first, second, terms, second_terms, bends, rises }
     }
 }
 
-/// The blocks of a row.
-pub(crate) fn blocks(row: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+/// Blocks of `size` classes of a row.
+pub(crate) fn blocks(
+    row: &Range<usize>,
+    size: usize,
+) -> impl Iterator<Item = Range<usize>> + use<> {
     let end = row.end;
-    row.clone().step_by(BLOCK).map(move |start| start..(start + BLOCK).min(end))
+    row.clone().step_by(size).map(move |start| start..(start + size).min(end))
 }
 
-/// The largest logit of a row, and Σ e_c over the others.
+/// N classes; `fill` follows the last ones.
+#[inline(always)]
+fn some<F: Real, const N: usize>(values: &[F], at: usize, fill: F) -> [F; N] {
+    let rest = &values[at..];
+    rest.first_chunk().copied().unwrap_or_else(|| {
+        let mut padded = [fill; N];
+        padded[..rest.len()].copy_from_slice(rest);
+        padded
+    })
+}
+
+/// Eight classes, in f64.
+#[inline(always)]
+fn eight<F: Real>(values: &[F], at: usize, fill: F) -> [f64; EIGHT] {
+    F::widen(some(values, at, fill))
+}
+
+/// `factor`·(top − x), 0 where the factor is 0: x may be −∞ there. Where nothing is wider than the logits
+/// (`lossy`), what rounding takes from the difference is put back.
+#[inline(always)]
+fn times_below<F: Real, const N: usize>(
+    factor: [F; N],
+    (top, lossy): (F, bool),
+    x: [F; N],
+) -> [F; N] {
+    zip(factor, x, |factor, x| {
+        let below = top - x;
+        let lost = if lossy { finite(two_sum_error(top, -x, below)) } else { F::ZERO };
+        if factor == F::ZERO { F::ZERO } else { factor * below + factor * lost }
+    })
+}
+
+/// The largest logit of a row, and what sums of terms are counted in.
 #[derive(Clone, Copy)]
 pub(crate) struct Top<F> {
-    pub(crate) x: F,
+    x: F,
     /// Where it stands first.
     at: usize,
     reference: Reference<F>,
-    pub(crate) rest: f64,
+    /// Its term.
+    term: f64,
 }
 
 impl<F: Real> Top<F> {
-    /// The largest logit; `rest` is still to be added.
+    /// The largest logit, and −log p of it.
+    #[inline(always)]
+    pub(crate) fn with_loss<S: Isa>(
+        isa: S,
+        input: &Input<'_>,
+        row: &Range<usize>,
+        (room, terms): (&mut Room<F>, &mut [F]),
+    ) -> (F, f64) {
+        let top = Top::find(isa, input, row, room);
+        let rest = top.rest(isa, input, row, (room, terms));
+        (top.x, top.loss(isa, rest))
+    }
+
     #[inline(always)]
     fn find<S: Isa>(isa: S, input: &Input<'_>, row: &Range<usize>, room: &mut Room<F>) -> Self {
         let (mut x, mut at) = (F::NEG_INFINITY, NONE);
-        for block in blocks(row) {
+        for block in blocks(row, BLOCK) {
             let values = input.read(isa, block.clone(), room);
             let largest = most(values);
             if largest > x || at == NONE {
@@ -139,66 +195,54 @@ impl<F: Real> Top<F> {
                 at = position(values, largest).map_or(NONE, |i| block.start + i);
             }
         }
-        Top { x, at, reference: Reference::at(x), rest: f64::NAN }
-    }
-
-    /// The largest logit, and the others.
-    #[inline(always)]
-    pub(crate) fn of<S: Isa>(
-        isa: S,
-        input: &Input<'_>,
-        row: &Range<usize>,
-        room: &mut Room<F>,
-        terms: &mut Block<F>,
-    ) -> Self {
-        let mut top = Top::find(isa, input, row, room);
-        let mut rest = Total::ZERO;
-        for block in blocks(row) {
-            let x = input.read(isa, block.clone(), room);
-            top.write_others(isa, block.start, x, terms);
-            rest = add_values(rest, terms, x.len());
-        }
-        top.rest = top.ratio(isa, rest);
-        top
-    }
-
-    /// −log p of the largest.
-    #[inline(always)]
-    pub(crate) fn loss<S: Isa>(&self, isa: S) -> f64 {
-        log1p(isa, self.rest)
+        let reference = Reference::at(x);
+        Top { x, at, reference, term: term(isa, reference.unit(), x.to_f64()) }
     }
 
     /// The terms of a block; that of the largest as 0.
     #[inline(always)]
-    fn write_others<S: Isa>(&self, isa: S, start: usize, x: &[F], terms: &mut Block<F>) {
-        write_terms(isa, self.reference, x, &mut terms[..x.len()]);
-        if let Some(term) = terms[..x.len()].get_mut(self.at.wrapping_sub(start)) {
+    fn write_others<S: Isa>(&self, isa: S, start: usize, x: &[F], terms: &mut [F]) {
+        write_terms::<S, F, true>(isa, self.reference, x, terms);
+        if let Some(term) = terms.get_mut(self.at.wrapping_sub(start)) {
             *term = F::ZERO;
         }
     }
 
-    /// A sum of terms in units of the largest.
+    /// Σ of the terms but for its own.
     #[inline(always)]
-    fn ratio<S: Isa>(&self, isa: S, sum: Total) -> f64 {
-        ratio(isa, self.reference.scaled(self.x, sum.value::<F>()), self.x.to_f64())
+    fn rest<S: Isa>(
+        &self,
+        isa: S,
+        input: &Input<'_>,
+        row: &Range<usize>,
+        (room, terms): (&mut Room<F>, &mut [F]),
+    ) -> f64 {
+        let mut rest = Total::ZERO;
+        for block in blocks(row, BLOCK) {
+            let x = input.read(isa, block.clone(), room);
+            let terms = &mut terms[..x.len()];
+            self.write_others(isa, block.start, x, terms);
+            for i in (0..terms.len()).step_by(EIGHT) {
+                rest = rest.plus_wide::<F>(eight(terms, i, F::ZERO));
+            }
+        }
+        rest.value::<F>()
+    }
+
+    /// −log p of the largest.
+    #[inline(always)]
+    fn loss<S: Isa>(&self, isa: S, rest: f64) -> f64 {
+        log1p(isa, rest / self.term)
     }
 }
 
 /// Where `x` stands first: a search with an early end would be done one by one.
 #[inline(always)]
 fn position<F: Real>(values: &[F], x: F) -> Option<usize> {
-    let chunks = values.chunks(LANES).zip((0..).step_by(LANES));
+    let mut chunks = values.chunks(LANES).zip((0..).step_by(LANES));
     let holds = |chunk: &[F]| chunk.iter().fold(0, |count, &v| count + u32::from(v == x)) > 0;
-    let (chunk, start) = chunks.into_iter().find(|(chunk, _)| holds(chunk))?;
+    let (chunk, start) = chunks.find(|(chunk, _)| holds(chunk))?;
     Some(start + chunk.iter().position(|&v| v == x)?)
-}
-
-/// `factors`·(top − x), 0 where the factor is 0: x may be −∞ there.
-#[inline(always)]
-fn times_below<F: Real>(top: F, factors: &Block<F>, x: &[F], products: &mut Block<F>) {
-    for ((product, &factor), &x) in products.iter_mut().zip(factors).zip(x) {
-        *product = if factor == F::ZERO { F::ZERO } else { factor * (top - x) };
-    }
 }
 
 impl Distributions<'_> {
@@ -214,18 +258,25 @@ impl Distributions<'_> {
 
     #[inline(always)]
     fn entropy<S: Isa, F: Real>(&self, isa: S, row: &Range<usize>, rooms: &mut Rooms<F>) -> f64 {
-        let Rooms { first, terms, products, .. } = rooms;
-        let mut top = Top::find(isa, &self.logits, row, first);
-        let (mut rest, mut below) = (Total::ZERO, Total::ZERO);
-        for block in blocks(row) {
+        let Rooms { first, terms, .. } = rooms;
+        let top = Top::find(isa, &self.logits, row, first);
+        let (mut rest, mut below, x_m) = (Total::ZERO, Total::ZERO, top.x.to_f64());
+        for block in blocks(row, BLOCK) {
             let x = self.logits.read(isa, block.clone(), first);
+            let terms = &mut terms[..x.len()];
             top.write_others(isa, block.start, x, terms);
-            times_below(top.x, terms, x, products);
-            rest = add_values(rest, terms, x.len());
-            below = add_values(below, products, x.len());
+            for i in (0..x.len()).step_by(EIGHT) {
+                let terms = eight(terms, i, F::ZERO);
+                rest = rest.plus_wide::<F>(terms);
+                below = below.plus_wide::<F>(times_below(
+                    terms,
+                    (x_m, F::COMPENSATED),
+                    eight(x, i, top.x),
+                ));
+            }
         }
-        top.rest = top.ratio(isa, rest);
-        top.loss(isa) + top.ratio(isa, below) / (1.0 + top.rest)
+        let rest = rest.value::<F>();
+        top.loss(isa, rest) + below.value::<F>() / (top.term + rest)
     }
 
     #[inline(always)]
@@ -236,40 +287,40 @@ impl Distributions<'_> {
         row: &Range<usize>,
         rooms: &mut Rooms<F>,
     ) -> f64 {
-        let Rooms { first, second: room, terms, targets, products } = rooms;
-        let mut top = Top::find(isa, &self.logits, row, first);
+        let Rooms { first, second: room, terms, .. } = rooms;
+        let top = Top::find(isa, &self.logits, row, first);
         let (mut rest, mut below, mut sum) = (Total::ZERO, Total::ZERO, Total::ZERO);
-        for block in blocks(row) {
+        for block in blocks(row, BLOCK) {
             let x = self.logits.read(isa, block.clone(), first);
-            let y = second.read(isa, block.clone(), room);
+            let y = &second.read(isa, block.clone(), room)[..x.len()];
+            let terms = &mut terms[..x.len()];
             top.write_others(isa, block.start, x, terms);
-            self.write_targets(block.start - row.start, &y[..x.len()], targets);
-            times_below(top.x, targets, x, products);
-            rest = add_values(rest, terms, x.len());
-            sum = add_values(sum, targets, x.len());
-            below = add_values(below, products, x.len());
+            for i in (0..x.len()).step_by(LANES) {
+                rest = rest.plus(quarters(&some(terms, i, F::ZERO)));
+                let y = self.targets(block.start - row.start + i, some(y, i, F::ZERO));
+                sum = sum.plus(quarters(&y));
+                below = below.plus(quarters(&times_below(
+                    y,
+                    (top.x, F::COMPENSATED),
+                    some(x, i, top.x),
+                )));
+            }
         }
-        top.rest = top.ratio(isa, rest);
-        sum.value::<F>() * top.loss(isa) + below.value::<F>()
+        sum.value::<F>() * top.loss(isa, rest.value::<F>()) + below.value::<F>()
     }
 
-    /// w_c·((1 − ε)·y_c + ε/C)
+    /// w_c·((1 − ε)·y_c + ε/C), 0 after the last class.
     #[inline(always)]
-    fn write_targets<F: Real>(&self, first: usize, y: &[F], targets: &mut Block<F>) {
-        let targets = &mut targets[..y.len()];
-        if self.smoothing == 0.0 {
-            targets.copy_from_slice(y);
-        } else {
-            let (keep, even) = (1.0 - self.smoothing, self.smoothing / self.classes as f64);
-            for (target, &y) in targets.iter_mut().zip(y) {
-                *target = F::from_f64(keep * y.to_f64() + even);
-            }
+    fn targets<F: Real>(&self, first: usize, mut y: [F; LANES]) -> [F; LANES] {
+        if self.smoothing == 0.0 && self.weight.is_none() {
+            return y;
         }
-        if let Some(weight) = self.weight {
-            for (target, &w) in targets.iter_mut().zip(&weight[first..]) {
-                *target = F::from_f64(target.to_f64() * w);
-            }
+        let even = self.smoothing / self.classes as f64;
+        for (y, class) in y.iter_mut().zip(first..self.classes) {
+            let w = self.weight.map_or(1.0, |w| w[class]);
+            *y = F::from_f64(w * ((1.0 - self.smoothing) * y.to_f64() + even));
         }
+        y
     }
 
     #[inline(always)]
@@ -280,77 +331,44 @@ impl Distributions<'_> {
         row: &Range<usize>,
         rooms: &mut Rooms<F>,
     ) -> f64 {
-        let Rooms { first, second: room, terms, products, .. } = rooms;
-        let p = Top::of(isa, &self.logits, row, first, terms);
-        let q = Top::of(isa, second, row, room, terms);
-        let shift = Shift::between(isa, &p, &q);
-        let (mut total, mut apart) = (Total::ZERO, 0.0);
-        for block in blocks(row) {
+        let Rooms { first, second: room, terms, second_terms, bends, rises } = rooms;
+        let p = Top::find(isa, &self.logits, row, first);
+        let q = Top::find(isa, second, row, room);
+        let p_rest = p.rest(isa, &self.logits, row, (first, terms));
+        let q_rest = q.rest(isa, second, row, (room, second_terms));
+        let [p_unit, q_unit] = [1.0 / (p.term + p_rest), 1.0 / (q.term + q_rest)];
+        // lse(y) − lse(x) in steps: all digits of the largest class's own d are in the second.
+        let (x_m, y_m) = (p.x.to_f64(), q.x.to_f64());
+        let shift = y_m - x_m;
+        let second_shift =
+            (q.loss(isa, q_rest) - p.loss(isa, p_rest)) + two_sum_error(y_m, -x_m, shift);
+        let (mut bend, mut rise) = (Total::ZERO, Total::ZERO);
+        for block in blocks(row, PIECE) {
             let x = self.logits.read(isa, block.clone(), first);
             let y = &second.read(isa, block.clone(), room)[..x.len()];
-            write_terms(isa, p.reference, x, &mut terms[..x.len()]);
-            let mut far = 0;
-            for (((product, &term), &x), &y) in products.iter_mut().zip(&**terms).zip(x).zip(y) {
-                let d = shift.difference(x, y);
-                let near = shift.is_near(d);
-                far += u32::from(!near);
-                let bend = exp_bend(isa, if near { d } else { F::ZERO });
-                *product = if term == F::ZERO { F::ZERO } else { term * bend };
+            let (terms, second_terms) = (&mut terms[..x.len()], &mut second_terms[..x.len()]);
+            write_terms::<S, F, true>(isa, p.reference, x, terms);
+            write_terms::<S, F, true>(isa, q.reference, y, second_terms);
+            let (bends, rises) = (&mut bends[..x.len()], &mut rises[..x.len()]);
+            for i in 0..x.len() {
+                let (x, y) = (x[i].to_f64(), y[i].to_f64());
+                let d = y - x;
+                // Nothing is lost where they were f32.
+                let lost = if F::COMPENSATED { finite(two_sum_error(y, -x, d)) } else { 0.0 };
+                let d = (d - shift) + (lost - second_shift);
+                let (p, q) = (terms[i].to_f64() * p_unit, second_terms[i].to_f64() * q_unit);
+                [bends[i], rises[i]] = divergence_parts(isa, p, q, d);
             }
-            total = add_values(total, products, x.len());
-            if far > 0 {
-                apart += apart_terms(isa, (&p, x), (&q, y), &shift);
+            for i in (0..x.len()).step_by(EIGHT) {
+                bend = bend.plus_wide::<F>(some(bends, i, 0.0));
+                rise = rise.plus_wide::<F>(some(rises, i, 0.0));
             }
         }
-        p.ratio(isa, total) / (1.0 + p.rest) + apart
+        let u = rise.value::<F>();
+        let value = bend.value::<F>() - (u - log1p(isa, u));
+        if value < 0.0 { 0.0 } else { value }
     }
 }
 
-/// Where d = log q − log p is larger, p·(e^d − 1 − d) is q but for 1e-11 of it, and e^d may overflow.
-const FAR: f64 = 30.0;
-
-/// lse(y) − lse(x), in two words.
-struct Shift<F> {
-    high: F,
-    low: F,
-}
-
-impl<F: Real> Shift<F> {
-    #[inline(always)]
-    fn between<S: Isa>(isa: S, p: &Top<F>, q: &Top<F>) -> Self {
-        let (top, rest) = (q.x.to_f64() - p.x.to_f64(), q.loss(isa) - p.loss(isa));
-        let lost = two_sum_error(q.x.to_f64(), -p.x.to_f64(), top);
-        let shift = top + rest;
-        let high = F::from_f64(shift);
-        let low = (shift - high.to_f64()) + (two_sum_error(top, rest, shift) + lost);
-        Shift { high, low: F::from_f64(low) }
-    }
-
-    /// log q − log p of one class, from its logits x and y: their difference without its rounding error, as
-    /// little may be left of it.
-    #[inline(always)]
-    fn difference(&self, x: F, y: F) -> F {
-        let d = y - x;
-        (d - self.high) + (two_sum_error(y, -x, d) - self.low)
-    }
-
-    /// Whether d may be computed with in the loop: not NaN, and not [`FAR`].
-    #[inline(always)]
-    fn is_near(&self, d: F) -> bool {
-        d <= F::from_f64(FAR)
-    }
-}
-
-/// The terms that are left out of the loop, one by one: those that are far apart, and those of −∞.
-#[inline(never)]
-fn apart_terms<S: Isa, F: Real>(
-    isa: S,
-    (p, x): (&Top<F>, &[F]),
-    (q, y): (&Top<F>, &[F]),
-    shift: &Shift<F>,
-) -> f64 {
-    let log = |top: &Top<F>, x: F| (x.to_f64() - top.x.to_f64()) - top.loss(isa);
-    let pairs = x.iter().zip(y).map(|(&x, &y)| (x, y));
-    let far = pairs.filter(|&(x, y)| !shift.is_near(shift.difference(x, y)));
-    far.map(|(x, y)| divergence_term(isa, log(p, x), log(q, y))).sum()
-}
+/// Classes in a piece of a divergence: its terms and parts lie in L1.
+const PIECE: usize = 512;

@@ -1,6 +1,6 @@
 //! One branch-free scalar function per formula. Each reads like its line in `reference.py`.
 
-use nll_simd::math::{LN_2_HI, LN_2_LO, exp, horner, log, log1p};
+use nll_simd::math::{LN_2_HI, LN_2_LO, exp, horner, log, log1p, times_exp};
 use nll_simd::{Isa, Real, two_sum_error};
 
 /// Σ e^x over some classes, as `sum · 2^exponent · e^center`, so that it neither over- nor underflows.
@@ -25,8 +25,7 @@ pub fn log_sum_exp<S: Isa>(isa: S, all: Scaled) -> f64 {
 /// The rest all −∞: 0 if x_t is finite, NaN if not.   x_t = −∞ → +∞.   x_t = +∞, +∞ in the rest, NaN → NaN.
 #[inline(always)]
 pub fn target_against_rest<S: Isa>(isa: S, rest: Scaled, x_t: f64) -> f64 {
-    let [d, d_lost] = gap(rest, x_t);
-    let loss = log_one_plus_scaled_exp(isa, rest.sum, d, d_lost);
+    let loss = log_one_plus_scaled_exp(isa, rest.sum, gap(rest, x_t));
     let alone = if x_t.is_finite() { 0.0 } else { f64::NAN };
     if rest.sum == 0.0 || x_t == f64::INFINITY { alone } else { loss }
 }
@@ -47,13 +46,12 @@ fn gap(all: Scaled, x_t: f64) -> [f64; 2] {
 /// For d ≤ 0 as log1p(s·e^d), which keeps its digits as it goes to 0; for d > 0 as
 /// d + log1p(s − 1 + e^−d), which cannot overflow.
 #[inline(always)]
-pub fn log_one_plus_scaled_exp<S: Isa>(isa: S, s: f64, d: f64, d_lost: f64) -> f64 {
+pub fn log_one_plus_scaled_exp<S: Isa>(isa: S, s: f64, [d, d_lost]: [f64; 2]) -> f64 {
     let d_lost = if d_lost.is_nan() { 0.0 } else { d_lost };
     let above = d > 0.0;
-    let e = exp(isa, if above { -d } else { d });
-    let e = e + e * if above { -d_lost } else { d_lost };
-    let z = if above { (s - 1.0) + e } else { s * e };
-    let part = log1p(isa, z);
+    let scale = if above { 1.0 } else { s };
+    let e = times_exp(isa, scale, if above { [-d, -d_lost] } else { [d, d_lost] });
+    let part = log1p(isa, if above { (s - 1.0) + e } else { e });
     if above { d + (part + d_lost) } else { part }
 }
 
@@ -97,36 +95,63 @@ pub fn log_probability(log_p: f64) -> f64 {
     0.0 - log_p
 }
 
-/// Σ e^x / e^{x_t}, for sums that are not larger than 2^1000 such terms.
+/// x, but 0 if it is infinite or NaN: what rounding takes from an infinite sum.
 #[inline(always)]
-pub fn ratio<S: Isa>(isa: S, all: Scaled, x_t: f64) -> f64 {
-    let [d, d_lost] = gap(all, x_t);
-    let e = exp(isa, d);
-    all.sum * (e + e * d_lost)
+pub fn finite<F: Real>(x: F) -> F {
+    if x.abs() < F::INFINITY { x } else { F::ZERO }
 }
 
-/// p·(log p − log q) + q − p = p·(e^d − 1 − d) with d = log q − log p. The added terms sum to 0 over a
-/// distribution, and make every term positive: no divergence comes out below 0, and equal ones as 0.
+/// e^x in units of `unit`, whose sum is 1.
+#[inline(always)]
+pub fn term<S: Isa>(isa: S, unit: Scaled, x: f64) -> f64 {
+    let [d, d_lost] = gap(unit, x);
+    times_exp(isa, 1.0, [-d, -d_lost])
+}
+
+/// A class's part in a divergence, `[q − p + p·log(p/q), q − p]` with d = log q − log p.
 /// p = 0 → q, p > 0 = q → +∞, both 0 → 0, NaN → NaN.
+///
+/// Near each other, p·(e^d − 1 − d) and p·(e^d − 1): the differences would cancel. At 2 they lose a bit.
 #[inline(always)]
-pub fn divergence_term<S: Isa>(isa: S, log_p: f64, log_q: f64) -> f64 {
-    let (p, q) = (exp(isa, log_p), exp(isa, log_q));
-    let d = log_q - log_p;
-    // Far apart, e^d may overflow where q does not.
-    let value = if d > 1.0 { q - p - p * d } else { p * exp_bend(isa, d) };
-    if log_p == f64::NEG_INFINITY { q } else { value }
+pub fn divergence_parts<S: Isa>(isa: S, p: f64, q: f64, d: f64) -> [f64; 2] {
+    let (bend, slope) = (p * bend_series(isa, d), if p == 0.0 { 0.0 } else { p * d });
+    let near = d.abs() < 2.0;
+    let rise = if near { slope + bend } else { q - p };
+    let apart = if d == f64::NEG_INFINITY { f64::INFINITY } else { rise - slope };
+    [if near { bend } else { apart }, rise]
 }
 
-/// e^d − 1 − d, ≥ 0.   −∞ → +∞, NaN → NaN.
+/// e^d − 1 − d for |d| ≤ 2.
 #[inline(always)]
-pub fn exp_bend<S: Isa, F: Real>(isa: S, d: F) -> F {
-    // The series from d² on, where e^d − 1 − d would cancel; at 2 it loses less than a bit.
-    let series = d * d * horner(isa, F::BEND, d);
-    if d.abs() < F::ONE + F::ONE { series } else { exp(isa, d) - F::ONE - d }
+fn bend_series<S: Isa>(isa: S, d: f64) -> f64 {
+    d * d * horner(isa, &BEND, d)
 }
+
+/// Coefficients of (e^d − 1 − d) / d²: 1/2!, 1/3!, … nearly. Interpolation at Chebyshev nodes: relative
+/// error 2.8e-18.
+const BEND: [f64; 18] = [
+    0.5,
+    0.16666666666666666,
+    0.04166666666666663,
+    0.008333333333333331,
+    0.0013888888888891197,
+    0.00019841269841270936,
+    2.4801587300995483e-05,
+    2.7557319223705004e-06,
+    2.755731930001314e-07,
+    2.505210842152821e-08,
+    2.087675150417348e-09,
+    1.6059041233681633e-10,
+    1.147097775321909e-11,
+    7.647273957195198e-13,
+    4.7737580214960735e-14,
+    2.8087409252747675e-15,
+    1.6376126325516946e-16,
+    8.580357849794261e-18,
+];
 
 /// e^x − 1, all digits kept where x is small.   −∞ → −1, +∞ → +∞, NaN → NaN.
 #[inline(always)]
 pub fn exp_minus_one<S: Isa>(isa: S, x: f64) -> f64 {
-    if x.abs() < 0.5 { exp_bend(isa, x) + x } else { exp(isa, x) - 1.0 }
+    if x.abs() < 0.5 { bend_series(isa, x) + x } else { exp(isa, x) - 1.0 }
 }

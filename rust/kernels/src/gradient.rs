@@ -56,25 +56,24 @@ impl nll_simd::Kernel for Task<'_, '_> {
         let Gradient { logits, targets, classes, smoothing, .. } = self.of;
         let uniform = smoothing / *classes as f64;
         let (mut room, mut values) = (Room::default(), vec![0.0; BLOCK]);
-        let mut terms = Box::new([0.0; BLOCK]);
+        let mut terms = vec![0.0; BLOCK];
         for row in self.range.clone() {
             let all = row * classes..(row + 1) * classes;
             let counts = targets.counts(row);
             let sharp = if counts { (1.0 - smoothing) * targets.weight(row) } else { 0.0 };
-            let p = counts.then(|| Top::of(isa, logits, &all, &mut room, &mut terms));
+            let top = counts.then(|| Top::with_loss(isa, logits, &all, (&mut room, &mut terms)));
             for start in all.clone().step_by(BLOCK) {
                 let block = start..(start + BLOCK).min(all.end);
                 let values = &mut values[..block.len()];
                 let at = start - (self.range.start * classes);
-                let Some(p) = p else {
+                let Some((x_m, loss)) = top else {
                     values.fill(0.0);
                     self.out.put(at, values);
                     continue;
                 };
-                let loss = p.loss(isa);
                 let x = logits.read(isa, block.clone(), &mut room);
                 for (value, &x) in values.iter_mut().zip(x) {
-                    *value = (x - p.x) - loss;
+                    *value = (x - x_m) - loss;
                 }
                 let target = (row * classes + targets.class(row)).wrapping_sub(start);
                 let log_p = values.get(target).copied();

@@ -4,7 +4,8 @@
 //! input is what is differentiated.
 
 use crate::elementwise::Elementwise;
-use nll_simd::math::{exp, exp_nonpositive, log, log1p, log1p_unit};
+use crate::formula::finite;
+use nll_simd::math::{exp, exp_lifted, exp_nonpositive, log, log1p, log1p_unit, times_exp};
 use nll_simd::{Isa, Real, two_sum_error};
 
 /// e^−|x|: both softplus and both sigmoids of ±x are made of it.   ±∞ → 0, NaN → NaN.
@@ -17,6 +18,15 @@ fn decay<S: Isa, F: Real>(isa: S, x: F) -> F {
 #[inline(always)]
 fn softplus<S: Isa, F: Real>(isa: S, x: F, decay: F) -> F {
     log1p_unit(isa, decay) + if x > F::ZERO { x } else { F::ZERO }
+}
+
+/// log(1 + e^x), x in two words; `decay` is of the first.
+#[inline(always)]
+fn softplus_of_two<S: Isa, F: Real>(isa: S, [x, lost]: [F; 2], decay: F) -> F {
+    let above = x > F::ZERO;
+    let decay = isa.mul_add(decay, if above { -lost } else { lost }, decay);
+    let part = log1p_unit(isa, decay);
+    if above { x + (part + lost) } else { part }
 }
 
 /// (σ(x), σ(−x)), each with all its digits.   −∞ → (0, 1), +∞ → (1, 0).
@@ -86,21 +96,31 @@ impl Elementwise<1> for LogSigmoid {
 pub struct WeightedBernoulliLogit;
 
 impl Elementwise<3> for WeightedBernoulliLogit {
+    /// e^−|x|·2^lift: a subnormal e^−|x| has few digits, and a weight would show it.
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, [x, _, _]: [F; 3]) -> F {
-        decay(isa, x)
+        exp_lifted(isa, -x.abs())
     }
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, [x, y, w]: [F; 3], decay: F) -> F {
+    fn value<S: Isa, F: Real>(self, isa: S, [x, y, w]: [F; 3], lifted: F) -> F {
         let (positive, negative) = (w * y, F::ONE - y);
         let wrong = if x < F::ZERO { positive } else { negative };
         let size = if wrong == F::ZERO { F::ZERO } else { x.abs() };
-        isa.mul_add(wrong, size, (positive + negative) * log1p_unit(isa, decay))
+        // Their sum in two words: three roundings more would make it 2.2 ulp.
+        let both = positive + negative;
+        let lost = isa.product_error(w, y, positive) - (y - (F::ONE - negative));
+        let lost = finite(two_sum_error(positive, negative, both) + lost);
+        let decay = lifted * F::UNLIFT;
+        // log(1 + z) is z there.
+        let tiny = decay < F::UNLIFT;
+        let log = if tiny { lifted } else { log1p_unit(isa, decay) };
+        let part = isa.mul_add(both, log, lost * log);
+        isa.mul_add(wrong, size, if tiny { part * F::UNLIFT } else { part })
     }
     #[inline(always)]
-    fn derivatives<F: Real>(self, [x, y, w]: [F; 3], decay: F) -> [F; 2] {
+    fn derivatives<F: Real>(self, [x, y, w]: [F; 3], lifted: F) -> [F; 2] {
         let (positive, negative) = (w * y, F::ONE - y);
-        let (up, down) = sigmoids(x, decay);
+        let (up, down) = sigmoids(x, lifted * F::UNLIFT);
         [negative * up - positive * down, (positive + negative) * (up * down)]
     }
     #[inline(always)]
@@ -126,7 +146,8 @@ impl Elementwise<2> for BernoulliLogit {
     }
     #[inline(always)]
     fn derivatives<F: Real>(self, [x, y]: [F; 2], decay: F) -> [F; 2] {
-        WeightedBernoulliLogit.derivatives([x, y, F::ONE], decay)
+        let (up, down) = sigmoids(x, decay);
+        [(F::ONE - y) * up - y * down, up * down]
     }
     #[inline(always)]
     fn curvature<F: Real>(self, _x: [F; 2]) -> F {
@@ -193,11 +214,15 @@ impl<const LOG: bool> Elementwise<3> for Gaussian<LOG> {
         if LOG { exp(isa, -third) } else { log(isa, self.spread(third)) }
     }
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, _isa: S, [mean, y, third]: [F; 3], inner: F) -> F {
+    fn value<S: Isa, F: Real>(self, isa: S, [mean, y, third]: [F; 3], inner: F) -> F {
         let (d, spread) = (y - mean, self.spread(third));
         // d·(d/v), not d²/v: d² may be out of range where the quotient is not.
-        let (log_variance, scaled) = if LOG { (spread, d * inner) } else { (inner, d / spread) };
-        F::HALF * (log_variance + d * scaled) + F::from_f64(self.constant)
+        let scaled = if LOG { times_exp(isa, d, [-third, F::ZERO]) } else { d / spread };
+        let log_variance = if LOG { spread } else { inner };
+        // (d + lost)² to first order: both factors are d, whose rounding would count twice.
+        let lost = finite(two_sum_error(y, -mean, d));
+        let twice = isa.mul_add(d, scaled, isa.mul_add(lost + lost, scaled, log_variance));
+        F::HALF * twice + F::from_f64(self.constant)
     }
     #[inline(always)]
     fn derivatives<F: Real>(self, [mean, y, third]: [F; 3], inner: F) -> [F; 2] {
@@ -280,11 +305,7 @@ impl Elementwise<3> for BradleyTerry {
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, x: [F; 3], decay: F) -> F {
         let (d, lost) = Self::gap(x);
-        let lost = if lost.abs() < F::INFINITY { lost } else { F::ZERO };
-        let above = d > F::ZERO;
-        let decay = isa.mul_add(decay, if above { -lost } else { lost }, decay);
-        let part = log1p_unit(isa, decay);
-        if above { d + (part + lost) } else { part }
+        softplus_of_two(isa, [d, finite(lost)], decay)
     }
     #[inline(always)]
     fn derivatives<F: Real>(self, x: [F; 3], decay: F) -> [F; 2] {
@@ -383,52 +404,79 @@ pub struct Preference {
     pub reference_point: f64,
 }
 
+/// A number in two words: log-probabilities of whole answers are large beside their differences, and
+/// exponentials magnify what rounding takes.
+type Two<F> = [F; 2];
+
+#[inline(always)]
+fn minus<F: Real>([a, a_lost]: Two<F>, [b, b_lost]: Two<F>) -> Two<F> {
+    let d = a - b;
+    [d, finite(two_sum_error(a, -b, d)) + (a_lost - b_lost)]
+}
+
+#[inline(always)]
+fn scaled<S: Isa, F: Real>(isa: S, by: F, [a, a_lost]: Two<F>) -> Two<F> {
+    let product = by * a;
+    [product, finite(isa.product_error(by, a, product)) + by * a_lost]
+}
+
+#[inline(always)]
+fn negative<F: Real>([a, a_lost]: Two<F>) -> Two<F> {
+    [-a, -a_lost]
+}
+
 impl Preference {
-    /// β·(a − b)
+    /// β times the two log-ratios, and the difference of those
     #[inline(always)]
-    fn gap<F: Real>(self, [chosen, rejected, ref_chosen, ref_rejected]: [F; 4]) -> F {
-        F::from_f64(self.beta) * ((chosen - ref_chosen) - (rejected - ref_rejected))
+    fn rewards<S: Isa, F: Real>(self, isa: S, x: [F; 4]) -> [Two<F>; 3] {
+        let [chosen, rejected, ref_chosen, ref_rejected] = x.map(|x| [x, F::ZERO]);
+        let (a, b) = (minus(chosen, ref_chosen), minus(rejected, ref_rejected));
+        [a, b, minus(a, b)].map(|ratio| scaled(isa, F::from_f64(self.beta), ratio))
     }
 }
 
 impl Elementwise<4> for Preference {
+    const INNER: bool = false;
+
     #[inline(always)]
-    fn inner<S: Isa, F: Real>(self, isa: S, x: [F; 4]) -> F {
-        decay(isa, self.gap(x))
-    }
-    #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, x: [F; 4], decay_of_h: F) -> F {
+    fn value<S: Isa, F: Real>(self, isa: S, x: [F; 4], _inner: F) -> F {
         let [chosen, rejected, ref_chosen, ref_rejected] = x;
         let [beta, e, point] = [self.beta, self.smoothing, self.reference_point].map(F::from_f64);
-        let (one, half) = (F::ONE, F::HALF);
-        let (a, b, h) = (chosen - ref_chosen, rejected - ref_rejected, self.gap(x));
+        let (one, half, point) = (F::ONE, F::HALF, [point, F::ZERO]);
+        let (a, b) = (chosen - ref_chosen, rejected - ref_rejected);
+        let [win, lose, h] = self.rewards(isa, x);
         // −log σ(x) and σ(x)
-        let nll = |x: F| softplus(isa, -x, decay(isa, x));
-        let sigmoid = |x: F| sigmoids(x, decay(isa, x)).0;
-        let (right, wrong) = (softplus(isa, -h, decay_of_h), softplus(isa, h, decay_of_h));
-        let (up, down) = sigmoids(h, decay_of_h);
+        let nll = |x: Two<F>| softplus_of_two(isa, negative(x), decay(isa, x[0]));
+        let sigmoid = |[x, lost]: Two<F>| {
+            let (up, down) = sigmoids(x, decay(isa, x));
+            up + up * down * lost
+        };
         match self.kind {
-            PreferenceKind::Sigmoid => (one - e) * right + times(e, wrong),
-            PreferenceKind::Robust => ((one - e) * right - times(e, wrong)) / (one - e - e),
-            PreferenceKind::Hinge => at_least(one - h, F::ZERO),
+            PreferenceKind::Sigmoid => (one - e) * nll(h) + times(e, nll(negative(h))),
+            PreferenceKind::Robust => {
+                ((one - e) * nll(h) - times(e, nll(negative(h)))) / (one - e - e)
+            }
+            PreferenceKind::Hinge => at_least((one - h[0]) - h[1], F::ZERO),
             PreferenceKind::Ipo => {
                 let gap = (a - b) - half / beta;
                 gap * gap
             }
             PreferenceKind::ExoPair => {
-                times(up, -right - log(isa, one - e)) + times(down, -wrong - log(isa, e))
+                let (right, wrong) = (nll(h), nll(negative(h)));
+                times(sigmoid(h), -right - log(isa, one - e))
+                    + times(sigmoid(negative(h)), -wrong - log(isa, e))
             }
             PreferenceKind::NcaPair => {
-                nll(beta * a) + half * nll(-(beta * a)) + half * nll(-(beta * b))
+                nll(win) + half * nll(negative(win)) + half * nll(negative(lose))
             }
-            PreferenceKind::BcoPair => nll(beta * a - point) + nll(point - beta * b),
-            PreferenceKind::KtoPair => sigmoid(point - beta * a) + sigmoid(beta * b - point),
+            PreferenceKind::BcoPair => nll(minus(win, point)) + nll(minus(point, lose)),
+            PreferenceKind::KtoPair => sigmoid(minus(point, win)) + sigmoid(minus(lose, point)),
             PreferenceKind::SppoHard => {
                 let (win, lose) = (a - half / beta, b + half / beta);
                 win * win + lose * lose
             }
-            PreferenceKind::ApoZero => sigmoid(-(beta * a)) + sigmoid(beta * b),
-            PreferenceKind::ApoDown => sigmoid(beta * a) + down,
+            PreferenceKind::ApoZero => sigmoid(negative(win)) + sigmoid(lose),
+            PreferenceKind::ApoDown => sigmoid(win) + sigmoid(negative(h)),
         }
     }
 }

@@ -84,18 +84,10 @@ impl<F: Real> Reference<F> {
         (max >= low && max <= high) || max == F::NEG_INFINITY
     }
 
-    /// A sum at this reference over classes of which the largest is `max`.
+    /// The term of e^x is e^x / `unit`.
     #[inline(always)]
-    pub(crate) fn scaled(&self, max: F, sum: f64) -> Scaled {
-        let above = max.to_f64() - self.center.to_f64();
-        // The n of the largest x, and with it what `exp_parts` left in the terms that matter.
-        let finite = above.is_finite();
-        let n = if finite { round(above * core::f64::consts::LOG2_E) } else { self.exponent };
-        Scaled {
-            center: self.center.to_f64() - n * F::LN_2_REST,
-            exponent: n,
-            sum: sum * power_of_two((self.exponent - n) as i32),
-        }
+    pub(crate) fn unit(&self) -> Scaled {
+        Scaled { center: self.center.to_f64(), exponent: self.exponent, sum: 1.0 }
     }
 
     /// What a sum at this reference is to be multiplied by to stand at `other`: a power of two, exact,
@@ -180,7 +172,15 @@ impl<F: Real> LogSum<F> {
     /// The sum.
     #[inline(always)]
     pub fn scaled(&self) -> Scaled {
-        self.reference.scaled(self.max, self.total.value::<F>())
+        let Scaled { center, exponent, .. } = self.reference.unit();
+        let above = self.max.to_f64() - center;
+        // The n of the largest x, and with it what `exp_parts` left in the terms that matter.
+        let n = if above.is_finite() { round(above * core::f64::consts::LOG2_E) } else { exponent };
+        Scaled {
+            center: center - n * F::LN_2_REST,
+            exponent: n,
+            sum: self.total.value::<F>() * power_of_two((exponent - n) as i32),
+        }
     }
 }
 
@@ -239,7 +239,7 @@ impl<'a, F: Real> Block<'a, F> {
     ) -> Total {
         let whole = self.chunks.as_flattened();
         let terms = &mut terms[..whole.len()];
-        write_terms(isa, reference, whole, terms);
+        write_terms::<S, F, false>(isa, reference, whole, terms);
         if let Some(term) = terms.get_mut(self.skip) {
             *term = F::ZERO;
         }
@@ -248,7 +248,7 @@ impl<'a, F: Real> Block<'a, F> {
         }
         if let Some(tail) = &self.tail {
             let mut terms = [F::ZERO; LANES];
-            write_terms(isa, reference, tail, &mut terms);
+            write_terms::<S, F, false>(isa, reference, tail, &mut terms);
             total = total.plus(quarters(&terms));
         }
         total
@@ -277,26 +277,11 @@ fn first<F: Real>(mut chunk: [F; LANES], length: usize) -> [F; LANES] {
 
 /// Lane i of each quarter of a chunk, added.
 #[inline(always)]
-fn quarters<F: Real>(chunk: &[F; LANES]) -> [F; EIGHT] {
+pub(crate) fn quarters<F: Real>(chunk: &[F; LANES]) -> [F; EIGHT] {
     core::array::from_fn(
         #[inline(always)]
         |i| (chunk[i] + chunk[i + 8]) + (chunk[i + 16] + chunk[i + 24]),
     )
-}
-
-/// Adds the first `length` of `values`, and puts the rest to 0.
-#[inline(always)]
-pub(crate) fn add_values<F: Real>(
-    mut total: Total,
-    values: &mut [F; BLOCK],
-    length: usize,
-) -> Total {
-    let padded = length.next_multiple_of(LANES);
-    values[length..padded].fill(F::ZERO);
-    for chunk in values[..padded].as_chunks::<LANES>().0 {
-        total = total.plus(quarters(chunk));
-    }
-    total
 }
 
 /// The larger of two; `b` if `a` is NaN.
@@ -322,13 +307,13 @@ pub fn most<F: Real>(x: &[F]) -> F {
     Block::new(x, x.len(), NONE).max()
 }
 
-/// e^x · 2^−exponent · e^−center of every x.
+/// e^x · 2^−exponent · e^−center of every x; if `EXACT`, without the n·δ of point 6.
 ///
 /// A NaN passes the floor (`y < floor` is false) and makes its term NaN, as does +∞ (its remainder is
 /// NaN); −∞ stops at the floor and gives 0. Without the subtraction of a center, which few rows need, AVX2
 /// keeps all constants in registers: hence two loops.
 #[inline(always)]
-pub(crate) fn write_terms<S: Isa, F: Real>(
+pub(crate) fn write_terms<S: Isa, F: Real, const EXACT: bool>(
     isa: S,
     reference: Reference<F>,
     x: &[F],
@@ -337,7 +322,7 @@ pub(crate) fn write_terms<S: Isa, F: Real>(
     let Reference { center, shifter, floor, .. } = reference;
     let term = |y| {
         let y = if y < floor { floor } else { y };
-        let (mantissa, exponent) = exp_parts(isa, y, shifter);
+        let (mantissa, exponent) = exp_parts::<S, F, EXACT>(isa, y, shifter);
         mantissa * F::exponent_of(exponent)
     };
     if center == F::ZERO {

@@ -49,12 +49,12 @@ pub trait Real:
     const EXP: &'static [Self];
     /// Below the first e^x rounds to 0, above the second to +∞.
     const EXP_RANGE: [Self; 2];
-    /// Half the exponents there are: see `exp_nonpositive`.
+    /// Half the exponents there are: see `exp_lifted`.
     const LIFT: Self;
+    /// 2^−`LIFT`
+    const UNLIFT: Self;
     /// Coefficients, by powers of s² on 0 ≤ s ≤ ⅓, of (2·artanh s − 2s) / s³: ⅔, ⅖, 2/7, … nearly.
     const ARTANH: &'static [Self];
-    /// Coefficients of (e^d − 1 − d) / d² on |d| ≤ 2: 1/2!, 1/3!, … nearly.
-    const BEND: &'static [Self];
     /// ln 2 in two parts: an exponent times the first is exact.
     const LN_2_PARTS: [Self; 2];
     /// Whether sums of this type need a second word to stay within half an ulp (f64: nothing is wider).
@@ -62,6 +62,8 @@ pub trait Real:
 
     /// `self * b + c` with one rounding; only [`Isa::mul_add`] calls it.
     fn fused_mul_add(self, b: Self, c: Self) -> Self;
+    /// a·b − p, what rounding took from p, without a fused multiply-add; only [`Isa::product_error`] calls it.
+    fn product_error_unfused(a: Self, b: Self, p: Self) -> Self;
     /// `y - n * LN_2` without a fused multiply-add, for |n| < 2^20; only [`Isa::minus_ln_2`] calls it.
     fn minus_ln_2_unfused(n: Self, y: Self) -> Self;
     /// The power of two whose biased exponent stands in the low bits of `shifted` (0 gives 0.0).
@@ -104,21 +106,9 @@ impl Real for f32 {
         &[1.0, 1.0, 0.5, 0.166_665_76, 0.041_666_556, 0.008_363_203, 0.001_392_621_3];
     const EXP_RANGE: [f32; 2] = [-105.0, 90.0];
     const LIFT: f32 = 64.0;
+    const UNLIFT: f32 = f32::from_bits((127 - 64) << 23);
     // Interpolation likewise: relative error of the logarithm 1.7e-8.
     const ARTANH: &'static [f32] = &[0.6666664, 0.4000756, 0.2823662, 0.268515];
-    // Interpolation likewise: relative error 5.71e-8.
-    const BEND: &'static [f32] = &[
-        0.5,
-        0.16666667,
-        0.041666612,
-        0.008333329,
-        0.0013889988,
-        0.0001984211,
-        2.472499e-05,
-        2.7498768e-06,
-        2.9721255e-07,
-        2.6708717e-08,
-    ];
     const LN_2_PARTS: [f32; 2] = [0.693_138_1, 9.058_001e-6];
     const COMPENSATED: bool = false;
 
@@ -129,6 +119,10 @@ impl Real for f32 {
     )]
     fn fused_mul_add(self, b: f32, c: f32) -> f32 {
         self.mul_add(b, c)
+    }
+    #[inline(always)]
+    fn product_error_unfused(a: f32, b: f32, p: f32) -> f32 {
+        (f64::from(a) * f64::from(b) - f64::from(p)) as f32
     }
     #[inline(always)]
     fn minus_ln_2_unfused(n: f32, y: f32) -> f32 {
@@ -219,6 +213,7 @@ impl Real for f64 {
     ];
     const EXP_RANGE: [f64; 2] = [-750.0, 711.0];
     const LIFT: f64 = 512.0;
+    const UNLIFT: f64 = f64::from_bits((1023 - 512) << 52);
     // Interpolation likewise: relative error of the logarithm 7e-18.
     const ARTANH: &'static [f64] = &[
         0.6666666666666666,
@@ -232,27 +227,6 @@ impl Real for f64 {
         0.08800738486144674,
         0.1616404561194353,
     ];
-    // Interpolation likewise: relative error 4.03e-17.
-    const BEND: &'static [f64] = &[
-        0.5,
-        0.16666666666666666,
-        0.04166666666666663,
-        0.008333333333333331,
-        0.0013888888888891197,
-        0.00019841269841270936,
-        2.4801587300995483e-05,
-        2.7557319223705004e-06,
-        2.755731930001314e-07,
-        2.505210842152821e-08,
-        2.087675150417348e-09,
-        1.6059041233681633e-10,
-        1.147097775321909e-11,
-        7.647273957195198e-13,
-        4.7737580214960735e-14,
-        2.8087409252747675e-15,
-        1.6376126325516946e-16,
-        8.580357849794261e-18,
-    ];
     const LN_2_PARTS: [f64; 2] = [crate::math::LN_2_HI, crate::math::LN_2_LO];
     const COMPENSATED: bool = true;
 
@@ -263,6 +237,16 @@ impl Real for f64 {
     )]
     fn fused_mul_add(self, b: f64, c: f64) -> f64 {
         self.mul_add(b, c)
+    }
+    #[inline(always)]
+    fn product_error_unfused(a: f64, b: f64, p: f64) -> f64 {
+        // Halves of 26 bits, whose products are exact (Dekker).
+        let halves = |x: f64| {
+            let high = f64::from_bits(x.to_bits() & 0xffff_ffff_f800_0000);
+            [high, x - high]
+        };
+        let ([a, a_low], [b, b_low]) = (halves(a), halves(b));
+        ((a * b - p) + (a * b_low + a_low * b)) + a_low * b_low
     }
     #[inline(always)]
     fn minus_ln_2_unfused(n: f64, y: f64) -> f64 {

@@ -24,6 +24,12 @@ pub trait Isa: Copy + Send + Sync + 'static {
         self.mul_add(n, -F::LN_2, y)
     }
 
+    /// a·b − p exactly, where p is a·b rounded.
+    #[inline(always)]
+    fn product_error<F: Real>(self, a: F, b: F, p: F) -> F {
+        self.mul_add(a, b, -p)
+    }
+
     /// The float32 values of 32 IEEE half-precision bit patterns.
     #[inline(always)]
     fn widen_f16(self, bits: &[u16; LANES]) -> [f32; LANES] {
@@ -51,6 +57,10 @@ impl Isa for Baseline {
     #[inline(always)]
     fn mul_add<F: Real>(self, a: F, b: F, c: F) -> F {
         a * b + c
+    }
+    #[inline(always)]
+    fn product_error<F: Real>(self, a: F, b: F, p: F) -> F {
+        F::product_error_unfused(a, b, p)
     }
     #[inline(always)]
     fn minus_ln_2<F: Real>(self, n: F, y: F) -> F {

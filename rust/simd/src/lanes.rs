@@ -33,7 +33,13 @@ impl Total {
     #[inline(always)]
     #[must_use]
     pub fn plus<F: Real>(self, eight: [F; EIGHT]) -> Total {
-        let value = F::widen(eight);
+        self.plus_wide::<F>(F::widen(eight))
+    }
+
+    /// Adds eight lanes made of `F`s.
+    #[inline(always)]
+    #[must_use]
+    pub fn plus_wide<F: Real>(self, value: [f64; EIGHT]) -> Total {
         let sum = zip(self.sum, value, |s, v| s + v);
         if !F::COMPENSATED {
             return Total { sum, error: self.error };

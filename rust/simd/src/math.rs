@@ -5,17 +5,18 @@
 use crate::dtype::Real;
 use crate::isa::Isa;
 
-/// e^(y + n·δ) as `mantissa · 2^n`, returned as `(mantissa, shifter + n)` for a `shifter` of the
-/// [`Real::SHIFTER`] kind; δ is [`Real::LN_2_REST`]. The mantissa lies in [0.7, 1.5].
+/// e^y as `mantissa · 2^n`, returned as `(mantissa, shifter + n)` for a `shifter` of the [`Real::SHIFTER`]
+/// kind. The mantissa lies in [0.7, 1.5]. Unless `REST`, it is that of y + n·δ, δ being [`Real::LN_2_REST`].
 ///
 /// With n = round(y·log2 e) and r = y − n·ln 2, e^y = 2^n · e^r. Adding `shifter` does the rounding: its
 /// ulp is one, so the low bits of the sum are an integer. e^r is a polynomial by Horner. The ln 2 that is
 /// taken off is rounded, one fused multiply-add instead of two, and the caller makes up for n·δ.
 #[inline(always)]
-pub fn exp_parts<S: Isa, F: Real>(isa: S, y: F, shifter: F) -> (F, F) {
+pub fn exp_parts<S: Isa, F: Real, const REST: bool>(isa: S, y: F, shifter: F) -> (F, F) {
     let shifted = isa.mul_add(y, F::LOG2_E, shifter);
     let n = shifted - shifter;
     let r = isa.minus_ln_2(n, y);
+    let r = if REST { isa.mul_add(n, -F::from_f64(F::LN_2_REST), r) } else { r };
     (horner(isa, F::EXP, r), shifted)
 }
 
@@ -27,26 +28,48 @@ pub fn exp<S: Isa, F: Real>(isa: S, x: F) -> F {
     let x = if x > high { high } else { x };
     let n = isa.mul_add(x, F::LOG2_E, F::SHIFTER) - F::SHIFTER;
     let r = isa.mul_add(n, -F::from_f64(F::LN_2_REST), isa.minus_ln_2(n, x));
-    let mantissa = horner(isa, F::EXP, r);
-    // 2^n in two halves: 2^n itself may be out of range where e^x, or its subnormal, is not.
+    scale_by_power(horner(isa, F::EXP, r), n)
+}
+
+/// s·e^x, x in two words, within 1 ulp: e^x is not rounded by itself, and may be out of range.
+#[inline(always)]
+pub fn times_exp<S: Isa, F: Real>(isa: S, s: F, [x, x_lost]: [F; 2]) -> F {
+    let [low, high] = F::EXP_RANGE.map(|bound| bound + F::HALF * bound);
+    let clamped = if x < low { low } else { x };
+    let clamped = if clamped > high { high } else { clamped };
+    let n = isa.mul_add(clamped, F::LOG2_E, F::SHIFTER) - F::SHIFTER;
+    let main = isa.minus_ln_2(n, clamped);
+    let lost = if x == clamped { x_lost } else { F::ZERO };
+    let lost = isa.mul_add(n, -F::from_f64(F::LN_2_REST), lost);
+    let r = main + lost;
+    // e^r = 1 + r + rest, where 1 + r = one and what its rounding took.
+    let (one, low) = (F::ONE + r, (main - r) + lost);
+    let rest = isa.mul_add(r * r, horner(isa, &F::EXP[2..], r), (r - (one - F::ONE)) + low);
+    scale_by_power(isa.mul_add(s, one, s * rest), n)
+}
+
+/// x · 2^n in two halves: 2^n itself may be out of range where the product is not.
+#[inline(always)]
+fn scale_by_power<F: Real>(x: F, n: F) -> F {
     let half = n * F::HALF + F::SHIFTER;
     let rest = n - (half - F::SHIFTER) + F::SHIFTER;
-    mantissa * F::exponent_of(half) * F::exponent_of(rest)
+    x * F::exponent_of(half) * F::exponent_of(rest)
 }
 
 /// e^x for x ≤ 0, within 1 ulp; cheaper than [`exp`]. −∞ → 0, NaN → NaN; subnormal results are kept.
-///
-/// e^x · 2^[`Real::LIFT`] is a normal number for every x ≤ 0 whose e^x is not 0, so that one exponent
-/// holds it; the last multiplication takes the lift off.
 #[inline(always)]
 pub fn exp_nonpositive<S: Isa, F: Real>(isa: S, x: F) -> F {
+    exp_lifted(isa, x) * F::UNLIFT
+}
+
+/// e^x · 2^[`Real::LIFT`] for x ≤ 0: a normal number for every x whose e^x is not 0, so that one exponent
+/// holds it.
+#[inline(always)]
+pub fn exp_lifted<S: Isa, F: Real>(isa: S, x: F) -> F {
     let [low, _] = F::EXP_RANGE;
     let x = if x < low { low } else { x };
-    let lifted = F::SHIFTER + F::LIFT;
-    let shifted = isa.mul_add(x, F::LOG2_E, lifted);
-    let n = shifted - lifted;
-    let r = isa.mul_add(n, -F::from_f64(F::LN_2_REST), isa.minus_ln_2(n, x));
-    horner(isa, F::EXP, r) * F::exponent_of(shifted) * F::exponent_of(F::SHIFTER - F::LIFT)
+    let (mantissa, exponent) = exp_parts::<S, F, true>(isa, x, F::SHIFTER + F::LIFT);
+    mantissa * F::exponent_of(exponent)
 }
 
 /// The nearest whole number, for |x| < 2^51.
