@@ -174,7 +174,10 @@ CASES["nll_loss"].exact = lambda x, t: -x[t]
 CASES["categorical_nll"].exact = lambda x, t: -mp.log(x[t])
 NO_ROW = {
     "token_log_probs": "cross_entropy",
+    "sequence_log_probs": "cross_entropy",
     "perplexity": "cross_entropy",
+    "bits_per_token": "cross_entropy",
+    "bits_per_byte": "cross_entropy",
     "log_softmax": "cross_entropy",
     "cross_entropy_grad": None,
 }

@@ -23,6 +23,22 @@ def score(*arguments):
     return cli.main(["score", *map(str, arguments)])
 
 
+def test_shift_and_bytes(tmp_path, capsys):
+    rng = np.random.default_rng(1)
+    x, t = rng.standard_normal((2, 9, 20)).astype(np.float32), rng.integers(0, 20, (2, 9))
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "t.npy", t)
+    where = (tmp_path / "x.npy", "--targets", tmp_path / "t.npy", "--shift", 1)
+    assert score(*where, "--bytes", 50, "--json") == 0
+    got = json.loads(capsys.readouterr().out)
+    assert got["tokens"] == 16
+    assert got["mean_nll"] == nll_fast.cross_entropy(x, t, shift=1)
+    np.testing.assert_allclose(got["bits_per_byte"], nll_fast.bits_per_byte(x, t, 50, shift=1), rtol=1e-14)
+    assert score(*where, "--bytes", 50) == 0 and "bits per byte" in capsys.readouterr().out
+    assert score(*where[:3], "--shift", 10) == 2 and "there are 9 positions" in capsys.readouterr().err
+    assert score(*where, "--bytes", 0) == 2 and "--bytes 0" in capsys.readouterr().err
+
+
 def test_summary(example, capsys):
     x, t, folder = example
     out = folder / "out.npy"

@@ -27,11 +27,10 @@ from nll_fast.losses import (
     log_softmax,
     logsumexp,
     nll_loss,
-    perplexity,
-    token_log_probs,
 )
 from nll_fast.partial import Partial
 from nll_fast.threads import get_num_threads, set_num_threads, simd_level
+from nll_fast.tokens import bits_per_byte, bits_per_token, perplexity, sequence_log_probs, token_log_probs
 
 __version__ = "0.1.0"
 
@@ -39,6 +38,8 @@ __all__ = [
     "Partial",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "bits_per_byte",
+    "bits_per_token",
     "bradley_terry_loss",
     "categorical_nll",
     "cross_entropy",
@@ -59,6 +60,7 @@ __all__ = [
     "poisson_nll_loss",
     "reference",
     "rel_entr",
+    "sequence_log_probs",
     "set_num_threads",
     "simd_level",
     "softplus",

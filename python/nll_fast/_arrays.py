@@ -154,3 +154,30 @@ def as_out(out: Any, shape: tuple[int, ...], dtype: str, inputs: tuple[np.ndarra
     if any(np.may_share_memory(out, x) for x in inputs):
         raise ValueError("out shares memory with an input, which would be overwritten while it is read")
     return out
+
+
+def aligned(
+    logits: Any, target: Any, axis: int, shift: int, mask: Any, ignore_index: int | None
+) -> tuple[Any, Any, int | None]:
+    """Logits, targets and ignore_index for ``target[..., t + shift]`` at the logits of position t, where ``mask``
+    allows it. The logits are a view; the targets are copied only for a mask.
+    """
+    if shift:
+        logits, target = (x if hasattr(x, "shape") else np.asarray(x) for x in (logits, target))
+        if axis not in (-1, logits.ndim - 1) or logits.ndim < 2:
+            raise ValueError(f"shift needs positions before a last class axis, not axis {axis} of {logits.shape}")
+        positions = logits.shape[-2]
+        if not 0 < shift <= positions:
+            raise ValueError(f"shift is {shift}; with {positions} positions it must lie in [0, {positions}]")
+        after = (slice(shift, None),) if target.ndim < logits.ndim else (slice(shift, None), slice(None))
+        logits, target = logits[..., : positions - shift, :], target[(..., *after)]
+        mask = mask if mask is None else np.asarray(mask)[..., shift:]
+    if mask is None:
+        return logits, target, ignore_index
+    mask, (target, dtype) = np.asarray(mask), as_array(target, "target")
+    if mask.dtype != np.bool_:
+        raise TypeError(f"mask has dtype {mask.dtype}; pass booleans, True where a target counts: mask != 0")
+    if mask.shape != target.shape or target.dtype.kind not in "iu":
+        raise ValueError(f"mask of shape {mask.shape} needs integer targets of that shape, not {dtype} {target.shape}")
+    ignored = np.iinfo(np.int64).min if ignore_index is None else ignore_index
+    return logits, np.where(mask, target.astype(np.int64), ignored), ignored

@@ -36,8 +36,12 @@ def _parser() -> argparse.ArgumentParser:
     score.set_defaults(run=_score)
     score.add_argument("logits", help="FILE or FILE:NAME, .npy, .npz or .safetensors, class axis last")
     score.add_argument(
-        "--targets", required=True, help="FILE or FILE:NAME, one integer a row: its class (shift before saving)"
+        "--targets", required=True, help="FILE or FILE:NAME, one integer a row: its class"
     )
+    score.add_argument(
+        "--shift", type=int, default=0, metavar="N", help="1 where the targets are the input tokens: score the next"
+    )
+    score.add_argument("--bytes", type=int, metavar="N", help="bytes of the text: adds bits per byte")
     score.add_argument("--ignore-index", type=int, default=-100, metavar="N", help="default: -100")
     score.add_argument("--dtype", choices=["bfloat16"], help="what 2-byte raw values (|V2, uint16) are")
     score.add_argument("--per-token", metavar="OUT.npy", help="write float64 log-probabilities")

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 
 from nll_fast import _core
-from nll_fast._arrays import RESULT, as_array, as_out, as_rows, as_targets, as_weight
+from nll_fast._arrays import RESULT, aligned, as_array, as_out, as_rows, as_targets, as_weight
 from nll_fast.distributions import quantity_of_rows
 from nll_fast.partial import Partial
 from nll_fast.reduction import check_reduction, reduced
 
 _Array = Any
-def _row_losses(kind, rows, target, axis, weight, ignore_index, smoothing, reduction, out, sign=1.0):
+
+
+def row_losses(kind, rows, target, axis, weight, ignore_index, smoothing, reduction, out, sign=1.0):
+    """The losses of rows that are logits, log-probabilities or probabilities, reduced."""
     check_reduction(reduction, out)
     if not 0.0 <= smoothing <= 1.0:
         raise ValueError(f"label_smoothing is {smoothing}; it must lie in [0, 1]")
@@ -36,6 +39,8 @@ def cross_entropy(
     weight: _Array | None = None,
     ignore_index: int | None = -100,
     label_smoothing: float = 0.0,
+    shift: int = 0,
+    mask: _Array | None = None,
     reduction: str = "mean",
     out: np.ndarray | None = None,
 ) -> float | np.ndarray | Partial:
@@ -47,8 +52,10 @@ def cross_entropy(
     Parameters: ``logits`` float64, float32, float16 or bfloat16, any strides, never copied; ``target``
     integers of the shape of ``logits`` without ``axis``, or floats of the shape of ``logits``: a
     distribution y for each row, whose loss is ``Σ_c w[c]·y[c]·nll[c]``, the mean over rows; rows with
-    target ``ignore_index`` are not read and count for nothing; ``out`` a float32 or float64 array for the
-    losses of ``reduction="none"``.
+    target ``ignore_index`` are not read and count for nothing, nor do those where the boolean ``mask``, of
+    the shape of ``target``, is False; ``shift`` = 1 for a language model whose ``target`` are its input
+    tokens: the logits of a position are scored against the target of the next, without a copy; ``out`` a
+    float32 or float64 array for the losses of ``reduction="none"``.
 
     Returns: a Python float, the exact sum of the row losses, rounded once (and divided; each row loss is a
     float64 number, but as precise as its logits' type, float32 at least); or with
@@ -65,10 +72,12 @@ def cross_entropy(
     >>> round(cross_entropy(np.log([[0.1, 0.7, 0.2]]), [1]), 3)
     0.357
     """
+    if shift or mask is not None:
+        logits, target, ignore_index = aligned(logits, target, axis, shift, mask, ignore_index)
     indices = type(target) is np.ndarray and target.dtype.kind == "i"
     if not indices and _is_distribution(target, logits):
         return _soft_cross_entropy(logits, target, axis, weight, label_smoothing, reduction, out)
-    return _row_losses(
+    return row_losses(
         "logits", logits, target, axis, weight, ignore_index, label_smoothing, reduction, out
     )
 
@@ -124,39 +133,6 @@ def cross_entropy_grad(
     return out if axis == -1 else np.moveaxis(out, -1, axis)
 
 
-def token_log_probs(
-    logits: _Array,
-    target: _Array,
-    *,
-    axis: int = -1,
-    ignore_index: int | None = -100,
-    out: np.ndarray | None = None,
-) -> np.ndarray:
-    """log softmax(logits)[target] of each row, in nats: ``-cross_entropy(reduction="none")``.
-
-    Never above 0; 0 for ignored rows. Arguments, dtypes and errors as for :func:`cross_entropy`.
-
-    >>> import numpy as np
-    >>> token_log_probs(np.zeros((1, 4)), [2]).round(4)
-    array([-1.3863])
-    """
-    return _row_losses("logits", logits, target, axis, None, ignore_index, 0.0, "none", out, -1.0)
-
-
-def perplexity(
-    logits: _Array, target: _Array, *, axis: int = -1, ignore_index: int | None = -100
-) -> float:
-    """exp of the mean cross entropy over all counted tokens. ∞ where that overflows.
-
-    This weighs tokens equally; the mean of the perplexities of several texts is another number.
-
-    >>> import numpy as np
-    >>> round(perplexity(np.zeros((3, 8)), [0, 1, 2]), 12)
-    8.0
-    """
-    return _core.exp(cross_entropy(logits, target, axis=axis, ignore_index=ignore_index))
-
-
 def nll_loss(
     log_probs: _Array,
     target: _Array,
@@ -174,7 +150,7 @@ def nll_loss(
     >>> nll_loss([[-1.5, -0.25]], [1])
     0.25
     """
-    return _row_losses("log_probs", log_probs, target, axis, weight, ignore_index, 0.0, reduction, out)
+    return row_losses("log_probs", log_probs, target, axis, weight, ignore_index, 0.0, reduction, out)
 
 
 def categorical_nll(
@@ -194,7 +170,7 @@ def categorical_nll(
     >>> round(categorical_nll([[0.1, 0.7, 0.2]], [2]), 3)
     1.609
     """
-    return _row_losses("probs", probs, target, axis, weight, ignore_index, 0.0, reduction, out)
+    return row_losses("probs", probs, target, axis, weight, ignore_index, 0.0, reduction, out)
 
 
 def logsumexp(

@@ -98,12 +98,34 @@ def kl_divergence(p_logits, q_logits, *, axis=-1, reduction="mean"):
         return _mean(np.sum(_times(np.exp(log_p), log_p - log_q), axis), None, reduction)
 
 
-def token_log_probs(logits, target, *, axis=-1, ignore_index=-100):
+def _aligned(logits, target, shift, mask, ignore_index):
+    logits, target = np.asarray(logits), np.asarray(target)
+    mask = np.ones(target.shape, bool) if mask is None else np.asarray(mask)
+    target = np.where(mask, target, ignore_index)
+    return (logits[..., : logits.shape[-2] - shift, :], target[..., shift:]) if shift else (logits, target)
+
+
+def token_log_probs(logits, target, *, axis=-1, ignore_index=-100, shift=0, mask=None):
+    logits, target = _aligned(logits, target, shift, mask, ignore_index)
     return 0.0 - cross_entropy(logits, target, axis=axis, ignore_index=ignore_index, reduction="none")
 
 
-def perplexity(logits, target, *, axis=-1, ignore_index=-100):
+def sequence_log_probs(logits, target, *, ignore_index=-100, shift=0, mask=None):
+    logits, target = _aligned(logits, target, shift, mask, ignore_index)
+    return token_log_probs(logits, target, ignore_index=ignore_index).sum(-1), np.sum(target != ignore_index, -1)
+
+
+def perplexity(logits, target, *, axis=-1, ignore_index=-100, shift=0, mask=None):
+    logits, target = _aligned(logits, target, shift, mask, ignore_index)
     return float(np.exp(cross_entropy(logits, target, axis=axis, ignore_index=ignore_index)))
+
+
+def bits_per_token(logits, target, **where):
+    return float(np.log2(perplexity(logits, target, **where)))
+
+
+def bits_per_byte(logits, target, n_bytes, **where):
+    return -float(np.sum(token_log_probs(logits, target, **where))) / np.log(2) / n_bytes
 
 
 def _gather(entries, target, axis, weight, ignore_index, reduction):

@@ -40,6 +40,8 @@ def _check_output(options: argparse.Namespace) -> None:
 def score(options: argparse.Namespace) -> dict[str, float]:
     """What the options ask for."""
     _check_output(options)
+    if options.bytes is not None and options.bytes <= 0:
+        raise ValueError(f"--bytes {options.bytes} must be positive")
     if not -(2**63) <= options.ignore_index < 2**63:
         raise ValueError(f"--ignore-index {options.ignore_index} does not fit in 64 bits")
     logits, dtype = _load(options.logits)
@@ -55,7 +57,7 @@ def score(options: argparse.Namespace) -> dict[str, float]:
             raise ValueError(f"logits has shape {rows.shape}: no classes along the last axis")
     else:
         rows, dtype = as_rows(logits, "logits", -1)
-    target = as_targets(_load(options.targets)[0], rows)
+    target = _shifted(as_targets(_load(options.targets)[0], rows), rows.shape[:-1], options)
     rows = rows.reshape(-1, rows.shape[-1])
     log_probs = np.empty(len(rows))
     step = max(1, _CHUNK // max(1, rows.shape[-1] * rows.itemsize))
@@ -78,7 +80,22 @@ def score(options: argparse.Namespace) -> dict[str, float]:
     seconds = time.perf_counter() - start_time
     if options.per_token is not None:
         files.save(options.per_token, log_probs)
-    return _summary(log_probs, parts, rows.nbytes, seconds)
+    summary = _summary(log_probs, parts, rows.nbytes, seconds)
+    if options.bytes is not None:
+        summary["bits_per_byte"] = summary["bits_per_token"] * summary["tokens"] / options.bytes
+    return summary
+
+
+def _shifted(target: np.ndarray, shape: tuple[int, ...], options: argparse.Namespace) -> np.ndarray:
+    """The target of each position is the one ``--shift`` later; the last positions of a text have none."""
+    if not options.shift:
+        return target
+    positions = shape[-1] if shape else 0
+    if not 0 < options.shift <= positions:
+        raise ValueError(f"--shift {options.shift} must lie in [0, {positions}]: there are {positions} positions")
+    later = np.full(shape, options.ignore_index)
+    later[..., : positions - options.shift] = target.reshape(shape)[..., options.shift :]
+    return later.reshape(-1)
 
 
 def _summary(log_probs, parts, size, seconds):
@@ -115,14 +132,14 @@ def _progress(done: int, rows: int, seconds: float) -> None:
 
 def table(s: dict[str, float]) -> str:
     """The summary for a reader."""
-    return "\n".join(
-        f"{label:<16}{text}"
-        for label, text in (
-            ("tokens", f"{s['tokens']} ({s['ignored']} ignored)"),
-            ("mean NLL", f"{s['mean_nll']:.6f} ± {s['standard_error']:.6f} nats"),
-            ("perplexity", f"{s['perplexity']:.4f}"),
-            ("bits per token", f"{s['bits_per_token']:.4f}"),
-            ("top-1 accuracy", f"{s['top1_accuracy']:.1%}"),
-            ("time", f"{s['seconds']:.3f} s, {s['gb_per_s']:.1f} GB/s"),
-        )
-    )
+    lines = [
+        ("tokens", f"{s['tokens']} ({s['ignored']} ignored)"),
+        ("mean NLL", f"{s['mean_nll']:.6f} ± {s['standard_error']:.6f} nats"),
+        ("perplexity", f"{s['perplexity']:.4f}"),
+        ("bits per token", f"{s['bits_per_token']:.4f}"),
+        ("top-1 accuracy", f"{s['top1_accuracy']:.1%}"),
+        ("time", f"{s['seconds']:.3f} s, {s['gb_per_s']:.1f} GB/s"),
+    ]
+    if "bits_per_byte" in s:
+        lines.insert(4, ("bits per byte", f"{s['bits_per_byte']:.4f}"))
+    return "\n".join(f"{label:<16}{text}" for label, text in lines)
