@@ -138,6 +138,8 @@ pub struct CrossEntropy<'a, T: Dtype> {
     pub targets: Targets<'a>,
     /// ε of label smoothing, 0 for none.
     pub smoothing: f64,
+    /// Σ_c w_c, for the smoothing.
+    pub weights: f64,
 }
 
 impl<T: Dtype> CrossEntropy<'_, T> {
@@ -192,7 +194,7 @@ impl<T: Dtype> RowLoss for CrossEntropy<'_, T> {
                         linear[i] = Linear::starting_at(T::value(block[0]));
                     }
                     let weight = targets.weight.map(|w| &w[first..first + block.len()]);
-                    linear[i] = linear[i].push::<T>(block, weight);
+                    linear[i] = linear[i].push::<S, T>(isa, block, weight, scratch);
                 }
             },
         );
@@ -206,8 +208,8 @@ impl<T: Dtype> RowLoss for CrossEntropy<'_, T> {
             greedy[i] = !loss[i].is_nan() && self.is_greedy(start + i, target[i], sums[i].max());
             let weight = targets.weight(start + i);
             if smoothed {
-                let weights = targets.weight.map_or(classes, |w| w.iter().sum());
-                let (epsilon, linear, shift) = (self.smoothing, linear[i].value(), linear[i].shift);
+                let (epsilon, weights) = (self.smoothing, self.weights);
+                let (linear, shift) = (linear[i].value(), linear[i].shift);
                 let smoothing = Smoothing { epsilon, classes, weights, linear };
                 loss[i] = formula::smoothed(loss[i], weight, target[i] - shift, smoothing);
             } else if targets.weight.is_some() {

@@ -354,16 +354,32 @@ impl Linear {
     /// Adds the classes of `block`, `weight` beside it.
     #[inline(always)]
     #[must_use]
-    pub fn push<T: Dtype>(mut self, block: &[T::Storage], weight: Option<&[f64]>) -> Self {
-        for (i, eight) in block.chunks(EIGHT).enumerate() {
-            let mut terms = [0.0; EIGHT];
-            for (lane, &x) in eight.iter().enumerate() {
-                let w = weight.map_or(1.0, |w| w[i * EIGHT + lane]);
-                terms[lane] = if w == 0.0 { 0.0 } else { w * (T::value(x) - self.shift) };
-            }
-            self.total = self.total.plus(terms);
+    pub fn push<S: Isa, T: Dtype>(
+        mut self,
+        isa: S,
+        block: &[T::Storage],
+        weight: Option<&[f64]>,
+        scratch: &mut Scratch<T::Real>,
+    ) -> Self {
+        let (x, x_tail) = T::read(isa, block, &mut scratch.values).as_chunks::<EIGHT>();
+        let (w, w_tail) = weight.unwrap_or(&[]).as_chunks::<EIGHT>();
+        for (i, &x) in x.iter().enumerate() {
+            let w = w.get(i).copied().unwrap_or([1.0; EIGHT]);
+            self.total = self.total.plus_wide::<f64>(zip(T::Real::widen(x), w, self.term()));
         }
+        let mut terms = [0.0; EIGHT];
+        for (i, (term, &x)) in terms.iter_mut().zip(x_tail).enumerate() {
+            *term = self.term()(x.to_f64(), w_tail.get(i).copied().unwrap_or(1.0));
+        }
+        self.total = self.total.plus_wide::<f64>(terms);
         self
+    }
+
+    /// w·(x − shift)
+    #[inline(always)]
+    fn term(&self) -> impl Fn(f64, f64) -> f64 + use<> {
+        let shift = self.shift;
+        move |x, w| if w == 0.0 { 0.0 } else { w * (x - shift) }
     }
 
     /// The sum.

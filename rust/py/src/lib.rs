@@ -62,7 +62,8 @@ fn row_losses(
         let size = targets.target.len() * if entry.is_some() { 1 } else { rows.classes() };
         match entry {
             None => {
-                let loss = CrossEntropy::<T> { rows, targets, smoothing };
+                let weights = targets.weight.map_or(rows.classes() as f64, |w| w.iter().sum());
+                let loss = CrossEntropy::<T> { rows, targets, smoothing, weights };
                 pool::run(py, size, |par| losses::each(Run { level, par }, &loss, (out, sign)))
             }
             Some(entry) => {
