@@ -162,7 +162,7 @@ fn times_below<F: Real, const N: usize>(
 /// The largest logit of a row, and what sums of terms are counted in.
 #[derive(Clone, Copy)]
 pub(crate) struct Top<F> {
-    x: F,
+    pub(crate) x: F,
     /// Where it stands first.
     at: usize,
     reference: Reference<F>,
@@ -171,17 +171,23 @@ pub(crate) struct Top<F> {
 }
 
 impl<F: Real> Top<F> {
-    /// The largest logit, and −log p of it.
+    /// The largest logit, −log p of it, and what makes probabilities of the terms.
     #[inline(always)]
     pub(crate) fn with_loss<S: Isa>(
         isa: S,
         input: &Input<'_>,
         row: &Range<usize>,
         (room, terms): (&mut Room<F>, &mut [F]),
-    ) -> (F, f64) {
+    ) -> (Self, [f64; 2]) {
         let top = Top::find(isa, input, row, room);
         let rest = top.rest(isa, input, row, (room, terms));
-        (top.x, top.loss(isa, rest))
+        (top, [top.loss(isa, rest), 1.0 / (top.term + rest)])
+    }
+
+    /// The terms of a block.
+    #[inline(always)]
+    pub(crate) fn write_terms<S: Isa>(&self, isa: S, x: &[F], terms: &mut [F]) {
+        write_terms::<S, F, true>(isa, self.reference, x, terms);
     }
 
     #[inline(always)]
@@ -202,7 +208,7 @@ impl<F: Real> Top<F> {
     /// The terms of a block; that of the largest as 0.
     #[inline(always)]
     fn write_others<S: Isa>(&self, isa: S, start: usize, x: &[F], terms: &mut [F]) {
-        write_terms::<S, F, true>(isa, self.reference, x, terms);
+        self.write_terms(isa, x, terms);
         if let Some(term) = terms.get_mut(self.at.wrapping_sub(start)) {
             *term = F::ZERO;
         }
@@ -347,8 +353,8 @@ impl Distributions<'_> {
             let x = self.logits.read(isa, block.clone(), first);
             let y = &second.read(isa, block.clone(), room)[..x.len()];
             let (terms, second_terms) = (&mut terms[..x.len()], &mut second_terms[..x.len()]);
-            write_terms::<S, F, true>(isa, p.reference, x, terms);
-            write_terms::<S, F, true>(isa, q.reference, y, second_terms);
+            p.write_terms(isa, x, terms);
+            q.write_terms(isa, y, second_terms);
             let (bends, rises) = (&mut bends[..x.len()], &mut rises[..x.len()]);
             for i in 0..x.len() {
                 let (x, y) = (x[i].to_f64(), y[i].to_f64());

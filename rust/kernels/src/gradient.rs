@@ -1,13 +1,14 @@
 //! The gradient of the cross entropy by the logits: the one result as large as its input besides log softmax.
 
-use crate::distribution::Top;
+use crate::distribution::{Top, blocks};
 use crate::drive;
 use crate::input::{Input, Room};
 use crate::losses::Targets;
 use crate::out::{Out, Run};
 use crate::softmax::BLOCK;
 use crate::{Error, formula};
-use nll_simd::Isa;
+use nll_simd::{Isa, Real};
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Rows of logits, what happened in each, and how the losses are weighed.
@@ -25,7 +26,8 @@ pub struct Gradient<'a> {
 }
 
 /// scale·(Σ_c a_c · p_j − a_j) of every logit j, a_c = (1 − ε)·w_t·[c = t] + ε/C·w_c; 0 in ignored rows.
-pub fn each(run: Run<'_>, of: &Gradient<'_>, out: Out<'_>) -> Result<(), Error> {
+/// Computed in `F`.
+pub fn each<F: Real>(run: Run<'_>, of: &Gradient<'_>, out: Out<'_>) -> Result<(), Error> {
     of.targets.check(run.par, of.classes)?;
     let rows = of.targets.target.len();
     let scale = if of.mean { 1.0 / of.targets.total_weight() } else { 1.0 };
@@ -35,63 +37,74 @@ pub fn each(run: Run<'_>, of: &Gradient<'_>, out: Out<'_>) -> Result<(), Error> 
     let outs = out.split(ranges.len(), per * of.classes);
     let tasks = ranges.into_iter().zip(outs).collect();
     let work = |(range, out): (Range<usize>, Out<'_>)| {
-        run.level.run(Task { of, range, out, scale, weights });
+        let real = PhantomData::<F>;
+        run.level.run(Task { of, range, out, scale, weights, real });
     };
     drive::run(run.par, tasks, work, |(), ()| ())
 }
 
-struct Task<'t, 'a> {
+struct Task<'t, 'a, F> {
     of: &'t Gradient<'a>,
     range: Range<usize>,
     out: Out<'t>,
     scale: f64,
     weights: f64,
+    real: PhantomData<F>,
 }
 
-impl nll_simd::Kernel for Task<'_, '_> {
+impl<F: Real> nll_simd::Kernel for Task<'_, '_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Isa>(mut self, isa: S) {
-        let Gradient { logits, targets, classes, smoothing, .. } = self.of;
-        let uniform = smoothing / *classes as f64;
-        let (mut room, mut values) = (Room::default(), vec![0.0; BLOCK]);
-        let mut terms = vec![0.0; BLOCK];
+        let (mut room, mut values) = (Room::default(), vec![F::ZERO; BLOCK]);
         for row in self.range.clone() {
-            let all = row * classes..(row + 1) * classes;
-            let counts = targets.counts(row);
-            let sharp = if counts { (1.0 - smoothing) * targets.weight(row) } else { 0.0 };
-            let top = counts.then(|| Top::with_loss(isa, logits, &all, (&mut room, &mut terms)));
-            for start in all.clone().step_by(BLOCK) {
-                let block = start..(start + BLOCK).min(all.end);
-                let values = &mut values[..block.len()];
-                let at = start - (self.range.start * classes);
-                let Some((x_m, loss)) = top else {
-                    values.fill(0.0);
-                    self.out.put(at, values);
-                    continue;
-                };
-                let x = logits.read(isa, block.clone(), &mut room);
-                for (value, &x) in values.iter_mut().zip(x) {
-                    *value = (x - x_m) - loss;
-                }
-                let target = (row * classes + targets.class(row)).wrapping_sub(start);
-                let log_p = values.get(target).copied();
-                let sum = sharp + uniform * self.weights;
-                for (i, value) in values.iter_mut().enumerate() {
-                    let class = block.start - all.start + i;
-                    let even = uniform * targets.weight.map_or(1.0, |w| w[class]);
-                    *value = self.scale * (sum * nll_simd::math::exp(isa, *value) - even);
-                }
-                if let (Some(value), Some(log_p)) = (values.get_mut(target), log_p) {
-                    // p_t − 1 would lose the digits of a certain target: e^x − 1 at once.
-                    let less = formula::exp_minus_one(isa, log_p);
-                    let even = uniform * targets.weight(row);
-                    let rest = uniform * self.weights * nll_simd::math::exp(isa, log_p) - even;
-                    *value = self.scale * (sharp * less + rest);
-                }
-                self.out.put(at, values);
+            if self.of.targets.counts(row) {
+                self.row(isa, row, &mut room, &mut values);
+                continue;
             }
+            values.fill(F::ZERO);
+            let all = row * self.of.classes..(row + 1) * self.of.classes;
+            for block in blocks(&all, BLOCK) {
+                let at = block.start - self.range.start * self.of.classes;
+                self.out.put(at, &values[..block.len()]);
+            }
+        }
+    }
+}
+
+impl<F: Real> Task<'_, '_, F> {
+    #[inline(always)]
+    fn row<S: Isa>(&mut self, isa: S, row: usize, room: &mut Room<F>, values: &mut [F]) {
+        let Gradient { logits, targets, classes, smoothing, .. } = self.of;
+        let all = row * classes..(row + 1) * classes;
+        let (sharp, uniform) =
+            ((1.0 - smoothing) * targets.weight(row), smoothing / *classes as f64);
+        let sum = sharp + uniform * self.weights;
+        let (top, [loss, unit]) = Top::with_loss(isa, logits, &all, (room, values));
+        for block in blocks(&all, BLOCK) {
+            let x = logits.read(isa, block.clone(), room);
+            let values = &mut values[..x.len()];
+            top.write_terms(isa, x, values);
+            let factor = self.scale * sum * unit;
+            if *smoothing == 0.0 {
+                let factor = F::from_f64(factor);
+                values.iter_mut().for_each(|value| *value = *value * factor);
+            } else {
+                let even = |class: usize| uniform * targets.weight.map_or(1.0, |w| w[class]);
+                for (value, class) in values.iter_mut().zip(block.start - all.start..) {
+                    *value = F::from_f64(factor * value.to_f64() - self.scale * even(class));
+                }
+            }
+            let target = (all.start + targets.class(row)).wrapping_sub(block.start);
+            if let (Some(value), Some(x_t)) = (values.get_mut(target), x.get(target)) {
+                // p_t − 1 would lose the digits of a certain target: e^x − 1 at once.
+                let log_p = (x_t.to_f64() - top.x.to_f64()) - loss;
+                let less = formula::exp_minus_one(isa, log_p);
+                let rest = uniform * (self.weights * (less + 1.0) - targets.weight(row));
+                *value = F::from_f64(self.scale * (sharp * less + rest));
+            }
+            self.out.put(block.start - self.range.start * classes, values);
         }
     }
 }

@@ -202,5 +202,8 @@ pub(crate) fn cross_entropy_grad(
     let of = Gradient { logits, targets, classes, smoothing, mean };
     let mut out = Output::new(Some(&out))?;
     let (size, out) = (targets.target.len() * classes, out.out()?);
-    pool::run(py, size, |par| gradient::each(Run { level, par }, &of, out))
+    pool::run(py, size, |par| match of.logits {
+        Input::F64(_) => gradient::each::<f64>(Run { level, par }, &of, out),
+        _ => gradient::each::<f32>(Run { level, par }, &of, out),
+    })
 }
