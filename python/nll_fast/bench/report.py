@@ -82,7 +82,7 @@ def plot(results: list[Result], path: str) -> None:
         label = "the machine" if row == 0 else None
         axes.vlines(r.bytes / (r.bound or 1) / 1e9, row, row + 0.8, colors="black", label=label)
     axes.set_yticks([row + 0.4 for row in range(len(large))], [r.workload.name for r in large])
-    axes.invert_yaxis()
+    axes.set_ylim(len(large), -0.2)
     axes.set_xlabel("GB/s read and written")
     m = machine()
     axes.set_title(f"{m['cpu']}, {m['simd']}, {m['threads']} threads")
