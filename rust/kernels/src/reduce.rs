@@ -16,6 +16,8 @@ const DIGIT_BITS: i32 = 32;
 /// The lowest digit's lowest bit is worth 2^−1074, the smallest subnormal.
 const LOWEST: i32 = 1074;
 const DIGITS: usize = 68;
+/// So many terms, each below 2^32 in every digit, may two sums have that are to be merged without a carry.
+const MOST_PENDING: u32 = 1 << 29;
 
 /// A sum of f64 terms without rounding.
 #[derive(Clone, Debug)]
@@ -59,7 +61,7 @@ impl ExactSum {
             *digit += sign * ((wide >> (32 * i)) as u32 as i64);
         }
         self.pending += 1;
-        if self.pending == 1 << 30 {
+        if self.pending >= MOST_PENDING {
             self.carry();
         }
     }
@@ -92,16 +94,16 @@ impl ExactSum {
         }
     }
 
-    /// Adds another sum.
+    /// Adds another sum: digit by digit, as both have room for each other's pending terms.
     pub fn merge(&mut self, other: &ExactSum) {
-        self.carry();
-        let mut other = other.clone();
-        other.carry();
         for (mine, theirs) in self.digits.iter_mut().zip(other.digits) {
             *mine += theirs;
         }
         self.special += other.special;
-        self.carry();
+        self.pending += other.pending;
+        if self.pending >= MOST_PENDING {
+            self.carry();
+        }
     }
 
     /// Brings every digit but the last into [0, 2^32).
@@ -113,7 +115,8 @@ impl ExactSum {
             *digit = value & 0xffff_ffff;
         }
         self.digits[DIGITS - 1] += carry;
-        self.pending = 0;
+        // What is left in a digit is no more than one term.
+        self.pending = 1;
     }
 
     /// The sum of the finite terms as a whole number of 2^−1074ths, little-endian and signed, and the sum
