@@ -184,10 +184,11 @@ impl<T: Dtype> RowLoss for CrossEntropy<'_, T> {
             #[inline(always)]
             |i, first, block, length| {
                 let skip = targets.class(start + i).wrapping_sub(first);
+                sums[i].push::<S, T>(isa, (block, length), skip, scratch);
+                // Now, when it is in L1: before, the CPU would wait for it alone.
                 if let Some(&x_t) = block[..length].get(skip) {
                     target[i] = T::value(x_t);
                 }
-                sums[i].push::<S, T>(isa, (block, length), skip, scratch);
                 if smoothed {
                     let block = &block[..length];
                     if first == 0 {
