@@ -47,8 +47,8 @@ def test_every_loss_has_an_oracle():
 def test_docstring_examples():
     import doctest
 
-    from nll_fast import distributions, likelihoods, losses, partial, threads, tokens
+    from nll_fast import distributions, likelihoods, losses, partial, preference, threads, tokens
 
-    for module in (distributions, likelihoods, losses, partial, threads, tokens):
+    for module in (distributions, likelihoods, losses, partial, preference, threads, tokens):
         result = doctest.testmod(module)
         assert result.attempted and not result.failed

@@ -5,19 +5,14 @@ the class axis last unless told otherwise, and speaks in nats.
 """
 
 from nll_fast import reference
-from nll_fast.distributions import entropy, kl_divergence
+from nll_fast.distributions import entr, entropy, kl_div, kl_divergence, rel_entr
 from nll_fast.likelihoods import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
-    bradley_terry_loss,
-    dpo_loss,
-    entr,
     gaussian_nll_loss,
-    kl_div,
     log_sigmoid,
     mse_loss,
     poisson_nll_loss,
-    rel_entr,
     softplus,
 )
 from nll_fast.losses import (
@@ -29,6 +24,7 @@ from nll_fast.losses import (
     nll_loss,
 )
 from nll_fast.partial import Partial
+from nll_fast.preference import bradley_terry_loss, dpo_loss
 from nll_fast.threads import get_num_threads, set_num_threads, simd_level
 from nll_fast.tokens import bits_per_byte, bits_per_token, perplexity, sequence_log_probs, token_log_probs
 

@@ -1,4 +1,4 @@
-"""Entropy and divergence of whole distributions, from logits."""
+"""Entropy and divergence: of whole distributions, from logits, and of single probabilities."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from nll_fast import _core
-from nll_fast._arrays import as_element, as_out
+from nll_fast._arrays import as_array, as_element, as_out
+from nll_fast._elementwise import broadcast_shape, elementwise
 from nll_fast.partial import Partial
 from nll_fast.reduction import check_reduction, reduced
 
@@ -82,3 +83,58 @@ def kl_divergence(
     0.143841
     """
     return quantity_of_rows("divergence", {"p_logits": p_logits, "q_logits": q_logits}, axis, reduction, out)
+
+
+def entr(p: _Array, *, out: np.ndarray | None = None) -> np.ndarray:
+    """−p·log p of every element. 0 → 0, p < 0 → −∞. Source: ``scipy.special.entr``.
+
+    >>> import numpy as np
+    >>> entr(np.array([0.0, 0.5]))
+    array([0.        , 0.34657359])
+    """
+    return elementwise("entropy", {"p": p}, out=out)
+
+
+def rel_entr(p: _Array, q: _Array, *, out: np.ndarray | None = None) -> np.ndarray:
+    """p·log(p/q) of every element; p = 0 gives 0, p > 0 = q gives ∞. Broadcasts.
+
+    Exact to the last digits where p is near q. Source: ``scipy.special.rel_entr``.
+
+    >>> import numpy as np
+    >>> rel_entr(np.array([0.0, 0.5]), np.array([0.5, 0.25])).round(6)
+    array([0.      , 0.346574])
+    """
+    return elementwise("relative_entropy", {"p": p, "q": q}, shape=broadcast_shape, out=out)
+
+
+def kl_div(
+    input: _Array,
+    target: _Array,
+    *,
+    log_target: bool = False,
+    reduction: str = "mean",
+    out: np.ndarray | None = None,
+) -> float | np.ndarray | Partial:
+    """target·(log target − input), ``input`` being log q and ``target`` p: torch's order of arguments.
+
+    ``reduction="batchmean"`` divides the sum by the first axis, which is the divergence; ``"mean"``
+    divides by all elements, as torch does. ``log_target`` says that target is log p. p = 0 gives 0, also
+    where ``input`` is −∞.  Source: ``torch.nn.functional.kl_div``.
+
+    >>> import numpy as np
+    >>> round(kl_div(np.log([[0.5, 0.5]]), [[0.5, 0.5]], reduction="batchmean"), 12)
+    0.0
+    """
+    batch = reduction == "batchmean"
+    shape = np.broadcast_shapes(*(as_array(x, "input")[0].shape for x in (input, target)))
+    if batch and not shape:
+        raise ValueError("reduction='batchmean' needs a first axis to divide by, and there is none")
+    value = elementwise(
+        "kl_div",
+        {"input": input, "target": target},
+        (float(log_target),),
+        shape=broadcast_shape,
+        reduction="sum" if batch else reduction,
+        out=out,
+    )
+    return value / max(shape[0], 1) if batch else value

@@ -1,7 +1,7 @@
 //! One branch-free scalar function per formula. Each reads like its line in `reference.py`.
 
 use nll_simd::math::{LN_2_HI, LN_2_LO, exp, horner, log, log1p, times_exp};
-use nll_simd::{Isa, Real, two_sum_error};
+use nll_simd::{Isa, Level, Real, two_sum_error};
 
 /// Σ e^x over some classes, as `sum · 2^exponent · e^center`, so that it neither over- nor underflows.
 #[derive(Clone, Copy, Debug)]
@@ -154,4 +154,17 @@ const BEND: [f64; 18] = [
 #[inline(always)]
 pub fn exp_minus_one<S: Isa>(isa: S, x: f64) -> f64 {
     if x.abs() < 0.5 { bend_series(isa, x) + x } else { exp(isa, x) - 1.0 }
+}
+
+/// e^x of one x: perplexity from a mean, by the same text as everything else.
+pub fn perplexity(level: Level, x: f64) -> f64 {
+    struct Exp(f64);
+    impl nll_simd::Kernel for Exp {
+        type Output = f64;
+        #[inline(always)]
+        fn run<S: Isa>(self, isa: S) -> f64 {
+            exp(isa, self.0)
+        }
+    }
+    level.run(Exp(x))
 }

@@ -5,9 +5,9 @@ use crate::formula::{self, Smoothing};
 use crate::out::{Out, Run};
 use crate::reduce::Totals;
 use crate::rows::{GROUP, Rows};
-use crate::softmax::{Linear, LogSum, NONE, Scratch, most};
-use crate::{Dtype, Error, Level};
-use nll_simd::{Isa, Real, math};
+use crate::softmax::{Linear, LogSum, Scratch};
+use crate::{Dtype, Error};
+use nll_simd::Isa;
 use std::ops::Range;
 
 /// What happened in each row, and which rows count.
@@ -46,31 +46,29 @@ impl Targets<'_> {
 }
 
 /// The loss of a group of rows at a time.
-pub trait RowLoss: Sync {
-    /// What it is computed in.
-    type Real: Real;
-    /// How many classes a row has.
-    fn classes(&self) -> usize;
-    /// [`Rows::together`]
-    fn together(&self) -> usize;
+pub trait RowLoss<'a>: Sync {
+    /// How its numbers are stored.
+    type Dtype: Dtype;
+    /// What it is computed of.
+    fn rows(&self) -> &Rows<'a, Self::Dtype>;
     /// What happened in each row.
     fn targets(&self) -> Targets<'_>;
     /// What is wrong with the input, before anything is computed.
     fn check(&self, par: Par<'_>) -> Result<(), Error> {
-        self.targets().check(par, self.classes())
+        self.targets().check(par, self.rows().classes())
     }
     /// Fills `loss` for the rows of `group` that count; returns which of them are greedy.
     fn group<S: Isa>(
         &self,
         isa: S,
         group: Range<usize>,
-        scratch: &mut Scratch<Self::Real>,
+        scratch: &mut Scratch<<Self::Dtype as Dtype>::Real>,
         loss: &mut [f64; GROUP],
     ) -> [bool; GROUP];
 }
 
 /// The loss of every row: into `out` (times `sign`, 0 for ignored rows), and in total.
-pub fn each<L: RowLoss>(
+pub fn each<'a, L: RowLoss<'a>>(
     run: Run<'_>,
     loss: &L,
     (mut out, sign): (Out<'_>, f64),
@@ -83,28 +81,28 @@ pub fn each<L: RowLoss>(
     if let Par::Here = run.par {
         return Ok(task(0..rows, &mut out));
     }
-    let per = drive::rows_per_task(rows, loss.classes(), loss.together());
+    let per = drive::rows_per_task(rows, loss.rows().classes(), loss.rows().together());
     let ranges: Vec<_> = drive::ranges(rows, per).collect();
     let outs = out.split(ranges.len(), per);
     let tasks = ranges.into_iter().zip(outs).collect();
     drive::run(run.par, tasks, |(range, mut out)| task(range, &mut out), Totals::merge)
 }
 
-struct Task<'a, 'o, 's, L> {
-    loss: &'a L,
-    targets: Targets<'a>,
+struct Task<'t, 'o, L> {
+    loss: &'t L,
+    targets: Targets<'t>,
     range: Range<usize>,
-    out: &'s mut Out<'o>,
+    out: &'t mut Out<'o>,
     sign: f64,
 }
 
-impl<L: RowLoss> nll_simd::Kernel for Task<'_, '_, '_, L> {
+impl<'a, L: RowLoss<'a>> nll_simd::Kernel for Task<'_, '_, L> {
     type Output = Totals;
 
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) -> Totals {
         let mut totals = Totals::default();
-        let mut scratch = Scratch::new(self.loss.classes());
+        let mut scratch = Scratch::new(self.loss.rows().classes());
         for start in self.range.clone().step_by(GROUP) {
             let group = start..(start + GROUP).min(self.range.end);
             let mut loss = [0.0; GROUP];
@@ -150,15 +148,11 @@ impl<T: Dtype> CrossEntropy<'_, T> {
     }
 }
 
-impl<T: Dtype> RowLoss for CrossEntropy<'_, T> {
-    type Real = T::Real;
+impl<'a, T: Dtype> RowLoss<'a> for CrossEntropy<'a, T> {
+    type Dtype = T;
 
-    fn classes(&self) -> usize {
-        self.rows.classes()
-    }
-
-    fn together(&self) -> usize {
-        self.rows.together()
+    fn rows(&self) -> &Rows<'a, T> {
+        &self.rows
     }
 
     fn targets(&self) -> Targets<'_> {
@@ -240,15 +234,11 @@ pub struct Gather<'a, T: Dtype> {
     pub entry: Entry,
 }
 
-impl<T: Dtype> RowLoss for Gather<'_, T> {
-    type Real = T::Real;
+impl<'a, T: Dtype> RowLoss<'a> for Gather<'a, T> {
+    type Dtype = T;
 
-    fn classes(&self) -> usize {
-        self.rows.classes()
-    }
-
-    fn together(&self) -> usize {
-        self.rows.together()
+    fn rows(&self) -> &Rows<'a, T> {
+        &self.rows
     }
 
     fn targets(&self) -> Targets<'_> {
@@ -257,7 +247,7 @@ impl<T: Dtype> RowLoss for Gather<'_, T> {
 
     /// The first target out of range, else the first probability outside [0, 1] among those that count.
     fn check(&self, par: Par<'_>) -> Result<(), Error> {
-        self.targets.check(par, self.classes())?;
+        self.targets.check(par, self.rows.classes())?;
         let bad = |row: usize| {
             let class = self.targets.class(row);
             let counts = self.targets.counts(row);
@@ -290,146 +280,4 @@ impl<T: Dtype> RowLoss for Gather<'_, T> {
         }
         [false; GROUP]
     }
-}
-
-/// log Σ e^x of every row, into `out`.   +∞ without a NaN → +∞.
-pub fn log_sum_exp<T: Dtype>(run: Run<'_>, rows: &Rows<'_, T>, out: Out<'_>) -> Result<(), Error> {
-    let per = drive::rows_per_task(rows.count(), rows.classes(), rows.together());
-    let ranges: Vec<_> = drive::ranges(rows.count(), per).collect();
-    let outs = out.split(ranges.len(), per);
-    let tasks = ranges.into_iter().zip(outs).collect();
-    let work =
-        |(range, out): (Range<usize>, Out<'_>)| run.level.run(LogSumExp { rows, range, out });
-    drive::run(run.par, tasks, work, |(), ()| ())
-}
-
-struct LogSumExp<'r, 'a, 'o, T: Dtype> {
-    rows: &'r Rows<'a, T>,
-    range: Range<usize>,
-    out: Out<'o>,
-}
-
-impl<T: Dtype> nll_simd::Kernel for LogSumExp<'_, '_, '_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Isa>(mut self, isa: S) {
-        let mut scratch = Scratch::new(self.rows.classes());
-        for start in self.range.clone().step_by(GROUP) {
-            let group = start..(start + GROUP).min(self.range.end);
-            let mut sums = [LogSum::<T::Real>::empty(); GROUP];
-            self.rows.visit(
-                group.clone(),
-                |_| true,
-                #[inline(always)]
-                |i, _, block, length| {
-                    sums[i].push::<S, T>(isa, (block, length), NONE, &mut scratch);
-                },
-            );
-            let mut value = sums.map(|sum| formula::log_sum_exp(isa, sum.scaled()));
-            for (i, value) in value[..group.len()].iter_mut().enumerate() {
-                let infinite = sums[i].max() == f64::INFINITY;
-                if infinite && !self.rows.any(start + i, 0..usize::MAX, f64::is_nan) {
-                    *value = f64::INFINITY;
-                }
-            }
-            self.out.put(start - self.range.start, &value[..group.len()]);
-        }
-    }
-}
-
-/// log softmax of every row, into `out`, which has a row for each row.
-///
-/// With x_m the largest logit, log softmax(x)_j = (x_j − x_m) − loss_m, `loss_m` being the loss of class
-/// m against the rest: the likely class keeps its digits. The row is read four times, from L2 where it fits there.
-pub fn log_softmax<T: Dtype>(
-    run: Run<'_>,
-    rows: &Rows<'_, T>,
-    out: &mut [T::Real],
-) -> Result<(), Error> {
-    let per = drive::rows_per_task(rows.count(), rows.classes(), rows.together());
-    let ranges = drive::ranges(rows.count(), per);
-    let tasks = ranges.zip(out.chunks_mut(per * rows.classes())).collect();
-    let work = |(range, out): (Range<usize>, &mut [T::Real])| {
-        run.level.run(LogSoftmax { rows, range, out });
-    };
-    drive::run(run.par, tasks, work, |(), ()| ())
-}
-
-struct LogSoftmax<'r, 'a, 'o, T: Dtype> {
-    rows: &'r Rows<'a, T>,
-    range: Range<usize>,
-    out: &'o mut [T::Real],
-}
-
-impl<T: Dtype> nll_simd::Kernel for LogSoftmax<'_, '_, '_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Isa>(self, isa: S) {
-        let classes = self.rows.classes();
-        let (mut scratch, mut values) = (Scratch::new(classes), Vec::new());
-        for row in self.range.clone() {
-            let group = row..row + 1;
-            let mut x_top = T::Real::NEG_INFINITY;
-            self.rows.visit(
-                group.clone(),
-                |_| true,
-                #[inline(always)]
-                |_, _, block, length| {
-                    let x = most(T::read(isa, &block[..length], &mut values));
-                    x_top = if x > x_top { x } else { x_top };
-                },
-            );
-            let mut top = NONE;
-            self.rows.visit(
-                group.clone(),
-                |_| true,
-                #[inline(always)]
-                |_, first, block, length| {
-                    let block = &block[..length];
-                    if top == NONE {
-                        let at = T::read(isa, block, &mut values).iter().position(|&x| x == x_top);
-                        top = at.map_or(NONE, |at| first + at);
-                    }
-                },
-            );
-            let mut sum = LogSum::empty();
-            self.rows.visit(
-                group.clone(),
-                |_| true,
-                #[inline(always)]
-                |_, first, block, length| {
-                    let skip = top.wrapping_sub(first);
-                    sum.push::<S, T>(isa, (block, length), skip, &mut scratch);
-                },
-            );
-            let x_top = x_top.to_f64();
-            let loss = formula::target_against_rest(isa, sum.scaled(), x_top);
-            let out = &mut self.out[(row - self.range.start) * classes..][..classes];
-            self.rows.visit(
-                group,
-                |_| true,
-                #[inline(always)]
-                |_, first, block, length| {
-                    for (to, &x) in out[first..].iter_mut().zip(&block[..length]) {
-                        *to = T::Real::from_f64((T::value(x) - x_top) - loss);
-                    }
-                },
-            );
-        }
-    }
-}
-
-/// e^x, by the same text as everything else.
-pub fn exp(level: Level, x: f64) -> f64 {
-    struct Exp(f64);
-    impl nll_simd::Kernel for Exp {
-        type Output = f64;
-        #[inline(always)]
-        fn run<S: Isa>(self, isa: S) -> f64 {
-            math::exp(isa, self.0)
-        }
-    }
-    level.run(Exp(x))
 }

@@ -9,17 +9,18 @@ use nll_kernels::elementwise::{Elementwise, Given, Limit, Outcome, Wanted, run};
 use nll_kernels::gradient::{self, Gradient};
 use nll_kernels::input::Input;
 use nll_kernels::likelihood::{
-    Bernoulli, BernoulliLogit, BradleyTerry, Entropy, Gaussian, KlDiv, LogSigmoid, Poisson,
-    Preference, PreferenceKind, RelativeEntropy, Softplus, SquaredError, WeightedBernoulliLogit,
+    Bernoulli, BernoulliLogit, Entropy, Gaussian, KlDiv, LogSigmoid, Poisson, RelativeEntropy,
+    Softplus, SquaredError, WeightedBernoulliLogit,
 };
 use nll_kernels::losses::Targets;
 use nll_kernels::out::Run;
+use nll_kernels::preference::{BradleyTerry, Preference, PreferenceKind};
 use nll_kernels::reduce;
 use numpy::PyReadonlyArray1;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-/// The order of `PREFERENCES` in `likelihoods.py`.
+/// The order of `PREFERENCES` in `preference.py`.
 const KINDS: [PreferenceKind; 11] = [
     PreferenceKind::Sigmoid,
     PreferenceKind::Robust,

@@ -8,6 +8,7 @@ mod pool;
 mod totals;
 
 use arrays::{Array, Output, with_rows};
+use nll_kernels::formula;
 use nll_kernels::losses::{self, CrossEntropy, Entry, Gather, Targets};
 use nll_kernels::out::{Out, Run};
 use nll_kernels::rows::Rows;
@@ -89,7 +90,9 @@ fn logsumexp(
     let out = out.out()?;
     with_rows!(array, |rows: T| {
         let size = rows.count() * rows.classes();
-        pool::run(py, size, |par| losses::log_sum_exp::<T>(Run { level, par }, &rows, out))
+        pool::run(py, size, |par| {
+            nll_kernels::log_softmax::log_sum_exp::<T>(Run { level, par }, &rows, out)
+        })
     })
 }
 
@@ -116,7 +119,9 @@ fn log_softmax(
         ($array:expr, $T:ty, $out:expr) => {{
             let (rows, out) = (Rows::<$T>::new($array.as_array()), $out.ok_or_else(wrong)?);
             let size = rows.count() * rows.classes();
-            pool::run(py, size, |par| losses::log_softmax::<$T>(Run { level, par }, &rows, out))
+            pool::run(py, size, |par| {
+                nll_kernels::log_softmax::log_softmax::<$T>(Run { level, par }, &rows, out)
+            })
         }};
     }
     match &array {
@@ -130,7 +135,7 @@ fn log_softmax(
 /// e^x without an exception where it overflows.
 #[pyfunction]
 fn exp(x: f64) -> PyResult<f64> {
-    Ok(losses::exp(level()?, x))
+    Ok(formula::perplexity(level()?, x))
 }
 
 /// How many threads large calls use.

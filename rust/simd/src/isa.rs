@@ -7,8 +7,8 @@
 //! Everything below `vectorize` must be `#[inline(always)]`: a function that is not inlined into it is
 //! compiled for the baseline and silently loses the wide registers.
 
-use crate::dtype::Real;
 use crate::lanes::LANES;
+use crate::real::Real;
 
 /// An instruction set that this CPU has.
 pub trait Isa: Copy + Send + Sync + 'static {

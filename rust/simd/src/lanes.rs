@@ -2,7 +2,7 @@
 //!
 //! Whole arrays go in and come out by value, so that LLVM keeps accumulators in registers.
 
-use crate::dtype::Real;
+use crate::real::Real;
 
 /// The virtual width: how many classes a kernel takes at a time.
 pub const LANES: usize = 32;

@@ -10,7 +10,9 @@ mod dtype;
 mod isa;
 mod lanes;
 pub mod math;
+mod real;
 
-pub use dtype::{BF16, Dtype, F16, Real};
+pub use dtype::{BF16, Dtype, F16};
 pub use isa::{Baseline, Isa, Kernel, Level};
 pub use lanes::{EIGHT, LANES, Total, two_sum_error, zip};
+pub use real::Real;

@@ -2,8 +2,8 @@
 //!
 //! None of it calls the platform's libm, so the bits are ours on every machine.
 
-use crate::dtype::Real;
 use crate::isa::Isa;
+use crate::real::Real;
 
 /// e^y as `mantissa · 2^n`, returned as `(mantissa, shifter + n)` for a `shifter` of the [`Real::SHIFTER`]
 /// kind. The mantissa lies in [0.7, 1.5]. Unless `REST`, it is that of y + n·δ, δ being [`Real::LN_2_REST`].

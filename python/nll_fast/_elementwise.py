@@ -1,0 +1,101 @@
+"""The one call behind every elementwise loss: shapes, dtypes, limits, derivatives, and what is returned."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nll_fast import _core
+from nll_fast._arrays import as_element, as_out
+from nll_fast.reduction import check_reduction, reduced
+
+
+def same_shape(inputs: dict[str, tuple[Any, str]]) -> tuple[int, ...]:
+    """The one shape of all arrays; numbers go with any."""
+    shapes = {name: x.shape for name, (x, dtype) in inputs.items() if dtype != "scalar"}
+    if len(set(shapes.values())) > 1:
+        raise ValueError(
+            f"{' and '.join(f'{name} of shape {shape}' for name, shape in shapes.items())} differ; "
+            "nothing is broadcast here: reshape one of them, or use np.broadcast_to"
+        )
+    return next(iter(shapes.values()), ())
+
+
+def broadcast_shape(inputs: dict[str, tuple[Any, str]]) -> tuple[int, ...]:
+    """The shape all arrays broadcast to by NumPy's rules."""
+    shapes = {name: x.shape for name, (x, dtype) in inputs.items() if dtype != "scalar"}
+    try:
+        return np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"the shapes do not broadcast together: {listed}") from None
+
+
+def elementwise(
+    function: str,
+    arguments: dict[str, Any],
+    options: tuple[float, ...] = (),
+    *,
+    shape: Any = same_shape,
+    spread: dict[str, Any] | None = None,
+    weight: Any = None,
+    reduction: str = "none",
+    out: np.ndarray | None = None,
+    grad: bool = False,
+    hess: str | None = None,
+    double: bool | None = None,
+    limits: dict[str, tuple[float, float, bool, str]] | None = None,
+) -> Any:
+    """``function`` of ``arguments`` (one shape) and ``spread`` (broadcast to it), then reduced.
+
+    ``limits`` holds, for some arguments, the lowest and highest value, whether NaN is allowed, and what to
+    say of others. They are looked at beside the computation: when one raises, ``out`` is written already.
+    """
+    check_reduction(reduction, out)
+    inputs = {name: as_element(x, name) for name, x in arguments.items()}
+    shape = shape(inputs)
+    for name, x in (spread or {}).items():
+        inputs[name] = as_element(x, name)
+    weights = {} if weight is None else {"weight": as_element(weight, "weight")}
+    for group in (inputs, weights):
+        for name, (x, dtype) in group.items():
+            if dtype != "scalar" and x.shape != shape:
+                try:
+                    group[name] = np.broadcast_to(x, shape), dtype
+                except ValueError:
+                    raise ValueError(f"{name} has shape {x.shape}, which does not broadcast to {shape}") from None
+    if double is None:
+        floats = [dtype for _, dtype in inputs.values() if dtype in ("float64", "float32", "float16", "bfloat16")]
+        double = "float64" in floats or not floats
+    length = math.prod(shape)
+    dtype = "float64" if double else "float32"
+    arrays = tuple(x for x, kind in (*inputs.values(), *weights.values()) if kind != "scalar")
+    value = as_out(out, shape, dtype, arrays) if reduction == "none" else None
+    first = np.empty(shape, dtype) if grad else None
+    second = np.empty(shape, dtype) if hess else None
+    scale = 1 / length if reduction == "mean" and length else 1.0
+    names = list(inputs)
+    bounds = [(names.index(name), *bound[:3]) for name, bound in (limits or {}).items()]
+    totals, outside = _core.elementwise(
+        (function, list(options), double, hess == "upper"),
+        list(inputs.values()),
+        weights.get("weight"),
+        (length, bounds),
+        ([value, first, second], scale, reduction != "none"),
+    )
+    if outside is not None and limits:
+        number, place, wrong = outside
+        index = tuple(int(i) for i in np.unravel_index(place, shape)) if shape else ()
+        raise ValueError(f"{names[number]} is {wrong} at index {index}; {limits[names[number]][3]}")
+    result = value if reduction == "none" else reduced(totals, reduction)
+    if not shape and reduction == "none":
+        result = result[()]
+    return (result, first, second) if hess else (result, first) if grad else result
+
+
+def derivatives(grad: bool, hess: str | None) -> dict[str, Any]:
+    if hess not in (None, "exact", "upper"):
+        raise ValueError(f"hess is {hess!r}; use None, 'exact' or 'upper'")
+    return {"grad": bool(grad) or hess is not None, "hess": hess}

@@ -1,0 +1,139 @@
+//! log Σ e^x and log softmax of every row: no targets, a result for each row or class.
+
+use crate::drive;
+use crate::formula;
+use crate::out::{Out, Run};
+use crate::rows::{GROUP, Rows};
+use crate::softmax::{LogSum, NONE, Scratch, most};
+use crate::{Dtype, Error};
+use nll_simd::{Isa, Real};
+use std::ops::Range;
+
+/// log Σ e^x of every row, into `out`.   +∞ without a NaN → +∞.
+pub fn log_sum_exp<T: Dtype>(run: Run<'_>, rows: &Rows<'_, T>, out: Out<'_>) -> Result<(), Error> {
+    let per = drive::rows_per_task(rows.count(), rows.classes(), rows.together());
+    let ranges: Vec<_> = drive::ranges(rows.count(), per).collect();
+    let outs = out.split(ranges.len(), per);
+    let tasks = ranges.into_iter().zip(outs).collect();
+    let work =
+        |(range, out): (Range<usize>, Out<'_>)| run.level.run(LogSumExp { rows, range, out });
+    drive::run(run.par, tasks, work, |(), ()| ())
+}
+
+struct LogSumExp<'r, 'a, 'o, T: Dtype> {
+    rows: &'r Rows<'a, T>,
+    range: Range<usize>,
+    out: Out<'o>,
+}
+
+impl<T: Dtype> nll_simd::Kernel for LogSumExp<'_, '_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(mut self, isa: S) {
+        let mut scratch = Scratch::new(self.rows.classes());
+        for start in self.range.clone().step_by(GROUP) {
+            let group = start..(start + GROUP).min(self.range.end);
+            let mut sums = [LogSum::<T::Real>::empty(); GROUP];
+            self.rows.visit(
+                group.clone(),
+                |_| true,
+                #[inline(always)]
+                |i, _, block, length| {
+                    sums[i].push::<S, T>(isa, (block, length), NONE, &mut scratch);
+                },
+            );
+            let mut value = sums.map(|sum| formula::log_sum_exp(isa, sum.scaled()));
+            for (i, value) in value[..group.len()].iter_mut().enumerate() {
+                let infinite = sums[i].max() == f64::INFINITY;
+                if infinite && !self.rows.any(start + i, 0..usize::MAX, f64::is_nan) {
+                    *value = f64::INFINITY;
+                }
+            }
+            self.out.put(start - self.range.start, &value[..group.len()]);
+        }
+    }
+}
+
+/// log softmax of every row, into `out`, which has a row for each row.
+///
+/// With x_m the largest logit, log softmax(x)_j = (x_j − x_m) − loss_m, `loss_m` being the loss of class
+/// m against the rest: the likely class keeps its digits. The row is read four times, from L2 where it fits there.
+pub fn log_softmax<T: Dtype>(
+    run: Run<'_>,
+    rows: &Rows<'_, T>,
+    out: &mut [T::Real],
+) -> Result<(), Error> {
+    let per = drive::rows_per_task(rows.count(), rows.classes(), rows.together());
+    let ranges = drive::ranges(rows.count(), per);
+    let tasks = ranges.zip(out.chunks_mut(per * rows.classes())).collect();
+    let work = |(range, out): (Range<usize>, &mut [T::Real])| {
+        run.level.run(LogSoftmax { rows, range, out });
+    };
+    drive::run(run.par, tasks, work, |(), ()| ())
+}
+
+struct LogSoftmax<'r, 'a, 'o, T: Dtype> {
+    rows: &'r Rows<'a, T>,
+    range: Range<usize>,
+    out: &'o mut [T::Real],
+}
+
+impl<T: Dtype> nll_simd::Kernel for LogSoftmax<'_, '_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        let classes = self.rows.classes();
+        let (mut scratch, mut values) = (Scratch::new(classes), Vec::new());
+        for row in self.range.clone() {
+            let group = row..row + 1;
+            let mut x_top = T::Real::NEG_INFINITY;
+            self.rows.visit(
+                group.clone(),
+                |_| true,
+                #[inline(always)]
+                |_, _, block, length| {
+                    let x = most(T::read(isa, &block[..length], &mut values));
+                    x_top = if x > x_top { x } else { x_top };
+                },
+            );
+            let mut top = NONE;
+            self.rows.visit(
+                group.clone(),
+                |_| true,
+                #[inline(always)]
+                |_, first, block, length| {
+                    let block = &block[..length];
+                    if top == NONE {
+                        let at = T::read(isa, block, &mut values).iter().position(|&x| x == x_top);
+                        top = at.map_or(NONE, |at| first + at);
+                    }
+                },
+            );
+            let mut sum = LogSum::empty();
+            self.rows.visit(
+                group.clone(),
+                |_| true,
+                #[inline(always)]
+                |_, first, block, length| {
+                    let skip = top.wrapping_sub(first);
+                    sum.push::<S, T>(isa, (block, length), skip, &mut scratch);
+                },
+            );
+            let x_top = x_top.to_f64();
+            let loss = formula::target_against_rest(isa, sum.scaled(), x_top);
+            let out = &mut self.out[(row - self.range.start) * classes..][..classes];
+            self.rows.visit(
+                group,
+                |_| true,
+                #[inline(always)]
+                |_, first, block, length| {
+                    for (to, &x) in out[first..].iter_mut().zip(&block[..length]) {
+                        *to = T::Real::from_f64((T::value(x) - x_top) - loss);
+                    }
+                },
+            );
+        }
+    }
+}
