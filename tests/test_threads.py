@@ -67,6 +67,23 @@ except KeyboardInterrupt: print(time.perf_counter() - sent[0])
     assert float(done.stdout) < 0.2
 
 
+def test_a_short_call_does_not_wait_for_a_long_one():
+    script = """
+import threading
+nll_fast.set_num_threads(2)
+nll_fast.cross_entropy(x, t)
+many = np.lib.stride_tricks.as_strided(x[0], (800_000, 20000), (0, 4)); targets = np.zeros(len(many), int)
+order = []
+def long(): nll_fast.cross_entropy(many, targets); order.append("long")
+thread = threading.Thread(target=long); thread.start()
+time.sleep(0.2)
+nll_fast.cross_entropy(x, t); order.append("short")
+thread.join()
+print(*order)
+"""
+    assert run(script).stdout == "short long\n"
+
+
 @pytest.mark.parametrize(
     ("environment", "threads"),
     [

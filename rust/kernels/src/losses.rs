@@ -41,7 +41,7 @@ impl Targets<'_> {
             let known = usize::try_from(value).is_ok_and(|class| class < classes);
             (self.counts(row) && !known).then_some(Error::Target { value, row, classes })
         };
-        drive::first(par, self.target.len(), bad).map_or(Ok(()), Err)
+        drive::first(par, self.target.len(), bad)?.map_or(Ok(()), Err)
     }
 }
 
@@ -257,7 +257,7 @@ impl<'a, T: Dtype> RowLoss<'a> for Gather<'a, T> {
         if self.entry == Entry::LogProbability {
             return Ok(());
         }
-        drive::first(par, self.targets.target.len(), bad).map_or(Ok(()), Err)
+        drive::first(par, self.targets.target.len(), bad)?.map_or(Ok(()), Err)
     }
 
     #[inline(always)]

@@ -34,6 +34,9 @@ use nll_simd::{Dtype, EIGHT, Isa, LANES, Real, Total, two_sum_error, zip};
 /// How many classes are summed before the reference is looked at: 8 KiB of f32, a quarter of L1.
 pub const BLOCK: usize = 2048;
 
+/// How many chunks go through the loops together.
+const PIECE: usize = 8;
+
 /// Leaves no class out.
 pub const NONE: usize = usize::MAX;
 
@@ -111,13 +114,13 @@ impl<F: Real> Reference<F> {
 /// Room for a block of computed values, made once for many rows.
 pub struct Scratch<F> {
     values: Vec<F>,
-    terms: Vec<F>,
+    terms: [F; PIECE * LANES],
 }
 
 impl<F: Real> Scratch<F> {
     /// Room for blocks of rows with so many classes.
-    pub fn new(classes: usize) -> Self {
-        Scratch { values: Vec::new(), terms: vec![F::ZERO; classes.min(BLOCK)] }
+    pub fn new(_classes: usize) -> Self {
+        Scratch { values: Vec::new(), terms: [F::ZERO; PIECE * LANES] }
     }
 }
 
@@ -148,9 +151,9 @@ impl<F: Real> LogSum<F> {
     ) {
         let x = T::read(isa, block, &mut scratch.values);
         let block = Block::new(x, length, skip);
-        let total = block.add_terms(isa, self.reference, self.total, &mut scratch.terms);
+        let (total, max) = block.sweep(isa, self.reference, self.total, &mut scratch.terms);
         let before = self.max;
-        self.max = larger(block.max(), before);
+        self.max = larger(max, before);
         if self.reference.fits(self.max) {
             self.total = total;
             return;
@@ -159,7 +162,7 @@ impl<F: Real> LogSum<F> {
         if before != F::NEG_INFINITY {
             self.total = self.total.scaled(self.reference.factor(isa, fitting));
         }
-        self.total = block.add_terms(isa, fitting, self.total, &mut scratch.terms);
+        (self.total, _) = block.sweep(isa, fitting, self.total, &mut scratch.terms);
         self.reference = fitting;
     }
 
@@ -214,45 +217,57 @@ impl<'a, F: Real> Block<'a, F> {
     /// The largest class but for `skip`.
     #[inline(always)]
     fn max(&self) -> F {
-        let mut lanes = self.tail.unwrap_or([F::NEG_INFINITY; LANES]);
-        let masked = (self.skip / LANES).min(self.chunks.len());
-        for chunk in &self.chunks[..masked] {
-            lanes = zip(*chunk, lanes, larger);
-        }
-        if let Some(chunk) = self.chunks.get(masked) {
-            lanes = zip(without(*chunk, self.skip % LANES), lanes, larger);
-            for chunk in &self.chunks[masked + 1..] {
-                lanes = zip(*chunk, lanes, larger);
-            }
-        }
-        largest(lanes)
+        let lanes = self.tail.unwrap_or([F::NEG_INFINITY; LANES]);
+        largest(larger_lanes(self.chunks, self.skip, lanes))
     }
 
-    /// Adds the terms of the classes but for `skip`.
+    /// The total with the terms of the classes but for `skip`, and the largest of these.
     #[inline(always)]
-    fn add_terms<S: Isa>(
+    fn sweep<S: Isa>(
         &self,
         isa: S,
         reference: Reference<F>,
         mut total: Total,
-        terms: &mut [F],
-    ) -> Total {
-        let whole = self.chunks.as_flattened();
-        let terms = &mut terms[..whole.len()];
-        write_terms::<S, F, false>(isa, reference, whole, terms);
-        if let Some(term) = terms.get_mut(self.skip) {
-            *term = F::ZERO;
-        }
-        for chunk in terms.as_chunks::<LANES>().0 {
-            total = total.plus(quarters(chunk));
+        terms: &mut [F; PIECE * LANES],
+    ) -> (Total, F) {
+        let mut lanes = [F::NEG_INFINITY; LANES];
+        let mut skip = self.skip;
+        for piece in self.chunks.chunks(PIECE) {
+            let terms = &mut terms[..piece.len() * LANES];
+            write_terms::<S, F, false>(isa, reference, piece.as_flattened(), terms);
+            if let Some(term) = terms.get_mut(skip) {
+                *term = F::ZERO;
+            }
+            for chunk in terms.as_chunks::<LANES>().0 {
+                total = total.plus(quarters(chunk));
+            }
+            lanes = larger_lanes(piece, skip, lanes);
+            skip = skip.wrapping_sub(PIECE * LANES);
         }
         if let Some(tail) = &self.tail {
             let mut terms = [F::ZERO; LANES];
             write_terms::<S, F, false>(isa, reference, tail, &mut terms);
             total = total.plus(quarters(&terms));
+            lanes = zip(*tail, lanes, larger);
         }
-        total
+        (total, largest(lanes))
     }
+}
+
+/// The largest of each lane but for `skip`.
+#[inline(always)]
+fn larger_lanes<F: Real>(chunks: &[[F; LANES]], skip: usize, mut lanes: [F; LANES]) -> [F; LANES] {
+    let masked = (skip / LANES).min(chunks.len());
+    for chunk in &chunks[..masked] {
+        lanes = zip(*chunk, lanes, larger);
+    }
+    if let Some(chunk) = chunks.get(masked) {
+        lanes = zip(without(*chunk, skip % LANES), lanes, larger);
+        for chunk in &chunks[masked + 1..] {
+            lanes = zip(*chunk, lanes, larger);
+        }
+    }
+    lanes
 }
 
 /// The chunk with −∞ at `skip`. By comparing lanes: a store to one lane would stall the load of all.

@@ -6,18 +6,19 @@
 //! inherited it locked, and then works with a pool of its own for that call.
 
 use nll_kernels::Error;
-use nll_kernels::drive::Par;
+use nll_kernels::drive::{Par, Team};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// Below this many logits a call keeps the GIL: letting go costs about as much as the work.
 const RELEASE_GIL: usize = 1 << 12;
-/// Below this many logits the calling thread works alone: waking a pool takes some ten microseconds.
-const USE_POOL: usize = 1 << 16;
+/// Below this many logits, two tasks, the calling thread works alone.
+const USE_POOL: usize = 1 << 17;
 /// More threads than this take seconds to start, and are a mistake.
 const MOST_THREADS: usize = 1024;
 /// How long a signal waits for an answer, beside the length of one task.
@@ -73,8 +74,8 @@ fn build(threads: usize) -> PyResult<Arc<ThreadPool>> {
     })
 }
 
-fn pool() -> PyResult<Arc<ThreadPool>> {
-    let (process, threads) = (std::process::id(), num_threads()?);
+fn pool(threads: usize) -> PyResult<Arc<ThreadPool>> {
+    let process = std::process::id();
     let fits = |owned: &&Owned| owned.process == process && owned.threads == threads;
     if let Ok(guard) = POOL.try_lock()
         && let Some(owned) = guard.as_ref().filter(fits)
@@ -95,8 +96,8 @@ fn pool() -> PyResult<Arc<ThreadPool>> {
     Ok(pool)
 }
 
-/// Runs `work` over `size` logits: here while it is small, else on the pool while this thread waits for
-/// it and answers signals.
+/// Runs `work` over `size` logits: on this thread while it is small, else with the pool's help, answering
+/// signals.
 pub(crate) fn run<R: Send>(
     py: Python<'_>,
     size: usize,
@@ -108,40 +109,26 @@ pub(crate) fn run<R: Send>(
     if size < USE_POOL {
         return py.detach(|| work(Par::Here)).map_err(crate::errors::raise);
     }
-    let pool = pool()?;
-    let stop = AtomicBool::new(false);
-    let (done, finished) = (Mutex::new(None), Condvar::new());
-    let signal = py.detach(|| {
-        pool.in_place_scope(|scope| {
-            scope.spawn(|_| {
-                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                    work(Par::Pool(&stop))
-                }));
-                if let Ok(mut slot) = done.lock() {
-                    *slot = Some(result);
-                }
-                finished.notify_all();
-            });
-            let mut signal = Ok(());
-            let Ok(mut slot) = done.lock() else { return signal };
-            while slot.is_none() {
-                let Ok((guard, wait)) = finished.wait_timeout(slot, TICK) else { return signal };
-                slot = guard;
-                if slot.is_none() && wait.timed_out() && signal.is_ok() {
-                    drop(slot);
-                    signal = Python::attach(|py| py.check_signals());
-                    stop.store(signal.is_err(), Ordering::Relaxed);
-                    let Ok(guard) = done.lock() else { return signal };
-                    slot = guard;
-                }
+    let threads = num_threads()?;
+    let helpers = if threads > 1 { Some(pool(threads - 1)?) } else { None };
+    let (result, signal) = py.detach(|| {
+        let (asked, signal) = (Cell::new(Instant::now()), Cell::new(None));
+        let interrupted = || {
+            if asked.get().elapsed() < TICK {
+                return false;
             }
-            signal
-        })
+            asked.set(Instant::now());
+            let raised = Python::attach(|py| py.check_signals()).err();
+            let stop = raised.is_some();
+            signal.set(raised);
+            stop
+        };
+        let team = Team { helpers: helpers.as_deref(), interrupted: &interrupted };
+        let result = work(Par::Team(team));
+        (result, signal.into_inner())
     });
-    signal?;
-    match done.into_inner().ok().flatten() {
-        Some(Ok(result)) => result.map_err(crate::errors::raise),
-        Some(Err(panic)) => std::panic::resume_unwind(panic),
-        None => Err(PyRuntimeError::new_err("the worker ended without a result")),
+    match signal {
+        Some(signal) => Err(signal),
+        None => result.map_err(crate::errors::raise),
     }
 }
