@@ -21,7 +21,9 @@ def train(objective_or_name, rounds=20):
     y = (x[:, 0] * x[:, 1] + 0.3 * rng.standard_normal(2000) > 0).astype(np.float32)
     data = xgboost.DMatrix(x, label=y)
     builtin = objective_or_name if isinstance(objective_or_name, str) else None
-    options = {"max_depth": 4, "base_score": 0.5, "nthread": 1} | ({"objective": builtin} if builtin else {})
+    # To the built-in objective base_score is a probability, to one of our own a margin: log(p/(1 − p)) = 0.
+    start = {"objective": builtin, "base_score": 0.5} if builtin else {"base_score": 0.0}
+    options = {"max_depth": 4, "nthread": 1} | start
     booster = xgboost.train(options, data, rounds, obj=None if builtin else objective_or_name)
     return booster.predict(data, output_margin=True), y
 

@@ -2,6 +2,8 @@
 
 import json
 import struct
+import subprocess
+import sys
 
 import nll_fast
 import numpy as np
@@ -105,3 +107,23 @@ def test_bad_files(example, capsys):
         assert captured.err.count("\n") == 1
         assert not captured.out
         assert not out.exists()
+
+
+def test_no_tokens_is_an_error_and_one_has_no_standard_error(example, capsys):
+    _, _, folder = example
+    np.save(folder / "none.npy", np.full(50, -100))
+    out = folder / "out.npy"
+    assert score(folder / "x.npy", "--targets", folder / "none.npy", "--per-token", out) == 2
+    assert "no tokens to score: all 50 targets are -100" in capsys.readouterr().err and not out.exists()
+    one = np.full(50, -100)
+    one[3] = 5
+    np.save(folder / "one.npy", one)
+    assert score(folder / "x.npy", "--targets", folder / "one.npy") == 0
+    assert "±" not in capsys.readouterr().out
+    assert score(folder / "x.npy", "--targets", folder / "one.npy", "--per-token", folder / "out.txt") == 2
+    assert "must end in .npy" in capsys.readouterr().err
+
+
+def test_the_module_is_the_command():
+    shown = subprocess.run([sys.executable, "-m", "nll_fast", "--version"], capture_output=True, text=True)
+    assert shown.returncode == 0 and shown.stdout.strip() == f"nll-fast {nll_fast.__version__}"

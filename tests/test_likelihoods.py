@@ -241,7 +241,7 @@ def test_totals_are_exact_and_partials_merge_to_the_bits_of_the_whole():
         (lambda f: f.softplus(np.zeros(2, complex)), TypeError, "complex128"),
         (lambda f: f.softplus(np.zeros((1,) * 40)), ValueError, "at most 32"),
         (lambda f: f.kl_div(0.0, 0.5, reduction="batchmean"), ValueError, "first axis"),
-        (lambda f: f.set_num_threads(5000), ValueError, "up to 1024"),
+        (lambda f: f.set_num_threads(5000), ValueError, "1024"),
     ],
 )  # fmt: skip
 def test_errors_are_sentences(call, error, message):

@@ -68,7 +68,7 @@ def test_masked_rows_are_not_read():
         (lambda f: f.cross_entropy(LOGITS, TOKENS, shift=-1), ValueError, "shift is -1"),
         (lambda f: f.cross_entropy(LOGITS, TOKENS, shift=1, axis=1), ValueError, "last class axis"),
         (lambda f: f.cross_entropy(LOGITS, TOKENS, mask=MASK.astype(int)), TypeError, "pass booleans"),
-        (lambda f: f.cross_entropy(LOGITS, TOKENS, mask=MASK[:2]), ValueError, "mask of shape"),
+        (lambda f: f.cross_entropy(LOGITS, TOKENS, mask=MASK[:2]), ValueError, "mask has shape"),
         (lambda f: f.bits_per_byte(LOGITS, TOKENS, 0), ValueError, "n_bytes is 0"),
         (lambda f: f.sequence_log_probs(LOGITS[0, 0], 3), ValueError, "last axis of positions"),
     ],

@@ -1,7 +1,12 @@
 """Negative log-likelihoods on CPU at memory speed, exactly and reproducibly.
 
 Every function takes NumPy arrays (or torch CPU tensors, ml_dtypes arrays, anything NumPy can view),
-the class axis last unless told otherwise, and speaks in nats.
+the class axis last unless told otherwise, and speaks in nats. What it returns is a float or a NumPy array,
+for torch tensors too, and no part of autograd: gradients are ``cross_entropy_grad`` and ``grad=True``.
+
+``out=``, where there is one, takes a float32 or float64 array of the result's shape, C-contiguous, that shares
+no memory with an input. Class logits must be floats; inputs of elementwise losses may be integers or booleans,
+and count as float64 where no other input is a float.
 """
 
 from nll_fast import reference

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,36 @@ _NAME = {np.dtype(name): name for name in ("float32", "float64", "float16", "int
 
 
 _INT64 = np.dtype(np.int64)
+
+
+def as_number(x: Any, name: str, lowest: float = -math.inf, highest: float = math.inf) -> float:
+    """One real number in [lowest, highest], NaN only where there are no limits."""
+    if type(x) is float and lowest <= x <= highest:
+        return x
+    if isinstance(x, str) or np.ndim(x) != 0:
+        raise TypeError(f"{name} is {_shown(x)}; it must be one number")
+    try:
+        number = float(x)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {_shown(x)}; it must be one number") from None
+    if not lowest <= number <= highest and (lowest, highest) != (-math.inf, math.inf):
+        raise ValueError(f"{name} is {number}; it must lie in [{lowest:g}, {highest:g}]")
+    return number
+
+
+def as_integer(x: Any, name: str, lowest: int = -(2**63), highest: int = 2**63 - 1) -> int:
+    """One integer in [lowest, highest], by default what fits in 64 bits."""
+    try:
+        number = operator.index(x)
+    except TypeError:
+        raise TypeError(f"{name} is {_shown(x)}; it must be an integer") from None
+    if not lowest <= number <= highest:
+        raise ValueError(f"{name} is {number}; it must lie in [{lowest}, {highest}]")
+    return number
+
+
+def _shown(x: Any) -> str:
+    return f"an array of shape {np.shape(x)}" if np.ndim(x) else repr(x)
 
 
 def as_array(x: Any, name: str) -> tuple[np.ndarray, str]:
@@ -30,11 +62,12 @@ def as_array(x: Any, name: str) -> tuple[np.ndarray, str]:
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"{name} is a masked array; its mask would be lost: pass {name}.filled(...)")
         x = np.asarray(x)
-    dtype = x.dtype
-    return _checked(x, _NAME.get(dtype) or dtype.name, name)
+    return _checked(x, _NAME.get(x.dtype) or x.dtype.name, name)
 
 
 def _checked(x: np.ndarray, dtype: str, name: str) -> tuple[np.ndarray, str]:
+    if x.dtype.kind not in "fiubV":
+        raise TypeError(f"{name} has dtype {x.dtype}; pass real numbers")
     if x.ndim > 32:
         raise ValueError(f"{name} has {x.ndim} axes; at most 32 are supported: reshape it")
     return x, dtype
@@ -45,8 +78,6 @@ def as_floats(x: Any, name: str) -> np.ndarray:
     x, dtype = as_array(x, name)
     if dtype == "bfloat16" and x.dtype == np.uint16:
         return (x.astype(np.uint32) << 16).view(np.float32)
-    if x.dtype.kind not in "fiub" and dtype != "bfloat16":
-        raise TypeError(f"{name} has dtype {dtype}; pass real numbers")
     return x.astype(np.float64 if x.dtype.kind in "iub" else np.result_type(x.dtype, np.float32))
 
 
@@ -56,7 +87,7 @@ def as_rows(x: Any, name: str, axis: int) -> tuple[np.ndarray, str]:
     if dtype not in RESULT:
         raise TypeError(
             f"{name} has dtype {dtype}; pass float64, float32, float16 or bfloat16, "
-            f"for example {name}.astype(np.float32)"
+            f"for example np.asarray({name}, np.float32)"
         )
     if x.ndim == 0:
         raise ValueError(f"{name} is a scalar; it needs a class axis")
@@ -113,19 +144,19 @@ def as_targets(target: Any, rows: np.ndarray) -> np.ndarray:
     target, dtype = as_array(target, "target")
     if target.dtype.kind not in "iu" or dtype == "bfloat16":
         raise TypeError(
-            f"target has dtype {dtype} and shape {target.shape}; class indices must be integers, for example "
-            f"target.astype(np.int64), and distributions must have the shape {rows.shape} of the rows"
+            f"target has dtype {dtype} and shape {target.shape}; class indices must be integers, one for each row: "
+            f"np.asarray(target, np.int64), of shape {rows.shape[:-1]}"
         )
     if target.shape != rows.shape[:-1]:
+        one_hot = target.shape == rows.shape
         raise ValueError(
             f"target has shape {target.shape}, but rows of shape {rows.shape} (class axis last) "
-            f"need {rows.shape[:-1]}"
+            f"need one class index each, shape {rows.shape[:-1]}"
+            + ("; one-hot targets are distributions: np.asarray(target, np.float32)" if one_hot else "")
         )
     if dtype == "uint64" and target.size and target.max() > np.iinfo(np.int64).max:
         row = int(np.argmax(target.ravel() > np.iinfo(np.int64).max))
-        raise IndexError(
-            f"target {target.ravel()[row]} at row {row} is out of bounds for {rows.shape[-1]} classes"
-        )
+        raise IndexError(f"target {target.ravel()[row]} at row {row} is out of bounds for {rows.shape[-1]} classes")
     return np.require(target, np.int64, ["C", "A"]).reshape(-1)
 
 
@@ -167,8 +198,12 @@ def aligned(
         if axis not in (-1, logits.ndim - 1) or logits.ndim < 2:
             raise ValueError(f"shift needs positions before a last class axis, not axis {axis} of {logits.shape}")
         positions = logits.shape[-2]
-        if not 0 < shift <= positions:
+        if not 0 < as_integer(shift, "shift") <= positions:
             raise ValueError(f"shift is {shift}; with {positions} positions it must lie in [0, {positions}]")
+        if target.shape[: logits.ndim - 1] != logits.shape[:-1]:
+            raise ValueError(
+                f"target has shape {target.shape}, but logits of shape {logits.shape} need {logits.shape[:-1]}"
+            )
         after = (slice(shift, None),) if target.ndim < logits.ndim else (slice(shift, None), slice(None))
         logits, target = logits[..., : positions - shift, :], target[(..., *after)]
         mask = mask if mask is None else np.asarray(mask)[..., shift:]
@@ -177,7 +212,9 @@ def aligned(
     mask, (target, dtype) = np.asarray(mask), as_array(target, "target")
     if mask.dtype != np.bool_:
         raise TypeError(f"mask has dtype {mask.dtype}; pass booleans, True where a target counts: mask != 0")
-    if mask.shape != target.shape or target.dtype.kind not in "iu":
-        raise ValueError(f"mask of shape {mask.shape} needs integer targets of that shape, not {dtype} {target.shape}")
+    if target.dtype.kind not in "iu" or dtype == "bfloat16":
+        raise TypeError(f"mask needs integer targets, not {dtype}; set the weight of other rows to 0 instead")
+    if mask.shape != target.shape:
+        raise ValueError(f"mask has shape {mask.shape}, but target has {target.shape}")
     ignored = np.iinfo(np.int64).min if ignore_index is None else ignore_index
     return logits, np.where(mask, target.astype(np.int64), ignored), ignored

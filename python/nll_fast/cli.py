@@ -8,6 +8,8 @@ import math
 import sys
 from typing import Any
 
+from nll_fast import __version__
+
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
@@ -31,13 +33,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nll-fast", description="Negative log-likelihoods of model outputs, from files."
     )
+    parser.add_argument("--version", action="version", version=f"nll-fast {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     score = commands.add_parser("score", help="score the logits of a language model")
     score.set_defaults(run=_score)
     score.add_argument("logits", help="FILE or FILE:NAME, .npy, .npz or .safetensors, class axis last")
-    score.add_argument(
-        "--targets", required=True, help="FILE or FILE:NAME, one integer a row: its class"
-    )
+    score.add_argument("--targets", required=True, help="FILE or FILE:NAME, one integer a row: its class")
     score.add_argument(
         "--shift", type=int, default=0, metavar="N", help="1 where the targets are the input tokens: score the next"
     )

@@ -10,8 +10,7 @@ import numpy as np
 from nll_fast import _core
 from nll_fast._arrays import as_array, as_element, as_out
 from nll_fast._elementwise import broadcast_shape, elementwise
-from nll_fast.partial import Partial
-from nll_fast.reduction import check_reduction, reduced
+from nll_fast.reduction import Loss, check_reduction, reduced
 
 _Array = Any
 
@@ -23,7 +22,7 @@ def quantity_of_rows(
     reduction: str,
     out: np.ndarray | None,
     options: tuple[np.ndarray | None, float] = (None, 0.0),
-) -> float | np.ndarray | Partial:
+) -> Loss:
     """``quantity`` of each row of one or two arrays of one shape, then reduced over the rows."""
     check_reduction(reduction, out)
     inputs = []
@@ -50,9 +49,7 @@ def quantity_of_rows(
     return value if reduction == "none" else reduced(totals, reduction)
 
 
-def entropy(
-    logits: _Array, *, axis: int = -1, reduction: str = "none", out: np.ndarray | None = None
-) -> float | np.ndarray | Partial:
+def entropy(logits: _Array, *, axis: int = -1, reduction: str = "none", out: np.ndarray | None = None) -> Loss:
     """−Σ p·log p of p = softmax(logits) along ``axis``, in nats: one number for each row.
 
     A logit of −∞ contributes 0; a row of −∞ alone, or with +∞ or NaN, gives NaN. float64 for float64
@@ -72,7 +69,7 @@ def kl_divergence(
     axis: int = -1,
     reduction: str = "mean",
     out: np.ndarray | None = None,
-) -> float | np.ndarray | Partial:
+) -> Loss:
     """Σ p·(log p − log q) of the softmax of two arrays of logits along ``axis``, in nats.
 
     Never negative, and 0 where the logits are equal. p = 0 contributes 0; p > 0 = q gives ∞. The mean is
@@ -114,7 +111,7 @@ def kl_div(
     log_target: bool = False,
     reduction: str = "mean",
     out: np.ndarray | None = None,
-) -> float | np.ndarray | Partial:
+) -> Loss:
     """target·(log target − input), ``input`` being log q and ``target`` p: torch's order of arguments.
 
     ``reduction="batchmean"`` divides the sum by the first axis, which is the divergence; ``"mean"``

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from nll_fast._arrays import as_element, as_floats
+from nll_fast._arrays import as_element, as_floats, as_number
 from nll_fast._elementwise import broadcast_shape, derivatives, elementwise
-from nll_fast.partial import Partial
+from nll_fast.reduction import Loss
 
 _Array = Any
-_Loss = float | np.ndarray | Partial
 _PROBABILITY = (
     0.0, 1.0, False, "outside [0, 1]: pass validate=False to compute anyway, or use the form with logits"
 )  # fmt: skip
@@ -31,7 +30,7 @@ def binary_cross_entropy_with_logits(
     out: np.ndarray | None = None,
     grad: bool = False,
     hess: str | None = None,
-) -> _Loss | tuple[Any, ...]:
+) -> Loss:
     """pos_weight·y·softplus(−x) + (1 − y)·softplus(x): −log p of a yes/no label, in nats.
 
     ``logits`` and ``target`` have one shape (nothing is broadcast: a (n, 1) against (n,) is a mistake);
@@ -69,7 +68,7 @@ def binary_cross_entropy(
     validate: bool = True,
     reduction: str = "mean",
     out: np.ndarray | None = None,
-) -> _Loss:
+) -> Loss:
     """−y·log p − (1 − y)·log(1 − p), from probabilities. Prefer the form with logits: p near 1 has lost them.
 
     ``clamp="torch"`` lets no logarithm fall below −100, ``"eps"`` clips p to [ε, 1 − ε] as scikit-learn's
@@ -139,7 +138,7 @@ def gaussian_nll_loss(
     out: np.ndarray | None = None,
     grad: bool = False,
     hess: str | None = None,
-) -> _Loss | tuple[Any, ...]:
+) -> Loss:
     """½·(log var + (target − mean)²/var), plus ½·log 2π if ``full``, in nats.
 
     Give exactly one of ``var`` (variance, at least ``eps``), ``log_var`` and ``sigma`` (standard
@@ -159,14 +158,15 @@ def gaussian_nll_loss(
     if sigma is not None:
         sigma = as_floats(sigma, "sigma")
         if np.any(sigma < 0):
-            raise ValueError("sigma has negative entries; a standard deviation cannot be negative")
+            index = tuple(int(i) for i in np.argwhere(sigma < 0)[0])
+            raise ValueError(f"sigma is {sigma[index]} at index {index}; a standard deviation cannot be negative")
         var = np.square(sigma) if sigma.ndim else float(sigma) ** 2
     third = {"log_var": log_var} if log_var is not None else {"var": var}
     constant = 0.5 * math.log(2 * math.pi) if full else 0.0
     return elementwise(
         "gaussian",
         {"mean": mean, "target": target, **third},
-        (eps, float(log_var is not None), constant),
+        (as_number(eps, "eps", 0.0), float(log_var is not None), constant),
         shape=broadcast_shape,
         limits=None if log_var is not None else {"var": _VARIANCE},
         reduction=reduction,
@@ -183,7 +183,7 @@ def mse_loss(
     out: np.ndarray | None = None,
     grad: bool = False,
     hess: str | None = None,
-) -> _Loss | tuple[Any, ...]:
+) -> Loss:
     """(target − mean)²: twice the Gaussian loss with variance 1. One shape; nothing is broadcast.
 
     Source: ``torch.nn.functional.mse_loss``.
@@ -211,12 +211,12 @@ def poisson_nll_loss(
     out: np.ndarray | None = None,
     grad: bool = False,
     hess: str | None = None,
-) -> _Loss | tuple[Any, ...]:
+) -> Loss:
     """λ − target·log λ, with ``input`` = log λ, or = λ if ``log_input=False`` (then log(λ + ``eps``)).
 
     ``full`` adds Stirling's target·log target − target + ½·log(2π·target) where target > 1.
-    ``hess="upper"`` is refused: e^x has no bound. A count of 0 costs λ. Everything broadcasts;
-    the gradient is by ``input``.
+    ``hess="upper"`` is refused: e^x has no bound. A count of 0 costs λ. Everything broadcasts; that counts are
+    whole and not negative is not checked, λ < 0 gives NaN; the gradient is by ``input``.
     Source: ``torch.nn.functional.poisson_nll_loss``.
 
     >>> poisson_nll_loss([0.0], [3])
@@ -227,7 +227,7 @@ def poisson_nll_loss(
     return elementwise(
         "poisson",
         {"input": input, "target": target},
-        (float(log_input), float(full), eps),
+        (float(log_input), float(full), as_number(eps, "eps", 0.0)),
         shape=broadcast_shape,
         reduction=reduction,
         out=out,

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from nll_fast import _core
-from nll_fast._arrays import RESULT, aligned, as_array, as_out, as_rows, as_targets, as_weight
+from nll_fast._arrays import RESULT, aligned, as_array, as_integer, as_number, as_out, as_rows, as_targets, as_weight
 from nll_fast.distributions import quantity_of_rows
-from nll_fast.partial import Partial
-from nll_fast.reduction import check_reduction, reduced
+from nll_fast.reduction import Loss, check_reduction, reduced
 
 _Array = Any
 
@@ -18,8 +17,9 @@ _Array = Any
 def row_losses(kind, rows, target, axis, weight, ignore_index, smoothing, reduction, out, sign=1.0):
     """The losses of rows that are logits, log-probabilities or probabilities, reduced."""
     check_reduction(reduction, out)
-    if not 0.0 <= smoothing <= 1.0:
-        raise ValueError(f"label_smoothing is {smoothing}; it must lie in [0, 1]")
+    smoothing = as_number(smoothing, "label_smoothing", 0.0, 1.0)
+    if ignore_index is not None:
+        ignore_index = as_integer(ignore_index, "ignore_index")
     rows, dtype = as_rows(rows, kind, axis)
     targets = as_targets(target, rows)
     weight = as_weight(weight, rows.shape[-1])
@@ -43,17 +43,17 @@ def cross_entropy(
     mask: _Array | None = None,
     reduction: str = "mean",
     out: np.ndarray | None = None,
-) -> float | np.ndarray | Partial:
+) -> Loss:
     """−log softmax(logits)[target], in nats. The class axis is the last one (torch: axis 1).
 
     With w the class weights and ε the smoothing, the loss of a row is
     ``(1 − ε)·w[t]·nll[t] + ε/C · Σ_c w[c]·nll[c]``, and the mean divides by ``Σ w[t]`` (torch's rule).
 
-    Parameters: ``logits`` float64, float32, float16 or bfloat16, any strides, never copied; ``target``
-    integers of the shape of ``logits`` without ``axis``, or floats of the shape of ``logits``: a
-    distribution y for each row, whose loss is ``Σ_c w[c]·y[c]·nll[c]``, the mean over rows; rows with
-    target ``ignore_index`` are not read and count for nothing, nor do those where the boolean ``mask``, of
-    the shape of ``target``, is False; ``shift`` = 1 for a language model whose ``target`` are its input
+    Parameters: ``logits`` float64, float32, float16 or bfloat16, any strides, never copied; ``target`` integers
+    of the shape of ``logits`` without ``axis``, or floats of the shape of ``logits``: a distribution y for each
+    row, whose loss is ``Σ_c w[c]·y[c]·nll[c]``, the mean over rows; rows with target ``ignore_index`` are not
+    read and count for nothing, nor do those where the boolean ``mask``, of the shape of ``target``, is False; a
+    distribution is not checked to be one; ``shift`` = 1 for a language model whose ``target`` are its input
     tokens: the logits of a position are scored against the target of the next, without a copy; ``out`` a
     float32 or float64 array for the losses of ``reduction="none"``.
 
@@ -77,9 +77,7 @@ def cross_entropy(
     indices = type(target) is np.ndarray and target.dtype.kind == "i"
     if not indices and _is_distribution(target, logits):
         return _soft_cross_entropy(logits, target, axis, weight, label_smoothing, reduction, out)
-    return row_losses(
-        "logits", logits, target, axis, weight, ignore_index, label_smoothing, reduction, out
-    )
+    return row_losses("logits", logits, target, axis, weight, ignore_index, label_smoothing, reduction, out)
 
 
 def _is_distribution(target, logits):
@@ -88,8 +86,7 @@ def _is_distribution(target, logits):
 
 
 def _soft_cross_entropy(logits, target, axis, weight, smoothing, reduction, out):
-    if not 0.0 <= smoothing <= 1.0:
-        raise ValueError(f"label_smoothing is {smoothing}; it must lie in [0, 1]")
+    smoothing = as_number(smoothing, "label_smoothing", 0.0, 1.0)
     if weight is not None:
         weight = as_weight(weight, np.shape(logits)[axis])
     arrays = {"logits": logits, "target": target}
@@ -111,16 +108,23 @@ def cross_entropy_grad(
 
     Of the ``"mean"`` or the ``"sum"``; ignored rows get 0. float64 for float64 logits, else float32, of the
     shape of ``logits``; ``out``, of that shape, needs ``axis`` to be the last. The target's entry keeps its
-    digits however certain it is. Integer targets only. Arguments and errors as for :func:`cross_entropy`.
+    digits however certain it is. Class indices only, and neither ``shift`` nor ``mask``: what is left out is
+    ``ignore_index``. Arguments and errors as for :func:`cross_entropy`.
 
     >>> cross_entropy_grad([[0.0, 0.0]], [1])
     array([[ 0.5, -0.5]])
     """
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction is {reduction!r}; a gradient is of the 'mean' or the 'sum'")
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise ValueError(f"label_smoothing is {label_smoothing}; it must lie in [0, 1]")
+    label_smoothing = as_number(label_smoothing, "label_smoothing", 0.0, 1.0)
+    if ignore_index is not None:
+        ignore_index = as_integer(ignore_index, "ignore_index")
     rows, dtype = as_rows(logits, "logits", axis)
+    if _is_distribution(target, logits):
+        raise TypeError(
+            "cross_entropy_grad takes class indices only; for a distribution y the gradient of a row is "
+            "sum(y) * softmax(logits) - y"
+        )
     if out is not None and axis not in (-1, rows.ndim - 1):
         raise ValueError(f"out needs the class axis to be the last, not axis {axis}")
     targets = as_targets(target, rows)
@@ -142,8 +146,9 @@ def nll_loss(
     ignore_index: int | None = -100,
     reduction: str = "mean",
     out: np.ndarray | None = None,
-) -> float | np.ndarray | Partial:
-    """−w[t]·log_probs[target]. Reads one entry a row; the rest as :func:`cross_entropy`.
+) -> Loss:
+    """−w[t]·log_probs[target]. Reads one entry a row, and does not check that it is a log-probability; the rest
+    as :func:`cross_entropy`.
 
     Source: ``torch.nn.functional.nll_loss``.
 
@@ -162,7 +167,7 @@ def categorical_nll(
     ignore_index: int | None = -100,
     reduction: str = "mean",
     out: np.ndarray | None = None,
-) -> float | np.ndarray | Partial:
+) -> Loss:
     """−w[t]·log probs[target]. Reads one entry a row; a probability of 0 costs ∞.
 
     Raises ValueError, with the value, its row and class, if that entry is not in [0, 1].
@@ -173,9 +178,7 @@ def categorical_nll(
     return row_losses("probs", probs, target, axis, weight, ignore_index, 0.0, reduction, out)
 
 
-def logsumexp(
-    logits: _Array, *, axis: int = -1, keepdims: bool = False, out: np.ndarray | None = None
-) -> np.ndarray:
+def logsumexp(logits: _Array, *, axis: int = -1, keepdims: bool = False, out: np.ndarray | None = None) -> np.ndarray:
     """log Σ exp(logits) along ``axis`` (SciPy's default is all axes), in nats.
 
     float64 for float64 logits, else float32. All −∞ gives −∞, a +∞ gives +∞, a NaN gives NaN. The error

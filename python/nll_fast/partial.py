@@ -10,7 +10,7 @@ _UNIT = 1 << 1074
 """Every float64 is a whole number of 2^-1074, the smallest subnormal."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Partial:
     """The exact sum of some losses, as ``reduction="partial"`` returns it; ``+`` joins two.
 
@@ -32,6 +32,16 @@ class Partial:
     """How many losses."""
     special: float = 0.0
     """The sum of the infinite and NaN losses."""
+
+    def __post_init__(self) -> None:
+        for name in ("total", "weights", "count"):
+            if not isinstance(getattr(self, name), int):
+                raise TypeError(
+                    f"{name} is {getattr(self, name)!r}; it must be an int (total and weights: of 2^-1074ths)"
+                )
+
+    def __repr__(self) -> str:
+        return f"Partial(sum={self.sum!r}, mean={self.mean!r}, count={self.count})"
 
     def __add__(self, other: Partial | int) -> Partial:
         if isinstance(other, int) and other == 0:
@@ -67,6 +77,9 @@ class Partial:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Partial:
         """What :meth:`to_dict` was called on."""
+        names = {"total", "weights", "count", "special"}
+        if set(fields) != names:
+            raise ValueError(f"a Partial has the fields {', '.join(sorted(names))}, not {', '.join(sorted(fields))}")
         return cls(**fields)
 
     @classmethod

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from nll_fast._arrays import as_floats
+from nll_fast._arrays import as_floats, as_number
 from nll_fast._elementwise import derivatives, elementwise
-from nll_fast.partial import Partial
+from nll_fast.reduction import Loss
 
 _Array = Any
-_Loss = float | np.ndarray | Partial
 
 
 def bradley_terry_loss(
@@ -25,7 +24,7 @@ def bradley_terry_loss(
     out: np.ndarray | None = None,
     grad: bool = False,
     hess: str | None = None,
-) -> _Loss | tuple[Any, ...]:
+) -> Loss:
     """−log σ(chosen − rejected − margin): the reward model's loss, in nats.
 
     The two-class cross entropy of the scores, the target being ``chosen``. ``chosen`` and ``rejected`` have
@@ -65,7 +64,7 @@ def dpo_loss(
     reduction: str = "mean",
     out: np.ndarray | None = None,
     return_rewards: bool = False,
-) -> _Loss | tuple[_Loss, dict[str, Any]]:
+) -> Loss:
     """Direct preference optimization and its relatives, from the log-probabilities of whole answers.
 
     With a and b the log-ratios policy − reference of the chosen and the rejected answer, h = β·(a − b),
@@ -95,8 +94,9 @@ def dpo_loss(
     """
     if loss_type not in PREFERENCES:
         raise ValueError(f"loss_type is {loss_type!r}; use one of {', '.join(PREFERENCES)}")
-    if not beta > 0:
-        raise ValueError(f"beta is {beta}; it must be positive")
+    beta, label_smoothing = as_number(beta, "beta"), as_number(label_smoothing, "label_smoothing")
+    if not 0 < beta < math.inf:
+        raise ValueError(f"beta is {beta}; it must be positive and finite")
     highest = 0.5 if loss_type == "robust" else 1.0
     if not 0 <= label_smoothing < highest or (loss_type == "exo_pair" and label_smoothing == 0):
         bound = "(0, 1)" if loss_type == "exo_pair" else f"[0, {highest})"
@@ -110,7 +110,7 @@ def dpo_loss(
     loss = elementwise(
         "preference",
         arguments,
-        (float(PREFERENCES.index(loss_type)), beta, label_smoothing, reference_point),
+        (float(PREFERENCES.index(loss_type)), beta, label_smoothing, as_number(reference_point, "reference_point")),
         reduction=reduction,
         out=out,
         double=True,

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from nll_fast import _core
 from nll_fast.partial import Partial
+
+Loss = Any
+"""A float for "mean" and "sum", an array for "none", a :class:`Partial` for "partial"; a tuple where derivatives or
+rewards are asked for as well. Any to a type checker, which cannot tell from the call which of them it is."""
 
 _REDUCTIONS = ("mean", "sum", "none", "partial")
 

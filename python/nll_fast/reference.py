@@ -1,7 +1,8 @@
 """The oracle: every public loss in NumPy float64, written to be read. Checks nothing; slow on purpose.
 
 All logits pass through float64, rows are looped over, and the target is taken against the rest, so the
-losses of certain tokens keep their digits here too.
+losses of certain tokens keep their digits here too. What each function computes, with limits and sources, is
+said where the function of the same name is documented in ``nll_fast`` itself.
 """
 
 import math

@@ -31,6 +31,8 @@ def _check_output(options: argparse.Namespace) -> None:
         return
     if not out:
         raise ValueError("--per-token needs the name of a file to write")
+    if not out.endswith(".npy"):
+        raise ValueError(f"--per-token {out} must end in .npy, which is what is written")
     for source in (options.logits, options.targets):
         path = source if os.path.exists(source) else source.rpartition(":")[0]
         if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
@@ -78,6 +80,9 @@ def score(options: argparse.Namespace) -> dict[str, float]:
         parts.append(totals)
         _progress(min(start + step, len(rows)), len(rows), time.perf_counter() - start_time)
     seconds = time.perf_counter() - start_time
+    if not any(part.count for part in parts):
+        why = f"all {len(rows)} targets are {options.ignore_index} or shifted out" if len(rows) else "there are no rows"
+        raise ValueError(f"no tokens to score: {why}")
     if options.per_token is not None:
         files.save(options.per_token, log_probs)
     summary = _summary(log_probs, parts, rows.nbytes, seconds)
@@ -103,7 +108,7 @@ def _summary(log_probs, parts, size, seconds):
     finite = np.isfinite(log_probs).all()
     # fsum is exact, as the kernel's sums are: the split into pieces leaves no trace.
     total = -math.fsum(log_probs) if finite else -float(np.sum(log_probs))
-    mean = total / tokens if tokens else math.nan
+    mean = total / tokens
     error = math.nan
     if tokens > 1 and finite:
         squares = math.fsum(log_probs * log_probs)
@@ -115,7 +120,7 @@ def _summary(log_probs, parts, size, seconds):
         "standard_error": error,
         "perplexity": _core.exp(mean),
         "bits_per_token": mean / math.log(2),
-        "top1_accuracy": greedy / tokens if tokens else math.nan,
+        "top1_accuracy": greedy / tokens,
         "seconds": seconds,
         "gb_per_s": size / max(seconds, 1e-9) / 1e9,
     }
@@ -132,9 +137,10 @@ def _progress(done: int, rows: int, seconds: float) -> None:
 
 def table(s: dict[str, float]) -> str:
     """The summary for a reader."""
+    error = "" if math.isnan(s["standard_error"]) else f" ± {s['standard_error']:.6f}"
     lines = [
         ("tokens", f"{s['tokens']} ({s['ignored']} ignored)"),
-        ("mean NLL", f"{s['mean_nll']:.6f} ± {s['standard_error']:.6f} nats"),
+        ("mean NLL", f"{s['mean_nll']:.6f}{error} nats"),
         ("perplexity", f"{s['perplexity']:.4f}"),
         ("bits per token", f"{s['bits_per_token']:.4f}"),
         ("top-1 accuracy", f"{s['top1_accuracy']:.1%}"),

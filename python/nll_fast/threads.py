@@ -1,6 +1,7 @@
 """How many threads a large call uses, and which instructions."""
 
 from nll_fast import _core
+from nll_fast._arrays import as_integer
 
 
 def get_num_threads() -> int:
@@ -24,9 +25,7 @@ def set_num_threads(threads: int) -> None:
 
     Raises ValueError if ``threads`` is negative or above 1024.
     """
-    if not 0 <= threads <= 1024:
-        raise ValueError(f"threads is {threads}; give a number up to 1024, or 0 for the default")
-    _core.set_num_threads(threads)
+    _core.set_num_threads(as_integer(threads, "threads", 0, 1024))
 
 
 def simd_level() -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nll_fast import _core
-from nll_fast._arrays import aligned
+from nll_fast._arrays import aligned, as_integer
 from nll_fast.losses import cross_entropy, row_losses
 
 _Array = Any
@@ -124,7 +124,8 @@ def bits_per_byte(
     >>> bits_per_byte(np.zeros((2, 256)), [104, 105], n_bytes=len("hi"))
     8.0
     """
-    if not n_bytes > 0:
-        raise ValueError(f"n_bytes is {n_bytes}; it must be positive")
+    if isinstance(n_bytes, (bytes, str)):
+        raise TypeError("n_bytes is a text; pass how many bytes it has in UTF-8: len(text.encode())")
+    n_bytes = as_integer(n_bytes, "n_bytes", 1)
     where = {"axis": axis, "ignore_index": ignore_index, "shift": shift, "mask": mask}
     return cross_entropy(logits, target, reduction="sum", **where) / math.log(2) / n_bytes

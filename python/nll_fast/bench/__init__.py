@@ -19,6 +19,8 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
     """Runs what the options ask for, a line of the table as soon as it is known (on stderr beside ``--json``)."""
     screen = sys.stderr if options.json else sys.stdout
     workloads = _wanted(options)
+    if options.plot is not None:
+        report.check_plot(options.plot)
     peers = installed(_names(options.peers), nll_fast.get_num_threads())
     print(report.header(list(peers)), file=screen, flush=True)
     results = []
@@ -41,8 +43,8 @@ def _wanted(options: argparse.Namespace) -> list[Workload]:
     words = [word.lower() for word in options.words]
     chosen = [w for w in every if not words or any(word in w.name.lower() for word in words)]
     if not chosen:
-        names = ", ".join(w.name for w in every)
-        raise ValueError(f"no workload has {' or '.join(options.words)} in its name; there are {names}")
+        names = "".join(f"\n  {w.name}" for w in every)
+        raise ValueError(f"no workload has {' or '.join(options.words)} in its name; there are{names}")
     if options.quick:
         chosen = [replace(w, shape=[max(1, w.shape[0] // 8), *w.shape[1:]]) for w in chosen]
     return chosen
@@ -52,8 +54,10 @@ def _names(text: str | None) -> list[str] | None:
     if text is None:
         return None
     names = [name for name in text.lower().split(",") if name != "none"]
-    known = [name.lower() for name in PEERS]
+    packages = {name.lower(): package for name, (package, _) in PEERS.items()}
     for name in names:
-        if name not in known:
-            raise ValueError(f"--peers knows no {name}; there are {', '.join(known)}")
+        if name not in packages:
+            raise ValueError(f"--peers knows no {name}; there are {', '.join(packages)}")
+        if not importlib.util.find_spec(packages[name]):
+            raise ValueError(f"--peers {name}: {packages[name]} is not installed; pip install {packages[name]}")
     return names

@@ -52,11 +52,17 @@ class Result:
 
 def load(path: Path | None) -> list[Workload]:
     """The workloads of a file, by default our own."""
-    text = (path or Path(__file__).with_name("workloads.toml")).read_text()
     try:
-        return [Workload(**table) for table in tomllib.loads(text)["workload"]]
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        text = (path or Path(__file__).with_name("workloads.toml")).read_text()
+        workloads = [Workload(**table) for table in tomllib.loads(text)["workload"]]
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a list of workloads: {error}") from None
+    for w in workloads:
+        if w.function not in NUMPY:
+            raise ValueError(f"{w.name} is of {w.function}; there are {', '.join(NUMPY)}")
+    return workloads
 
 
 def draw(kind: str, workload: Workload) -> np.ndarray:
@@ -126,16 +132,17 @@ def measure(workload: Workload, peers: dict[str, Callable[..., Any]], rounds: in
 
 
 def _seconds(call: Callable[[], Any]) -> float:
-    # The threads of whoever ran before spin for a while; then once, for the caches.
-    time.sleep(0.05)
-    start = time.perf_counter()
-    call()
-    once = time.perf_counter() - start
-    repeats = 1 if once > 1e-3 else int(1e-2 / once) + 1
-    start = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    return min(once, (time.perf_counter() - start) / repeats)
+    """The least of what one call takes, looked at for a twentieth of a second or once."""
+    time.sleep(0.05)  # the threads of whoever ran before spin for a while
+    best, spent, repeats = math.inf, 0.0, 1
+    while spent < 0.05:
+        start = time.perf_counter()
+        for _ in range(repeats):
+            call()
+        seconds = time.perf_counter() - start
+        best, spent = min(best, seconds / repeats), spent + seconds
+        repeats = int(1e-3 / best) + 1  # the clock itself takes a share of a microsecond
+    return best
 
 
 def _oracle(function: str, arrays: list[np.ndarray], reduction: str) -> np.ndarray:

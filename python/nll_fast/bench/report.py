@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import platform
 from pathlib import Path
 
@@ -58,12 +59,20 @@ def line(result: Result) -> str:
     return f"{w.name:<30}{shape:>14}{w.dtype:>10}{duration:>10}{rate:>7.1f}{of_bound:>10}{peers}"
 
 
+def check_plot(path: str) -> None:
+    """Raises, before minutes are measured, if the picture could not be written."""
+    if not importlib.util.find_spec("matplotlib"):
+        raise ValueError('--plot needs matplotlib: python -m pip install "nll-fast[bench]"')
+    if Path(path).suffix not in (".svg", ".png", ".pdf"):
+        raise ValueError(f"--plot {path} must end in .svg, .png or .pdf")
+    if not Path(path).resolve().parent.is_dir():
+        raise ValueError(f"--plot {path}: there is no folder {Path(path).resolve().parent}")
+
+
 def plot(results: list[Result], path: str) -> None:
     """A bar for each library and workload, GB/s, and a mark where the machine's bandwidth is."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise ValueError('--plot needs matplotlib: python -m pip install "nll-fast[bench]"') from None
+    import matplotlib
+
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

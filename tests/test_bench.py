@@ -1,0 +1,57 @@
+"""nll-fast bench: the table, JSON, and what is refused before anything is measured."""
+
+import json
+
+import pytest
+from nll_fast import cli
+from nll_fast.bench.measure import load
+
+SMALL = """
+[[workload]]
+name = "small"
+function = "cross_entropy"
+inputs = { logits = "normal", target = "class" }
+shape = [32, 10]
+"""
+
+
+@pytest.fixture
+def small(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+def test_every_function_of_the_list_is_known_and_its_names_differ():
+    names = [workload.name for workload in load(None)]
+    assert len(set(names)) == len(names) > 10
+
+
+def test_a_workload_is_checked_and_timed(small, capsys):
+    assert cli.main(["bench", "--workloads", str(small), "--peers", "numpy", "--json"]) == 0
+    output = capsys.readouterr()
+    (result,) = json.loads(output.out)["workloads"]
+    assert result["workload"]["name"] == "small" and result["error"] < 1e-6
+    assert result["seconds"] > 0 and result["peers"]["NumPy"] > 0
+    assert "32 x 10" in output.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--workloads", "no.toml"], "cannot read no.toml"),
+        (["--workloads", __file__], "is not a list of workloads"),
+        (["--peers", "numpy,scikit"], "knows no scikit"),
+        (["--plot", "x.gif"], "--plot"),
+        (["zzz"], "no workload has zzz"),
+    ],
+)
+def test_what_cannot_work_is_said_at_once(arguments, words, capsys):
+    assert cli.main(["bench", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_an_unknown_function_is_named(small, capsys):
+    small.write_text(SMALL.replace("cross_entropy", "crossing"))
+    assert cli.main(["bench", "--workloads", str(small)]) == 2
+    assert "small is of crossing" in capsys.readouterr().err
