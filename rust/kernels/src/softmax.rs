@@ -21,7 +21,7 @@
 //!    four to a register (AVX2: 0.30 → 0.24 ns a class, before that 0.5 and more).
 //! 4. **Sums leave f32 at once.** Four terms are added in f32, then f64 takes over, so the error of a sum
 //!    is that of `exp` and two roundings, for any number of classes. (f64 sums carry a second word.)
-//! 5. **The target is not in the sum.** Its term is put to 0 before the terms are added, so
+//! 5. **The target is not in the sum.** It is −∞ in a copy of the 256 classes around it, so
 //!    `log(1 + rest/target)` keeps its digits however certain the target is.
 //! 6. **ln 2 is taken off in one step, and what that loses is put back once.** See [`exp_parts`]: a term
 //!    comes out as e^(x + n·δ) with δ = ln 2 − fl(ln 2). n·δ matters only where the term does, near the
@@ -114,13 +114,21 @@ impl<F: Real> Reference<F> {
 /// Room for a block of computed values, made once for many rows.
 pub struct Scratch<F> {
     values: Vec<F>,
+    piece: Piece<F>,
+}
+
+/// Room for chunks that go through the loops together.
+struct Piece<F> {
     terms: [F; PIECE * LANES],
+    /// The classes, without the one that is left out.
+    held: [[F; LANES]; PIECE],
 }
 
 impl<F: Real> Scratch<F> {
     /// Room for blocks of rows with so many classes.
     pub fn new(_classes: usize) -> Self {
-        Scratch { values: Vec::new(), terms: [F::ZERO; PIECE * LANES] }
+        let piece = Piece { terms: [F::ZERO; PIECE * LANES], held: [[F::ZERO; LANES]; PIECE] };
+        Scratch { values: Vec::new(), piece }
     }
 }
 
@@ -151,7 +159,7 @@ impl<F: Real> LogSum<F> {
     ) {
         let x = T::read(isa, block, &mut scratch.values);
         let block = Block::new(x, length, skip);
-        let (total, max) = block.sweep(isa, self.reference, self.total, &mut scratch.terms);
+        let (total, max) = block.sweep(isa, self.reference, self.total, &mut scratch.piece);
         let before = self.max;
         self.max = larger(max, before);
         if self.reference.fits(self.max) {
@@ -162,7 +170,7 @@ impl<F: Real> LogSum<F> {
         if before != F::NEG_INFINITY {
             self.total = self.total.scaled(self.reference.factor(isa, fitting));
         }
-        (self.total, _) = block.sweep(isa, fitting, self.total, &mut scratch.terms);
+        (self.total, _) = block.sweep(isa, fitting, self.total, &mut scratch.piece);
         self.reference = fitting;
     }
 
@@ -187,10 +195,10 @@ impl<F: Real> LogSum<F> {
     }
 }
 
-/// The classes of a block: full chunks of 32, and the last ones in a chunk padded with −∞.
+/// The classes of a block: full chunks of 32, and a chunk of those that are left.
 struct Block<'a, F> {
     chunks: &'a [[F; LANES]],
-    /// The last chunk, −∞ at `skip` too, if there are classes left for it.
+    /// −∞ in the lanes that are not left, and at `skip`.
     tail: Option<[F; LANES]>,
     skip: usize,
 }
@@ -198,27 +206,22 @@ struct Block<'a, F> {
 impl<'a, F: Real> Block<'a, F> {
     #[inline(always)]
     fn new(x: &'a [F], length: usize, skip: usize) -> Self {
-        if let Some(chunk) = x.first_chunk::<LANES>()
-            && length < LANES
-        {
-            let tail = Some(without(first(*chunk, length), skip));
-            return Block { chunks: &[], tail, skip };
-        }
         let (chunks, rest) = x[..length].as_chunks::<LANES>();
-        let mut tail = None;
-        if !rest.is_empty() {
+        if rest.is_empty() {
+            return Block { chunks, tail: None, skip };
+        }
+        let after = skip.wrapping_sub(chunks.len() * LANES);
+        let tail = if let Some(&last) = x[..length].last_chunk() {
+            let done = LANES - rest.len();
+            hidden(lesser(last, F::KEEP, rest.len()), after.wrapping_add(done))
+        } else if let Some(&first) = x.first_chunk() {
+            hidden(lesser(first, F::KEEP, 2 * LANES - rest.len()), after)
+        } else {
             let mut padded = [F::NEG_INFINITY; LANES];
             padded[..rest.len()].copy_from_slice(rest);
-            tail = Some(without(padded, skip.wrapping_sub(chunks.len() * LANES)));
-        }
-        Block { chunks, tail, skip }
-    }
-
-    /// The largest class but for `skip`.
-    #[inline(always)]
-    fn max(&self) -> F {
-        let lanes = self.tail.unwrap_or([F::NEG_INFINITY; LANES]);
-        largest(larger_lanes(self.chunks, self.skip, lanes))
+            hidden(padded, after)
+        };
+        Block { chunks, tail: Some(tail), skip }
     }
 
     /// The total with the terms of the classes but for `skip`, and the largest of these.
@@ -228,20 +231,26 @@ impl<'a, F: Real> Block<'a, F> {
         isa: S,
         reference: Reference<F>,
         mut total: Total,
-        terms: &mut [F; PIECE * LANES],
+        Piece { terms, held }: &mut Piece<F>,
     ) -> (Total, F) {
         let mut lanes = [F::NEG_INFINITY; LANES];
         let mut skip = self.skip;
-        for piece in self.chunks.chunks(PIECE) {
+        for mut piece in self.chunks.chunks(PIECE) {
+            if skip < piece.len() * LANES {
+                let held = &mut held[..piece.len()];
+                for (i, (to, &chunk)) in held.iter_mut().zip(piece).enumerate() {
+                    *to = hidden(chunk, skip.wrapping_sub(i * LANES));
+                }
+                piece = held;
+            }
             let terms = &mut terms[..piece.len() * LANES];
             write_terms::<S, F, false>(isa, reference, piece.as_flattened(), terms);
-            if let Some(term) = terms.get_mut(skip) {
-                *term = F::ZERO;
-            }
             for chunk in terms.as_chunks::<LANES>().0 {
                 total = total.plus(quarters(chunk));
             }
-            lanes = larger_lanes(piece, skip, lanes);
+            for chunk in piece {
+                lanes = zip(*chunk, lanes, larger);
+            }
             skip = skip.wrapping_sub(PIECE * LANES);
         }
         if let Some(tail) = &self.tail {
@@ -254,40 +263,19 @@ impl<'a, F: Real> Block<'a, F> {
     }
 }
 
-/// The largest of each lane but for `skip`.
+/// The chunk with −∞ at `lane`, if it has that lane. NaN becomes +∞, which spoils a sum as well.
 #[inline(always)]
-fn larger_lanes<F: Real>(chunks: &[[F; LANES]], skip: usize, mut lanes: [F; LANES]) -> [F; LANES] {
-    let masked = (skip / LANES).min(chunks.len());
-    for chunk in &chunks[..masked] {
-        lanes = zip(*chunk, lanes, larger);
-    }
-    if let Some(chunk) = chunks.get(masked) {
-        lanes = zip(without(*chunk, skip % LANES), lanes, larger);
-        for chunk in &chunks[masked + 1..] {
-            lanes = zip(*chunk, lanes, larger);
-        }
-    }
-    lanes
+fn hidden<F: Real>(chunk: [F; LANES], lane: usize) -> [F; LANES] {
+    lesser(chunk, F::HIDE, LANES - lane.min(LANES))
 }
 
-/// The chunk with −∞ at `skip`. By comparing lanes: a store to one lane would stall the load of all.
+/// The lesser of each lane and the limits from the `start`th on.
 #[inline(always)]
-fn without<F: Real>(mut chunk: [F; LANES], skip: usize) -> [F; LANES] {
-    let skip = skip.min(LANES) as u32;
-    for (lane, x) in (0..).zip(&mut chunk) {
-        *x = if lane == skip { F::NEG_INFINITY } else { *x };
+fn lesser<F: Real>(chunk: [F; LANES], limits: &[F], start: usize) -> [F; LANES] {
+    match limits[start..].first_chunk() {
+        Some(&limits) => zip(chunk, limits, |x, limit| if x < limit { x } else { limit }),
+        None => chunk,
     }
-    chunk
-}
-
-/// The chunk with −∞ from lane `length` on.
-#[inline(always)]
-fn first<F: Real>(mut chunk: [F; LANES], length: usize) -> [F; LANES] {
-    let length = length as u32;
-    for (lane, x) in (0..).zip(&mut chunk) {
-        *x = if lane < length { *x } else { F::NEG_INFINITY };
-    }
-    chunk
 }
 
 /// Lane i of each quarter of a chunk, added.
@@ -319,7 +307,12 @@ fn largest<F: Real>(mut lanes: [F; LANES]) -> F {
 /// The largest of `x`, −∞ if there is none. A NaN is passed over.
 #[inline(always)]
 pub fn most<F: Real>(x: &[F]) -> F {
-    Block::new(x, x.len(), NONE).max()
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [F::NEG_INFINITY; LANES];
+    for chunk in chunks {
+        lanes = zip(*chunk, lanes, larger);
+    }
+    rest.iter().fold(largest(lanes), |most, &x| larger(x, most))
 }
 
 /// e^x · 2^−exponent · e^−center of every x; if `EXACT`, without the n·δ of point 6.

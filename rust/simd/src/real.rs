@@ -1,6 +1,6 @@
 //! The two number types we compute in, with the constants that exp and log need in each.
 
-use crate::lanes::EIGHT;
+use crate::lanes::{EIGHT, LANES};
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// f32 or f64: what the kernels compute in, with the constants of `exp` in that precision.
@@ -53,6 +53,11 @@ pub trait Real:
     const ARTANH: &'static [Self];
     /// ln 2 in two parts: an exponent times the first is exact.
     const LN_2_PARTS: [Self; 2];
+    /// −∞ in a chunk's lanes, +∞ in the next, −∞ in the last: the lesser of a chunk and a window of it
+    /// keeps the chunk's first or last lanes. (Two loads; comparing lane numbers, LLVM took lanes one by one.)
+    const KEEP: &'static [Self; 3 * LANES];
+    /// +∞ in all lanes but the one between two chunks: a window of it hides a lane, or none.
+    const HIDE: &'static [Self; 2 * LANES + 1];
     /// Whether sums of this type need a second word to stay within half an ulp (f64: nothing is wider).
     const COMPENSATED: bool;
 
@@ -84,6 +89,22 @@ pub trait Real:
     fn widen(eight: [Self; EIGHT]) -> [f64; EIGHT];
 }
 
+const fn keep<F: Real>() -> [F; 3 * LANES] {
+    let mut limits = [F::NEG_INFINITY; 3 * LANES];
+    let mut lane = LANES;
+    while lane < 2 * LANES {
+        limits[lane] = F::INFINITY;
+        lane += 1;
+    }
+    limits
+}
+
+const fn hide<F: Real>() -> [F; 2 * LANES + 1] {
+    let mut limits = [F::INFINITY; 2 * LANES + 1];
+    limits[LANES] = F::NEG_INFINITY;
+    limits
+}
+
 impl Real for f32 {
     const ZERO: f32 = 0.0;
     const ONE: f32 = 1.0;
@@ -106,6 +127,8 @@ impl Real for f32 {
     // Interpolation likewise: relative error of the logarithm 1.7e-8.
     const ARTANH: &'static [f32] = &[0.6666664, 0.4000756, 0.2823662, 0.268515];
     const LN_2_PARTS: [f32; 2] = [0.693_138_1, 9.058_001e-6];
+    const KEEP: &'static [f32; 3 * LANES] = &keep();
+    const HIDE: &'static [f32; 2 * LANES + 1] = &hide();
     const COMPENSATED: bool = false;
 
     #[inline(always)]
@@ -224,6 +247,8 @@ impl Real for f64 {
         0.1616404561194353,
     ];
     const LN_2_PARTS: [f64; 2] = [crate::math::LN_2_HI, crate::math::LN_2_LO];
+    const KEEP: &'static [f64; 3 * LANES] = &keep();
+    const HIDE: &'static [f64; 2 * LANES + 1] = &hide();
     const COMPENSATED: bool = true;
 
     #[inline(always)]
