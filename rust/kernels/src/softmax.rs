@@ -158,7 +158,7 @@ impl<F: Real> LogSum<F> {
         scratch: &mut Scratch<F>,
     ) {
         let x = T::read(isa, block, &mut scratch.values);
-        let block = Block::new(x, length, skip);
+        let block = Block { x, length, skip };
         let (total, max) = block.sweep(isa, self.reference, self.total, &mut scratch.piece);
         let before = self.max;
         self.max = larger(max, before);
@@ -195,33 +195,28 @@ impl<F: Real> LogSum<F> {
     }
 }
 
-/// The classes of a block: full chunks of 32, and a chunk of those that are left.
+/// The first `length` classes of `x`, but for `skip`.
 struct Block<'a, F> {
-    chunks: &'a [[F; LANES]],
-    /// −∞ in the lanes that are not left, and at `skip`.
-    tail: Option<[F; LANES]>,
+    x: &'a [F],
+    length: usize,
     skip: usize,
 }
 
-impl<'a, F: Real> Block<'a, F> {
+impl<F: Real> Block<'_, F> {
+    /// The `rest` classes that are left after the full chunks, and −∞ in the other lanes.
     #[inline(always)]
-    fn new(x: &'a [F], length: usize, skip: usize) -> Self {
-        let (chunks, rest) = x[..length].as_chunks::<LANES>();
-        if rest.is_empty() {
-            return Block { chunks, tail: None, skip };
-        }
-        let after = skip.wrapping_sub(chunks.len() * LANES);
-        let tail = if let Some(&last) = x[..length].last_chunk() {
-            let done = LANES - rest.len();
-            hidden(lesser(last, F::KEEP, rest.len()), after.wrapping_add(done))
-        } else if let Some(&first) = x.first_chunk() {
-            hidden(lesser(first, F::KEEP, 2 * LANES - rest.len()), after)
+    fn tail(&self, rest: usize) -> [F; LANES] {
+        let x = &self.x[..self.length];
+        let skip = self.skip.wrapping_sub(self.length - rest);
+        if let Some(&last) = x.last_chunk() {
+            hidden(lesser(last, F::KEEP, rest), skip.wrapping_add(LANES - rest))
+        } else if let Some(&first) = self.x.first_chunk() {
+            hidden(lesser(first, F::KEEP, 2 * LANES - rest), skip)
         } else {
             let mut padded = [F::NEG_INFINITY; LANES];
-            padded[..rest.len()].copy_from_slice(rest);
-            hidden(padded, after)
-        };
-        Block { chunks, tail: Some(tail), skip }
+            padded[..rest].copy_from_slice(x);
+            hidden(padded, skip)
+        }
     }
 
     /// The total with the terms of the classes but for `skip`, and the largest of these.
@@ -235,7 +230,8 @@ impl<'a, F: Real> Block<'a, F> {
     ) -> (Total, F) {
         let mut lanes = [F::NEG_INFINITY; LANES];
         let mut skip = self.skip;
-        for mut piece in self.chunks.chunks(PIECE) {
+        let (chunks, rest) = self.x[..self.length].as_chunks::<LANES>();
+        for mut piece in chunks.chunks(PIECE) {
             if skip < piece.len() * LANES {
                 let held = &mut held[..piece.len()];
                 for (i, (to, &chunk)) in held.iter_mut().zip(piece).enumerate() {
@@ -253,11 +249,12 @@ impl<'a, F: Real> Block<'a, F> {
             }
             skip = skip.wrapping_sub(PIECE * LANES);
         }
-        if let Some(tail) = &self.tail {
-            let mut terms = [F::ZERO; LANES];
-            write_terms::<S, F, false>(isa, reference, tail, &mut terms);
+        if !rest.is_empty() {
+            // Loaded now: before its turn it would come from memory, and all others wait for it.
+            let (tail, mut terms) = (self.tail(rest.len()), [F::ZERO; LANES]);
+            write_terms::<S, F, false>(isa, reference, &tail, &mut terms);
             total = total.plus(quarters(&terms));
-            lanes = zip(*tail, lanes, larger);
+            lanes = zip(tail, lanes, larger);
         }
         (total, largest(lanes))
     }
