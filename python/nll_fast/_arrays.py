@@ -12,9 +12,8 @@ import numpy as np
 RESULT = {"float32": "float32", "float64": "float64", "float16": "float32", "bfloat16": "float32"}
 # ``dtype.name`` is a Python function of two microseconds; half a small call would be spent in it.
 _NAME = {np.dtype(name): name for name in ("float32", "float64", "float16", "int64", "int32")}
-
-
 _INT64 = np.dtype(np.int64)
+_FLOAT32 = np.dtype(np.float32)
 
 
 def as_number(x: Any, name: str, lowest: float = -math.inf, highest: float = math.inf) -> float:
@@ -34,6 +33,8 @@ def as_number(x: Any, name: str, lowest: float = -math.inf, highest: float = mat
 
 def as_integer(x: Any, name: str, lowest: int = -(2**63), highest: int = 2**63 - 1) -> int:
     """One integer in [lowest, highest], by default what fits in 64 bits."""
+    if type(x) is int and lowest <= x <= highest:
+        return x
     try:
         number = operator.index(x)
     except TypeError:
@@ -83,6 +84,9 @@ def as_floats(x: Any, name: str) -> np.ndarray:
 
 def as_rows(x: Any, name: str, axis: int) -> tuple[np.ndarray, str]:
     """Floating-point rows with the class axis last; halves as their bits."""
+    usual = type(x) is np.ndarray and x.dtype is _FLOAT32 and axis == -1 and x.size
+    if usual and 0 < x.ndim <= 32 and x.flags.aligned:
+        return x, "float32"  # what follows takes an eighth of a small call
     x, dtype = as_array(x, name)
     if dtype not in RESULT:
         raise TypeError(
