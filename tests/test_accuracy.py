@@ -61,7 +61,8 @@ def poisson(x, y):
 
 
 def poisson_rate(x, y):
-    return x - y * mp.log(x), max(x, abs(y * mp.log(x)))
+    log_rate = mp.log(x + mp.mpf(1e-8))
+    return x - y * log_rate, max(x, abs(y * log_rate))
 
 
 def kl_div(x, p):
@@ -133,8 +134,9 @@ CASES = {
         lambda x, y: f.poisson_nll_loss(x, y, **none), poisson,
         lambda r, x: [r.uniform(-x * 0.8, x * 0.8, POINTS), r.poisson(3, POINTS)], "|log λ| ≤ 0.8·{x}"),
     "poisson_nll_loss, log_input=False": Case(
-        lambda x, y: f.poisson_nll_loss(x, y, log_input=False, eps=0, **none), poisson_rate,
-        lambda r, x: [spread(r, 1e-30, 1e6), r.poisson(3, POINTS)], "λ from 1e-30 to 1e6"),
+        lambda x, y: f.poisson_nll_loss(x, y, log_input=False, **none), poisson_rate,
+        lambda r, x: [np.append(spread(r, 1e-30, 1e6)[::2], 1 + spread(r, 1e-7, 0.1)[::2]), r.poisson(300, POINTS)],
+        "λ from 1e-30 to 1e6, and near 1"),
     "bradley_terry_loss": Case(
         lambda a, b: f.bradley_terry_loss(a, b, **none), lambda a, b: softplus(b - a),
         lambda r, x: [tails(r, x / 2), r.permutation(tails(r, x / 2))], "|scores| ≤ {x}/2"),

@@ -4,6 +4,7 @@ import json
 import struct
 import subprocess
 import sys
+import zipfile
 
 import nll_fast
 import numpy as np
@@ -127,3 +128,13 @@ def test_no_tokens_is_an_error_and_one_has_no_standard_error(example, capsys):
 def test_the_module_is_the_command():
     shown = subprocess.run([sys.executable, "-m", "nll_fast", "--version"], capture_output=True, text=True)
     assert shown.returncode == 0 and shown.stdout.strip() == f"nll-fast {nll_fast.__version__}"
+
+
+def test_files_without_an_array(example, capsys):
+    _, _, folder = example
+    for name, member in (("x.npz", "a.npy"), ("y.npz", "a.txt"), ("z.npy", "a.npy")):
+        with zipfile.ZipFile(folder / name, "w") as archive:
+            archive.writestr(member, "hello")
+        for logits, targets in ((name, "t.npy"), ("x.npy", name)):
+            assert score(folder / logits, "--targets", folder / targets) == 2
+            assert capsys.readouterr().err.startswith(f"nll-fast: cannot read {folder / name}")

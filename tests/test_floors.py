@@ -19,7 +19,7 @@ def homes(pattern):
     ("pattern", "allowed"),
     [
         (r"\bunsafe\s*(\{|fn|impl)", {"rust/simd/src/isa.rs"}),
-        (r"use rayon", {"rust/kernels/src/drive.rs", "rust/py/src/pool.rs"}),
+        (r"use rayon", {"rust/kernels/src/drive.rs"}),
         (r"target_feature\(|(core|std)::arch::(x86|aarch)", {"rust/simd/src/isa.rs"}),
         (r"^\s*(import|from) (torch|jax|scipy|ml_dtypes)", set()),
     ],

@@ -125,3 +125,20 @@ def test_smoothing_meets_a_masked_class():
     x = np.array([[0.0, 1.0, -INF]])
     assert cross_entropy(x, [0], label_smoothing=0.1) == INF
     assert np.isfinite(cross_entropy(x, [0], label_smoothing=0.1, weight=[1, 1, 0]))
+
+
+def test_a_float64_row_that_rises_by_more_than_float64_holds():
+    x = np.full((2, 4096), -9e307)
+    x[0, 2048:] = x[1, :2048] = 9e307
+    assert logsumexp(x).tolist() == [9e307, 9e307]
+    for row, (likely, never) in enumerate([(4000, 10), (10, 4000)]):
+        np.testing.assert_allclose(cross_entropy(x[row : row + 1], [likely]), math.log(2048), rtol=1e-15)
+        assert cross_entropy(x[row : row + 1], [never]) == INF
+        np.testing.assert_allclose(log_softmax(x[row])[likely], -math.log(2048), rtol=1e-15)
+
+
+def test_an_unsigned_target_beyond_int64_does_not_become_the_ignored_one():
+    target = np.array([0, 2**64 - 100], np.uint64)
+    for mask in (None, [True, True]):
+        with pytest.raises(IndexError, match="18446744073709551516 at row 1"):
+            cross_entropy(np.zeros((2, 4)), target, mask=mask)

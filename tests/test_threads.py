@@ -67,21 +67,54 @@ except KeyboardInterrupt: print(time.perf_counter() - sent[0])
     assert float(done.stdout) < 0.2
 
 
-def test_a_short_call_does_not_wait_for_a_long_one():
-    script = """
+LONG = """
 import threading
 nll_fast.set_num_threads(2)
 nll_fast.cross_entropy(x, t)
-many = np.lib.stride_tricks.as_strided(x[0], (800_000, 20000), (0, 4)); targets = np.zeros(len(many), int)
+def rows(n): return np.lib.stride_tricks.as_strided(x[0], (n, 20000), (0, 4)), np.zeros(n, int)
+"""
+
+
+def test_a_call_does_not_wait_for_one_that_began_before_or_after_it():
+    script = """
 order = []
-def long(): nll_fast.cross_entropy(many, targets); order.append("long")
-thread = threading.Thread(target=long); thread.start()
-time.sleep(0.2)
-nll_fast.cross_entropy(x, t); order.append("short")
-thread.join()
+def call(name, n): nll_fast.cross_entropy(*rows(n)); order.append(name)
+calls = [threading.Thread(target=call, args=a) for a in (("longer", 500_000), ("long", 50_000), ("longest", 800_000))]
+for thread in calls: thread.start(); time.sleep(0.1)
+call("short", 64)
+for thread in calls: thread.join()
 print(*order)
 """
-    assert run(script).stdout == "short long\n"
+    assert run(LONG + script).stdout == "short long longer longest\n"
+
+
+def test_an_interrupt_does_not_wait_for_the_calls_of_other_threads():
+    script = """
+import signal
+sent = []
+def send(): time.sleep(0.5); sent.append(time.perf_counter()); os.kill(os.getpid(), signal.SIGINT)
+def other(): time.sleep(0.1); nll_fast.cross_entropy(*rows(500_000))
+for work in (send, other): threading.Thread(target=work).start()
+try: nll_fast.cross_entropy(*rows(400_000))
+except KeyboardInterrupt: print(time.perf_counter() - sent[0])
+"""
+    done = run(LONG + script)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 0.2
+
+
+def test_hundreds_of_callers_at_once():
+    """Each finds its own stack: a helper that left one call for another while waiting would pile them up."""
+    script = """
+many = np.lib.stride_tricks.as_strided(x[0], (1000, 4096), (0, 4))
+want, got = nll_fast.entropy(many, reduction="sum"), []
+threads = [threading.Thread(target=lambda: got.append(nll_fast.entropy(many, reduction="sum"))) for _ in range(600)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(got == [want] * 600)
+"""
+    done = run(LONG + script)
+    assert done.stdout == "True\n", done.stderr or done.returncode
 
 
 @pytest.mark.parametrize(

@@ -158,10 +158,15 @@ def as_targets(target: Any, rows: np.ndarray) -> np.ndarray:
             f"need one class index each, shape {rows.shape[:-1]}"
             + ("; one-hot targets are distributions: np.asarray(target, np.float32)" if one_hot else "")
         )
-    if dtype == "uint64" and target.size and target.max() > np.iinfo(np.int64).max:
+    return np.require(as_int64(target), np.int64, ["C", "A"]).reshape(-1)
+
+
+def as_int64(target: np.ndarray) -> np.ndarray:
+    """Integers as int64, in which none may become another."""
+    if target.dtype.type is np.uint64 and target.size and target.max() > np.iinfo(np.int64).max:
         row = int(np.argmax(target.ravel() > np.iinfo(np.int64).max))
-        raise IndexError(f"target {target.ravel()[row]} at row {row} is out of bounds for {rows.shape[-1]} classes")
-    return np.require(target, np.int64, ["C", "A"]).reshape(-1)
+        raise IndexError(f"target {target.ravel()[row]} at row {row} is out of bounds for any number of classes")
+    return target.astype(np.int64, copy=False)
 
 
 def as_weight(weight: Any, classes: int) -> np.ndarray | None:
@@ -221,4 +226,4 @@ def aligned(
     if mask.shape != target.shape:
         raise ValueError(f"mask has shape {mask.shape}, but target has {target.shape}")
     ignored = np.iinfo(np.int64).min if ignore_index is None else ignore_index
-    return logits, np.where(mask, target.astype(np.int64), ignored), ignored
+    return logits, np.where(mask, as_int64(target), ignored), ignored

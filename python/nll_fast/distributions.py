@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nll_fast import _core
-from nll_fast._arrays import as_array, as_element, as_out
+from nll_fast._arrays import as_array, as_element, as_integer, as_out
 from nll_fast._elementwise import broadcast_shape, elementwise
 from nll_fast.reduction import Loss, check_reduction, reduced
 
@@ -25,6 +25,7 @@ def quantity_of_rows(
 ) -> Loss:
     """``quantity`` of each row of one or two arrays of one shape, then reduced over the rows."""
     check_reduction(reduction, out)
+    axis = as_integer(axis, "axis")
     inputs = []
     for name, x in arrays.items():
         x, dtype = as_element(x, name)

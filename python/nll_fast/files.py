@@ -39,6 +39,8 @@ def load(path: str | Path, name: str | None = None) -> tuple[np.ndarray, str]:
         raise ValueError(f"cannot read {path}: {error}") from None
     except Exception as error:
         raise ValueError(f"cannot read {path}: {type(error).__name__}: {error}") from None
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"cannot read {path}: what it holds is not an array")
     return array, array.dtype.name
 
 

@@ -88,7 +88,8 @@ def _is_distribution(target, logits):
 def _soft_cross_entropy(logits, target, axis, weight, smoothing, reduction, out):
     smoothing = as_number(smoothing, "label_smoothing", 0.0, 1.0)
     if weight is not None:
-        weight = as_weight(weight, np.shape(logits)[axis])
+        rows, _ = as_rows(logits, "logits", axis)
+        weight = as_weight(weight, rows.shape[-1])
     arrays = {"logits": logits, "target": target}
     return quantity_of_rows("cross_entropy", arrays, axis, reduction, out, (weight, smoothing))
 

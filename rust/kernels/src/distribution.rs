@@ -64,9 +64,7 @@ pub struct Distributions<'a> {
 /// The quantity of every row, computed in `F`, into `out` and in total.
 pub fn each<F: Real>(run: Run<'_>, of: &Distributions<'_>, out: Out<'_>) -> Result<Totals, Error> {
     let per = drive::rows_per_task(of.rows, of.classes, 1);
-    let ranges: Vec<_> = drive::ranges(of.rows, per).collect();
-    let outs = out.split(ranges.len(), per);
-    let tasks = ranges.into_iter().zip(outs).collect();
+    let tasks = drive::ranges(of.rows, per).zip(out.pieces(per));
     let work = |(range, out): (Range<usize>, Out<'_>)| {
         let real = PhantomData::<F>;
         run.level.run(Task { of, range, out, real })

@@ -143,21 +143,18 @@ impl<'a> Wanted<'a> {
     }
 
     /// One piece for each task, `per` elements long.
-    fn split(self, tasks: usize, per: usize) -> Vec<Wanted<'a>> {
+    fn pieces(self, per: usize) -> impl Iterator<Item = Wanted<'a>> + Send + use<'a> {
         let (upper, scale, total) = (self.upper, self.scale, self.total);
-        let [value, gradient, hessian] =
-            [self.value, self.gradient, self.hessian].map(|out| out.split(tasks, per));
-        let pieces = value.into_iter().zip(gradient).zip(hessian);
-        pieces
-            .map(|((value, gradient), hessian)| Wanted {
-                value,
-                gradient,
-                hessian,
-                upper,
-                scale,
-                total,
-            })
-            .collect()
+        let gradients = self.gradient.pieces(per).zip(self.hessian.pieces(per));
+        let pieces = self.value.pieces(per).zip(gradients);
+        pieces.map(move |(value, (gradient, hessian))| Wanted {
+            value,
+            gradient,
+            hessian,
+            upper,
+            scale,
+            total,
+        })
     }
 }
 
@@ -179,9 +176,7 @@ pub fn run<'a, F: Real, const N: usize>(
     length: usize,
     wanted: Wanted<'_>,
 ) -> Result<Outcome, Error> {
-    let ranges: Vec<_> = drive::ranges(length, TASK).collect();
-    let wanted = wanted.split(ranges.len(), TASK);
-    let tasks = ranges.into_iter().zip(wanted).collect();
+    let tasks = drive::ranges(length, TASK).zip(wanted.pieces(TASK));
     let work = |(range, wanted): (Range<usize>, Wanted<'_>)| {
         let real = PhantomData::<F>;
         run.level.run(Task { function, given, range, wanted, real })

@@ -33,9 +33,7 @@ pub fn each<F: Real>(run: Run<'_>, of: &Gradient<'_>, out: Out<'_>) -> Result<()
     let scale = if of.mean { 1.0 / of.targets.total_weight() } else { 1.0 };
     let weights = of.targets.weight.map_or(of.classes as f64, |w| w.iter().sum());
     let per = drive::rows_per_task(rows, of.classes, 1);
-    let ranges: Vec<_> = drive::ranges(rows, per).collect();
-    let outs = out.split(ranges.len(), per * of.classes);
-    let tasks = ranges.into_iter().zip(outs).collect();
+    let tasks = drive::ranges(rows, per).zip(out.pieces(per * of.classes));
     let work = |(range, out): (Range<usize>, Out<'_>)| {
         let real = PhantomData::<F>;
         run.level.run(Task { of, range, out, scale, weights, real });

@@ -4,7 +4,7 @@
 //! for every combination of their types.
 
 use crate::rows::lane;
-use ndarray::ArrayViewD;
+use ndarray::{ArrayViewD, Axis};
 use nll_simd::{BF16, Dtype, F16, Isa, Real};
 use std::ops::Range;
 
@@ -141,7 +141,9 @@ fn convert<'s, T: Copy, F: Real>(
         let (row, first) = ((range.start + done) / length, (range.start + done) % length);
         let end = values.len().min(done + length - first);
         let run = &mut values[done..end];
-        for (to, &from) in run.iter_mut().zip(lane(view, row).iter().skip(first)) {
+        // Split off: an iterator would walk over all that comes before.
+        let (_, lane) = lane(view, row).split_at(Axis(0), first);
+        for (to, &from) in run.iter_mut().zip(lane) {
             *to = F::from_f64(value(from));
         }
         done = end;

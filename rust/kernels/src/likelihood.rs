@@ -5,7 +5,9 @@
 
 use crate::elementwise::Elementwise;
 use crate::formula::finite;
-use nll_simd::math::{exp, exp_lifted, exp_nonpositive, log, log1p, log1p_unit, times_exp};
+use nll_simd::math::{
+    exp, exp_lifted, exp_nonpositive, log, log_of_sum, log1p, log1p_unit, times_exp,
+};
 use nll_simd::{Isa, Real, two_sum_error};
 
 /// e^−|x|: both softplus and both sigmoids of ±x are made of it.   ±∞ → 0, NaN → NaN.
@@ -251,7 +253,7 @@ impl<const LOG: bool, const FULL: bool> Elementwise<2> for Poisson<LOG, FULL> {
     /// λ, or log(λ + ε) if the first input is λ.
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, [x, _]: [F; 2]) -> F {
-        if LOG { exp(isa, x) } else { log(isa, x + F::from_f64(self.eps)) }
+        if LOG { exp(isa, x) } else { log_of_sum(isa, x, F::from_f64(self.eps)) }
     }
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, [x, y]: [F; 2], inner: F) -> F {

@@ -12,9 +12,7 @@ use std::ops::Range;
 /// log Σ e^x of every row, into `out`.   +∞ without a NaN → +∞.
 pub fn log_sum_exp<T: Dtype>(run: Run<'_>, rows: &Rows<'_, T>, out: Out<'_>) -> Result<(), Error> {
     let per = drive::rows_per_task(rows.count(), rows.classes(), rows.together());
-    let ranges: Vec<_> = drive::ranges(rows.count(), per).collect();
-    let outs = out.split(ranges.len(), per);
-    let tasks = ranges.into_iter().zip(outs).collect();
+    let tasks = drive::ranges(rows.count(), per).zip(out.pieces(per));
     let work =
         |(range, out): (Range<usize>, Out<'_>)| run.level.run(LogSumExp { rows, range, out });
     drive::run(run.par, tasks, work, |(), ()| ())
@@ -66,7 +64,7 @@ pub fn log_softmax<T: Dtype>(
 ) -> Result<(), Error> {
     let per = drive::rows_per_task(rows.count(), rows.classes(), rows.together());
     let ranges = drive::ranges(rows.count(), per);
-    let tasks = ranges.zip(out.chunks_mut(per * rows.classes())).collect();
+    let tasks = ranges.zip(out.chunks_mut(per * rows.classes()));
     let work = |(range, out): (Range<usize>, &mut [T::Real])| {
         run.level.run(LogSoftmax { rows, range, out });
     };

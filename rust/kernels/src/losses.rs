@@ -82,9 +82,7 @@ pub fn each<'a, L: RowLoss<'a>>(
         return Ok(task(0..rows, &mut out));
     }
     let per = drive::rows_per_task(rows, loss.rows().classes(), loss.rows().together());
-    let ranges: Vec<_> = drive::ranges(rows, per).collect();
-    let outs = out.split(ranges.len(), per);
-    let tasks = ranges.into_iter().zip(outs).collect();
+    let tasks = drive::ranges(rows, per).zip(out.pieces(per));
     drive::run(run.par, tasks, |(range, mut out)| task(range, &mut out), Totals::merge)
 }
 

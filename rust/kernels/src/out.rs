@@ -15,13 +15,14 @@ pub enum Out<'a> {
 }
 
 impl<'a> Out<'a> {
-    /// One piece for each task, `per` results long.
-    pub(crate) fn split(self, tasks: usize, per: usize) -> Vec<Out<'a>> {
-        match self {
-            Out::Nothing => (0..tasks).map(|_| Out::Nothing).collect(),
-            Out::F32(out) => out.chunks_mut(per).map(Out::F32).collect(),
-            Out::F64(out) => out.chunks_mut(per).map(Out::F64).collect(),
-        }
+    /// A piece for each task, `per` results long.
+    pub(crate) fn pieces(self, per: usize) -> impl Iterator<Item = Out<'a>> + Send + use<'a> {
+        let mut rest = self;
+        std::iter::from_fn(move || match &mut rest {
+            Out::Nothing => Some(Out::Nothing),
+            Out::F32(out) => Some(Out::F32(out.split_off_mut(..per.min(out.len()))?)),
+            Out::F64(out) => Some(Out::F64(out.split_off_mut(..per.min(out.len()))?)),
+        })
     }
 
     /// Writes `values` from `start` on, rounded to the type of the results.

@@ -27,7 +27,7 @@
 //!    comes out as e^(x + n·δ) with δ = ln 2 − fl(ln 2). n·δ matters only where the term does, near the
 //!    largest x, so [`LogSum::scaled`] takes off the n·δ of the largest x (12 % of the time of a class).
 
-use crate::formula::Scaled;
+use crate::formula::{Scaled, finite};
 use nll_simd::math::{LN_2_HI, LN_2_LO, exp, exp_parts, power_of_two, round};
 use nll_simd::{Dtype, EIGHT, Isa, LANES, Real, Total, two_sum_error, zip};
 
@@ -105,7 +105,7 @@ impl<F: Real> Reference<F> {
         // In two words: the exponential magnifies what rounding takes.
         let scale = exponent * LN_2_HI;
         let d = center + scale;
-        let lost = two_sum_error(center, scale, d) + exponent * LN_2_LO;
+        let lost = finite(two_sum_error(center, scale, d)) + exponent * LN_2_LO;
         let factor = exp(isa, d);
         factor + factor * lost
     }

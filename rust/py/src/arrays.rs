@@ -14,13 +14,21 @@ pub(crate) enum Array<'py> {
     BF16(PyReadonlyArrayDyn<'py, u16>),
 }
 
+fn readonly<'py, T: numpy::Element>(
+    array: &Bound<'py, PyAny>,
+) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
+    let busy =
+        |_| PyValueError::new_err("an input is the out of another call that is not done yet");
+    array.cast::<PyArrayDyn<T>>()?.try_readonly().map_err(busy)
+}
+
 impl<'py> Array<'py> {
     pub(crate) fn new(array: &Bound<'py, PyAny>, dtype: &str) -> PyResult<Self> {
         Ok(match dtype {
-            "float32" => Array::F32(array.extract()?),
-            "float64" => Array::F64(array.extract()?),
-            "float16" => Array::F16(array.extract()?),
-            "bfloat16" => Array::BF16(array.extract()?),
+            "float32" => Array::F32(readonly(array)?),
+            "float64" => Array::F64(readonly(array)?),
+            "float16" => Array::F16(readonly(array)?),
+            "bfloat16" => Array::BF16(readonly(array)?),
             _ => return Err(PyTypeError::new_err(format!("no kernel reads {dtype}"))),
         })
     }
@@ -71,13 +79,13 @@ impl<'py> Element<'py> {
     pub(crate) fn new(array: &Bound<'py, PyAny>, dtype: &str) -> PyResult<Self> {
         Ok(match dtype {
             "scalar" => Element::Scalar(array.extract()?),
-            "float32" => Element::F32(array.extract()?),
-            "float64" => Element::F64(array.extract()?),
-            "float16" => Element::F16(array.extract()?),
-            "bfloat16" => Element::BF16(array.extract()?),
-            "uint8" => Element::U8(array.extract()?),
-            "int32" => Element::I32(array.extract()?),
-            "int64" => Element::I64(array.extract()?),
+            "float32" => Element::F32(readonly(array)?),
+            "float64" => Element::F64(readonly(array)?),
+            "float16" => Element::F16(readonly(array)?),
+            "bfloat16" => Element::BF16(readonly(array)?),
+            "uint8" => Element::U8(readonly(array)?),
+            "int32" => Element::I32(readonly(array)?),
+            "int64" => Element::I64(readonly(array)?),
             _ => return Err(PyTypeError::new_err(format!("no kernel reads {dtype}"))),
         })
     }

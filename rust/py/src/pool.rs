@@ -6,10 +6,9 @@
 //! inherited it locked, and then works with a pool of its own for that call.
 
 use nll_kernels::Error;
-use nll_kernels::drive::{Par, Team};
+use nll_kernels::drive::{Helpers, Par, Team};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -27,7 +26,7 @@ const TICK: Duration = Duration::from_millis(50);
 struct Owned {
     process: u32,
     threads: usize,
-    pool: Arc<ThreadPool>,
+    helpers: Arc<Helpers>,
 }
 
 static POOL: Mutex<Option<Owned>> = Mutex::new(None);
@@ -66,34 +65,28 @@ pub(crate) fn set_num_threads(threads: usize) {
     CHOSEN.store(threads, Ordering::Relaxed);
 }
 
-fn build(threads: usize) -> PyResult<Arc<ThreadPool>> {
-    let builder =
-        ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("nll_fast-{i}"));
-    builder.build().map(Arc::new).map_err(|error| {
-        PyRuntimeError::new_err(format!("cannot start {threads} threads: {error}"))
-    })
-}
-
-fn pool(threads: usize) -> PyResult<Arc<ThreadPool>> {
+fn helpers(threads: usize) -> PyResult<Arc<Helpers>> {
     let process = std::process::id();
     let fits = |owned: &&Owned| owned.process == process && owned.threads == threads;
     if let Ok(guard) = POOL.try_lock()
         && let Some(owned) = guard.as_ref().filter(fits)
     {
-        return Ok(owned.pool.clone());
+        return Ok(owned.helpers.clone());
     }
     // Built outside the lock, so that the lock is held for nanoseconds only.
-    let pool = build(threads)?;
+    let helpers = Helpers::start(threads)
+        .map_err(|error| PyRuntimeError::new_err(format!("cannot start {error}")))?;
+    let helpers = Arc::new(helpers);
     if let Ok(mut guard) = POOL.try_lock() {
-        let before = guard.replace(Owned { process, threads, pool: pool.clone() });
+        let before = guard.replace(Owned { process, threads, helpers: helpers.clone() });
         drop(guard);
         if let Some(owned) = before
             && owned.process != process
         {
-            std::mem::forget(owned.pool);
+            std::mem::forget(owned.helpers);
         }
     }
-    Ok(pool)
+    Ok(helpers)
 }
 
 /// Runs `work` over `size` logits: on this thread while it is small, else with the pool's help, answering
@@ -110,7 +103,7 @@ pub(crate) fn run<R: Send>(
         return py.detach(|| work(Par::Here)).map_err(crate::errors::raise);
     }
     let threads = num_threads()?;
-    let helpers = if threads > 1 { Some(pool(threads - 1)?) } else { None };
+    let helpers = if threads > 1 { Some(helpers(threads - 1)?) } else { None };
     let (result, signal) = py.detach(|| {
         let (asked, signal) = (Cell::new(Instant::now()), Cell::new(None));
         let interrupted = || {

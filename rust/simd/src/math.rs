@@ -3,6 +3,7 @@
 //! None of it calls the platform's libm, so the bits are ours on every machine.
 
 use crate::isa::Isa;
+use crate::lanes::two_sum_error;
 use crate::real::Real;
 
 /// e^y as `mantissa · 2^n`, returned as `(mantissa, shifter + n)` for a `shifter` of the [`Real::SHIFTER`]
@@ -104,6 +105,13 @@ pub fn log1p<S: Isa, F: Real>(isa: S, x: F) -> F {
     let u = F::ONE + x;
     let lost = if x < F::ONE { x - (u - F::ONE) } else { F::ONE - (u - x) };
     log_corrected(isa, u, lost / u)
+}
+
+/// log(a + b), within 1 ulp also where rounding the sum would take as much as its logarithm. Limits as of [`log`].
+#[inline(always)]
+pub fn log_of_sum<S: Isa, F: Real>(isa: S, a: F, b: F) -> F {
+    let u = a + b;
+    log_corrected(isa, u, two_sum_error(a, b, u) / u)
 }
 
 /// log(1 + z) for 0 ≤ z ≤ 1, within 1 ulp, without the second division of [`log1p`]. NaN → NaN.
