@@ -18,7 +18,7 @@
 //! again of positive terms, and a correction of second order: how well q̃ adds up to 1 does not matter.
 //!
 //! A row is read twice (the largest logit first), both of a divergence three times; the second time it is in
-//! L2. Exponentials are taken in the type of the logits (halves in f32), the rest is f64.
+//! L2. In float32 (and from halves) exponentials and their products are f32, sums and a divergence f64.
 
 use crate::Error;
 use crate::drive;
@@ -28,7 +28,7 @@ use crate::out::{Out, Run};
 use crate::reduce::Totals;
 use crate::softmax::{BLOCK, NONE, Reference, most, quarters, write_terms};
 use nll_simd::math::log1p;
-use nll_simd::{EIGHT, Isa, LANES, Real, Total, two_sum_error, zip};
+use nll_simd::{EIGHT, Isa, LANES, Real, Total, two_sum_error};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -125,36 +125,39 @@ pub(crate) fn blocks(
     row.clone().step_by(size).map(move |start| start..(start + size).min(end))
 }
 
-/// N classes; `fill` follows the last ones.
-#[inline(always)]
-fn some<F: Real, const N: usize>(values: &[F], at: usize, fill: F) -> [F; N] {
-    let rest = &values[at..];
-    rest.first_chunk().copied().unwrap_or_else(|| {
-        let mut padded = [fill; N];
-        padded[..rest.len()].copy_from_slice(rest);
-        padded
-    })
+/// Adds the first `length` values of a buffer, whose others up to a whole chunk become 0. f32 is added four at a
+/// time, as a sweep does; f64 with a second word where the logits (`F`) are f64 too.
+///
+/// Called, not inlined: beside its caller's last steps, which go by halves, LLVM added two lanes at a time.
+#[inline(never)]
+fn add<S: Isa, F: Real, V: Real>(isa: S, total: &mut Total, buffer: &mut [V], length: usize) {
+    let whole = length.next_multiple_of(LANES);
+    buffer[length..whole].fill(V::ZERO);
+    isa.vectorize(
+        #[inline(always)]
+        || {
+            let mut sum = *total;
+            if V::COMPENSATED {
+                for &eight in buffer[..whole].as_chunks::<EIGHT>().0 {
+                    sum = sum.plus_wide::<F>(V::widen(eight));
+                }
+            } else {
+                for chunk in buffer[..whole].as_chunks::<LANES>().0 {
+                    sum = sum.plus(quarters(chunk));
+                }
+            }
+            *total = sum;
+        },
+    );
 }
 
-/// Eight classes, in f64.
+/// `factor`·(top − x), 0 where the factor is 0: x may be −∞ there. Where nothing is wider than the logits, what
+/// rounding takes from the difference is put back.
 #[inline(always)]
-fn eight<F: Real>(values: &[F], at: usize, fill: F) -> [f64; EIGHT] {
-    F::widen(some(values, at, fill))
-}
-
-/// `factor`·(top − x), 0 where the factor is 0: x may be −∞ there. Where nothing is wider than the logits
-/// (`lossy`), what rounding takes from the difference is put back.
-#[inline(always)]
-fn times_below<F: Real, const N: usize>(
-    factor: [F; N],
-    (top, lossy): (F, bool),
-    x: [F; N],
-) -> [F; N] {
-    zip(factor, x, |factor, x| {
-        let below = top - x;
-        let lost = if lossy { finite(two_sum_error(top, -x, below)) } else { F::ZERO };
-        if factor == F::ZERO { F::ZERO } else { factor * below + factor * lost }
-    })
+fn times_below<F: Real>(factor: F, top: F, x: F) -> F {
+    let below = top - x;
+    let lost = if F::COMPENSATED { finite(two_sum_error(top, -x, below)) } else { F::ZERO };
+    if factor == F::ZERO { F::ZERO } else { factor * below + factor * lost }
 }
 
 /// The largest logit of a row, and what sums of terms are counted in.
@@ -180,6 +183,29 @@ impl<F: Real> Top<F> {
         let top = Top::find(isa, input, row, room);
         let rest = top.rest(isa, input, row, (room, terms));
         (top, [top.loss(isa, rest), 1.0 / (top.term + rest)])
+    }
+
+    /// The largest logit, the sum of the others' terms, and all terms of the row into `terms`.
+    #[inline(always)]
+    fn with_terms<S: Isa>(
+        isa: S,
+        input: &Input<'_>,
+        row: &Range<usize>,
+        (room, terms): (&mut Room<F>, &mut Vec<F>),
+    ) -> (Self, f64) {
+        let top = Top::find(isa, input, row, room);
+        let mut rest = Total::ZERO;
+        terms.resize(terms.len().max(row.len().next_multiple_of(LANES)), F::ZERO);
+        for block in blocks(row, BLOCK) {
+            let x = input.read(isa, block.clone(), room);
+            let terms = &mut terms[block.start - row.start..];
+            top.write_others(isa, block.start, x, &mut terms[..x.len()]);
+            add::<S, F, _>(isa, &mut rest, terms, x.len());
+        }
+        if let Some(term) = terms.get_mut(top.at.wrapping_sub(row.start)) {
+            *term = F::from_f64(top.term);
+        }
+        (top, rest.value::<F>())
     }
 
     /// The terms of a block.
@@ -224,11 +250,8 @@ impl<F: Real> Top<F> {
         let mut rest = Total::ZERO;
         for block in blocks(row, BLOCK) {
             let x = input.read(isa, block.clone(), room);
-            let terms = &mut terms[..x.len()];
-            self.write_others(isa, block.start, x, terms);
-            for i in (0..terms.len()).step_by(EIGHT) {
-                rest = rest.plus_wide::<F>(eight(terms, i, F::ZERO));
-            }
+            self.write_others(isa, block.start, x, &mut terms[..x.len()]);
+            add::<S, F, _>(isa, &mut rest, terms, x.len());
         }
         rest.value::<F>()
     }
@@ -264,20 +287,15 @@ impl Distributions<'_> {
     fn entropy<S: Isa, F: Real>(&self, isa: S, row: &Range<usize>, rooms: &mut Rooms<F>) -> f64 {
         let Rooms { first, terms, .. } = rooms;
         let top = Top::find(isa, &self.logits, row, first);
-        let (mut rest, mut below, x_m) = (Total::ZERO, Total::ZERO, top.x.to_f64());
+        let (mut rest, mut below) = (Total::ZERO, Total::ZERO);
         for block in blocks(row, BLOCK) {
             let x = self.logits.read(isa, block.clone(), first);
-            let terms = &mut terms[..x.len()];
-            top.write_others(isa, block.start, x, terms);
-            for i in (0..x.len()).step_by(EIGHT) {
-                let terms = eight(terms, i, F::ZERO);
-                rest = rest.plus_wide::<F>(terms);
-                below = below.plus_wide::<F>(times_below(
-                    terms,
-                    (x_m, F::COMPENSATED),
-                    eight(x, i, top.x),
-                ));
+            top.write_others(isa, block.start, x, &mut terms[..x.len()]);
+            add::<S, F, _>(isa, &mut rest, terms, x.len());
+            for (term, &x) in terms.iter_mut().zip(x) {
+                *term = times_below(*term, top.x, x);
             }
+            add::<S, F, _>(isa, &mut below, terms, x.len());
         }
         let rest = rest.value::<F>();
         top.loss(isa, rest) + below.value::<F>() / (top.term + rest)
@@ -291,40 +309,35 @@ impl Distributions<'_> {
         row: &Range<usize>,
         rooms: &mut Rooms<F>,
     ) -> f64 {
-        let Rooms { first, second: room, terms, .. } = rooms;
+        let Rooms { first, second: room, terms, second_terms: targets, .. } = rooms;
         let top = Top::find(isa, &self.logits, row, first);
         let (mut rest, mut below, mut sum) = (Total::ZERO, Total::ZERO, Total::ZERO);
         for block in blocks(row, BLOCK) {
             let x = self.logits.read(isa, block.clone(), first);
             let y = &second.read(isa, block.clone(), room)[..x.len()];
-            let terms = &mut terms[..x.len()];
-            top.write_others(isa, block.start, x, terms);
-            for i in (0..x.len()).step_by(LANES) {
-                rest = rest.plus(quarters(&some(terms, i, F::ZERO)));
-                let y = self.targets(block.start - row.start + i, some(y, i, F::ZERO));
-                sum = sum.plus(quarters(&y));
-                below = below.plus(quarters(&times_below(
-                    y,
-                    (top.x, F::COMPENSATED),
-                    some(x, i, top.x),
-                )));
+            top.write_others(isa, block.start, x, &mut terms[..x.len()]);
+            add::<S, F, _>(isa, &mut rest, terms, x.len());
+            self.write_targets(block.start - row.start, y, targets);
+            add::<S, F, _>(isa, &mut sum, targets, x.len());
+            for (target, &x) in targets.iter_mut().zip(x) {
+                *target = times_below(*target, top.x, x);
             }
+            add::<S, F, _>(isa, &mut below, targets, x.len());
         }
         sum.value::<F>() * top.loss(isa, rest.value::<F>()) + below.value::<F>()
     }
 
-    /// w_c·((1 − ε)·y_c + ε/C), 0 after the last class.
+    /// w_c·((1 − ε)·y_c + ε/C)
     #[inline(always)]
-    fn targets<F: Real>(&self, first: usize, mut y: [F; LANES]) -> [F; LANES] {
+    fn write_targets<F: Real>(&self, first: usize, y: &[F], targets: &mut [F]) {
         if self.smoothing == 0.0 && self.weight.is_none() {
-            return y;
+            return targets[..y.len()].copy_from_slice(y);
         }
-        let even = self.smoothing / self.classes as f64;
-        for (y, class) in y.iter_mut().zip(first..self.classes) {
-            let w = self.weight.map_or(1.0, |w| w[class]);
-            *y = F::from_f64(w * ((1.0 - self.smoothing) * y.to_f64() + even));
+        let (sharp, even) = (1.0 - self.smoothing, self.smoothing / self.classes as f64);
+        for (i, (target, &y)) in targets.iter_mut().zip(y).enumerate() {
+            let w = self.weight.map_or(1.0, |w| w[first + i]);
+            *target = F::from_f64(w * (sharp * y.to_f64() + even));
         }
-        y
     }
 
     #[inline(always)]
@@ -336,10 +349,8 @@ impl Distributions<'_> {
         rooms: &mut Rooms<F>,
     ) -> f64 {
         let Rooms { first, second: room, terms, second_terms, bends, rises } = rooms;
-        let p = Top::find(isa, &self.logits, row, first);
-        let q = Top::find(isa, second, row, room);
-        let p_rest = p.rest(isa, &self.logits, row, (first, terms));
-        let q_rest = q.rest(isa, second, row, (room, second_terms));
+        let (p, p_rest) = Top::with_terms(isa, &self.logits, row, (first, terms));
+        let (q, q_rest) = Top::with_terms(isa, second, row, (room, second_terms));
         let [p_unit, q_unit] = [1.0 / (p.term + p_rest), 1.0 / (q.term + q_rest)];
         // lse(y) − lse(x) in steps: all digits of the largest class's own d are in the second.
         let (x_m, y_m) = (p.x.to_f64(), q.x.to_f64());
@@ -350,23 +361,19 @@ impl Distributions<'_> {
         for block in blocks(row, PIECE) {
             let x = self.logits.read(isa, block.clone(), first);
             let y = &second.read(isa, block.clone(), room)[..x.len()];
-            let (terms, second_terms) = (&mut terms[..x.len()], &mut second_terms[..x.len()]);
-            p.write_terms(isa, x, terms);
-            q.write_terms(isa, y, second_terms);
-            let (bends, rises) = (&mut bends[..x.len()], &mut rises[..x.len()]);
+            let [p, q] = [&terms, &second_terms].map(|t| &t[block.start - row.start..][..x.len()]);
+            let (bend_of, rise_of) = (&mut bends[..x.len()], &mut rises[..x.len()]);
             for i in 0..x.len() {
                 let (x, y) = (x[i].to_f64(), y[i].to_f64());
                 let d = y - x;
                 // Nothing is lost where they were f32.
                 let lost = if F::COMPENSATED { finite(two_sum_error(y, -x, d)) } else { 0.0 };
                 let d = (d - shift) + (lost - second_shift);
-                let (p, q) = (terms[i].to_f64() * p_unit, second_terms[i].to_f64() * q_unit);
-                [bends[i], rises[i]] = divergence_parts(isa, p, q, d);
+                let (p, q) = (p[i].to_f64() * p_unit, q[i].to_f64() * q_unit);
+                [bend_of[i], rise_of[i]] = divergence_parts::<S, F>(isa, p, q, d);
             }
-            for i in (0..x.len()).step_by(EIGHT) {
-                bend = bend.plus_wide::<F>(some(bends, i, 0.0));
-                rise = rise.plus_wide::<F>(some(rises, i, 0.0));
-            }
+            add::<S, F, _>(isa, &mut bend, bends, x.len());
+            add::<S, F, _>(isa, &mut rise, rises, x.len());
         }
         let u = rise.value::<F>();
         let value = bend.value::<F>() - (u - log1p(isa, u));

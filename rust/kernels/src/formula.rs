@@ -113,47 +113,19 @@ pub fn term<S: Isa>(isa: S, unit: Scaled, x: f64) -> f64 {
 ///
 /// Near each other, p·(e^d − 1 − d) and p·(e^d − 1): the differences would cancel. At 2 they lose a bit.
 #[inline(always)]
-pub fn divergence_parts<S: Isa>(isa: S, p: f64, q: f64, d: f64) -> [f64; 2] {
-    let (bend, slope) = (p * bend_series(isa, d), if p == 0.0 { 0.0 } else { p * d });
+pub fn divergence_parts<S: Isa, F: Real>(isa: S, p: f64, q: f64, d: f64) -> [f64; 2] {
+    let bend = (p * d * d) * horner(isa, F::BEND, d);
+    let slope = if p == 0.0 { 0.0 } else { p * d };
     let near = d.abs() < 2.0;
     let rise = if near { slope + bend } else { q - p };
     let apart = if d == f64::NEG_INFINITY { f64::INFINITY } else { rise - slope };
     [if near { bend } else { apart }, rise]
 }
 
-/// e^d − 1 − d for |d| ≤ 2.
-#[inline(always)]
-fn bend_series<S: Isa>(isa: S, d: f64) -> f64 {
-    d * d * horner(isa, &BEND, d)
-}
-
-/// Coefficients of (e^d − 1 − d) / d²: 1/2!, 1/3!, … nearly. Interpolation at Chebyshev nodes: relative
-/// error 2.8e-18.
-const BEND: [f64; 18] = [
-    0.5,
-    0.16666666666666666,
-    0.04166666666666663,
-    0.008333333333333331,
-    0.0013888888888891197,
-    0.00019841269841270936,
-    2.4801587300995483e-05,
-    2.7557319223705004e-06,
-    2.755731930001314e-07,
-    2.505210842152821e-08,
-    2.087675150417348e-09,
-    1.6059041233681633e-10,
-    1.147097775321909e-11,
-    7.647273957195198e-13,
-    4.7737580214960735e-14,
-    2.8087409252747675e-15,
-    1.6376126325516946e-16,
-    8.580357849794261e-18,
-];
-
 /// e^x − 1, all digits kept where x is small.   −∞ → −1, +∞ → +∞, NaN → NaN.
 #[inline(always)]
 pub fn exp_minus_one<S: Isa>(isa: S, x: f64) -> f64 {
-    if x.abs() < 0.5 { bend_series(isa, x) + x } else { exp(isa, x) - 1.0 }
+    if x.abs() < 0.5 { x * x * horner(isa, f64::BEND, x) + x } else { exp(isa, x) - 1.0 }
 }
 
 /// e^x of one x: perplexity from a mean, by the same text as everything else.

@@ -51,6 +51,9 @@ pub trait Real:
     const UNLIFT: Self;
     /// Coefficients, by powers of s² on 0 ≤ s ≤ ⅓, of (2·artanh s − 2s) / s³: ⅔, ⅖, 2/7, … nearly.
     const ARTANH: &'static [Self];
+    /// Coefficients, by powers of d on |d| ≤ 2, of (e^d − 1 − d) / d²: 1/2!, 1/3!, … nearly. In f64 for both:
+    /// only their number differs.
+    const BEND: &'static [f64];
     /// ln 2 in two parts: an exponent times the first is exact.
     const LN_2_PARTS: [Self; 2];
     /// −∞ in a chunk's lanes, +∞ in the next, −∞ in the last: the lesser of a chunk and a window of it
@@ -126,6 +129,20 @@ impl Real for f32 {
     const UNLIFT: f32 = f32::from_bits((127 - 64) << 23);
     // Interpolation likewise: relative error of the logarithm 1.7e-8.
     const ARTANH: &'static [f32] = &[0.6666664, 0.4000756, 0.2823662, 0.268515];
+    // Interpolation likewise: relative error 1e-9.
+    const BEND: &'static [f64] = &[
+        0.5,
+        0.16666666852811374,
+        0.04166666679876234,
+        0.008333324034857042,
+        0.0013888882289555063,
+        0.00019842568477859246,
+        2.4802509248112352e-05,
+        2.748347288346662e-06,
+        2.7504861565960284e-07,
+        2.6878742067033727e-08,
+        2.217603754335142e-09,
+    ];
     const LN_2_PARTS: [f32; 2] = [0.693_138_1, 9.058_001e-6];
     const KEEP: &'static [f32; 3 * LANES] = &keep();
     const HIDE: &'static [f32; 2 * LANES + 1] = &hide();
@@ -245,6 +262,27 @@ impl Real for f64 {
         0.12001072809590713,
         0.08800738486144674,
         0.1616404561194353,
+    ];
+    // Interpolation likewise: relative error 2.8e-18.
+    const BEND: &'static [f64] = &[
+        0.5,
+        0.16666666666666666,
+        0.04166666666666663,
+        0.008333333333333331,
+        0.0013888888888891197,
+        0.00019841269841270936,
+        2.4801587300995483e-05,
+        2.7557319223705004e-06,
+        2.755731930001314e-07,
+        2.505210842152821e-08,
+        2.087675150417348e-09,
+        1.6059041233681633e-10,
+        1.147097775321909e-11,
+        7.647273957195198e-13,
+        4.7737580214960735e-14,
+        2.8087409252747675e-15,
+        1.6376126325516946e-16,
+        8.580357849794261e-18,
     ];
     const LN_2_PARTS: [f64; 2] = [crate::math::LN_2_HI, crate::math::LN_2_LO];
     const KEEP: &'static [f64; 3 * LANES] = &keep();
