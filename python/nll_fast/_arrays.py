@@ -126,6 +126,8 @@ def as_element(x: Any, name: str) -> tuple[Any, str]:
     """An elementwise input: a Python float and "scalar", or an array and what its bits are."""
     if type(x) is float or type(x) is int:
         return float(x), "scalar"
+    if type(x) is np.ndarray and x.dtype is _FLOAT32 and 0 < x.ndim <= 32 and x.flags.aligned:
+        return x, "float32"  # the usual case at once
     x, dtype = as_array(x, name)
     if dtype in _WIDEN:
         x, dtype = x.astype(_WIDEN[dtype]), np.dtype(_WIDEN[dtype]).name

@@ -14,13 +14,13 @@ from nll_fast.reduction import check_reduction, reduced
 
 def same_shape(inputs: dict[str, tuple[Any, str]]) -> tuple[int, ...]:
     """The one shape of all arrays; numbers go with any."""
-    shapes = {name: x.shape for name, (x, dtype) in inputs.items() if dtype != "scalar"}
-    if len(set(shapes.values())) > 1:
+    shapes = [x.shape for x, dtype in inputs.values() if dtype != "scalar"]
+    if shapes and shapes.count(shapes[0]) < len(shapes):
+        named = [f"{name} of shape {x.shape}" for name, (x, dtype) in inputs.items() if dtype != "scalar"]
         raise ValueError(
-            f"{' and '.join(f'{name} of shape {shape}' for name, shape in shapes.items())} differ; "
-            "nothing is broadcast here: reshape one of them, or use np.broadcast_to"
+            f"{' and '.join(named)} differ; nothing is broadcast here: reshape one of them, or use np.broadcast_to"
         )
-    return next(iter(shapes.values()), ())
+    return shapes[0] if shapes else ()
 
 
 def broadcast_shape(inputs: dict[str, tuple[Any, str]]) -> tuple[int, ...]:
@@ -31,6 +31,18 @@ def broadcast_shape(inputs: dict[str, tuple[Any, str]]) -> tuple[int, ...]:
     except ValueError:
         listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise ValueError(f"the shapes do not broadcast together: {listed}") from None
+
+
+_BELOW_FLOAT64 = frozenset(("float32", "float16", "bfloat16"))
+
+
+def _broadcast(x: Any, dtype: str, name: str, shape: tuple[int, ...]) -> tuple[Any, str]:
+    if dtype == "scalar" or x.shape == shape:
+        return x, dtype
+    try:
+        return np.broadcast_to(x, shape), dtype
+    except ValueError:
+        raise ValueError(f"{name} has shape {x.shape}, which does not broadcast to {shape}") from None
 
 
 def elementwise(
@@ -56,32 +68,29 @@ def elementwise(
     check_reduction(reduction, out)
     inputs = {name: as_element(x, name) for name, x in arguments.items()}
     shape = shape(inputs)
-    for name, x in (spread or {}).items():
+    for name, x in spread.items() if spread else ():
         inputs[name] = as_element(x, name)
-    weights = {} if weight is None else {"weight": as_element(weight, "weight")}
-    for group in (inputs, weights):
-        for name, (x, dtype) in group.items():
-            if dtype != "scalar" and x.shape != shape:
-                try:
-                    group[name] = np.broadcast_to(x, shape), dtype
-                except ValueError:
-                    raise ValueError(f"{name} has shape {x.shape}, which does not broadcast to {shape}") from None
     if double is None:
-        floats = [dtype for _, dtype in inputs.values() if dtype in ("float64", "float32", "float16", "bfloat16")]
-        double = "float64" in floats or not floats
+        dtypes = {dtype for _, dtype in inputs.values()}
+        double = "float64" in dtypes or dtypes.isdisjoint(_BELOW_FLOAT64)
+    if weight is not None:
+        weight = _broadcast(*as_element(weight, "weight"), "weight", shape)
+    inputs = {name: _broadcast(x, dtype, name, shape) for name, (x, dtype) in inputs.items()}
     length = math.prod(shape)
     dtype = "float64" if double else "float32"
-    arrays = tuple(x for x, kind in (*inputs.values(), *weights.values()) if kind != "scalar")
-    value = as_out(out, shape, dtype, arrays) if reduction == "none" else None
+    value = None
+    if reduction == "none":
+        held = [x for x, kind in (*inputs.values(), weight or (None, "scalar")) if kind != "scalar"]
+        value = as_out(out, shape, dtype, held)
     first = np.empty(shape, dtype) if grad else None
     second = np.empty(shape, dtype) if hess else None
     scale = 1 / length if reduction == "mean" and length else 1.0
     names = list(inputs)
-    bounds = [(names.index(name), *bound[:3]) for name, bound in (limits or {}).items()]
+    bounds = [(names.index(name), *bound[:3]) for name, bound in limits.items()] if limits else []
     totals, outside = _core.elementwise(
         (function, list(options), double, hess == "upper"),
         list(inputs.values()),
-        weights.get("weight"),
+        weight,
         (length, bounds),
         ([value, first, second], scale, reduction != "none"),
     )

@@ -158,8 +158,10 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Elements in one task.
-const TASK: usize = 1 << 16;
+/// Elements in one task: enough of them for every thread, and each long beside its scheduling and total (2 µs).
+fn per_task(length: usize) -> usize {
+    (length / 64).next_multiple_of(BLOCK).clamp(1 << 14, 1 << 16)
+}
 
 /// How many elements are read, written and added at a time.
 const BLOCK: usize = 1024;
@@ -176,7 +178,8 @@ pub fn run<'a, F: Real, const N: usize>(
     length: usize,
     wanted: Wanted<'_>,
 ) -> Result<Outcome, Error> {
-    let tasks = drive::ranges(length, TASK).zip(wanted.pieces(TASK));
+    let per = per_task(length);
+    let tasks = drive::ranges(length, per).zip(wanted.pieces(per));
     let work = |(range, wanted): (Range<usize>, Wanted<'_>)| {
         let real = PhantomData::<F>;
         run.level.run(Task { function, given, range, wanted, real })
