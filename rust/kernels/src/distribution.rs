@@ -26,7 +26,7 @@ use crate::formula::{divergence_parts, finite, term};
 use crate::input::{Input, Room};
 use crate::out::{Out, Run};
 use crate::reduce::Totals;
-use crate::softmax::{BLOCK, NONE, Reference, most, quarters, write_terms};
+use crate::softmax::{BLOCK, NONE, Reference, most, position, quarters, write_terms};
 use nll_simd::math::log1p;
 use nll_simd::{EIGHT, Isa, LANES, Real, Total, two_sum_error};
 use std::marker::PhantomData;
@@ -261,15 +261,6 @@ impl<F: Real> Top<F> {
     fn loss<S: Isa>(&self, isa: S, rest: f64) -> f64 {
         log1p(isa, rest / self.term)
     }
-}
-
-/// Where `x` stands first: a search with an early end would be done one by one.
-#[inline(always)]
-fn position<F: Real>(values: &[F], x: F) -> Option<usize> {
-    let mut chunks = values.chunks(LANES).zip((0..).step_by(LANES));
-    let holds = |chunk: &[F]| chunk.iter().fold(0, |count, &v| count + u32::from(v == x)) > 0;
-    let (chunk, start) = chunks.find(|(chunk, _)| holds(chunk))?;
-    Some(start + chunk.iter().position(|&v| v == x)?)
 }
 
 impl Distributions<'_> {

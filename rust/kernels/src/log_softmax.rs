@@ -4,7 +4,7 @@ use crate::drive;
 use crate::formula;
 use crate::out::{Out, Run};
 use crate::rows::{GROUP, Rows};
-use crate::softmax::{LogSum, NONE, Scratch, most};
+use crate::softmax::{LogSum, NONE, Scratch, most, position};
 use crate::{Dtype, Error};
 use nll_simd::{Isa, Real};
 use std::ops::Range;
@@ -56,7 +56,7 @@ impl<T: Dtype> nll_simd::Kernel for LogSumExp<'_, '_, '_, T> {
 /// log softmax of every row, into `out`, which has a row for each row.
 ///
 /// With x_m the largest logit, log softmax(x)_j = (x_j − x_m) − loss_m, `loss_m` being the loss of class
-/// m against the rest: the likely class keeps its digits. The row is read four times, from L2 where it fits there.
+/// m against the rest: the likely class keeps its digits. The row is read three times, from L2 where it fits there.
 pub fn log_softmax<T: Dtype>(
     run: Run<'_>,
     rows: &Rows<'_, T>,
@@ -86,26 +86,17 @@ impl<T: Dtype> nll_simd::Kernel for LogSoftmax<'_, '_, '_, T> {
         let (mut scratch, mut values) = (Scratch::new(classes), Vec::new());
         for row in self.range.clone() {
             let group = row..row + 1;
-            let mut x_top = T::Real::NEG_INFINITY;
-            self.rows.visit(
-                group.clone(),
-                |_| true,
-                #[inline(always)]
-                |_, _, block, length| {
-                    let x = most(T::read(isa, &block[..length], &mut values));
-                    x_top = if x > x_top { x } else { x_top };
-                },
-            );
-            let mut top = NONE;
+            let (mut x_top, mut top) = (T::Real::NEG_INFINITY, NONE);
             self.rows.visit(
                 group.clone(),
                 |_| true,
                 #[inline(always)]
                 |_, first, block, length| {
-                    let block = &block[..length];
-                    if top == NONE {
-                        let at = T::read(isa, block, &mut values).iter().position(|&x| x == x_top);
-                        top = at.map_or(NONE, |at| first + at);
+                    let x = T::read(isa, &block[..length], &mut values);
+                    let largest = most(x);
+                    if largest > x_top || top == NONE {
+                        x_top = largest;
+                        top = position(x, largest).map_or(NONE, |at| first + at);
                     }
                 },
             );

@@ -312,6 +312,15 @@ pub fn most<F: Real>(x: &[F]) -> F {
     rest.iter().fold(largest(lanes), |most, &x| larger(x, most))
 }
 
+/// Where `x` stands first: a search with an early end would be done one by one.
+#[inline(always)]
+pub(crate) fn position<F: Real>(values: &[F], x: F) -> Option<usize> {
+    let mut chunks = values.chunks(LANES).zip((0..).step_by(LANES));
+    let holds = |chunk: &[F]| chunk.iter().fold(0, |count, &v| count + u32::from(v == x)) > 0;
+    let (chunk, start) = chunks.find(|(chunk, _)| holds(chunk))?;
+    Some(start + chunk.iter().position(|&v| v == x)?)
+}
+
 /// e^x · 2^−exponent · e^−center of every x; if `EXACT`, without the n·δ of point 6.
 ///
 /// A NaN passes the floor (`y < floor` is false) and makes its term NaN, as does +∞ (its remainder is
@@ -370,13 +379,13 @@ impl Linear {
         let (w, w_tail) = weight.unwrap_or(&[]).as_chunks::<EIGHT>();
         for (i, &x) in x.iter().enumerate() {
             let w = w.get(i).copied().unwrap_or([1.0; EIGHT]);
-            self.total = self.total.plus_wide::<f64>(zip(T::Real::widen(x), w, self.term()));
+            self.total = self.total.plus_wide::<T::Real>(zip(T::Real::widen(x), w, self.term()));
         }
         let mut terms = [0.0; EIGHT];
         for (i, (term, &x)) in terms.iter_mut().zip(x_tail).enumerate() {
             *term = self.term()(x.to_f64(), w_tail.get(i).copied().unwrap_or(1.0));
         }
-        self.total = self.total.plus_wide::<f64>(terms);
+        self.total = self.total.plus_wide::<T::Real>(terms);
         self
     }
 
