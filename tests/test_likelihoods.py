@@ -267,3 +267,44 @@ def test_small_types_are_read_by_value():
         nll_fast.cross_entropy(x, np.ma.masked_array(y, mask=[1, 0, 0, 0]))
     batch = nll_fast.kl_div(np.log([0.5, 0.5]), np.full((8, 2), 0.25), reduction="batchmean")
     assert batch == nll_fast.kl_div(np.log(np.full((8, 2), 0.5)), np.full((8, 2), 0.25), reduction="batchmean")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_hard_labels_take_a_shorter_way_to_the_same_bits(dtype):
+    """A chunk whose labels are all 0 or 1 takes one logarithm each: beside one soft label it takes two."""
+    p = np.concatenate([[0, 1, 1e-7, 0.5, 1 - 2**-10], SOFT]).astype(dtype)
+    y = np.concatenate([[0, 1, 1, 0, 0], LABEL]).astype(dtype)
+    y[0], y[1] = 1, 0  # the clamp
+    for clamp in ("torch", "eps", None):
+        hard = nll_fast.binary_cross_entropy(p, y, clamp=clamp, reduction="none")
+        soft = y.copy()
+        soft[64::128] = 0.5
+        mixed = nll_fast.binary_cross_entropy(p, soft, clamp=clamp, reduction="none")
+        np.testing.assert_array_equal(hard[soft == y], mixed[soft == y])
+        assert (hard[soft != y] != mixed[soft != y]).any()
+
+
+def test_limits_know_the_zero_with_a_sign_and_every_nan():
+    minus_zero, minus_nan = np.float32([-0.0, 0.5]), np.copysign(np.float32([NAN, 1.0]), [-1, 1])
+    assert nll_fast.binary_cross_entropy(minus_zero, [0, 1], reduction="none").tolist() == [0, np.float32(np.log(2))]
+    assert np.isnan(nll_fast.gaussian_nll_loss([0.0, 0.0], [0.0, 0.0], minus_nan, reduction="none")).tolist() == [
+        True,
+        False,
+    ]
+    for wrong in (-1e-45, 1.0000001, -INF, INF, NAN, -NAN):
+        with pytest.raises(ValueError, match=r"at index \(1,\)"):
+            nll_fast.binary_cross_entropy(np.float32([0.5, wrong]), [0, 1])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_variances_of_every_size_with_and_without_a_floor(dtype):
+    """eps = 0 lets subnormal variances and 0 through; a usual eps takes a logarithm that knows neither."""
+    tiny = np.finfo(dtype).smallest_subnormal
+    v = np.array([0, tiny, 100 * tiny, np.finfo(dtype).tiny, 1e-30, 1.0, np.finfo(dtype).max, INF, NAN], dtype)
+    for eps in (0.0, 1e-6, 1e-300):
+        got = nll_fast.gaussian_nll_loss(np.zeros_like(v), np.zeros_like(v), v, eps=eps, reduction="none")
+        floor = dtype(eps)
+        with np.errstate(divide="ignore"):
+            want = 0.5 * np.log(np.where(v < floor, floor, v).astype(np.float64))
+        want[(v == 0) & (floor == 0)] = NAN  # 0/0
+        np.testing.assert_allclose(got, want, rtol=3e-7 if dtype == np.float32 else 1e-15)

@@ -28,7 +28,7 @@ def elementwise(
     function: tuple[str, list[float], bool, bool],
     inputs: list[tuple[Any, str]],
     weight: tuple[Any, str] | None,
-    elements: tuple[int, list[tuple[int, float, float, bool]]],
+    elements: tuple[int, list[tuple[int, float, bool]]],
     wanted: tuple[list[NDArray[Any] | None], float, bool],
 ) -> tuple[Totals, tuple[int, int, float] | None]: ...
 def cross_entropy_grad(

@@ -58,11 +58,11 @@ def elementwise(
     grad: bool = False,
     hess: str | None = None,
     double: bool | None = None,
-    limits: dict[str, tuple[float, float, bool, str]] | None = None,
+    limits: dict[str, tuple[float, bool, str]] | None = None,
 ) -> Any:
     """``function`` of ``arguments`` (one shape) and ``spread`` (broadcast to it), then reduced.
 
-    ``limits`` holds, for some arguments, the lowest and highest value, whether NaN is allowed, and what to
+    ``limits`` holds, for arguments from 0 on, the highest value, whether NaN is allowed, and what to
     say of others. They are looked at beside the computation: when one raises, ``out`` is written already.
     """
     check_reduction(reduction, out)
@@ -86,7 +86,7 @@ def elementwise(
     second = np.empty(shape, dtype) if hess else None
     scale = 1 / length if reduction == "mean" and length else 1.0
     names = list(inputs)
-    bounds = [(names.index(name), *bound[:3]) for name, bound in limits.items()] if limits else []
+    bounds = [(names.index(name), *bound[:2]) for name, bound in limits.items()] if limits else []
     totals, outside = _core.elementwise(
         (function, list(options), double, hess == "upper"),
         list(inputs.values()),
@@ -97,7 +97,7 @@ def elementwise(
     if outside is not None and limits:
         number, place, wrong = outside
         index = tuple(int(i) for i in np.unravel_index(place, shape)) if shape else ()
-        raise ValueError(f"{names[number]} is {wrong} at index {index}; {limits[names[number]][3]}")
+        raise ValueError(f"{names[number]} is {wrong} at index {index}; {limits[names[number]][2]}")
     result = value if reduction == "none" else reduced(totals, reduction)
     if not shape and reduction == "none":
         result = result[()]

@@ -13,9 +13,9 @@ from nll_fast.reduction import Loss
 
 _Array = Any
 _PROBABILITY = (
-    0.0, 1.0, False, "outside [0, 1]: pass validate=False to compute anyway, or use the form with logits"
+    1.0, False, "outside [0, 1]: pass validate=False to compute anyway, or use the form with logits"
 )  # fmt: skip
-_VARIANCE = (0.0, math.inf, True, "a variance cannot be negative")
+_VARIANCE = (math.inf, True, "a variance cannot be negative")
 _EPSILON = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 """Machine epsilon of the types below float64."""
 

@@ -25,6 +25,22 @@ pub trait Elementwise<const N: usize>: Copy + Sync {
 
     /// Its value, given `inner`.
     fn value<S: Isa, F: Real>(self, isa: S, x: [F; N], inner: F) -> F;
+
+    /// Whether there is a shorter way to the same bits for chunks all of whose elements allow it.
+    const SHORT: bool = false;
+
+    /// Whether an element allows it.
+    #[inline(always)]
+    fn allows_short<F: Real>(_x: [F; N]) -> bool {
+        false
+    }
+
+    /// The value, the short way.
+    #[inline(always)]
+    fn short<S: Isa, F: Real>(self, _isa: S, _x: [F; N]) -> F {
+        F::NAN
+    }
+
     /// The largest second derivative over all first inputs; NaN where it is not offered.
     #[inline(always)]
     fn curvature<F: Real>(self, _x: [F; N]) -> F {
@@ -61,9 +77,7 @@ impl<I: ?Sized> Clone for Given<'_, '_, I> {
 pub struct Limit {
     /// Which input.
     pub input: usize,
-    /// The smallest that is allowed.
-    pub low: f64,
-    /// The largest.
+    /// The largest that is allowed; the smallest is 0.
     pub high: f64,
     /// Whether NaN is.
     pub nan: bool,
@@ -92,23 +106,16 @@ pub struct Outcome {
 impl Limit {
     #[inline(always)]
     fn allows<F: Real>(&self, x: F) -> bool {
-        let (low, high) = (F::from_f64(self.low), F::from_f64(self.high));
-        ((x >= low) & (x <= high)) | (self.nan & x.is_nan())
+        ((x >= F::ZERO) & (x <= F::from_f64(self.high))) | (self.nan & x.is_nan())
     }
 
-    /// Whether all are allowed. Wrong ones are counted, which takes no branches.
+    /// Whether all are surely allowed: one comparison each, of their bits as whole numbers. Negative numbers and NaN
+    /// have larger bits than all in [0, ∞]; so has −0, which is looked at again.
     #[inline(always)]
     fn allows_all<F: Real>(&self, x: &[F; CHUNK]) -> bool {
-        let (low, high) = (F::from_f64(self.low), F::from_f64(self.high));
-        count(x, |x| x < low) == 0
-            && (high == F::INFINITY || count(x, |x| x > high) == 0)
-            && (self.nan || count(x, F::is_nan) == 0)
+        let high = F::from_f64(self.high);
+        F::bits_at_most(x, high, self.nan && high == F::INFINITY)
     }
-}
-
-#[inline(always)]
-fn count<F: Real>(x: &[F; CHUNK], wrong: impl Fn(F) -> bool) -> u32 {
-    x.iter().map(|&x| u32::from(wrong(x))).sum()
 }
 
 impl Outcome {
@@ -279,13 +286,20 @@ impl<'a, F: Real, L: Elementwise<N>, const N: usize> Task<'_, 'a, F, L, N> {
                 |k| x[k][i],
             )
         };
+        let [values, derivatives @ ..] = results else { return };
+        if L::SHORT && (0..CHUNK).map(|i| u32::from(!L::allows_short(element(i)))).sum::<u32>() == 0
+        {
+            for (i, value) in values[at..at + CHUNK].iter_mut().enumerate() {
+                *value = self.function.short(isa, element(i));
+            }
+            return;
+        }
         let mut inner = [F::ZERO; CHUNK];
         if L::INNER {
             for (i, inner) in inner.iter_mut().enumerate() {
                 *inner = self.function.inner(isa, element(i));
             }
         }
-        let [values, derivatives @ ..] = results else { return };
         for (i, value) in values[at..at + CHUNK].iter_mut().enumerate() {
             *value = self.function.value(isa, element(i), inner[i]);
         }

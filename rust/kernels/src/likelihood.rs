@@ -6,7 +6,8 @@
 use crate::elementwise::Elementwise;
 use crate::formula::finite;
 use nll_simd::math::{
-    exp, exp_lifted, exp_nonpositive, log, log_of_sum, log1p, log1p_unit, times_exp,
+    exp, exp_lifted, exp_nonpositive, log, log_normal, log_of_outcome, log_of_sum, log1p,
+    log1p_unit, times_exp,
 };
 use nll_simd::{Isa, Real, two_sum_error};
 
@@ -149,50 +150,67 @@ impl Elementwise<2> for BernoulliLogit {
 }
 
 /// Bernoulli, from the probability p: −y·log p − (1 − y)·log(1 − p), each logarithm at least `floor`, p
-/// first clipped to [`margin`, 1 − `margin`].
+/// first clipped to [`margin`, 1 − `margin`] if `CLIP`.
 #[derive(Clone, Copy)]
-pub struct Bernoulli {
+pub struct Bernoulli<const CLIP: bool> {
     /// torch: −100; −∞ for none.
     pub floor: f64,
     /// scikit-learn: the machine epsilon; 0 for none.
     pub margin: f64,
 }
 
-impl Bernoulli {
+impl<const CLIP: bool> Bernoulli<CLIP> {
     /// p within the margins.
     #[inline(always)]
     fn clipped<F: Real>(self, p: F) -> F {
+        if !CLIP {
+            return p;
+        }
         let margin = F::from_f64(self.margin);
         -at_least(-at_least(p, margin), margin - F::ONE)
     }
 }
 
-impl Elementwise<2> for Bernoulli {
+impl<const CLIP: bool> Elementwise<2> for Bernoulli<CLIP> {
     /// log p
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, [p, _]: [F; 2]) -> F {
-        log(isa, self.clipped(p))
+        log_of_outcome(isa, self.clipped(p), true)
     }
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, [p, y]: [F; 2], log_p: F) -> F {
         let floor = F::from_f64(self.floor);
         let positive = at_least(log_p, floor);
-        let negative = at_least(log1p(isa, -self.clipped(p)), floor);
+        let negative = at_least(log_of_outcome(isa, self.clipped(p), false), floor);
         F::ZERO - (times(y, positive) + times(F::ONE - y, negative))
+    }
+
+    const SHORT: bool = true;
+
+    /// A label of 0 or 1 needs one of the logarithms.
+    #[inline(always)]
+    fn allows_short<F: Real>([_, y]: [F; 2]) -> bool {
+        (y == F::ZERO) | (y == F::ONE)
+    }
+    #[inline(always)]
+    fn short<S: Isa, F: Real>(self, isa: S, [p, y]: [F; 2]) -> F {
+        let log = log_of_outcome(isa, self.clipped(p), y == F::ONE);
+        F::ZERO - at_least(log, F::from_f64(self.floor))
     }
 }
 
 /// Gaussian, from mean μ, observation y and variance v: ½·(log v + (y − μ)²/v) + constant.
-/// v is at least `eps`.   v = +∞ → +∞, v = NaN → NaN.   The third input is v or, if `LOG`, log v.
+/// v is at least `eps`.   v = +∞ → +∞, v = NaN → NaN.   The third input is v or, if `LOG`, log v. `NORMAL` says
+/// that `eps` is a normal float32 number, as it nearly always is.
 #[derive(Clone, Copy)]
-pub struct Gaussian<const LOG: bool> {
+pub struct Gaussian<const LOG: bool, const NORMAL: bool> {
     /// What v is at least.
     pub eps: f64,
     /// ½·log 2π, or 0.
     pub constant: f64,
 }
 
-impl<const LOG: bool> Gaussian<LOG> {
+impl<const LOG: bool, const NORMAL: bool> Gaussian<LOG, NORMAL> {
     /// v, or log v as it is.
     #[inline(always)]
     fn spread<F: Real>(self, third: F) -> F {
@@ -200,11 +218,15 @@ impl<const LOG: bool> Gaussian<LOG> {
     }
 }
 
-impl<const LOG: bool> Elementwise<3> for Gaussian<LOG> {
+impl<const LOG: bool, const NORMAL: bool> Elementwise<3> for Gaussian<LOG, NORMAL> {
     /// log v, or 1/v if `LOG`.
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, [_, _, third]: [F; 3]) -> F {
-        if LOG { exp(isa, -third) } else { log(isa, self.spread(third)) }
+        match (LOG, NORMAL) {
+            (true, _) => exp(isa, -third),
+            (false, true) => log_normal(isa, self.spread(third)),
+            (false, false) => log(isa, self.spread(third)),
+        }
     }
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, [mean, y, third]: [F; 3], inner: F) -> F {

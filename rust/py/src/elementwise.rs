@@ -74,12 +74,16 @@ impl Call<'_, '_> {
                 }
                 _ => self.of(WeightedBernoulliLogit),
             },
-            "bernoulli" => self.of(Bernoulli { floor: option(0), margin: option(1) }),
+            "bernoulli" if flag(1) => {
+                self.of(Bernoulli::<true> { floor: option(0), margin: option(1) })
+            }
+            "bernoulli" => self.of(Bernoulli::<false> { floor: option(0), margin: 0.0 }),
             "gaussian" => {
                 let (eps, constant) = (option(0), option(2));
-                match flag(1) {
-                    false => self.of(Gaussian::<false> { eps, constant }),
-                    true => self.of(Gaussian::<true> { eps, constant }),
+                match (flag(1), eps >= f64::from(f32::MIN_POSITIVE)) {
+                    (true, _) => self.of(Gaussian::<true, false> { eps, constant }),
+                    (false, false) => self.of(Gaussian::<false, false> { eps, constant }),
+                    (false, true) => self.of(Gaussian::<false, true> { eps, constant }),
                 }
             }
             "squared_error" => self.of(SquaredError),
@@ -107,8 +111,8 @@ impl Call<'_, '_> {
     }
 }
 
-/// (input, lowest, highest, whether NaN is allowed)
-type Limits = Vec<(usize, f64, f64, bool)>;
+/// (input, the highest value of those from 0 on, whether NaN is allowed)
+type Limits = Vec<(usize, f64, bool)>;
 
 /// (input, index, value)
 type Place = (usize, usize, f64);
@@ -132,7 +136,7 @@ pub(crate) fn elementwise(
     let inputs: Vec<_> = arrays.iter().map(Element::input).collect();
     let weight = weight.map(|(a, dtype)| Element::new(&a, &dtype)).transpose()?;
     let weight = weight.as_ref().map(Element::input);
-    let limit = |(input, low, high, nan)| Limit { input, low, high, nan };
+    let limit = |(input, high, nan)| Limit { input, high, nan };
     let limits: Vec<_> = limits.into_iter().map(limit).collect();
     let mut outs: Vec<_> =
         outs.iter().map(|out| Output::new(out.as_ref())).collect::<PyResult<_>>()?;

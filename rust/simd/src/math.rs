@@ -97,6 +97,14 @@ pub fn log<S: Isa, F: Real>(isa: S, x: F) -> F {
     log_corrected(isa, x, F::ZERO)
 }
 
+/// log x of an x that is not 0, negative or subnormal; a fifth cheaper than [`log`], with the same bits.
+/// +∞ → +∞, NaN → NaN.
+#[inline(always)]
+pub fn log_normal<S: Isa, F: Real>(isa: S, x: F) -> F {
+    let value = log_of_parts(isa, F::split_normal(x), F::ZERO);
+    if x < F::INFINITY { value } else { x }
+}
+
 /// log(1 + x), within 1 ulp, for small x above all. −1 → −∞, +∞ → +∞, NaN and x < −1 → NaN.
 ///
 /// u = 1 + x rounds; what rounding took, relative to u, is added to log u (fdlibm's `log1p`).
@@ -105,6 +113,19 @@ pub fn log1p<S: Isa, F: Real>(isa: S, x: F) -> F {
     let u = F::ONE + x;
     let lost = if x < F::ONE { x - (u - F::ONE) } else { F::ONE - (u - x) };
     log_corrected(isa, u, lost / u)
+}
+
+/// log p if `yes`, else log(1 − p), within 1 ulp, for 0 ≤ p ≤ 1: one logarithm for lanes that want either.
+///
+/// As [`log1p`], but for the division: what 1 − p lost is nothing for p ≥ ½, and else small beside log(1 − p), the
+/// smaller p is. So 1/(1 − p) need only be right to p², as 1 + p is.
+#[inline(always)]
+pub fn log_of_outcome<S: Isa, F: Real>(isa: S, p: F, yes: bool) -> F {
+    let not = F::ONE - p;
+    let lost = (F::ONE - not) - p;
+    let correction = isa.mul_add(lost, p, lost);
+    let (u, c) = if yes { (p, F::ZERO) } else { (not, correction) };
+    log_corrected(isa, u, c)
 }
 
 /// log(a + b), within 1 ulp also where rounding the sum would take as much as its logarithm. Limits as of [`log`].
@@ -147,12 +168,17 @@ pub fn horner<S: Isa, F: Real>(isa: S, coefficients: &[F], x: F) -> F {
 /// u = 2^k·(1 + f) with √½ ≤ 1 + f < √2. Subnormal u are scaled up first.
 #[inline(always)]
 fn log_corrected<S: Isa, F: Real>(isa: S, u: F, c: F) -> F {
-    let (k, one_plus_f) = F::split(u);
-    let f = one_plus_f - F::ONE;
-    let [ln_2_hi, ln_2_lo] = F::LN_2_PARTS;
-    let (s, rest) = bend(isa, f);
-    let value = k * ln_2_hi + (f + isa.mul_add(-s, rest, isa.mul_add(k, ln_2_lo, c)));
+    let value = log_of_parts(isa, F::split(u), c);
     let value = if u == F::INFINITY { u } else { value };
     let value = if u == F::ZERO { F::NEG_INFINITY } else { value };
     if u >= F::ZERO { value } else { F::NAN }
+}
+
+/// k·ln 2 + log(1 + f) + c
+#[inline(always)]
+fn log_of_parts<S: Isa, F: Real>(isa: S, (k, one_plus_f): (F, F), c: F) -> F {
+    let f = one_plus_f - F::ONE;
+    let [ln_2_hi, ln_2_lo] = F::LN_2_PARTS;
+    let (s, rest) = bend(isa, f);
+    k * ln_2_hi + (f + isa.mul_add(-s, rest, isa.mul_add(k, ln_2_lo, c)))
 }

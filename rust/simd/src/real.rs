@@ -35,6 +35,10 @@ pub trait Real:
     const MANTISSA_BITS: i32;
     /// The exponent bias, 127 or 1023.
     const BIAS: i32;
+    /// The least number with a full mantissa.
+    const LEAST_NORMAL: Self;
+    /// A power of two that makes the least subnormal a normal number, and its logarithm to base 2.
+    const RAISE: [Self; 2];
     /// log2 e
     const LOG2_E: Self;
     /// ln 2 rounded.
@@ -74,12 +78,21 @@ pub trait Real:
     fn exponent_of(shifted: Self) -> Self;
     /// The smallest magnitude but 0, and the largest; a NaN counts as larger than +∞. None if all are 0.
     fn magnitudes(x: &[Self]) -> Option<[Self; 2]>;
+    /// Whether no bits, as a whole number, are more than those of `high`, or of any NaN without a sign if `nan`.
+    fn bits_at_most(x: &[Self], high: Self, nan: bool) -> bool;
     /// |x|
     fn abs(self) -> Self;
     /// Whether it is NaN.
     fn is_nan(self) -> bool;
     /// (k, m) with x = 2^k · m and √½ ≤ m < √2, for finite x > 0.
-    fn split(x: Self) -> (Self, Self);
+    #[inline(always)]
+    fn split(x: Self) -> (Self, Self) {
+        let subnormal = x < Self::LEAST_NORMAL;
+        let (k, m) = Self::split_normal(if subnormal { x * Self::RAISE[0] } else { x });
+        (if subnormal { k - Self::RAISE[1] } else { k }, m)
+    }
+    /// [`Real::split`] of an x that is not subnormal.
+    fn split_normal(x: Self) -> (Self, Self);
     /// A slice of this type itself, if it is one.
     fn of_f32(slice: &[f32]) -> Option<&[Self]>;
     /// A slice of this type itself, if it is one.
@@ -118,6 +131,8 @@ impl Real for f32 {
     const SHIFTER: f32 = 12_582_912.0 + 127.0;
     const MANTISSA_BITS: i32 = 23;
     const BIAS: i32 = 127;
+    const LEAST_NORMAL: f32 = f32::MIN_POSITIVE;
+    const RAISE: [f32; 2] = [33_554_432.0, 25.0];
     const LOG2_E: f32 = core::f32::consts::LOG2_E;
     const LN_2: f32 = core::f32::consts::LN_2;
     const LN_2_REST: f64 = -1.904_654_299_957_768e-9;
@@ -180,6 +195,11 @@ impl Real for f32 {
         (most > 0).then(|| [f32::from_bits(least + 1), f32::from_bits(most)])
     }
     #[inline(always)]
+    fn bits_at_most(x: &[f32], high: f32, nan: bool) -> bool {
+        let most = x.iter().fold(0, |most, x| x.to_bits().max(most));
+        most <= if nan { u32::MAX >> 1 } else { high.to_bits() }
+    }
+    #[inline(always)]
     fn abs(self) -> f32 {
         f32::abs(self)
     }
@@ -188,13 +208,11 @@ impl Real for f32 {
         f32::is_nan(self)
     }
     #[inline(always)]
-    fn split(x: f32) -> (f32, f32) {
+    fn split_normal(x: f32) -> (f32, f32) {
         const SQRT_HALF: u32 = 0x3f35_04f3;
         const EXPONENT_OF_ONE: u32 = 0x3f80_0000;
-        let subnormal = x < f32::MIN_POSITIVE;
-        let scaled = if subnormal { x * 33_554_432.0 } else { x };
-        let bits = scaled.to_bits().wrapping_add(EXPONENT_OF_ONE - SQRT_HALF);
-        let k = (bits >> 23) as i32 - 127 - if subnormal { 25 } else { 0 };
+        let bits = x.to_bits().wrapping_add(EXPONENT_OF_ONE - SQRT_HALF);
+        let k = (bits >> 23) as i32 - 127;
         (k as f32, f32::from_bits((bits & 0x007f_ffff).wrapping_add(SQRT_HALF)))
     }
     #[inline(always)]
@@ -229,6 +247,8 @@ impl Real for f64 {
     const SHIFTER: f64 = 6_755_399_441_055_744.0 + 1023.0;
     const MANTISSA_BITS: i32 = 52;
     const BIAS: i32 = 1023;
+    const LEAST_NORMAL: f64 = f64::MIN_POSITIVE;
+    const RAISE: [f64; 2] = [18_014_398_509_481_984.0, 54.0];
     const LOG2_E: f64 = core::f64::consts::LOG2_E;
     const LN_2: f64 = core::f64::consts::LN_2;
     const LN_2_REST: f64 = 2.319_046_813_846_299_6e-17;
@@ -328,6 +348,11 @@ impl Real for f64 {
         (most > 0).then(|| [f64::from_bits(least + 1), f64::from_bits(most)])
     }
     #[inline(always)]
+    fn bits_at_most(x: &[f64], high: f64, nan: bool) -> bool {
+        let most = x.iter().fold(0, |most, x| x.to_bits().max(most));
+        most <= if nan { u64::MAX >> 1 } else { high.to_bits() }
+    }
+    #[inline(always)]
     fn abs(self) -> f64 {
         f64::abs(self)
     }
@@ -336,13 +361,11 @@ impl Real for f64 {
         f64::is_nan(self)
     }
     #[inline(always)]
-    fn split(x: f64) -> (f64, f64) {
+    fn split_normal(x: f64) -> (f64, f64) {
         const SQRT_HALF: u64 = 0x3fe6_a09e_667f_3bcd;
         const EXPONENT_OF_ONE: u64 = 0x3ff0_0000_0000_0000;
-        let subnormal = x < f64::MIN_POSITIVE;
-        let scaled = if subnormal { x * 18_014_398_509_481_984.0 } else { x };
-        let bits = scaled.to_bits().wrapping_add(EXPONENT_OF_ONE - SQRT_HALF);
-        let k = (bits >> 52) as i32 - 1023 - if subnormal { 54 } else { 0 };
+        let bits = x.to_bits().wrapping_add(EXPONENT_OF_ONE - SQRT_HALF);
+        let k = (bits >> 52) as i32 - 1023;
         (k as f64, f64::from_bits((bits & 0x000f_ffff_ffff_ffff).wrapping_add(SQRT_HALF)))
     }
     #[inline(always)]
