@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from nll_fast import categorical_nll, cross_entropy, log_softmax, logsumexp, nll_loss, perplexity
+from nll_fast import categorical_nll, cross_entropy, log_softmax, logsumexp, nll_loss, perplexity, reference
 
 INF, NAN = np.inf, np.nan
 
@@ -142,3 +142,16 @@ def test_an_unsigned_target_beyond_int64_does_not_become_the_ignored_one():
     for mask in (None, [True, True]):
         with pytest.raises(IndexError, match="18446744073709551516 at row 1"):
             cross_entropy(np.zeros((2, 4)), target, mask=mask)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("span", [100.0, 3e4, 1e6])
+def test_rows_that_rise_and_fall_through_every_reference(dtype, span):
+    """Logits beyond 2^14 are counted from the largest, others from 0: a row may need both, in either order."""
+    rise = np.linspace(-span, span, 5000).astype(dtype)
+    tent = np.concatenate([rise[::2], rise[::-2]])
+    for row in (rise, rise[::-1], tent, rise + dtype(5 * span)):
+        for target in (0, 2499, 2500, 4999, int(np.argmax(row))):
+            got = cross_entropy(row[None], [target], reduction="none", out=np.empty(1))
+            want = reference.cross_entropy(row[None], [target], reduction="none")
+            np.testing.assert_allclose(got, want, rtol=3e-7 if dtype == np.float32 else 1e-14)
