@@ -95,6 +95,6 @@ def plot(results: list[Result], path: str) -> None:
     axes.set_xlabel("GB/s read and written")
     m = machine()
     axes.set_title(f"{m['cpu']}, {m['simd']}, {m['threads']} threads")
-    axes.legend()
+    axes.legend(loc="lower right")
     figure.tight_layout()
     figure.savefig(path)
