@@ -134,3 +134,14 @@ def test_errors_are_sentences():
         nll_fast.entropy(1.0)
     with pytest.raises(ValueError, match="axis is 2"):
         nll_fast.entropy(np.zeros((2, 3)), axis=2)
+
+
+def test_the_entropy_of_a_nearly_certain_row_is_known_to_the_least_float32():
+    for gap in (40, 80, 86, 88, 90, 95, 100, 102):
+        x = np.float32([[0, -gap, -gap - 1, -gap - 30]])
+        want = nll_fast.reference.entropy(x)
+        np.testing.assert_allclose(nll_fast.entropy(x), want, rtol=2.5e-7, atol=1.5e-45)
+        np.testing.assert_allclose(nll_fast.entropy(x, reduction="sum"), want[0], rtol=2.5e-7)
+        y = np.float32([[0, -gap - 2, -gap, -gap]])
+        want = nll_fast.reference.kl_divergence(x, y)
+        np.testing.assert_allclose(nll_fast.kl_divergence(x, y), want, rtol=1e-6)

@@ -225,7 +225,7 @@ impl<F: Real> Top<F> {
                 at = position(values, largest).map_or(NONE, |i| block.start + i);
             }
         }
-        let reference = Reference::at(x);
+        let reference = Reference::below(x);
         Top { x, at, reference, term: term(isa, reference.unit(), x.to_f64()) }
     }
 

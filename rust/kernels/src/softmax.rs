@@ -80,6 +80,14 @@ impl<F: Real> Reference<F> {
         }
     }
 
+    /// A reference at which the term of `max` is about 2^60: the others' terms keep their digits as far down as f32
+    /// results go, and 2^60 of them still fit.
+    #[inline(always)]
+    pub(crate) fn below(max: F) -> Self {
+        let Reference { center, exponent, .. } = Reference::at(max);
+        Reference::new(center.to_f64(), exponent - 60.0)
+    }
+
     /// Whether the largest x may be `max`. With no x but −∞, any reference will do.
     #[inline(always)]
     fn fits(&self, max: F) -> bool {
