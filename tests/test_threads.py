@@ -117,6 +117,17 @@ print(got == [want] * 600)
     assert done.stdout == "True\n", done.stderr or done.returncode
 
 
+def test_daemon_threads_in_the_middle_of_a_call_when_python_ends():
+    script = """
+many = rows(2_000_000)
+for _ in range(4): threading.Thread(target=nll_fast.cross_entropy, args=many, daemon=True).start()
+time.sleep(0.1)
+"""
+    for _ in range(5):
+        done = run(LONG + script)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("environment", "threads"),
     [

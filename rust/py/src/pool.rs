@@ -8,7 +8,9 @@
 use nll_kernels::Error;
 use nll_kernels::drive::{Helpers, Par, Team};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -89,6 +91,16 @@ fn helpers(threads: usize) -> PyResult<Arc<Helpers>> {
     Ok(helpers)
 }
 
+/// Whether this is Python's main thread, the one that answers signals. Asked anew each time: in a forked child it is
+/// the thread that forked.
+fn answers_signals(py: Python<'_>) -> PyResult<bool> {
+    static THREADING: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let threading = THREADING.get_or_try_init(py, || py.import("threading").map(Bound::unbind))?;
+    let threading = threading.bind(py);
+    let main = threading.call_method0(intern!(py, "main_thread"))?.getattr(intern!(py, "ident"))?;
+    threading.call_method0(intern!(py, "get_ident"))?.eq(main)
+}
+
 /// Runs `work` over `size` logits: on this thread while it is small, else with the pool's help, answering
 /// signals.
 pub(crate) fn run<R: Send>(
@@ -104,10 +116,12 @@ pub(crate) fn run<R: Send>(
     }
     let threads = num_threads()?;
     let helpers = if threads > 1 { Some(helpers(threads - 1)?) } else { None };
+    let answers_signals = answers_signals(py)?;
     let (result, signal) = py.detach(|| {
         let (asked, signal) = (Cell::new(Instant::now()), Cell::new(None));
         let interrupted = || {
-            if asked.get().elapsed() < TICK {
+            // Other threads leave Python alone: it may have ended while they, as daemons, go on.
+            if !answers_signals || asked.get().elapsed() < TICK {
                 return false;
             }
             asked.set(Instant::now());
