@@ -1,6 +1,7 @@
 """nll-fast score: numbers, formats, bad files."""
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -138,3 +139,15 @@ def test_files_without_an_array(example, capsys):
         for logits, targets in ((name, "t.npy"), ("x.npy", name)):
             assert score(folder / logits, "--targets", folder / targets) == 2
             assert capsys.readouterr().err.startswith(f"nll-fast: cannot read {folder / name}")
+
+
+def test_a_folder_or_a_pipe_is_refused_and_not_waited_for(example, capsys):
+    _, _, folder = example
+    (folder / "folder.npy").mkdir()
+    names = ["folder.npy"]
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.npy")
+        names.append("pipe.npy")
+    for name in names:
+        assert score(folder / "x.npy", "--targets", folder / name) == 2
+        assert "it is no regular file" in capsys.readouterr().err

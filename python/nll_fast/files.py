@@ -22,6 +22,8 @@ def load(path: str | Path, name: str | None = None) -> tuple[np.ndarray, str]:
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no regular file, which could be memory-mapped")
         if path.suffix == ".safetensors":
             return _safetensors(path, name)
         if path.suffix == ".npz":
