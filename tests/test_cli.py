@@ -151,3 +151,17 @@ def test_a_folder_or_a_pipe_is_refused_and_not_waited_for(example, capsys):
     for name in names:
         assert score(folder / "x.npy", "--targets", folder / name) == 2
         assert "it is no regular file" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk_is_said_and_a_gone_reader_is_not(example):
+    _, _, folder = example
+    command = [sys.executable, "-m", "nll_fast", "score", str(folder / "x.npy"), "--targets", str(folder / "t.npy")]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "nll-fast: cannot write the result: No space left on device\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from typing import Any
 
@@ -15,16 +16,18 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         result, text = options.run(options)
+        print(json.dumps(_without_nan(result)) if options.json else text, flush=True)
     except (ValueError, TypeError, IndexError) as error:
         print(f"nll-fast: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("nll-fast: interrupted", file=sys.stderr)
         return 1
-    try:
-        print(json.dumps(_without_nan(result)) if options.json else text, flush=True)
     except OSError as error:
-        print(f"nll-fast: cannot write the result: {error.strerror}", file=sys.stderr)
+        # What Python flushes as it ends would fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # a reader such as head has seen enough
+            print(f"nll-fast: cannot write the result: {error.strerror}", file=sys.stderr)
         return 1
     return 0
 
