@@ -26,7 +26,8 @@ use crate::formula::{divergence_parts, finite, term};
 use crate::input::{Input, Room};
 use crate::out::{Out, Run};
 use crate::reduce::Totals;
-use crate::softmax::{BLOCK, NONE, Reference, most, position, quarters, write_terms};
+use crate::softmax::BLOCK;
+use crate::terms::{Largest, Reference, quarters, write_terms};
 use nll_simd::math::log1p;
 use nll_simd::{EIGHT, Isa, LANES, Real, Total, two_sum_error};
 use std::marker::PhantomData;
@@ -168,26 +169,25 @@ pub(crate) struct Top<F> {
     at: usize,
     reference: Reference<F>,
     /// Its term.
-    term: f64,
+    pub(crate) term: f64,
 }
 
 impl<F: Real> Top<F> {
-    /// The largest logit, −log p of it, and what makes probabilities of the terms.
     #[inline(always)]
-    pub(crate) fn with_loss<S: Isa>(
-        isa: S,
-        input: &Input<'_>,
-        row: &Range<usize>,
-        (room, terms): (&mut Room<F>, &mut [F]),
-    ) -> (Self, [f64; 2]) {
-        let top = Top::find(isa, input, row, room);
-        let rest = top.rest(isa, input, row, (room, terms));
-        (top, [top.loss(isa, rest), 1.0 / (top.term + rest)])
+    fn find<S: Isa>(isa: S, input: &Input<'_>, row: &Range<usize>, room: &mut Room<F>) -> Self {
+        let mut largest = Largest::none();
+        for block in blocks(row, BLOCK) {
+            largest.push(block.start, input.read(isa, block, room));
+        }
+        let Largest { x, at } = largest;
+        let reference = Reference::below(x);
+        Top { x, at, reference, term: term(isa, reference.unit(), x.to_f64()) }
     }
 
-    /// The largest logit, the sum of the others' terms, and all terms of the row into `terms`.
+    /// The largest logit, the sum of the others' terms, and the terms of the whole row into `terms`, which grows
+    /// to hold them.
     #[inline(always)]
-    fn with_terms<S: Isa>(
+    pub(crate) fn with_terms<S: Isa>(
         isa: S,
         input: &Input<'_>,
         row: &Range<usize>,
@@ -208,57 +208,18 @@ impl<F: Real> Top<F> {
         (top, rest.value::<F>())
     }
 
-    /// The terms of a block.
-    #[inline(always)]
-    pub(crate) fn write_terms<S: Isa>(&self, isa: S, x: &[F], terms: &mut [F]) {
-        write_terms::<S, F, true>(isa, self.reference, x, terms);
-    }
-
-    #[inline(always)]
-    fn find<S: Isa>(isa: S, input: &Input<'_>, row: &Range<usize>, room: &mut Room<F>) -> Self {
-        let (mut x, mut at) = (F::NEG_INFINITY, NONE);
-        for block in blocks(row, BLOCK) {
-            let values = input.read(isa, block.clone(), room);
-            let largest = most(values);
-            if largest > x || at == NONE {
-                x = largest;
-                at = position(values, largest).map_or(NONE, |i| block.start + i);
-            }
-        }
-        let reference = Reference::below(x);
-        Top { x, at, reference, term: term(isa, reference.unit(), x.to_f64()) }
-    }
-
     /// The terms of a block; that of the largest as 0.
     #[inline(always)]
     fn write_others<S: Isa>(&self, isa: S, start: usize, x: &[F], terms: &mut [F]) {
-        self.write_terms(isa, x, terms);
+        write_terms::<S, F, true>(isa, self.reference, x, terms);
         if let Some(term) = terms.get_mut(self.at.wrapping_sub(start)) {
             *term = F::ZERO;
         }
     }
 
-    /// Σ of the terms but for its own.
-    #[inline(always)]
-    fn rest<S: Isa>(
-        &self,
-        isa: S,
-        input: &Input<'_>,
-        row: &Range<usize>,
-        (room, terms): (&mut Room<F>, &mut [F]),
-    ) -> f64 {
-        let mut rest = Total::ZERO;
-        for block in blocks(row, BLOCK) {
-            let x = input.read(isa, block.clone(), room);
-            self.write_others(isa, block.start, x, &mut terms[..x.len()]);
-            add::<S, F, _>(isa, &mut rest, terms, x.len());
-        }
-        rest.value::<F>()
-    }
-
     /// −log p of the largest.
     #[inline(always)]
-    fn loss<S: Isa>(&self, isa: S, rest: f64) -> f64 {
+    pub(crate) fn loss<S: Isa>(&self, isa: S, rest: f64) -> f64 {
         log1p(isa, rest / self.term)
     }
 }

@@ -55,17 +55,17 @@ impl<F: Real> nll_simd::Kernel for Task<'_, '_, F> {
 
     #[inline(always)]
     fn run<S: Isa>(mut self, isa: S) {
-        let (mut room, mut values) = (Room::default(), vec![F::ZERO; BLOCK]);
+        let (mut room, mut values) = (Room::default(), Vec::new());
+        let zeros = [F::ZERO; BLOCK];
         for row in self.range.clone() {
             if self.of.targets.counts(row) {
                 self.row(isa, row, &mut room, &mut values);
                 continue;
             }
-            values.fill(F::ZERO);
             let all = row * self.of.classes..(row + 1) * self.of.classes;
             for block in blocks(&all, BLOCK) {
                 let at = block.start - self.range.start * self.of.classes;
-                self.out.put(at, &values[..block.len()]);
+                self.out.put(at, &zeros[..block.len()]);
             }
         }
     }
@@ -73,17 +73,17 @@ impl<F: Real> nll_simd::Kernel for Task<'_, '_, F> {
 
 impl<F: Real> Task<'_, '_, F> {
     #[inline(always)]
-    fn row<S: Isa>(&mut self, isa: S, row: usize, room: &mut Room<F>, values: &mut [F]) {
+    fn row<S: Isa>(&mut self, isa: S, row: usize, room: &mut Room<F>, terms: &mut Vec<F>) {
         let Gradient { logits, targets, classes, smoothing, .. } = self.of;
         let all = row * classes..(row + 1) * classes;
         let (sharp, uniform) =
             ((1.0 - smoothing) * targets.weight(row), smoothing / *classes as f64);
         let sum = sharp + uniform * self.weights;
-        let (top, [loss, unit]) = Top::with_loss(isa, logits, &all, (room, values));
+        let (top, rest) = Top::with_terms(isa, logits, &all, (room, terms));
+        let (loss, unit) = (top.loss(isa, rest), 1.0 / (top.term + rest));
         for block in blocks(&all, BLOCK) {
             let x = logits.read(isa, block.clone(), room);
-            let values = &mut values[..x.len()];
-            top.write_terms(isa, x, values);
+            let values = &mut terms[block.start - all.start..][..x.len()];
             let factor = self.scale * sum * unit;
             if *smoothing == 0.0 {
                 let factor = F::from_f64(factor);

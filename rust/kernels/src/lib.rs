@@ -14,6 +14,7 @@ pub mod formula;
 pub mod gradient;
 pub mod input;
 pub mod likelihood;
+mod linear;
 pub mod log_softmax;
 pub mod losses;
 pub mod out;
@@ -21,6 +22,7 @@ pub mod preference;
 pub mod reduce;
 pub mod rows;
 pub mod softmax;
+mod terms;
 
 pub use error::Error;
 pub use nll_simd::{BF16, Dtype, F16, Level};

@@ -4,7 +4,8 @@ use crate::drive;
 use crate::formula;
 use crate::out::{Out, Run};
 use crate::rows::{GROUP, Rows};
-use crate::softmax::{LogSum, NONE, Scratch, most, position};
+use crate::softmax::{LogSum, NONE, Scratch};
+use crate::terms::Largest;
 use crate::{Dtype, Error};
 use nll_simd::{Isa, Real};
 use std::ops::Range;
@@ -29,7 +30,7 @@ impl<T: Dtype> nll_simd::Kernel for LogSumExp<'_, '_, '_, T> {
 
     #[inline(always)]
     fn run<S: Isa>(mut self, isa: S) {
-        let mut scratch = Scratch::new(self.rows.classes());
+        let mut scratch = Scratch::default();
         for start in self.range.clone().step_by(GROUP) {
             let group = start..(start + GROUP).min(self.range.end);
             let mut sums = [LogSum::<T::Real>::empty(); GROUP];
@@ -83,21 +84,16 @@ impl<T: Dtype> nll_simd::Kernel for LogSoftmax<'_, '_, '_, T> {
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
         let classes = self.rows.classes();
-        let (mut scratch, mut values) = (Scratch::new(classes), Vec::new());
+        let (mut scratch, mut values) = (Scratch::default(), Vec::new());
         for row in self.range.clone() {
             let group = row..row + 1;
-            let (mut x_top, mut top) = (T::Real::NEG_INFINITY, NONE);
+            let mut top = Largest::none();
             self.rows.visit(
                 group.clone(),
                 |_| true,
                 #[inline(always)]
                 |_, first, block, length| {
-                    let x = T::read(isa, &block[..length], &mut values);
-                    let largest = most(x);
-                    if largest > x_top || top == NONE {
-                        x_top = largest;
-                        top = position(x, largest).map_or(NONE, |at| first + at);
-                    }
+                    top.push(first, T::read(isa, &block[..length], &mut values));
                 },
             );
             let mut sum = LogSum::empty();
@@ -106,11 +102,11 @@ impl<T: Dtype> nll_simd::Kernel for LogSoftmax<'_, '_, '_, T> {
                 |_| true,
                 #[inline(always)]
                 |_, first, block, length| {
-                    let skip = top.wrapping_sub(first);
+                    let skip = top.at.wrapping_sub(first);
                     sum.push::<S, T>(isa, (block, length), skip, &mut scratch);
                 },
             );
-            let x_top = x_top.to_f64();
+            let x_top = top.x.to_f64();
             let loss = formula::target_against_rest(isa, sum.scaled(), x_top);
             let out = &mut self.out[(row - self.range.start) * classes..][..classes];
             self.rows.visit(

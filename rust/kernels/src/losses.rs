@@ -2,10 +2,11 @@
 
 use crate::drive::{self, Par};
 use crate::formula::{self, Smoothing};
+use crate::linear::Linear;
 use crate::out::{Out, Run};
 use crate::reduce::Totals;
 use crate::rows::{GROUP, Rows};
-use crate::softmax::{Linear, LogSum, Scratch};
+use crate::softmax::{LogSum, Scratch};
 use crate::{Dtype, Error};
 use nll_simd::Isa;
 use std::ops::Range;
@@ -100,7 +101,7 @@ impl<'a, L: RowLoss<'a>> nll_simd::Kernel for Task<'_, '_, L> {
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) -> Totals {
         let mut totals = Totals::default();
-        let mut scratch = Scratch::new(self.loss.rows().classes());
+        let mut scratch = Scratch::default();
         for start in self.range.clone().step_by(GROUP) {
             let group = start..(start + GROUP).min(self.range.end);
             let mut loss = [0.0; GROUP];

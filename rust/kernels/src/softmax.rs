@@ -27,9 +27,11 @@
 //!    comes out as e^(x + n·δ) with δ = ln 2 − fl(ln 2). n·δ matters only where the term does, near the
 //!    largest x, so [`LogSum::scaled`] takes off the n·δ of the largest x (12 % of the time of a class).
 
-use crate::formula::{Scaled, finite};
-use nll_simd::math::{LN_2_HI, LN_2_LO, exp, exp_parts, power_of_two, round};
-use nll_simd::{Dtype, EIGHT, Isa, LANES, Real, Total, two_sum_error, zip};
+use crate::formula::Scaled;
+pub use crate::terms::NONE;
+use crate::terms::{Reference, larger, largest, quarters, write_terms};
+use nll_simd::math::{power_of_two, round};
+use nll_simd::{Dtype, Isa, LANES, Real, Total, zip};
 
 /// How many classes are summed before the reference is looked at: 8 KiB of f32, a quarter of L1.
 pub const BLOCK: usize = 2048;
@@ -37,91 +39,9 @@ pub const BLOCK: usize = 2048;
 /// How many chunks go through the loops together.
 const PIECE: usize = 8;
 
-/// Leaves no class out.
-pub const NONE: usize = usize::MAX;
-
-/// What the terms of a sum are multiples of: 2^exponent · e^center.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reference<F> {
-    center: F,
-    /// A whole number.
-    exponent: f64,
-    /// [`Real::SHIFTER`] − exponent: makes `exp_parts` leave the exponent field of the scaled term.
-    shifter: F,
-    /// x − center below this counts as this, and gives a term of exactly 0.
-    floor: F,
-    /// Where the largest x may lie: its term neither overflows nor pushes the others to 0.
-    fits: [F; 2],
-}
-
-impl<F: Real> Reference<F> {
-    /// 2^exponent · e^center.
-    #[inline(always)]
-    fn new(center: f64, exponent: f64) -> Self {
-        let nats = |n: f64| F::from_f64(n * core::f64::consts::LN_2);
-        let above = |n: f64| F::from_f64(center + n * core::f64::consts::LN_2);
-        Reference {
-            center: F::from_f64(center),
-            exponent,
-            shifter: F::from_f64(F::SHIFTER.to_f64() - exponent),
-            floor: nats(exponent - f64::from(F::BIAS)),
-            fits: [above(exponent - 30.0), above(exponent + 60.0)],
-        }
-    }
-
-    /// A reference at which the term of `max` lies between 0.7 and 1.5.
-    #[inline(always)]
-    pub(crate) fn at(max: F) -> Self {
-        let max = max.to_f64();
-        if max.abs() >= 16384.0 {
-            Reference::new(max, 0.0)
-        } else {
-            Reference::new(0.0, round(max * core::f64::consts::LOG2_E))
-        }
-    }
-
-    /// A reference at which the term of `max` is about 2^60: the others' terms keep their digits as far down as f32
-    /// results go, and 2^60 of them still fit.
-    #[inline(always)]
-    pub(crate) fn below(max: F) -> Self {
-        let Reference { center, exponent, .. } = Reference::at(max);
-        Reference::new(center.to_f64(), exponent - 60.0)
-    }
-
-    /// Whether the largest x may be `max`. With no x but −∞, any reference will do.
-    #[inline(always)]
-    fn fits(&self, max: F) -> bool {
-        let [low, high] = self.fits;
-        (max >= low && max <= high) || max == F::NEG_INFINITY
-    }
-
-    /// The term of e^x is e^x / `unit`.
-    #[inline(always)]
-    pub(crate) fn unit(&self) -> Scaled {
-        Scaled { center: self.center.to_f64(), exponent: self.exponent, sum: 1.0 }
-    }
-
-    /// What a sum at this reference is to be multiplied by to stand at `other`: a power of two, exact,
-    /// unless a center moves.
-    #[inline(always)]
-    fn factor<S: Isa>(self, isa: S, other: Self) -> f64 {
-        let center = self.center.to_f64() - other.center.to_f64();
-        let exponent = self.exponent - other.exponent;
-        if center == 0.0 {
-            return if exponent < -1022.0 { 0.0 } else { power_of_two(exponent as i32) };
-        }
-        // In two words: the exponential magnifies what rounding takes.
-        let scale = exponent * LN_2_HI;
-        let d = center + scale;
-        let lost = finite(two_sum_error(center, scale, d)) + exponent * LN_2_LO;
-        let factor = exp(isa, d);
-        factor + factor * lost
-    }
-}
-
 /// Room for a block of computed values, made once for many rows.
 pub struct Scratch<F> {
-    values: Vec<F>,
+    pub(crate) values: Vec<F>,
     piece: Piece<F>,
 }
 
@@ -132,9 +52,9 @@ struct Piece<F> {
     held: [[F; LANES]; PIECE],
 }
 
-impl<F: Real> Scratch<F> {
-    /// Room for blocks of rows with so many classes.
-    pub fn new(_classes: usize) -> Self {
+impl<F: Real> Default for Scratch<F> {
+    /// No room for values yet: it grows to a block at the first.
+    fn default() -> Self {
         let piece = Piece { terms: [F::ZERO; PIECE * LANES], held: [[F::ZERO; LANES]; PIECE] };
         Scratch { values: Vec::new(), piece }
     }
@@ -280,133 +200,5 @@ fn lesser<F: Real>(chunk: [F; LANES], limits: &[F], start: usize) -> [F; LANES] 
     match limits[start..].first_chunk() {
         Some(&limits) => zip(chunk, limits, |x, limit| if x < limit { x } else { limit }),
         None => chunk,
-    }
-}
-
-/// Lane i of each quarter of a chunk, added.
-#[inline(always)]
-pub(crate) fn quarters<F: Real>(chunk: &[F; LANES]) -> [F; EIGHT] {
-    core::array::from_fn(
-        #[inline(always)]
-        |i| (chunk[i] + chunk[i + 8]) + (chunk[i + 16] + chunk[i + 24]),
-    )
-}
-
-/// The larger of two; `b` if `a` is NaN.
-#[inline(always)]
-fn larger<F: Real>(a: F, b: F) -> F {
-    if a > b { a } else { b }
-}
-
-/// The largest lane, by halves.
-#[inline(always)]
-fn largest<F: Real>(mut lanes: [F; LANES]) -> F {
-    for half in [16, 8, 4, 2, 1] {
-        for i in 0..half {
-            lanes[i] = larger(lanes[i], lanes[i + half]);
-        }
-    }
-    lanes[0]
-}
-
-/// The largest of `x`, −∞ if there is none. A NaN is passed over.
-#[inline(always)]
-pub fn most<F: Real>(x: &[F]) -> F {
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    let mut lanes = [F::NEG_INFINITY; LANES];
-    for chunk in chunks {
-        lanes = zip(*chunk, lanes, larger);
-    }
-    rest.iter().fold(largest(lanes), |most, &x| larger(x, most))
-}
-
-/// Where `x` stands first: a search with an early end would be done one by one.
-#[inline(always)]
-pub(crate) fn position<F: Real>(values: &[F], x: F) -> Option<usize> {
-    let mut chunks = values.chunks(LANES).zip((0..).step_by(LANES));
-    let holds = |chunk: &[F]| chunk.iter().fold(0, |count, &v| count + u32::from(v == x)) > 0;
-    let (chunk, start) = chunks.find(|(chunk, _)| holds(chunk))?;
-    Some(start + chunk.iter().position(|&v| v == x)?)
-}
-
-/// e^x · 2^−exponent · e^−center of every x; if `EXACT`, without the n·δ of point 6.
-///
-/// A NaN passes the floor (`y < floor` is false) and makes its term NaN, as does +∞ (its remainder is
-/// NaN); −∞ stops at the floor and gives 0. Without the subtraction of a center, which few rows need, AVX2
-/// keeps all constants in registers: hence two loops.
-#[inline(always)]
-pub(crate) fn write_terms<S: Isa, F: Real, const EXACT: bool>(
-    isa: S,
-    reference: Reference<F>,
-    x: &[F],
-    terms: &mut [F],
-) {
-    let Reference { center, shifter, floor, .. } = reference;
-    let term = |y| {
-        let y = if y < floor { floor } else { y };
-        let (mantissa, exponent) = exp_parts::<S, F, EXACT>(isa, y, shifter);
-        mantissa * F::exponent_of(exponent)
-    };
-    if center == F::ZERO {
-        for (term_of, &x) in terms.iter_mut().zip(x) {
-            *term_of = term(x);
-        }
-    } else {
-        for (term_of, &x) in terms.iter_mut().zip(x) {
-            *term_of = term(x - center);
-        }
-    }
-}
-
-/// Σ_c w_c·(x_c − shift), for label smoothing. A class of weight 0 adds 0, whatever its logit.
-#[derive(Clone, Copy, Debug)]
-pub struct Linear {
-    /// Some logit of the row, so that a common offset cancels before anything is rounded.
-    pub shift: f64,
-    total: Total,
-}
-
-impl Linear {
-    /// The sum over no classes, with `shift` taken from the first of them.
-    #[inline(always)]
-    pub fn starting_at(first: f64) -> Self {
-        Linear { shift: if first.is_finite() { first } else { 0.0 }, total: Total::ZERO }
-    }
-
-    /// Adds the classes of `block`, `weight` beside it.
-    #[inline(always)]
-    #[must_use]
-    pub fn push<S: Isa, T: Dtype>(
-        mut self,
-        isa: S,
-        block: &[T::Storage],
-        weight: Option<&[f64]>,
-        scratch: &mut Scratch<T::Real>,
-    ) -> Self {
-        let (x, x_tail) = T::read(isa, block, &mut scratch.values).as_chunks::<EIGHT>();
-        let (w, w_tail) = weight.unwrap_or(&[]).as_chunks::<EIGHT>();
-        for (i, &x) in x.iter().enumerate() {
-            let w = w.get(i).copied().unwrap_or([1.0; EIGHT]);
-            self.total = self.total.plus_wide::<T::Real>(zip(T::Real::widen(x), w, self.term()));
-        }
-        let mut terms = [0.0; EIGHT];
-        for (i, (term, &x)) in terms.iter_mut().zip(x_tail).enumerate() {
-            *term = self.term()(x.to_f64(), w_tail.get(i).copied().unwrap_or(1.0));
-        }
-        self.total = self.total.plus_wide::<T::Real>(terms);
-        self
-    }
-
-    /// w·(x − shift)
-    #[inline(always)]
-    fn term(&self) -> impl Fn(f64, f64) -> f64 + use<> {
-        let shift = self.shift;
-        move |x, w| if w == 0.0 { 0.0 } else { w * (x - shift) }
-    }
-
-    /// The sum.
-    #[inline(always)]
-    pub fn value(self) -> f64 {
-        self.total.value::<f64>()
     }
 }

@@ -20,7 +20,7 @@ use nll_kernels::{Error, Level, log_softmax};
 use nll_simd::{Dtype, Real};
 
 const ELEMENTWISE: [u64; 2] = [0xc693_6dcb_b512_93fb, 0xee30_b21a_77f6_ecae];
-const ROWS: [u64; 2] = [0x1431_eb4a_7cf3_447b, 0x76a8_83d2_0d56_0c77];
+const ROWS: [u64; 2] = [0x153f_f1ae_dcf3_447b, 0xc1f8_84eb_f51f_4c3b];
 
 /// FNV-1a.
 struct Hash(u64);

@@ -13,7 +13,7 @@ impl Kernel for Sum<'_> {
     type Output = (f64, f64);
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) -> (f64, f64) {
-        let (mut sum, mut scratch) = (LogSum::empty(), Scratch::new(self.0.len()));
+        let (mut sum, mut scratch) = (LogSum::empty(), Scratch::default());
         for (i, block) in self.0.chunks(BLOCK).enumerate() {
             let skip = self.1.wrapping_sub(i * BLOCK);
             sum.push::<S, f32>(isa, (block, block.len()), skip, &mut scratch);
@@ -29,7 +29,7 @@ impl Kernel for Bits<'_> {
     type Output = [u64; 3];
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) -> [u64; 3] {
-        let (mut sum, mut scratch) = (LogSum::empty(), Scratch::new(self.0.len()));
+        let (mut sum, mut scratch) = (LogSum::empty(), Scratch::default());
         for block in self.0.chunks(BLOCK) {
             sum.push::<S, f32>(isa, (block, block.len()), NONE, &mut scratch);
         }
@@ -105,7 +105,7 @@ impl Kernel for Short<'_> {
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) -> [u64; 2] {
         let Short(x, length, skip) = self;
-        let (mut sum, mut scratch) = (LogSum::empty(), Scratch::new(length));
+        let (mut sum, mut scratch) = (LogSum::empty(), Scratch::default());
         sum.push::<S, f32>(isa, (x, length), skip, &mut scratch);
         [sum.scaled().sum.to_bits(), sum.max().to_bits()]
     }

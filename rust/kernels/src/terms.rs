@@ -1,0 +1,188 @@
+//! The terms of a sum Σ e^x: what they are counted in, and how they are written, added and compared.
+
+use crate::formula::{Scaled, finite};
+use nll_simd::math::{LN_2_HI, LN_2_LO, exp, exp_parts, power_of_two, round};
+use nll_simd::{EIGHT, Isa, LANES, Real, two_sum_error, zip};
+
+/// Leaves no class out, stands nowhere.
+pub const NONE: usize = usize::MAX;
+
+/// What the terms of a sum are multiples of: 2^exponent · e^center.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reference<F> {
+    center: F,
+    /// A whole number.
+    exponent: f64,
+    /// [`Real::SHIFTER`] − exponent: makes `exp_parts` leave the exponent field of the scaled term.
+    shifter: F,
+    /// x − center below this counts as this, and gives a term of exactly 0.
+    floor: F,
+    /// Where the largest x may lie: its term neither overflows nor pushes the others to 0.
+    fits: [F; 2],
+}
+
+impl<F: Real> Reference<F> {
+    /// 2^exponent · e^center.
+    #[inline(always)]
+    pub(crate) fn new(center: f64, exponent: f64) -> Self {
+        let nats = |n: f64| F::from_f64(n * core::f64::consts::LN_2);
+        let above = |n: f64| F::from_f64(center + n * core::f64::consts::LN_2);
+        Reference {
+            center: F::from_f64(center),
+            exponent,
+            shifter: F::from_f64(F::SHIFTER.to_f64() - exponent),
+            floor: nats(exponent - f64::from(F::BIAS)),
+            fits: [above(exponent - 30.0), above(exponent + 60.0)],
+        }
+    }
+
+    /// A reference at which the term of `max` lies between 0.7 and 1.5.
+    #[inline(always)]
+    pub(crate) fn at(max: F) -> Self {
+        let max = max.to_f64();
+        if max.abs() >= 16384.0 {
+            Reference::new(max, 0.0)
+        } else {
+            Reference::new(0.0, round(max * core::f64::consts::LOG2_E))
+        }
+    }
+
+    /// A reference at which the term of `max` is about 2^60: the others' terms keep their digits as far down as f32
+    /// results go, and 2^60 of them still fit.
+    #[inline(always)]
+    pub(crate) fn below(max: F) -> Self {
+        let Reference { center, exponent, .. } = Reference::at(max);
+        Reference::new(center.to_f64(), exponent - 60.0)
+    }
+
+    /// Whether the largest x may be `max`. With no x but −∞, any reference will do.
+    #[inline(always)]
+    pub(crate) fn fits(&self, max: F) -> bool {
+        let [low, high] = self.fits;
+        (max >= low && max <= high) || max == F::NEG_INFINITY
+    }
+
+    /// The term of e^x is e^x / `unit`.
+    #[inline(always)]
+    pub(crate) fn unit(&self) -> Scaled {
+        Scaled { center: self.center.to_f64(), exponent: self.exponent, sum: 1.0 }
+    }
+
+    /// What a sum at this reference is to be multiplied by to stand at `other`: a power of two, exact,
+    /// unless a center moves.
+    #[inline(always)]
+    pub(crate) fn factor<S: Isa>(self, isa: S, other: Self) -> f64 {
+        let center = self.center.to_f64() - other.center.to_f64();
+        let exponent = self.exponent - other.exponent;
+        if center == 0.0 {
+            return if exponent < -1022.0 { 0.0 } else { power_of_two(exponent as i32) };
+        }
+        // In two words: the exponential magnifies what rounding takes.
+        let scale = exponent * LN_2_HI;
+        let d = center + scale;
+        let lost = finite(two_sum_error(center, scale, d)) + exponent * LN_2_LO;
+        let factor = exp(isa, d);
+        factor + factor * lost
+    }
+}
+
+/// e^x · 2^−exponent · e^−center of every x; if `EXACT`, without the n·δ of point 6 of [`crate::softmax`].
+///
+/// A NaN passes the floor (`y < floor` is false) and makes its term NaN, as does +∞ (its remainder is
+/// NaN); −∞ stops at the floor and gives 0. Without the subtraction of a center, which few rows need, AVX2
+/// keeps all constants in registers: hence two loops.
+#[inline(always)]
+pub(crate) fn write_terms<S: Isa, F: Real, const EXACT: bool>(
+    isa: S,
+    reference: Reference<F>,
+    x: &[F],
+    terms: &mut [F],
+) {
+    let Reference { center, shifter, floor, .. } = reference;
+    let term = |y| {
+        let y = if y < floor { floor } else { y };
+        let (mantissa, exponent) = exp_parts::<S, F, EXACT>(isa, y, shifter);
+        mantissa * F::exponent_of(exponent)
+    };
+    if center == F::ZERO {
+        for (term_of, &x) in terms.iter_mut().zip(x) {
+            *term_of = term(x);
+        }
+    } else {
+        for (term_of, &x) in terms.iter_mut().zip(x) {
+            *term_of = term(x - center);
+        }
+    }
+}
+
+/// Lane i of each quarter of a chunk, added.
+#[inline(always)]
+pub(crate) fn quarters<F: Real>(chunk: &[F; LANES]) -> [F; EIGHT] {
+    core::array::from_fn(
+        #[inline(always)]
+        |i| (chunk[i] + chunk[i + 8]) + (chunk[i + 16] + chunk[i + 24]),
+    )
+}
+
+/// The larger of two; `b` if `a` is NaN.
+#[inline(always)]
+pub(crate) fn larger<F: Real>(a: F, b: F) -> F {
+    if a > b { a } else { b }
+}
+
+/// The largest lane, by halves.
+#[inline(always)]
+pub(crate) fn largest<F: Real>(mut lanes: [F; LANES]) -> F {
+    for half in [16, 8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] = larger(lanes[i], lanes[i + half]);
+        }
+    }
+    lanes[0]
+}
+
+/// The largest class so far, and where it stands first.
+#[derive(Clone, Copy)]
+pub(crate) struct Largest<F> {
+    pub(crate) x: F,
+    /// NONE while there is no class.
+    pub(crate) at: usize,
+}
+
+impl<F: Real> Largest<F> {
+    /// Of no classes.
+    #[inline(always)]
+    pub(crate) fn none() -> Self {
+        Largest { x: F::NEG_INFINITY, at: NONE }
+    }
+
+    /// Looks at the classes from `first` on. A NaN is passed over.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, first: usize, x: &[F]) {
+        let largest = most(x);
+        if largest > self.x || self.at == NONE {
+            self.x = largest;
+            self.at = position(x, largest).map_or(NONE, |at| first + at);
+        }
+    }
+}
+
+/// The largest of `x`, −∞ if there is none. A NaN is passed over.
+#[inline(always)]
+fn most<F: Real>(x: &[F]) -> F {
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [F::NEG_INFINITY; LANES];
+    for chunk in chunks {
+        lanes = zip(*chunk, lanes, larger);
+    }
+    rest.iter().fold(largest(lanes), |most, &x| larger(x, most))
+}
+
+/// Where `x` stands first: a search with an early end would be done one by one.
+#[inline(always)]
+fn position<F: Real>(values: &[F], x: F) -> Option<usize> {
+    let mut chunks = values.chunks(LANES).zip((0..).step_by(LANES));
+    let holds = |chunk: &[F]| chunk.iter().fold(0, |count, &v| count + u32::from(v == x)) > 0;
+    let (chunk, start) = chunks.find(|(chunk, _)| holds(chunk))?;
+    Some(start + chunk.iter().position(|&v| v == x)?)
+}
