@@ -117,6 +117,9 @@ def test_binary_edges(x, y, want, dtype):
 
 def test_other_edges():
     f = nll_fast
+    # The example in torch's documentation of BCEWithLogitsLoss.
+    of_torch = f.binary_cross_entropy_with_logits(np.full((10, 64), 1.5), np.ones((10, 64)), pos_weight=np.ones(64))
+    assert round(of_torch, 4) == 0.2014
     assert f.log_sigmoid(np.float32([90]))[0] == np.float32(-8.194013e-40)
     np.testing.assert_array_equal(f.log_sigmoid([-INF, INF]), [-INF, 0])
     np.testing.assert_array_equal(f.entr([0.0, -1.0, 1.0]), [0, -INF, 0])

@@ -1,7 +1,9 @@
 """The edge cases, row by row of their specification."""
 
+import functools
 import math
 
+import nll_fast
 import numpy as np
 import pytest
 from nll_fast import categorical_nll, cross_entropy, log_softmax, logsumexp, nll_loss, perplexity, reference
@@ -71,6 +73,25 @@ def test_nothing_counted():
     assert math.isnan(cross_entropy(x[:0], np.zeros(0, int)))
     assert cross_entropy(x[:0], np.zeros(0, int), reduction="sum") == 0
     assert math.isnan(cross_entropy(x, [0, 1], weight=[0, 0, 1]))
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "nll_loss", "categorical_nll"])
+def test_the_mean_of_nothing_is_what_one_asks_for(loss):
+    x, none = np.full((2, 3), 1 / 3), [-100, -100]
+    for library in (nll_fast, reference):
+        mean = functools.partial(getattr(library, loss), x, empty_mean=0.0)
+        assert mean(none) == 0 and mean([0, -100]) > -1 and mean([0, -100]) != 0
+        assert mean(none, reduction="sum") == 0 and math.isnan(mean([0, 1], weight=[0, 0, 1]))
+    assert cross_entropy(x[:0], x[:0], empty_mean=7) == 7
+    with pytest.raises(TypeError, match="empty_mean is 'zero'; it must be one number"):
+        getattr(nll_fast, loss)(x, none, empty_mean="zero")
+
+
+def test_a_distribution_has_no_index_to_ignore():
+    x = np.zeros((2, 3))
+    assert cross_entropy(x, x, ignore_index=None) == cross_entropy(x, x, ignore_index=-100) == 0
+    with pytest.raises(ValueError, match="ignore_index=1 means nothing to a target that is a distribution"):
+        cross_entropy(x, x, ignore_index=1)
 
 
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"])

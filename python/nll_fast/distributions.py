@@ -22,6 +22,7 @@ def quantity_of_rows(
     reduction: str,
     out: np.ndarray | None,
     options: tuple[np.ndarray | None, float] = (None, 0.0),
+    empty_mean: float = math.nan,
 ) -> Loss:
     """``quantity`` of each row of one or two arrays of one shape, then reduced over the rows."""
     check_reduction(reduction, out)
@@ -47,7 +48,7 @@ def quantity_of_rows(
     value = as_out(out, shape[:-1], dtype, held) if reduction == "none" else None
     second = inputs[1] if len(inputs) > 1 else None
     totals = _core.distributions(quantity, inputs[0], second, (rows, shape[-1]), (*options, double), value)
-    return value if reduction == "none" else reduced(totals, reduction)
+    return value if reduction == "none" else reduced(totals, reduction, empty_mean)
 
 
 def entropy(logits: _Array, *, axis: int = -1, reduction: str = "none", out: np.ndarray | None = None) -> Loss:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,13 @@ from nll_fast.reduction import Loss, check_reduction, reduced
 _Array = Any
 
 
-def row_losses(kind, rows, target, axis, weight, ignore_index, smoothing, reduction, out, sign=1.0):
+def row_losses(
+    kind, rows, target, axis, weight, ignore_index, smoothing=0.0, *, reduction, out, sign=1.0, empty_mean=math.nan
+):
     """The losses of rows that are logits, log-probabilities or probabilities, reduced."""
     check_reduction(reduction, out)
     smoothing = as_number(smoothing, "label_smoothing", 0.0, 1.0)
+    empty_mean = as_number(empty_mean, "empty_mean")
     if ignore_index is not None:
         ignore_index = as_integer(ignore_index, "ignore_index")
     rows, dtype = as_rows(rows, kind, axis)
@@ -28,7 +32,7 @@ def row_losses(kind, rows, target, axis, weight, ignore_index, smoothing, reduct
         out = as_out(out, rows.shape[:-1], dtype, held)
     options = (ignore_index, weight, smoothing)
     totals = _core.row_losses(kind, (rows, dtype), targets, options, (out, sign))
-    return out if reduction == "none" else reduced(totals, reduction)
+    return out if reduction == "none" else reduced(totals, reduction, empty_mean)
 
 
 def cross_entropy(
@@ -42,6 +46,7 @@ def cross_entropy(
     shift: int = 0,
     mask: _Array | None = None,
     reduction: str = "mean",
+    empty_mean: float = math.nan,
     out: np.ndarray | None = None,
 ) -> Loss:
     """−log softmax(logits)[target], in nats. The class axis is the last one (torch: axis 1).
@@ -63,7 +68,7 @@ def cross_entropy(
     :class:`nll_fast.Partial`, which adds up over calls without rounding.
 
     Edge cases: a target at −∞ costs ∞; +∞ or NaN in a row makes that row NaN; no counted rows make the
-    mean NaN and the sum 0; any −∞ logit with a weight makes a smoothed loss ∞.
+    mean ``empty_mean``, NaN unless told, and the sum 0; any −∞ logit with a weight makes a smoothed loss ∞.
 
     Raises: IndexError for a target out of range, TypeError for dtypes, ValueError for shapes.
     Source: ``torch.nn.functional.cross_entropy``.
@@ -76,8 +81,16 @@ def cross_entropy(
         logits, target, ignore_index = aligned(logits, target, axis, shift, mask, ignore_index)
     indices = type(target) is np.ndarray and target.dtype.kind == "i"
     if not indices and _is_distribution(target, logits):
-        return _soft_cross_entropy(logits, target, axis, weight, label_smoothing, reduction, out)
-    return row_losses("logits", logits, target, axis, weight, ignore_index, label_smoothing, reduction, out)
+        if ignore_index not in (None, -100):
+            raise ValueError(
+                f"ignore_index={ignore_index} means nothing to a target that is a distribution for each row: leave it "
+                "out, and leave out rows by slicing"
+            )
+        return _soft_cross_entropy(logits, target, axis, weight, label_smoothing, reduction, out, empty_mean)
+    return row_losses(
+        "logits", logits, target, axis, weight, ignore_index, label_smoothing,
+        reduction=reduction, out=out, empty_mean=empty_mean,
+    )  # fmt: skip
 
 
 def _is_distribution(target, logits):
@@ -85,13 +98,14 @@ def _is_distribution(target, logits):
     return dtype in RESULT and given.ndim == np.ndim(logits)
 
 
-def _soft_cross_entropy(logits, target, axis, weight, smoothing, reduction, out):
+def _soft_cross_entropy(logits, target, axis, weight, smoothing, reduction, out, empty_mean):
     smoothing = as_number(smoothing, "label_smoothing", 0.0, 1.0)
     if weight is not None:
         rows, _ = as_rows(logits, "logits", axis)
         weight = as_weight(weight, rows.shape[-1])
     arrays = {"logits": logits, "target": target}
-    return quantity_of_rows("cross_entropy", arrays, axis, reduction, out, (weight, smoothing))
+    options = (weight, smoothing)
+    return quantity_of_rows("cross_entropy", arrays, axis, reduction, out, options, as_number(empty_mean, "empty_mean"))
 
 
 def cross_entropy_grad(
@@ -146,6 +160,7 @@ def nll_loss(
     weight: _Array | None = None,
     ignore_index: int | None = -100,
     reduction: str = "mean",
+    empty_mean: float = math.nan,
     out: np.ndarray | None = None,
 ) -> Loss:
     """−w[t]·log_probs[target]. Reads one entry a row, and does not check that it is a log-probability; the rest
@@ -156,7 +171,9 @@ def nll_loss(
     >>> nll_loss([[-1.5, -0.25]], [1])
     0.25
     """
-    return row_losses("log_probs", log_probs, target, axis, weight, ignore_index, 0.0, reduction, out)
+    return row_losses(
+        "log_probs", log_probs, target, axis, weight, ignore_index, reduction=reduction, out=out, empty_mean=empty_mean
+    )
 
 
 def categorical_nll(
@@ -167,6 +184,7 @@ def categorical_nll(
     weight: _Array | None = None,
     ignore_index: int | None = -100,
     reduction: str = "mean",
+    empty_mean: float = math.nan,
     out: np.ndarray | None = None,
 ) -> Loss:
     """−w[t]·log probs[target]. Reads one entry a row; a probability of 0 costs ∞.
@@ -176,7 +194,9 @@ def categorical_nll(
     >>> round(categorical_nll([[0.1, 0.7, 0.2]], [2]), 3)
     1.609
     """
-    return row_losses("probs", probs, target, axis, weight, ignore_index, 0.0, reduction, out)
+    return row_losses(
+        "probs", probs, target, axis, weight, ignore_index, reduction=reduction, out=out, empty_mean=empty_mean
+    )
 
 
 def logsumexp(logits: _Array, *, axis: int = -1, keepdims: bool = False, out: np.ndarray | None = None) -> np.ndarray:

@@ -24,9 +24,11 @@ def check_reduction(reduction: str, out: np.ndarray | None) -> None:
         raise ValueError(f"out holds one loss each: it needs reduction='none', not {reduction!r}")
 
 
-def reduced(totals: _core.Totals, reduction: str) -> float | Partial:
-    """The total as the user wants it."""
+def reduced(totals: _core.Totals, reduction: str, empty_mean: float = math.nan) -> float | Partial:
+    """The total as the user wants it. The mean of no losses is ``empty_mean``, of losses without weight NaN."""
     if reduction == "mean":
         weight = totals.weight
+        if not weight and not totals.count:
+            return empty_mean
         return totals.sum / weight if weight else math.nan
     return totals.sum if reduction == "sum" else Partial._of(totals)

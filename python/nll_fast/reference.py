@@ -15,13 +15,15 @@ def _rows(x, target, axis):
     return x.reshape(-1, x.shape[-1]), np.asarray(target).reshape(-1)
 
 
-def _reduce(losses, weights, counted, shape, reduction):
+def _reduce(losses, weights, counted, shape, reduction, empty_mean=math.nan):
     losses = np.where(counted, losses, 0.0)
     if reduction == "none":
         return losses.reshape(shape)
     total = math.fsum(losses) if np.isfinite(losses).all() else float(np.sum(losses))
     weight = math.fsum(np.where(counted, weights, 0.0))
-    return total if reduction == "sum" else (total / weight if weight else math.nan)
+    if reduction == "sum":
+        return total
+    return total / weight if weight else math.nan if counted.any() else empty_mean
 
 
 def _log_sum_exp(x):
@@ -47,7 +49,7 @@ def _loss(x, t):
 
 
 def cross_entropy(logits, target, *, axis=-1, weight=None, ignore_index=-100, label_smoothing=0.0,
-                  reduction="mean"):
+                  reduction="mean", empty_mean=math.nan):
     if np.asarray(target).dtype.kind not in "iu":
         return _soft_cross_entropy(logits, target, axis, weight, label_smoothing, reduction)
     x, t = _rows(logits, target, axis)
@@ -62,7 +64,7 @@ def cross_entropy(logits, target, *, axis=-1, weight=None, ignore_index=-100, la
             every = np.array([w[c] * _loss(x[i], c) if w[c] else 0.0 for c in range(classes)])
             sharp = (1 - label_smoothing) * losses[i] if label_smoothing < 1 else 0.0
             losses[i] = sharp + label_smoothing / classes * every.sum()
-    return _reduce(losses, weights, counted, np.shape(target), reduction)
+    return _reduce(losses, weights, counted, np.shape(target), reduction, empty_mean)
 
 
 def cross_entropy_grad(logits, target, *, axis=-1, weight=None, ignore_index=-100, label_smoothing=0.0,
@@ -129,23 +131,25 @@ def bits_per_byte(logits, target, n_bytes, **where):
     return -float(np.sum(token_log_probs(logits, target, **where))) / np.log(2) / n_bytes
 
 
-def _gather(entries, target, axis, weight, ignore_index, reduction):
+def _gather(entries, target, axis, weight, ignore_index, reduction, empty_mean):
     x, t = _rows(entries, target, axis)
     counted = np.ones(len(t), bool) if ignore_index is None else t != ignore_index
     safe = np.where(counted, t, 0)
     w = np.ones(x.shape[-1]) if weight is None else np.asarray(weight, np.float64)
     losses = w[safe] * (0.0 - x[np.arange(len(t)), safe])
-    return _reduce(losses, w[safe], counted, np.shape(target), reduction)
+    return _reduce(losses, w[safe], counted, np.shape(target), reduction, empty_mean)
 
 
-def nll_loss(log_probs, target, *, axis=-1, weight=None, ignore_index=-100, reduction="mean"):
-    return _gather(log_probs, target, axis, weight, ignore_index, reduction)
+def nll_loss(log_probs, target, *, axis=-1, weight=None, ignore_index=-100, reduction="mean",
+             empty_mean=math.nan):
+    return _gather(log_probs, target, axis, weight, ignore_index, reduction, empty_mean)
 
 
-def categorical_nll(probs, target, *, axis=-1, weight=None, ignore_index=-100, reduction="mean"):
+def categorical_nll(probs, target, *, axis=-1, weight=None, ignore_index=-100, reduction="mean",
+                    empty_mean=math.nan):
     with np.errstate(divide="ignore"):
         log_probs = np.log(np.asarray(probs).astype(np.float64))
-    return _gather(log_probs, target, axis, weight, ignore_index, reduction)
+    return _gather(log_probs, target, axis, weight, ignore_index, reduction, empty_mean)
 
 
 def logsumexp(logits, *, axis=-1, keepdims=False):

@@ -35,7 +35,7 @@ def token_log_probs(
     """
     if shift or mask is not None:
         logits, target, ignore_index = aligned(logits, target, axis, shift, mask, ignore_index)
-    return row_losses("logits", logits, target, axis, None, ignore_index, 0.0, "none", out, -1.0)
+    return row_losses("logits", logits, target, axis, None, ignore_index, reduction="none", out=out, sign=-1.0)
 
 
 def sequence_log_probs(
