@@ -183,7 +183,7 @@ def as_weight(weight: Any, classes: int) -> np.ndarray | None:
     return weight
 
 
-def as_out(out: Any, shape: tuple[int, ...], dtype: str, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+def as_out(out: Any, shape: tuple[int, ...], dtype: str, inputs: tuple[Any, ...]) -> np.ndarray:
     """``out`` if it will do, a new array if it is None."""
     if out is None:
         return np.empty(shape, RESULT[dtype])

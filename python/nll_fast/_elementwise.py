@@ -80,7 +80,7 @@ def elementwise(
     dtype = "float64" if double else "float32"
     value = None
     if reduction == "none":
-        held = [x for x, kind in (*inputs.values(), weight or (None, "scalar")) if kind != "scalar"]
+        held = tuple(x for x, kind in (*inputs.values(), weight or (None, "scalar")) if kind != "scalar")
         value = as_out(out, shape, dtype, held)
     first = np.empty(shape, dtype) if grad else None
     second = np.empty(shape, dtype) if hess else None
@@ -98,7 +98,7 @@ def elementwise(
         number, place, wrong = outside
         index = tuple(int(i) for i in np.unravel_index(place, shape)) if shape else ()
         raise ValueError(f"{names[number]} is {wrong} at index {index}; {limits[names[number]][2]}")
-    result = value if reduction == "none" else reduced(totals, reduction)
+    result: Any = value if reduction == "none" else reduced(totals, reduction)
     if not shape and reduction == "none":
         result = result[()]
     return (result, first, second) if hess else (result, first) if grad else result

@@ -83,7 +83,7 @@ def perplexity(
     >>> round(perplexity(np.zeros((3, 8)), [0, 1, 2]), 12)
     8.0
     """
-    where = {"axis": axis, "ignore_index": ignore_index, "shift": shift, "mask": mask}
+    where: dict[str, Any] = {"axis": axis, "ignore_index": ignore_index, "shift": shift, "mask": mask}
     return _core.exp(cross_entropy(logits, target, **where))
 
 
@@ -102,7 +102,7 @@ def bits_per_token(
     >>> bits_per_token(np.zeros((3, 8)), [0, 1, 2])
     3.0
     """
-    where = {"axis": axis, "ignore_index": ignore_index, "shift": shift, "mask": mask}
+    where: dict[str, Any] = {"axis": axis, "ignore_index": ignore_index, "shift": shift, "mask": mask}
     return cross_entropy(logits, target, **where) / math.log(2)
 
 
@@ -127,5 +127,5 @@ def bits_per_byte(
     if isinstance(n_bytes, (bytes, str)):
         raise TypeError("n_bytes is a text; pass how many bytes it has in UTF-8: len(text.encode())")
     n_bytes = as_integer(n_bytes, "n_bytes", 1)
-    where = {"axis": axis, "ignore_index": ignore_index, "shift": shift, "mask": mask}
+    where: dict[str, Any] = {"axis": axis, "ignore_index": ignore_index, "shift": shift, "mask": mask}
     return cross_entropy(logits, target, reduction="sum", **where) / math.log(2) / n_bytes
