@@ -8,28 +8,19 @@
 //! cross entropy  −Σ y·log p  =  log(1 + r)·Σ y  + Σ y_c·(x_m − x_c)
 //! ```
 //!
-//! All terms are positive, so nothing cancels. In the divergence, with *any* multiple q̃ of q, d = log q̃ − log p
-//! and u = Σ (q̃ − p),
-//!
-//! ```text
-//! divergence     Σ p·(log p − log q)  =  Σ (q̃ − p − p·d)  −  (u − log(1 + u))
-//! ```
-//!
-//! again of positive terms, and a correction of second order: how well q̃ adds up to 1 does not matter.
-//!
-//! A row is read twice (the largest logit first), both of a divergence three times; the second time it is in
-//! L2. In float32 (and from halves) exponentials and their products are f32, sums and a divergence f64.
+//! All terms are positive, so nothing cancels; for the divergence see [`crate::divergence`]. A row is read twice (the
+//! largest logit first), the second time from L2. In float32 (and from halves) exponentials and their products are
+//! f32, sums f64; in float64 products and sums keep what rounding takes from them.
 
 use crate::Error;
+use crate::divergence::divergence;
 use crate::drive;
-use crate::formula::{divergence_parts, finite, term};
 use crate::input::{Input, Room};
 use crate::out::{Out, Run};
 use crate::reduce::Totals;
 use crate::softmax::BLOCK;
 use crate::terms::{Largest, Reference, quarters, write_terms};
-use nll_simd::math::log1p;
-use nll_simd::{EIGHT, Isa, LANES, Real, Total, two_sum_error};
+use nll_simd::{EIGHT, Isa, LANES, Real, Total, Wide};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -104,16 +95,16 @@ struct Rooms<F> {
     second: Room<F>,
     terms: Vec<F>,
     second_terms: Vec<F>,
-    bends: Vec<f64>,
+    parts: Parts,
     rises: Vec<f64>,
 }
 
 impl<F: Real> Default for Rooms<F> {
     fn default() -> Self {
         let [terms, second_terms] = [(); 2].map(|()| vec![F::ZERO; BLOCK]);
-        let [bends, rises] = [(); 2].map(|()| vec![0.0; PIECE]);
         let (first, second) = (Room::default(), Room::default());
-        Rooms { first, second, terms, second_terms, bends, rises }
+        let (parts, rises) = (Parts::default(), vec![0.0; PIECE]);
+        Rooms { first, second, terms, second_terms, parts, rises }
     }
 }
 
@@ -126,25 +117,26 @@ pub(crate) fn blocks(
     row.clone().step_by(size).map(move |start| start..(start + size).min(end))
 }
 
-/// Adds the first `length` values of a buffer, whose others up to a whole chunk become 0. f32 is added four at a
-/// time, as a sweep does; f64 with a second word where the logits (`F`) are f64 too.
+/// Adds some values: four at a time before f32 is widened, as a sweep does, and where f64 is wider than the logits
+/// (`F`).
 ///
 /// Called, not inlined: beside its caller's last steps, which go by halves, LLVM added two lanes at a time.
 #[inline(never)]
-fn add<S: Isa, F: Real, V: Real>(isa: S, total: &mut Total, buffer: &mut [V], length: usize) {
-    let whole = length.next_multiple_of(LANES);
-    buffer[length..whole].fill(V::ZERO);
+pub(crate) fn add<S: Isa, F: Real, V: Real>(isa: S, total: &mut Total, values: &[V]) {
     isa.vectorize(
         #[inline(always)]
         || {
             let mut sum = *total;
-            if V::COMPENSATED {
-                for &eight in buffer[..whole].as_chunks::<EIGHT>().0 {
-                    sum = sum.plus_wide::<F>(V::widen(eight));
-                }
-            } else {
-                for chunk in buffer[..whole].as_chunks::<LANES>().0 {
-                    sum = sum.plus(quarters(chunk));
+            let (chunks, rest) = values.as_chunks::<LANES>();
+            let mut last = [V::ZERO; LANES];
+            last[..rest.len()].copy_from_slice(rest);
+            for chunk in chunks.iter().chain([&last]) {
+                if F::COMPENSATED {
+                    for &eight in chunk.as_chunks::<EIGHT>().0 {
+                        sum = sum.plus_wide::<F>(V::widen(eight));
+                    }
+                } else {
+                    sum = sum.plus_wide::<F>(V::widen(quarters(chunk)));
                 }
             }
             *total = sum;
@@ -152,24 +144,66 @@ fn add<S: Isa, F: Real, V: Real>(isa: S, total: &mut Total, buffer: &mut [V], le
     );
 }
 
-/// `factor`·(top − x), 0 where the factor is 0: x may be −∞ there. Where nothing is wider than the logits, what
-/// rounding takes from the difference is put back.
-#[inline(always)]
-fn times_below<F: Real>(factor: F, top: F, x: F) -> F {
-    let below = top - x;
-    let lost = if F::COMPENSATED { finite(two_sum_error(top, -x, below)) } else { F::ZERO };
-    if factor == F::ZERO { F::ZERO } else { factor * below + factor * lost }
+/// Classes in a piece of a block: what is made of them lies in L1.
+pub(crate) const PIECE: usize = 512;
+
+/// What is made of the classes of a piece in the precision above the logits' own, before it is added.
+pub(crate) struct Parts {
+    pub(crate) rounded: Vec<f64>,
+    /// What rounding took; of no use where f64 is that precision.
+    pub(crate) lost: Vec<f64>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Parts { rounded: vec![0.0; PIECE], lost: vec![0.0; PIECE] }
+    }
+}
+
+impl Parts {
+    /// Adds the first `length`.
+    #[inline(always)]
+    pub(crate) fn add<S: Isa, F: Real>(&self, isa: S, total: &mut Total, length: usize) {
+        add::<S, F, _>(isa, total, &self.rounded[..length]);
+        if F::COMPENSATED {
+            add::<S, F, _>(isa, total, &self.lost[..length]);
+        }
+    }
+
+    /// Adds factor·(top − x) of every x, 0 where the factor is 0: x may be −∞ there.
+    #[inline(always)]
+    fn add_times_below<S: Isa, F: Real>(
+        &mut self,
+        isa: S,
+        total: &mut Total,
+        factors: &[F],
+        (top, x): (F, &[F]),
+    ) {
+        for (factors, x) in factors.chunks(PIECE).zip(x.chunks(PIECE)) {
+            let parts = self.rounded.iter_mut().zip(&mut self.lost);
+            for (((rounded, lost), factor), x) in parts.zip(factors).zip(x) {
+                let d = F::Wide::sum(top.to_f64(), -x.to_f64());
+                let d = if *factor == F::ZERO { F::Wide::of(0.0) } else { d };
+                let words = F::Wide::of(factor.to_f64()).times(isa, d).words();
+                *rounded = words[0];
+                if F::COMPENSATED {
+                    *lost = words[1];
+                }
+            }
+            self.add::<S, F>(isa, total, x.len());
+        }
+    }
 }
 
 /// The largest logit of a row, and what sums of terms are counted in.
 #[derive(Clone, Copy)]
-pub(crate) struct Top<F> {
+pub(crate) struct Top<F: Real> {
     pub(crate) x: F,
     /// Where it stands first.
     at: usize,
-    reference: Reference<F>,
+    pub(crate) reference: Reference<F>,
     /// Its term.
-    pub(crate) term: f64,
+    term: F::Wide,
 }
 
 impl<F: Real> Top<F> {
@@ -181,7 +215,8 @@ impl<F: Real> Top<F> {
         }
         let Largest { x, at } = largest;
         let reference = Reference::below(x);
-        Top { x, at, reference, term: term(isa, reference.unit(), x.to_f64()) }
+        let term = F::Wide::of(x.to_f64()).plus(reference.log().negative()).times_exp(isa, 1.0);
+        Top { x, at, reference, term }
     }
 
     /// The largest logit, the sum of the others' terms, and the terms of the whole row into `terms`, which grows
@@ -192,20 +227,20 @@ impl<F: Real> Top<F> {
         input: &Input<'_>,
         row: &Range<usize>,
         (room, terms): (&mut Room<F>, &mut Vec<F>),
-    ) -> (Self, f64) {
+    ) -> (Self, F::Wide) {
         let top = Top::find(isa, input, row, room);
         let mut rest = Total::ZERO;
-        terms.resize(terms.len().max(row.len().next_multiple_of(LANES)), F::ZERO);
+        terms.resize(terms.len().max(row.len()), F::ZERO);
         for block in blocks(row, BLOCK) {
             let x = input.read(isa, block.clone(), room);
             let terms = &mut terms[block.start - row.start..];
             top.write_others(isa, block.start, x, &mut terms[..x.len()]);
-            add::<S, F, _>(isa, &mut rest, terms, x.len());
+            add::<S, F, _>(isa, &mut rest, &terms[..x.len()]);
         }
         if let Some(term) = terms.get_mut(top.at.wrapping_sub(row.start)) {
-            *term = F::from_f64(top.term);
+            *term = F::from_f64(top.term.rounded());
         }
-        (top, rest.value::<F>())
+        (top, rest.wide::<F>())
     }
 
     /// The terms of a block; that of the largest as 0.
@@ -217,10 +252,16 @@ impl<F: Real> Top<F> {
         }
     }
 
-    /// −log p of the largest.
+    /// −log p of the largest, `rest` being the sum of the others' terms.
     #[inline(always)]
-    pub(crate) fn loss<S: Isa>(&self, isa: S, rest: f64) -> f64 {
-        log1p(isa, rest / self.term)
+    pub(crate) fn loss<S: Isa>(&self, isa: S, rest: F::Wide) -> F::Wide {
+        rest.over(isa, self.term).log1p(isa)
+    }
+
+    /// The sum of all terms.
+    #[inline(always)]
+    pub(crate) fn sum(&self, rest: F::Wide) -> F::Wide {
+        self.term.plus(rest)
     }
 }
 
@@ -230,27 +271,28 @@ impl Distributions<'_> {
         match (self.quantity, &self.second) {
             (Quantity::Entropy, _) => self.entropy(isa, &row, rooms),
             (Quantity::CrossEntropy, Some(y)) => self.cross_entropy(isa, y, &row, rooms),
-            (Quantity::Divergence, Some(q)) => self.divergence(isa, q, &row, rooms),
+            (Quantity::Divergence, Some(q)) => {
+                let Rooms { first, second, terms, second_terms, parts, rises } = rooms;
+                let (p, q) = ((&self.logits, first, terms), (q, second, second_terms));
+                divergence(isa, p, q, &row, (parts, rises))
+            }
             _ => f64::NAN,
         }
     }
 
     #[inline(always)]
     fn entropy<S: Isa, F: Real>(&self, isa: S, row: &Range<usize>, rooms: &mut Rooms<F>) -> f64 {
-        let Rooms { first, terms, .. } = rooms;
+        let Rooms { first, terms, parts, .. } = rooms;
         let top = Top::find(isa, &self.logits, row, first);
         let (mut rest, mut below) = (Total::ZERO, Total::ZERO);
         for block in blocks(row, BLOCK) {
             let x = self.logits.read(isa, block.clone(), first);
             top.write_others(isa, block.start, x, &mut terms[..x.len()]);
-            add::<S, F, _>(isa, &mut rest, terms, x.len());
-            for (term, &x) in terms.iter_mut().zip(x) {
-                *term = times_below(*term, top.x, x);
-            }
-            add::<S, F, _>(isa, &mut below, terms, x.len());
+            add::<S, F, _>(isa, &mut rest, &terms[..x.len()]);
+            parts.add_times_below(isa, &mut below, &terms[..x.len()], (top.x, x));
         }
-        let rest = rest.value::<F>();
-        top.loss(isa, rest) + below.value::<F>() / (top.term + rest)
+        let rest = rest.wide::<F>();
+        top.loss(isa, rest).plus(below.wide::<F>().over(isa, top.sum(rest))).rounded()
     }
 
     #[inline(always)]
@@ -261,77 +303,33 @@ impl Distributions<'_> {
         row: &Range<usize>,
         rooms: &mut Rooms<F>,
     ) -> f64 {
-        let Rooms { first, second: room, terms, second_terms: targets, .. } = rooms;
+        let Rooms { first, second: room, terms, second_terms: targets, parts, .. } = rooms;
         let top = Top::find(isa, &self.logits, row, first);
         let (mut rest, mut below, mut sum) = (Total::ZERO, Total::ZERO, Total::ZERO);
         for block in blocks(row, BLOCK) {
             let x = self.logits.read(isa, block.clone(), first);
             let y = &second.read(isa, block.clone(), room)[..x.len()];
             top.write_others(isa, block.start, x, &mut terms[..x.len()]);
-            add::<S, F, _>(isa, &mut rest, terms, x.len());
-            self.write_targets(block.start - row.start, y, targets);
-            add::<S, F, _>(isa, &mut sum, targets, x.len());
-            for (target, &x) in targets.iter_mut().zip(x) {
-                *target = times_below(*target, top.x, x);
-            }
-            add::<S, F, _>(isa, &mut below, targets, x.len());
+            add::<S, F, _>(isa, &mut rest, &terms[..x.len()]);
+            let y = self.weighed(block.start - row.start, y, targets);
+            add::<S, F, _>(isa, &mut sum, y);
+            parts.add_times_below(isa, &mut below, y, (top.x, x));
         }
-        sum.value::<F>() * top.loss(isa, rest.value::<F>()) + below.value::<F>()
+        let certain = sum.wide::<F>().times(isa, top.loss(isa, rest.wide::<F>()));
+        certain.plus(below.wide::<F>()).rounded()
     }
 
-    /// w_c·((1 − ε)·y_c + ε/C)
+    /// w_c·((1 − ε)·y_c + ε/C), in `targets` unless it is y.
     #[inline(always)]
-    fn write_targets<F: Real>(&self, first: usize, y: &[F], targets: &mut [F]) {
+    fn weighed<'t, F: Real>(&self, first: usize, y: &'t [F], targets: &'t mut [F]) -> &'t [F] {
         if self.smoothing == 0.0 && self.weight.is_none() {
-            return targets[..y.len()].copy_from_slice(y);
+            return y;
         }
         let (sharp, even) = (1.0 - self.smoothing, self.smoothing / self.classes as f64);
         for (i, (target, &y)) in targets.iter_mut().zip(y).enumerate() {
             let w = self.weight.map_or(1.0, |w| w[first + i]);
             *target = F::from_f64(w * (sharp * y.to_f64() + even));
         }
-    }
-
-    #[inline(always)]
-    fn divergence<S: Isa, F: Real>(
-        &self,
-        isa: S,
-        second: &Input<'_>,
-        row: &Range<usize>,
-        rooms: &mut Rooms<F>,
-    ) -> f64 {
-        let Rooms { first, second: room, terms, second_terms, bends, rises } = rooms;
-        let (p, p_rest) = Top::with_terms(isa, &self.logits, row, (first, terms));
-        let (q, q_rest) = Top::with_terms(isa, second, row, (room, second_terms));
-        let [p_unit, q_unit] = [1.0 / (p.term + p_rest), 1.0 / (q.term + q_rest)];
-        // lse(y) − lse(x) in steps: all digits of the largest class's own d are in the second.
-        let (x_m, y_m) = (p.x.to_f64(), q.x.to_f64());
-        let shift = y_m - x_m;
-        let second_shift =
-            (q.loss(isa, q_rest) - p.loss(isa, p_rest)) + two_sum_error(y_m, -x_m, shift);
-        let (mut bend, mut rise) = (Total::ZERO, Total::ZERO);
-        for block in blocks(row, PIECE) {
-            let x = self.logits.read(isa, block.clone(), first);
-            let y = &second.read(isa, block.clone(), room)[..x.len()];
-            let [p, q] = [&terms, &second_terms].map(|t| &t[block.start - row.start..][..x.len()]);
-            let (bend_of, rise_of) = (&mut bends[..x.len()], &mut rises[..x.len()]);
-            for i in 0..x.len() {
-                let (x, y) = (x[i].to_f64(), y[i].to_f64());
-                let d = y - x;
-                // Nothing is lost where they were f32.
-                let lost = if F::COMPENSATED { finite(two_sum_error(y, -x, d)) } else { 0.0 };
-                let d = (d - shift) + (lost - second_shift);
-                let (p, q) = (p[i].to_f64() * p_unit, q[i].to_f64() * q_unit);
-                [bend_of[i], rise_of[i]] = divergence_parts::<S, F>(isa, p, q, d);
-            }
-            add::<S, F, _>(isa, &mut bend, bends, x.len());
-            add::<S, F, _>(isa, &mut rise, rises, x.len());
-        }
-        let u = rise.value::<F>();
-        let value = bend.value::<F>() - (u - log1p(isa, u));
-        if value < 0.0 { 0.0 } else { value }
+        &targets[..y.len()]
     }
 }
-
-/// Classes in a piece of a divergence: its terms and parts lie in L1.
-const PIECE: usize = 512;

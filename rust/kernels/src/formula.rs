@@ -1,7 +1,7 @@
 //! One branch-free scalar function per formula. Each reads like its line in `reference.py`.
 
-use nll_simd::math::{LN_2_HI, LN_2_LO, exp, horner, log, log1p, times_exp};
-use nll_simd::{Isa, Level, Real, two_sum_error};
+use nll_simd::math::{exp, horner, log};
+use nll_simd::{Isa, Level, Real, Wide};
 
 /// Σ e^x over some classes, as `sum · 2^exponent · e^center`, so that it neither over- nor underflows.
 #[derive(Clone, Copy, Debug)]
@@ -16,43 +16,33 @@ pub struct Scaled {
 
 /// log Σ e^x = center + exponent · ln 2 + log sum.   No classes → −∞, NaN → NaN.
 #[inline(always)]
-pub fn log_sum_exp<S: Isa>(isa: S, all: Scaled) -> f64 {
-    (all.exponent * LN_2_HI + all.center) + (log(isa, all.sum) + all.exponent * LN_2_LO)
+pub fn log_sum_exp<S: Isa, F: Real>(isa: S, all: Scaled) -> f64 {
+    let reference = F::Wide::of(all.center).plus(F::Wide::ln_2_times(all.exponent));
+    reference.plus(F::Wide::log(isa, all.sum)).rounded()
 }
 
 /// −log softmax(x)_t = log(1 + Σ_{j≠t} e^{x_j} / e^{x_t}): the target against the rest.
 ///
 /// The rest all −∞: 0 if x_t is finite, NaN if not.   x_t = −∞ → +∞.   x_t = +∞, +∞ in the rest, NaN → NaN.
 #[inline(always)]
-pub fn target_against_rest<S: Isa>(isa: S, rest: Scaled, x_t: f64) -> f64 {
-    let loss = log_one_plus_scaled_exp(isa, rest.sum, gap(rest, x_t));
+pub fn target_against_rest<S: Isa, F: Real>(isa: S, rest: Scaled, x_t: f64) -> f64 {
+    let gap = F::Wide::sum(rest.center, -x_t).plus(F::Wide::ln_2_times(rest.exponent));
+    let loss = log_one_plus_scaled_exp::<S, F>(isa, rest.sum, gap).rounded();
     let alone = if x_t.is_finite() { 0.0 } else { f64::NAN };
     if rest.sum == 0.0 || x_t == f64::INFINITY { alone } else { loss }
 }
 
-/// center + exponent·ln 2 − x_t in two words: its exponential is to keep every digit where it is large.
-#[inline(always)]
-fn gap(all: Scaled, x_t: f64) -> [f64; 2] {
-    let gap = all.center - x_t;
-    let gap_lost = two_sum_error(all.center, -x_t, gap);
-    let (scale, scale_rest) = (all.exponent * LN_2_HI, all.exponent * LN_2_LO);
-    let high = scale + gap;
-    let d = high + scale_rest;
-    [d, two_sum_error(high, scale_rest, d) + (two_sum_error(scale, gap, high) + gap_lost)]
-}
-
-/// log(1 + s·e^d), d in two words; softplus(d) where s = 1.   d = −∞ → 0, d = +∞ → +∞, NaN → NaN.
+/// log(1 + s·e^d); softplus(d) where s = 1.   d = −∞ → 0, d = +∞ → +∞, NaN → NaN.
 ///
 /// For d ≤ 0 as log1p(s·e^d), which keeps its digits as it goes to 0; for d > 0 as
 /// d + log1p(s − 1 + e^−d), which cannot overflow.
 #[inline(always)]
-pub fn log_one_plus_scaled_exp<S: Isa>(isa: S, s: f64, [d, d_lost]: [f64; 2]) -> f64 {
-    let d_lost = if d_lost.is_nan() { 0.0 } else { d_lost };
-    let above = d > 0.0;
-    let scale = if above { 1.0 } else { s };
-    let e = times_exp(isa, scale, if above { [-d, -d_lost] } else { [d, d_lost] });
-    let part = log1p(isa, if above { (s - 1.0) + e } else { e });
-    if above { d + (part + d_lost) } else { part }
+pub fn log_one_plus_scaled_exp<S: Isa, F: Real>(isa: S, s: f64, d: F::Wide) -> F::Wide {
+    let above = d.rounded() > 0.0;
+    let (scale, nonpositive) = if above { (1.0, d.negative()) } else { (s, d) };
+    let e = nonpositive.times_exp(isa, scale);
+    let part = if above { F::Wide::sum(s, -1.0).plus(e) } else { e }.log1p(isa);
+    if above { d.plus(part) } else { part }
 }
 
 /// (1 − ε)·w_t·loss + ε/C · Σ_c w_c·(−log softmax(x)_c), torch's label smoothing.   Any −∞ logit with a
@@ -101,25 +91,21 @@ pub fn finite<F: Real>(x: F) -> F {
     if x.abs() < F::INFINITY { x } else { F::ZERO }
 }
 
-/// e^x in units of `unit`, whose sum is 1.
-#[inline(always)]
-pub fn term<S: Isa>(isa: S, unit: Scaled, x: f64) -> f64 {
-    let [d, d_lost] = gap(unit, x);
-    times_exp(isa, 1.0, [-d, -d_lost])
-}
-
-/// A class's part in a divergence, `[q − p + p·log(p/q), q − p]` with d = log q − log p.
+/// A class's part in a divergence, `q − p − p·d` and `q − p`, with d = log q − log p.
 /// p = 0 → q, p > 0 = q → +∞, both 0 → 0, NaN → NaN.
 ///
 /// Near each other, p·(e^d − 1 − d) and p·(e^d − 1): the differences would cancel. At 2 they lose a bit.
 #[inline(always)]
-pub fn divergence_parts<S: Isa, F: Real>(isa: S, p: f64, q: f64, d: f64) -> [f64; 2] {
-    let bend = (p * d * d) * horner(isa, F::BEND, d);
-    let slope = if p == 0.0 { 0.0 } else { p * d };
-    let near = d.abs() < 2.0;
-    let rise = if near { slope + bend } else { q - p };
-    let apart = if d == f64::NEG_INFINITY { f64::INFINITY } else { rise - slope };
-    [if near { bend } else { apart }, rise]
+pub fn divergence_parts<S: Isa, F: Real>(isa: S, p: f64, q: F::Wide, d: F::Wide) -> (F::Wide, f64) {
+    let x = d.rounded();
+    // (e^x − 1 − x)/x² = ½ + x/6 + …
+    let curve = F::Wide::sum_of_product(isa, F::BEND[0], x, horner(isa, &F::BEND[1..], x));
+    let slope = F::Wide::of(p).times(isa, if p == 0.0 { F::Wide::of(0.0) } else { d });
+    let bend = slope.times(isa, d).times(isa, curve);
+    let rise = q.plus(F::Wide::of(-p));
+    let apart = rise.plus(slope.negative());
+    let apart = if x == f64::NEG_INFINITY { F::Wide::of(f64::INFINITY) } else { apart };
+    if x.abs() < 2.0 { (bend, slope.plus(bend).rounded()) } else { (apart, rise.rounded()) }
 }
 
 /// e^x − 1, all digits kept where x is small.   −∞ → −1, +∞ → +∞, NaN → NaN.

@@ -7,7 +7,7 @@ use crate::losses::Targets;
 use crate::out::{Out, Run};
 use crate::softmax::BLOCK;
 use crate::{Error, formula};
-use nll_simd::{Isa, Real};
+use nll_simd::{Isa, Real, Wide};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -80,7 +80,7 @@ impl<F: Real> Task<'_, '_, F> {
             ((1.0 - smoothing) * targets.weight(row), smoothing / *classes as f64);
         let sum = sharp + uniform * self.weights;
         let (top, rest) = Top::with_terms(isa, logits, &all, (room, terms));
-        let (loss, unit) = (top.loss(isa, rest), 1.0 / (top.term + rest));
+        let (loss, unit) = (top.loss(isa, rest).rounded(), 1.0 / top.sum(rest).rounded());
         for block in blocks(&all, BLOCK) {
             let x = logits.read(isa, block.clone(), room);
             let values = &mut terms[block.start - all.start..][..x.len()];

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod distribution;
+mod divergence;
 pub mod drive;
 pub mod elementwise;
 mod error;

@@ -6,7 +6,7 @@
 use crate::elementwise::Elementwise;
 use crate::formula::finite;
 use nll_simd::math::{
-    exp, exp_lifted, exp_nonpositive, log, log_normal, log_of_outcome, log_of_sum, log1p,
+    exp, exp_lifted, exp_nonpositive, log, log_normal, log_of_outcome, log_of_quotient, log_of_sum,
     log1p_unit, times_exp,
 };
 use nll_simd::{Isa, Real, two_sum_error};
@@ -93,7 +93,7 @@ impl Elementwise<3> for WeightedBernoulliLogit {
     /// e^−|x|·2^lift: a subnormal e^−|x| has few digits, and a weight would show it.
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, [x, _, _]: [F; 3]) -> F {
-        exp_lifted(isa, -x.abs())
+        exp_lifted(isa, [-x.abs(), -F::ZERO])
     }
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, [x, y, w]: [F; 3], lifted: F) -> F {
@@ -182,7 +182,11 @@ impl<const CLIP: bool> Elementwise<2> for Bernoulli<CLIP> {
         let floor = F::from_f64(self.floor);
         let positive = at_least(log_p, floor);
         let negative = at_least(log_of_outcome(isa, self.clipped(p), false), floor);
-        F::ZERO - (times(y, positive) + times(F::ONE - y, negative))
+        // What rounding takes from 1 − y is put back: it would make it 2.05 ulp.
+        let no = F::ONE - y;
+        let lost = finite(((F::ONE - no) - y) * negative);
+        let negative = if no == F::ZERO { F::ZERO } else { isa.mul_add(no, negative, lost) };
+        F::ZERO - (times(y, positive) + negative)
     }
 
     const SHORT: bool = true;
@@ -325,12 +329,9 @@ impl Elementwise<2> for RelativeEntropy {
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, [p, q]: [F; 2], _inner: F) -> F {
         let ratio = p / q;
-        // Near 1 the quotient's rounding is as large as its logarithm; p − q is exact there.
-        let near = ratio > F::HALF && ratio < F::ONE + F::ONE;
-        let difference = log1p(isa, (p - q) / q);
         let apart = log(isa, p) - log(isa, q);
-        let usual = if ratio > F::ZERO && ratio < F::INFINITY { log(isa, ratio) } else { apart };
-        let value = times(p, if near { difference } else { usual });
+        let in_range = ratio >= F::LEAST_NORMAL && ratio < F::INFINITY;
+        let value = times(p, if in_range { log_of_quotient(isa, ratio, p, q) } else { apart });
         if p < F::ZERO || q < F::ZERO { F::INFINITY } else { value + times(F::ZERO, q) }
     }
 }
@@ -347,8 +348,10 @@ impl<const LOG: bool> Elementwise<2> for KlDiv<LOG> {
         if LOG { exp(isa, target) } else { log(isa, target) }
     }
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, _isa: S, [x, target]: [F; 2], inner: F) -> F {
+    fn value<S: Isa, F: Real>(self, isa: S, [x, target]: [F; 2], inner: F) -> F {
         let (p, log_p) = if LOG { (inner, target) } else { (target, inner) };
-        times(p, log_p - x)
+        let d = log_p - x;
+        let lost = p * finite(two_sum_error(log_p, -x, d));
+        if p == F::ZERO { F::ZERO } else { isa.mul_add(p, d, lost) }
     }
 }

@@ -42,7 +42,7 @@ impl<T: Dtype> nll_simd::Kernel for LogSumExp<'_, '_, '_, T> {
                     sums[i].push::<S, T>(isa, (block, length), NONE, &mut scratch);
                 },
             );
-            let mut value = sums.map(|sum| formula::log_sum_exp(isa, sum.scaled()));
+            let mut value = sums.map(|sum| formula::log_sum_exp::<S, T::Real>(isa, sum.scaled()));
             for (i, value) in value[..group.len()].iter_mut().enumerate() {
                 let infinite = sums[i].max() == f64::INFINITY;
                 if infinite && !self.rows.any(start + i, 0..usize::MAX, f64::is_nan) {
@@ -107,7 +107,7 @@ impl<T: Dtype> nll_simd::Kernel for LogSoftmax<'_, '_, '_, T> {
                 },
             );
             let x_top = top.x.to_f64();
-            let loss = formula::target_against_rest(isa, sum.scaled(), x_top);
+            let loss = formula::target_against_rest::<S, T::Real>(isa, sum.scaled(), x_top);
             let out = &mut self.out[(row - self.range.start) * classes..][..classes];
             self.rows.visit(
                 group,

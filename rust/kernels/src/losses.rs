@@ -194,7 +194,7 @@ impl<'a, T: Dtype> RowLoss<'a> for CrossEntropy<'a, T> {
         );
         let scaled = sums.each_ref().map(LogSum::scaled);
         for i in 0..GROUP {
-            loss[i] = formula::target_against_rest(isa, scaled[i], target[i]);
+            loss[i] = formula::target_against_rest::<S, T::Real>(isa, scaled[i], target[i]);
         }
         let mut greedy = [false; GROUP];
         let classes = self.rows.classes() as f64;

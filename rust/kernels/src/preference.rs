@@ -3,16 +3,24 @@
 use crate::elementwise::Elementwise;
 use crate::formula::finite;
 use crate::likelihood::{at_least, decay, sigmoids, times};
-use nll_simd::math::{log, log1p_unit};
+use nll_simd::math::{exp_lifted, log, log1p_unit};
 use nll_simd::{Isa, Real, two_sum_error};
 
-/// log(1 + e^x), x in two words; `decay` is of the first.
+/// A number in two words: log-probabilities of whole answers are large beside their differences, and
+/// exponentials magnify what rounding takes.
+type Two<F> = [F; 2];
+
+/// e^−|x|, x in two words.
 #[inline(always)]
-fn softplus_of_two<S: Isa, F: Real>(isa: S, [x, lost]: [F; 2], decay: F) -> F {
-    let above = x > F::ZERO;
-    let decay = isa.mul_add(decay, if above { -lost } else { lost }, decay);
+fn decay_of_two<S: Isa, F: Real>(isa: S, [x, lost]: Two<F>) -> F {
+    exp_lifted(isa, if x > F::ZERO { [-x, -lost] } else { [x, lost] }) * F::UNLIFT
+}
+
+/// log(1 + e^x), x in two words and with its [`decay_of_two`].
+#[inline(always)]
+fn softplus_of_two<S: Isa, F: Real>(isa: S, [x, lost]: Two<F>, decay: F) -> F {
     let part = log1p_unit(isa, decay);
-    if above { x + (part + lost) } else { part }
+    if x > F::ZERO { x + (part + lost) } else { part }
 }
 
 /// Bradley-Terry: −log σ(chosen − rejected − margin), the two-class cross entropy of the two scores.
@@ -22,26 +30,25 @@ pub struct BradleyTerry;
 impl BradleyTerry {
     /// rejected − chosen + margin in two words: e^d keeps its digits where |d| is large.
     #[inline(always)]
-    fn gap<F: Real>([chosen, rejected, margin]: [F; 3]) -> (F, F) {
+    fn gap<F: Real>([chosen, rejected, margin]: [F; 3]) -> Two<F> {
         let gap = rejected - chosen;
         let d = gap + margin;
-        (d, two_sum_error(gap, margin, d) + two_sum_error(rejected, -chosen, gap))
+        [d, finite(two_sum_error(gap, margin, d) + two_sum_error(rejected, -chosen, gap))]
     }
 }
 
 impl Elementwise<3> for BradleyTerry {
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, x: [F; 3]) -> F {
-        decay(isa, Self::gap(x).0)
+        decay_of_two(isa, Self::gap(x))
     }
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, x: [F; 3], decay: F) -> F {
-        let (d, lost) = Self::gap(x);
-        softplus_of_two(isa, [d, finite(lost)], decay)
+        softplus_of_two(isa, Self::gap(x), decay)
     }
     #[inline(always)]
     fn derivatives<F: Real>(self, x: [F; 3], decay: F) -> [F; 2] {
-        let (up, down) = sigmoids(Self::gap(x).0, decay);
+        let (up, down) = sigmoids(Self::gap(x)[0], decay);
         [-up, up * down]
     }
     #[inline(always)]
@@ -81,10 +88,6 @@ pub struct Preference {
     pub reference_point: f64,
 }
 
-/// A number in two words: log-probabilities of whole answers are large beside their differences, and
-/// exponentials magnify what rounding takes.
-type Two<F> = [F; 2];
-
 #[inline(always)]
 fn minus<F: Real>([a, a_lost]: Two<F>, [b, b_lost]: Two<F>) -> Two<F> {
     let d = a - b;
@@ -123,7 +126,7 @@ impl Elementwise<4> for Preference {
         let (a, b) = (chosen - ref_chosen, rejected - ref_rejected);
         let [win, lose, h] = self.rewards(isa, x);
         // −log σ(x) and σ(x)
-        let nll = |x: Two<F>| softplus_of_two(isa, negative(x), decay(isa, x[0]));
+        let nll = |x: Two<F>| softplus_of_two(isa, negative(x), decay_of_two(isa, x));
         let sigmoid = |[x, lost]: Two<F>| {
             let (up, down) = sigmoids(x, decay(isa, x));
             up + up * down * lost

@@ -2,7 +2,7 @@
 
 use crate::formula::{Scaled, finite};
 use nll_simd::math::{LN_2_HI, LN_2_LO, exp, exp_parts, power_of_two, round};
-use nll_simd::{EIGHT, Isa, LANES, Real, two_sum_error, zip};
+use nll_simd::{EIGHT, Isa, LANES, Real, Wide, two_sum_error, zip};
 
 /// Leaves no class out, stands nowhere.
 pub const NONE: usize = usize::MAX;
@@ -66,6 +66,12 @@ impl<F: Real> Reference<F> {
     #[inline(always)]
     pub(crate) fn unit(&self) -> Scaled {
         Scaled { center: self.center.to_f64(), exponent: self.exponent, sum: 1.0 }
+    }
+
+    /// The logarithm of this reference.
+    #[inline(always)]
+    pub(crate) fn log(self) -> F::Wide {
+        F::Wide::of(self.center.to_f64()).plus(F::Wide::ln_2_times(self.exponent))
     }
 
     /// What a sum at this reference is to be multiplied by to stand at `other`: a power of two, exact,

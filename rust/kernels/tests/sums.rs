@@ -34,8 +34,8 @@ impl Kernel for Bits<'_> {
             sum.push::<S, f32>(isa, (block, block.len()), NONE, &mut scratch);
         }
         let all = sum.scaled();
-        let lse = formula::log_sum_exp(isa, all);
-        let loss = formula::target_against_rest(isa, all, f64::from(self.0[0]));
+        let lse = formula::log_sum_exp::<S, f32>(isa, all);
+        let loss = formula::target_against_rest::<S, f32>(isa, all, f64::from(self.0[0]));
         [all.sum.to_bits(), lse.to_bits(), loss.to_bits()]
     }
 }
@@ -60,7 +60,7 @@ fn golden_bits_on_every_fused_level() {
     }
 }
 
-const GOLDEN: u64 = 0x52a7_253b_e87b_d2d7;
+const GOLDEN: u64 = 0xb88a_13ea_cae7_dc09;
 
 /// Values of a linear congruence, in about [−7, 7].
 fn values(length: usize, seed: u32) -> Vec<f32> {

@@ -3,6 +3,7 @@
 //! Whole arrays go in and come out by value, so that LLVM keeps accumulators in registers.
 
 use crate::real::Real;
+use crate::words::{Wide, two_sum_error};
 
 /// The virtual width: how many classes a kernel takes at a time.
 pub const LANES: usize = 32;
@@ -58,13 +59,19 @@ impl Total {
         Total { sum: self.sum.map(|s| s * factor), error: self.error.map(|e| e * factor) }
     }
 
-    /// All lanes together, by halves: 8 → 4 → 2 → 1.
+    /// All lanes together, rounded.
     #[inline(always)]
     pub fn value<F: Real>(self) -> f64 {
+        self.wide::<F>().rounded()
+    }
+
+    /// All lanes together, by halves: 8 → 4 → 2 → 1.
+    #[inline(always)]
+    pub fn wide<F: Real>(self) -> F::Wide {
         // An infinite sum spoils its own compensation.
         let plain = self.sum.iter().sum::<f64>();
         if F::COMPENSATED && !plain.is_finite() {
-            return plain;
+            return F::Wide::of(plain);
         }
         let (mut sum, mut error) = (self.sum, self.error);
         for half in [4, 2, 1] {
@@ -76,13 +83,6 @@ impl Total {
                 sum[i] = s;
             }
         }
-        if F::COMPENSATED { sum[0] + error[0] } else { sum[0] }
+        if F::COMPENSATED { F::Wide::sum(sum[0], error[0]) } else { F::Wide::of(sum[0]) }
     }
-}
-
-/// What rounding took from `s = a + b` (Knuth).
-#[inline(always)]
-pub fn two_sum_error<F: Real>(a: F, b: F, s: F) -> F {
-    let b_in_s = s - a;
-    (a - (s - b_in_s)) + (b - b_in_s)
 }

@@ -11,8 +11,10 @@ mod isa;
 mod lanes;
 pub mod math;
 mod real;
+mod words;
 
 pub use dtype::{BF16, Dtype, F16};
 pub use isa::{Baseline, Isa, Kernel, Level};
-pub use lanes::{EIGHT, LANES, Total, two_sum_error, zip};
+pub use lanes::{EIGHT, LANES, Total, zip};
 pub use real::Real;
+pub use words::{Wide, two_sum_error};

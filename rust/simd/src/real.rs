@@ -1,6 +1,7 @@
 //! The two number types we compute in, with the constants that exp and log need in each.
 
 use crate::lanes::{EIGHT, LANES};
+use crate::words::{Wide, Words};
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// f32 or f64: what the kernels compute in, with the constants of `exp` in that precision.
@@ -67,6 +68,8 @@ pub trait Real:
     const HIDE: &'static [Self; 2 * LANES + 1];
     /// Whether sums of this type need a second word to stay within half an ulp (f64: nothing is wider).
     const COMPENSATED: bool;
+    /// Numbers with about twice the digits.
+    type Wide: Wide;
 
     /// `self * b + c` with one rounding; only [`Isa::mul_add`] calls it.
     fn fused_mul_add(self, b: Self, c: Self) -> Self;
@@ -162,6 +165,7 @@ impl Real for f32 {
     const KEEP: &'static [f32; 3 * LANES] = &keep();
     const HIDE: &'static [f32; 2 * LANES + 1] = &hide();
     const COMPENSATED: bool = false;
+    type Wide = f64;
 
     #[inline(always)]
     #[expect(
@@ -308,6 +312,7 @@ impl Real for f64 {
     const KEEP: &'static [f64; 3 * LANES] = &keep();
     const HIDE: &'static [f64; 2 * LANES + 1] = &hide();
     const COMPENSATED: bool = true;
+    type Wide = Words;
 
     #[inline(always)]
     #[expect(

@@ -1,0 +1,69 @@
+//! The divergence Σ p·(log p − log q) of two rows of logits, p and q being their softmax.
+//!
+//! With *any* multiple q̃ of q, d = log q̃ − log p and u = Σ (q̃ − p),
+//!
+//! ```text
+//! divergence  =  Σ (q̃ − p − p·d)  −  (u − log(1 + u))
+//! ```
+//!
+//! of positive terms, and a correction of second order: how well q̃ adds up to 1 does not matter, only how well d
+//! belongs to it. With x_m and y_m the largest logits of each row and ℓ the loss −log p of the largest,
+//!
+//! ```text
+//! d  =  (y − x) − (y_m − x_m) + (ℓ_p − ℓ_q)
+//! ```
+//!
+//! in the precision above the logits' own ([`Real::Wide`]), so that the d of a nearly certain class keeps its digits.
+//! Everything is in units of the sum of the terms of x: p is its term, and q̃ that of y times k, where log k is what d
+//! leaves of the difference of the two references.
+//!
+//! Both rows are read three times, the last from L2.
+
+use crate::distribution::{PIECE, Parts, Top, add, blocks};
+use crate::formula::divergence_parts;
+use crate::input::{Input, Room};
+use nll_simd::math::log1p;
+use nll_simd::{Isa, Real, Total, Wide};
+use std::ops::Range;
+
+/// Logits of both distributions, with room for a block and for the terms of a row.
+type Side<'s, 'a, F> = (&'s Input<'a>, &'s mut Room<F>, &'s mut Vec<F>);
+
+#[inline(always)]
+pub(crate) fn divergence<S: Isa, F: Real>(
+    isa: S,
+    (p_logits, p_room, p_terms): Side<'_, '_, F>,
+    (q_logits, q_room, q_terms): Side<'_, '_, F>,
+    row: &Range<usize>,
+    (bends, rises): (&mut Parts, &mut [f64]),
+) -> f64 {
+    let (p, p_rest) = Top::with_terms(isa, p_logits, row, (p_room, p_terms));
+    let (q, q_rest) = Top::with_terms(isa, q_logits, row, (q_room, q_terms));
+    let p_sum = p.sum(p_rest);
+    let shift = F::Wide::sum(p.x.to_f64(), -q.x.to_f64());
+    let losses = p.loss(isa, p_rest).plus(q.loss(isa, q_rest).negative());
+    let references = q.reference.log().plus(p.reference.log().negative());
+    let k = shift.plus(references).plus(losses).times_exp(isa, 1.0);
+    let (mut bend, mut rise) = (Total::ZERO, Total::ZERO);
+    for block in blocks(row, PIECE) {
+        let x = p_logits.read(isa, block.clone(), p_room);
+        let y = &q_logits.read(isa, block.clone(), q_room)[..x.len()];
+        let [p, q] = [&p_terms, &q_terms].map(|t| &t[block.start - row.start..][..x.len()]);
+        let (rounded, lost) = (&mut bends.rounded[..x.len()], &mut bends.lost[..x.len()]);
+        let rises = &mut rises[..x.len()];
+        for i in 0..x.len() {
+            let d = F::Wide::sum(y[i].to_f64(), -x[i].to_f64()).plus(shift).plus(losses);
+            let q = F::Wide::of(q[i].to_f64()).times(isa, k);
+            let (bend, rise) = divergence_parts::<S, F>(isa, p[i].to_f64(), q, d);
+            [rounded[i], rises[i]] = [bend.words()[0], rise];
+            if F::COMPENSATED {
+                lost[i] = bend.words()[1];
+            }
+        }
+        bends.add::<S, F>(isa, &mut bend, x.len());
+        add::<S, F, _>(isa, &mut rise, rises);
+    }
+    let u = rise.wide::<F>().over(isa, p_sum).rounded();
+    let value = bend.wide::<F>().over(isa, p_sum).rounded() - (u - log1p(isa, u));
+    if value < 0.0 { 0.0 } else { value }
+}

@@ -1,0 +1,187 @@
+//! Arithmetic with about twice the digits of the numbers it starts from.
+//!
+//! Where the numbers are f32, f64 is that already. For f64 nothing is wider, so a number is two words `hi + lo`,
+//! `lo` being about what rounding took from `hi`. Formulas written over [`Wide`] stand once for both.
+
+use crate::isa::Isa;
+use crate::math::{LN_2_HI, LN_2_LO, exp_words, log, log1p, scale_by_power, times_exp};
+use crate::real::Real;
+
+/// What rounding took from `s = a + b` (Knuth).
+#[inline(always)]
+pub fn two_sum_error<F: Real>(a: F, b: F, s: F) -> F {
+    let b_in_s = s - a;
+    (a - (s - b_in_s)) + (b - b_in_s)
+}
+
+/// Numbers in the precision above that of their [`Real`] (`Real::Wide`), made of f64.
+pub trait Wide: Copy {
+    /// x
+    fn of(x: f64) -> Self;
+    /// The number rounded, and what that took. The second is 0 where it is not finite.
+    fn words(self) -> [f64; 2];
+    /// a + b
+    fn sum(a: f64, b: f64) -> Self;
+    /// c + a·b, for |a·b| ≤ |c|: what is lost from the product stays lost.
+    fn sum_of_product<S: Isa>(isa: S, c: f64, a: f64, b: f64) -> Self;
+    /// self + b
+    fn plus(self, b: Self) -> Self;
+    /// self · b
+    fn times<S: Isa>(self, isa: S, b: Self) -> Self;
+    /// self / b
+    fn over<S: Isa>(self, isa: S, b: Self) -> Self;
+    /// s·e^self, where e^self may be out of range.
+    fn times_exp<S: Isa>(self, isa: S, s: f64) -> Self;
+    /// log x
+    fn log<S: Isa>(isa: S, x: f64) -> Self;
+    /// log(1 + self)
+    fn log1p<S: Isa>(self, isa: S) -> Self;
+    /// n·ln 2 for a whole |n| < 2^20.
+    fn ln_2_times(n: f64) -> Self;
+
+    /// −self
+    #[inline(always)]
+    fn negative(self) -> Self {
+        let [hi, lo] = self.words();
+        Self::sum(-hi, -lo)
+    }
+
+    /// The number rounded.
+    #[inline(always)]
+    fn rounded(self) -> f64 {
+        self.words()[0]
+    }
+}
+
+impl Wide for f64 {
+    #[inline(always)]
+    fn of(x: f64) -> f64 {
+        x
+    }
+    #[inline(always)]
+    fn words(self) -> [f64; 2] {
+        [self, 0.0]
+    }
+    #[inline(always)]
+    fn sum(a: f64, b: f64) -> f64 {
+        a + b
+    }
+    #[inline(always)]
+    fn sum_of_product<S: Isa>(isa: S, c: f64, a: f64, b: f64) -> f64 {
+        isa.mul_add(a, b, c)
+    }
+    #[inline(always)]
+    fn plus(self, b: f64) -> f64 {
+        self + b
+    }
+    #[inline(always)]
+    fn times<S: Isa>(self, _: S, b: f64) -> f64 {
+        self * b
+    }
+    #[inline(always)]
+    fn over<S: Isa>(self, _: S, b: f64) -> f64 {
+        self / b
+    }
+    #[inline(always)]
+    fn times_exp<S: Isa>(self, isa: S, s: f64) -> f64 {
+        times_exp(isa, s, [self, 0.0])
+    }
+    #[inline(always)]
+    fn log<S: Isa>(isa: S, x: f64) -> f64 {
+        log(isa, x)
+    }
+    #[inline(always)]
+    fn log1p<S: Isa>(self, isa: S) -> f64 {
+        log1p(isa, self)
+    }
+    #[inline(always)]
+    fn ln_2_times(n: f64) -> f64 {
+        n * core::f64::consts::LN_2
+    }
+    #[inline(always)]
+    fn negative(self) -> f64 {
+        -self
+    }
+}
+
+/// hi + lo
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    hi: f64,
+    lo: f64,
+}
+
+impl Words {
+    #[inline(always)]
+    fn product<S: Isa>(isa: S, a: f64, b: f64) -> Words {
+        let hi = a * b;
+        Words { hi, lo: isa.product_error(a, b, hi) }
+    }
+
+    /// log self from nearly that: a step of Newton's, log + (self·e^−log − 1).
+    #[inline(always)]
+    fn log_near<S: Isa>(self, isa: S, log: f64) -> Words {
+        let one = self.times(isa, Words::of(-log).times_exp(isa, 1.0));
+        Words { hi: log, lo: one.plus(Words::of(-1.0)).rounded() }
+    }
+}
+
+impl Wide for Words {
+    #[inline(always)]
+    fn of(x: f64) -> Words {
+        Words { hi: x, lo: 0.0 }
+    }
+    #[inline(always)]
+    fn words(self) -> [f64; 2] {
+        let Words { hi, lo } = self;
+        let rounded = hi + lo;
+        // The sum of an infinite word and what it lost is NaN.
+        if rounded.abs() < f64::INFINITY { [rounded, (hi - rounded) + lo] } else { [hi, 0.0] }
+    }
+    #[inline(always)]
+    fn sum(a: f64, b: f64) -> Words {
+        let hi = a + b;
+        Words { hi, lo: two_sum_error(a, b, hi) }
+    }
+    #[inline(always)]
+    fn sum_of_product<S: Isa>(_: S, c: f64, a: f64, b: f64) -> Words {
+        Words::sum(c, a * b)
+    }
+    #[inline(always)]
+    fn plus(self, b: Words) -> Words {
+        let sum = Words::sum(self.hi, b.hi);
+        Words { hi: sum.hi, lo: sum.lo + (self.lo + b.lo) }
+    }
+    #[inline(always)]
+    fn times<S: Isa>(self, isa: S, b: Words) -> Words {
+        let product = Words::product(isa, self.hi, b.hi);
+        let crossed = isa.mul_add(self.hi, b.lo, self.lo * b.hi);
+        Words { hi: product.hi, lo: product.lo + crossed }
+    }
+    #[inline(always)]
+    fn over<S: Isa>(self, isa: S, b: Words) -> Words {
+        let hi = self.hi / b.hi;
+        let product = Words::of(hi).times(isa, b);
+        let rest = (self.hi - product.hi) + (self.lo - product.lo);
+        Words { hi, lo: rest / b.hi }
+    }
+    #[inline(always)]
+    fn times_exp<S: Isa>(self, isa: S, s: f64) -> Words {
+        let ([one, rest], n) = exp_words(isa, [self.hi, self.lo]);
+        let product = Words::product(isa, s, one).plus(Words::of(s * rest));
+        let [hi, lo] = product.words().map(|word| scale_by_power(word, n));
+        Words { hi, lo }
+    }
+    #[inline(always)]
+    fn log<S: Isa>(isa: S, x: f64) -> Words {
+        Words::of(x).log_near(isa, log(isa, x))
+    }
+    #[inline(always)]
+    fn log1p<S: Isa>(self, isa: S) -> Words {
+        Words::of(1.0).plus(self).log_near(isa, log1p(isa, self.hi))
+    }
+    #[inline(always)]
+    fn ln_2_times(n: f64) -> Words {
+        Words { hi: n * LN_2_HI, lo: n * LN_2_LO }
+    }
+}
