@@ -16,7 +16,7 @@ from .conftest import ROOT
 
 mp = pytest.importorskip("mpmath").mp
 mp.dps = 60
-POINTS = 400
+POINTS = 2000
 
 
 @dataclass
@@ -217,7 +217,7 @@ def recorded():
 @pytest.mark.parametrize(("name", "dtype"), list(product(CASES, ["float32", "float64"])))
 def test_no_function_is_less_accurate_than_the_page_says(name, dtype):
     allowed, measured = recorded()[name, dtype]
-    assert measured <= allowed <= 2.5
+    assert measured <= allowed <= 2
     # Without fused multiply-add, sums and products round once more.
     more = 1.0 if nll_fast.simd_level() == "baseline" else 0.0
     assert measure(name, dtype) <= allowed + more
