@@ -93,7 +93,7 @@ impl Elementwise<3> for WeightedBernoulliLogit {
     /// e^−|x|·2^lift: a subnormal e^−|x| has few digits, and a weight would show it.
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, [x, _, _]: [F; 3]) -> F {
-        exp_lifted(isa, [-x.abs(), -F::ZERO])
+        exp_lifted(isa, -x.abs())
     }
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, [x, y, w]: [F; 3], lifted: F) -> F {

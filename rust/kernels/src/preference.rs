@@ -3,7 +3,7 @@
 use crate::elementwise::Elementwise;
 use crate::formula::finite;
 use crate::likelihood::{at_least, decay, sigmoids, times};
-use nll_simd::math::{exp_lifted, log, log1p_unit};
+use nll_simd::math::{exp_nonpositive_of_two, log, log1p_unit};
 use nll_simd::{Isa, Real, two_sum_error};
 
 /// A number in two words: log-probabilities of whole answers are large beside their differences, and
@@ -13,7 +13,7 @@ type Two<F> = [F; 2];
 /// e^−|x|, x in two words.
 #[inline(always)]
 fn decay_of_two<S: Isa, F: Real>(isa: S, [x, lost]: Two<F>) -> F {
-    exp_lifted(isa, if x > F::ZERO { [-x, -lost] } else { [x, lost] }) * F::UNLIFT
+    exp_nonpositive_of_two(isa, if x > F::ZERO { [-x, -lost] } else { [x, lost] })
 }
 
 /// log(1 + e^x), x in two words and with its [`decay_of_two`].

@@ -16,14 +16,15 @@ use crate::words::two_sum_error;
 #[inline(always)]
 pub fn exp_parts<S: Isa, F: Real, const REST: bool>(isa: S, y: F, shifter: F) -> (F, F) {
     // Adding −0 to what is lost changes nothing, and costs nothing.
-    exp_parts_of_two::<S, F, REST>(isa, [y, -F::ZERO], shifter)
+    exp_parts_of_two::<S, F, REST>(isa, y, -F::ZERO, shifter)
 }
 
 /// [`exp_parts`] of a y in two words; the second is for `REST` only.
 #[inline(always)]
 fn exp_parts_of_two<S: Isa, F: Real, const REST: bool>(
     isa: S,
-    [y, y_lost]: [F; 2],
+    y: F,
+    y_lost: F,
     shifter: F,
 ) -> (F, F) {
     let shifted = isa.mul_add(y, F::LOG2_E, shifter);
@@ -91,16 +92,26 @@ pub(crate) fn scale_by_power<F: Real>(x: F, n: F) -> F {
 /// e^x for x ≤ 0, within 1 ulp; cheaper than [`exp`]. −∞ → 0, NaN → NaN; subnormal results are kept.
 #[inline(always)]
 pub fn exp_nonpositive<S: Isa, F: Real>(isa: S, x: F) -> F {
-    exp_lifted(isa, [x, -F::ZERO]) * F::UNLIFT
+    exp_lifted(isa, x) * F::UNLIFT
 }
 
-/// e^x · 2^[`Real::LIFT`] for x ≤ 0 in two words: a normal number for every x whose e^x is not 0, so that one exponent
+/// [`exp_nonpositive`] of an x in two words.
+#[inline(always)]
+pub fn exp_nonpositive_of_two<S: Isa, F: Real>(isa: S, [x, lost]: [F; 2]) -> F {
+    let [low, _] = F::EXP_RANGE;
+    let lost = if x < low { F::ZERO } else { lost };
+    let x = if x < low { low } else { x };
+    let (mantissa, exponent) = exp_parts_of_two::<S, F, true>(isa, x, lost, F::SHIFTER + F::LIFT);
+    mantissa * F::exponent_of(exponent) * F::UNLIFT
+}
+
+/// e^x · 2^[`Real::LIFT`] for x ≤ 0: a normal number for every x whose e^x is not 0, so that one exponent
 /// holds it.
 #[inline(always)]
-pub fn exp_lifted<S: Isa, F: Real>(isa: S, [x, lost]: [F; 2]) -> F {
+pub fn exp_lifted<S: Isa, F: Real>(isa: S, x: F) -> F {
     let [low, _] = F::EXP_RANGE;
-    let [x, lost] = if x < low { [low, -F::ZERO] } else { [x, lost] };
-    let (mantissa, exponent) = exp_parts_of_two::<S, F, true>(isa, [x, lost], F::SHIFTER + F::LIFT);
+    let x = if x < low { low } else { x };
+    let (mantissa, exponent) = exp_parts::<S, F, true>(isa, x, F::SHIFTER + F::LIFT);
     mantissa * F::exponent_of(exponent)
 }
 
