@@ -9,7 +9,7 @@ T = [1, 2, 3]
 
 # a call, its error, and words of its sentence
 WRONG = [
-    (lambda f: f.cross_entropy(X, np.eye(4, dtype=int)[:3]), ValueError, "one-hot targets .* np.float32"),
+    (lambda f: f.cross_entropy(X, np.eye(4, dtype=int)[:3]), ValueError, "of one-hot rows, target.argmax"),
     (lambda f: f.cross_entropy(X, ["a", "b", "c"]), TypeError, "target has dtype <U1"),
     (lambda f: f.cross_entropy(X, [None] * 3), TypeError, "target has dtype object"),
     (lambda f: f.cross_entropy(X + 1j, T), TypeError, "logits has dtype complex64"),

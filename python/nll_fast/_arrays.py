@@ -24,7 +24,7 @@ def as_number(x: Any, name: str, lowest: float = -math.inf, highest: float = mat
         raise TypeError(f"{name} is {_shown(x)}; it must be one number")
     try:
         number = float(x)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name} is {_shown(x)}; it must be one number") from None
     if not lowest <= number <= highest and (lowest, highest) != (-math.inf, math.inf):
         raise ValueError(f"{name} is {number}; it must lie in [{lowest:g}, {highest:g}]")
@@ -150,17 +150,22 @@ def as_targets(target: Any, rows: np.ndarray) -> np.ndarray:
     target, dtype = as_array(target, "target")
     if target.dtype.kind not in "iu" or dtype == "bfloat16":
         raise TypeError(
-            f"target has dtype {dtype} and shape {target.shape}; class indices must be integers, one for each row: "
-            f"np.asarray(target, np.int64), of shape {rows.shape[:-1]}"
+            f"target has dtype {dtype} and shape {target.shape}; class indices must be integers, one for each row, of "
+            f"shape {rows.shape[:-1]}: {_whole(target, rows)}"
         )
     if target.shape != rows.shape[:-1]:
-        one_hot = target.shape == rows.shape
         raise ValueError(
             f"target has shape {target.shape}, but rows of shape {rows.shape} (class axis last) "
             f"need one class index each, shape {rows.shape[:-1]}"
-            + ("; one-hot targets are distributions: np.asarray(target, np.float32)" if one_hot else "")
+            + (f": {_whole(target, rows)}" if target.shape == rows.shape else "")
         )
     return np.require(as_int64(target), np.int64, ["C", "A"]).reshape(-1)
+
+
+def _whole(target: np.ndarray, rows: np.ndarray) -> str:
+    """How to make class indices of a target."""
+    one_hot = target.shape == rows.shape
+    return "of one-hot rows, target.argmax(-1)" if one_hot else "of whole numbers, target.astype(np.int64)"
 
 
 def as_int64(target: np.ndarray) -> np.ndarray:
@@ -224,7 +229,7 @@ def aligned(
     if mask.dtype != np.bool_:
         raise TypeError(f"mask has dtype {mask.dtype}; pass booleans, True where a target counts: mask != 0")
     if target.dtype.kind not in "iu" or dtype == "bfloat16":
-        raise TypeError(f"mask needs integer targets, not {dtype}; set the weight of other rows to 0 instead")
+        raise TypeError(f"mask needs integer targets, not {dtype}; select rows instead: logits[mask], target[mask]")
     if mask.shape != target.shape:
         raise ValueError(f"mask has shape {mask.shape}, but target has {target.shape}")
     ignored = np.iinfo(np.int64).min if ignore_index is None else ignore_index

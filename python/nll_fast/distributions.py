@@ -25,7 +25,7 @@ def quantity_of_rows(
     empty_mean: float = math.nan,
 ) -> Loss:
     """``quantity`` of each row of one or two arrays of one shape, then reduced over the rows."""
-    check_reduction(reduction, out)
+    check_reduction(reduction, out, empty_mean)
     axis = as_integer(axis, "axis")
     inputs = []
     for name, x in arrays.items():

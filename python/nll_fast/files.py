@@ -50,8 +50,8 @@ def _pick(path: Path, names: list[str], name: str | None) -> str:
     if name is None and len(names) == 1:
         return names[0]
     if name not in names:
-        asked = "name one of them" if name is None else f"there is no {name!r} in it"
-        raise ValueError(f"it holds {', '.join(names) or 'no arrays'}: {asked} as {path}:NAME")
+        wrong = "" if name is None else f"there is no {name!r} in it; "
+        raise ValueError(f"{wrong}it holds {', '.join(names) or 'no arrays'}: name one of them, as {path}:NAME")
     return name
 
 

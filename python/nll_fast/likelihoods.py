@@ -33,7 +33,7 @@ def binary_cross_entropy_with_logits(
 ) -> Loss:
     """pos_weight·y·softplus(−x) + (1 − y)·softplus(x): −log p of a yes/no label, in nats.
 
-    ``logits`` and ``target`` have one shape (nothing is broadcast: a (n, 1) against (n,) is a mistake);
+    ``logits`` and ``target`` have one shape, or one is a number (a (n, 1) against (n,) is a mistake, not broadcast);
     ``target`` is of any dtype, 0, 1 or a probability, and not checked. ``weight`` multiplies the losses and
     ``pos_weight`` the positive term; both broadcast. The mean divides by the number of elements.
 
@@ -184,7 +184,8 @@ def mse_loss(
     grad: bool = False,
     hess: str | None = None,
 ) -> Loss:
-    """(target − mean)²: twice the Gaussian loss with variance 1. One shape; nothing is broadcast.
+    """(target − mean)²: twice the Gaussian loss with variance 1. One shape, or one is a number; nothing else is
+    broadcast.
 
     Source: ``torch.nn.functional.mse_loss``.
 

@@ -19,9 +19,8 @@ def row_losses(
     kind, rows, target, axis, weight, ignore_index, smoothing=0.0, *, reduction, out, sign=1.0, empty_mean=math.nan
 ):
     """The losses of rows that are logits, log-probabilities or probabilities, reduced."""
-    check_reduction(reduction, out)
+    check_reduction(reduction, out, empty_mean)
     smoothing = as_number(smoothing, "label_smoothing", 0.0, 1.0)
-    empty_mean = as_number(empty_mean, "empty_mean")
     if ignore_index is not None:
         ignore_index = as_integer(ignore_index, "ignore_index")
     rows, dtype = as_rows(rows, kind, axis)
@@ -57,18 +56,19 @@ def cross_entropy(
     Parameters: ``logits`` float64, float32, float16 or bfloat16, any strides, never copied; ``target`` integers
     of the shape of ``logits`` without ``axis``, or floats of the shape of ``logits``: a distribution y for each
     row, whose loss is ``Σ_c w[c]·y[c]·nll[c]``, the mean over rows; rows with target ``ignore_index`` are not
-    read and count for nothing, nor do those where the boolean ``mask``, of the shape of ``target``, is False; a
-    distribution is not checked to be one; ``shift`` = 1 for a language model whose ``target`` are its input
-    tokens: the logits of a position are scored against the target of the next, without a copy; ``out`` a
-    float32 or float64 array for the losses of ``reduction="none"``.
+    read and count for nothing, nor do those where the boolean ``mask``, of the shape of ``target``, is False
+    (neither is for distributions, which are not checked to be such); ``shift`` = 1 for a language model whose
+    ``target`` are its input tokens: the logits of a position are scored against the target of the next, without a
+    copy; ``out`` a float32 or float64 array for the losses of ``reduction="none"``.
 
     Returns: a Python float, the exact sum of the row losses, rounded once (and divided; each row loss is a
     float64 number, but as precise as its logits' type, float32 at least); or with
-    ``"none"`` float64 for float64 logits, else float32, 0 for ignored rows; or with ``"partial"`` a
+    ``"none"`` float64 for float64 logits (or distributions), else float32, 0 for ignored rows; or with ``"partial"`` a
     :class:`nll_fast.Partial`, which adds up over calls without rounding.
 
     Edge cases: a target at −∞ costs ∞; +∞ or NaN in a row makes that row NaN; no counted rows make the
-    mean ``empty_mean``, NaN unless told, and the sum 0; any −∞ logit with a weight makes a smoothed loss ∞.
+    mean ``empty_mean``, NaN unless told, and the sum 0 (rows that count, but whose weights are all 0, make the
+    mean NaN); any −∞ logit with a weight makes a smoothed loss ∞.
 
     Raises: IndexError for a target out of range, TypeError for dtypes, ValueError for shapes.
     Source: ``torch.nn.functional.cross_entropy``.
@@ -105,7 +105,7 @@ def _soft_cross_entropy(logits, target, axis, weight, smoothing, reduction, out,
         weight = as_weight(weight, rows.shape[-1])
     arrays = {"logits": logits, "target": target}
     options = (weight, smoothing)
-    return quantity_of_rows("cross_entropy", arrays, axis, reduction, out, options, as_number(empty_mean, "empty_mean"))
+    return quantity_of_rows("cross_entropy", arrays, axis, reduction, out, options, empty_mean)
 
 
 def cross_entropy_grad(
@@ -163,8 +163,8 @@ def nll_loss(
     empty_mean: float = math.nan,
     out: np.ndarray | None = None,
 ) -> Loss:
-    """−w[t]·log_probs[target]. Reads one entry a row, and does not check that it is a log-probability; the rest
-    as :func:`cross_entropy`.
+    """−w[t]·log_probs[target]. Reads one entry a row, and does not check that it is a log-probability; the rest,
+    ``empty_mean`` too, as :func:`cross_entropy` with classes as target.
 
     Source: ``torch.nn.functional.nll_loss``.
 
@@ -187,7 +187,7 @@ def categorical_nll(
     empty_mean: float = math.nan,
     out: np.ndarray | None = None,
 ) -> Loss:
-    """−w[t]·log probs[target]. Reads one entry a row; a probability of 0 costs ∞.
+    """−w[t]·log probs[target]. Reads one entry a row; a probability of 0 costs ∞. The rest as :func:`nll_loss`.
 
     Raises ValueError, with the value, its row and class, if that entry is not in [0, 1].
 

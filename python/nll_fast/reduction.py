@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nll_fast import _core
+from nll_fast._arrays import as_number
 from nll_fast.partial import Partial
 
 Loss = Any
@@ -17,11 +18,13 @@ rewards are asked for as well. Any to a type checker, which cannot tell from the
 _REDUCTIONS = ("mean", "sum", "none", "partial")
 
 
-def check_reduction(reduction: str, out: np.ndarray | None) -> None:
+def check_reduction(reduction: str, out: np.ndarray | None, empty_mean: float = math.nan) -> None:
     if reduction not in _REDUCTIONS:
         raise ValueError(f"reduction is {reduction!r}; use 'mean', 'sum', 'none' or 'partial'")
     if out is not None and reduction != "none":
         raise ValueError(f"out holds one loss each: it needs reduction='none', not {reduction!r}")
+    if empty_mean is not math.nan and not math.isnan(as_number(empty_mean, "empty_mean")) and reduction != "mean":
+        raise ValueError(f"empty_mean is of reduction='mean', not {reduction!r}")
 
 
 def reduced(totals: _core.Totals, reduction: str, empty_mean: float = math.nan) -> float | Partial:
@@ -29,6 +32,6 @@ def reduced(totals: _core.Totals, reduction: str, empty_mean: float = math.nan) 
     if reduction == "mean":
         weight = totals.weight
         if not weight and not totals.count:
-            return empty_mean
+            return float(empty_mean)
         return totals.sum / weight if weight else math.nan
     return totals.sum if reduction == "sum" else Partial._of(totals)

@@ -118,13 +118,18 @@ def sequence_log_probs(logits, target, *, ignore_index=-100, shift=0, mask=None)
     return token_log_probs(logits, target, ignore_index=ignore_index).sum(-1), np.sum(target != ignore_index, -1)
 
 
-def perplexity(logits, target, *, axis=-1, ignore_index=-100, shift=0, mask=None):
+def _mean_nll(logits, target, *, axis=-1, ignore_index=-100, shift=0, mask=None):
     logits, target = _aligned(logits, target, shift, mask, ignore_index)
-    return float(np.exp(cross_entropy(logits, target, axis=axis, ignore_index=ignore_index)))
+    return cross_entropy(logits, target, axis=axis, ignore_index=ignore_index)
+
+
+@np.errstate(over="ignore")
+def perplexity(logits, target, **where):
+    return float(np.exp(_mean_nll(logits, target, **where)))
 
 
 def bits_per_token(logits, target, **where):
-    return float(np.log2(perplexity(logits, target, **where)))
+    return _mean_nll(logits, target, **where) / math.log(2)
 
 
 def bits_per_byte(logits, target, n_bytes, **where):

@@ -136,15 +136,16 @@ def _progress(done: int, rows: int, seconds: float) -> None:
 
 
 def table(s: dict[str, float]) -> str:
-    """The summary for a reader."""
-    error = "" if math.isnan(s["standard_error"]) else f" ± {s['standard_error']:.6f}"
+    """The summary for a reader. Of a small file, a rate would say how long starting takes."""
+    rate = f", {s['gb_per_s']:.1f} GB/s" if s["gb_per_s"] * s["seconds"] > 0.1 else ""
+    error = "" if math.isnan(s["standard_error"]) else f" ± {s['standard_error']:.6f} (standard error)"
     lines = [
         ("tokens", f"{s['tokens']} ({s['ignored']} ignored)"),
-        ("mean NLL", f"{s['mean_nll']:.6f}{error} nats"),
+        ("mean NLL", f"{s['mean_nll']:.6f} nats{error}"),
         ("perplexity", f"{s['perplexity']:.4f}"),
         ("bits per token", f"{s['bits_per_token']:.4f}"),
         ("top-1 accuracy", f"{s['top1_accuracy']:.1%}"),
-        ("time", f"{s['seconds']:.3f} s, {s['gb_per_s']:.1f} GB/s"),
+        ("time", f"{s['seconds']:.3f} s{rate}"),
     ]
     if "bits_per_byte" in s:
         lines.insert(4, ("bits per byte", f"{s['bits_per_byte']:.4f}"))

@@ -40,8 +40,9 @@ def header(peers: list[str]) -> str:
     columns = "".join(f"{name:>10}" for name in peers)
     return (
         f"{m['cpu']}, {m['simd']}, {m['threads']} threads; {versions}\n"
-        "GB/s read and written by nll_fast; of bound: of this machine's read or copy bandwidth in the same run;\n"
-        "then how many times as long the others take. Every answer was checked against float64 first.\n\n"
+        "GB/s: read and written by nll_fast; of bound: its share of what this machine reads, or copies, in the same\n"
+        "run ('in cache': the data are too small for that); then how many times as long the others take. Every answer\n"
+        "was checked against float64 first.\n\n"
         f"{'workload':<30}{'shape':>14}{'dtype':>10}{'time':>10}{'GB/s':>7}{'of bound':>10}{columns}"
     )
 
