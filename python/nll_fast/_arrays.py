@@ -20,7 +20,7 @@ def as_number(x: Any, name: str, lowest: float = -math.inf, highest: float = mat
     """One real number in [lowest, highest], NaN only where there are no limits."""
     if type(x) is float and lowest <= x <= highest:
         return x
-    if isinstance(x, str) or np.ndim(x) != 0:
+    if isinstance(x, (str, bytes)) or np.ndim(x) != 0:
         raise TypeError(f"{name} is {_shown(x)}; it must be one number")
     try:
         number = float(x)

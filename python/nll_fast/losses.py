@@ -81,7 +81,7 @@ def cross_entropy(
         logits, target, ignore_index = aligned(logits, target, axis, shift, mask, ignore_index)
     indices = type(target) is np.ndarray and target.dtype.kind == "i"
     if not indices and _is_distribution(target, logits):
-        if ignore_index not in (None, -100):
+        if ignore_index is not None and as_integer(ignore_index, "ignore_index") != -100:
             raise ValueError(
                 f"ignore_index={ignore_index} means nothing to a target that is a distribution for each row: leave it "
                 "out, and leave out rows by slicing"

@@ -281,7 +281,8 @@ def entr(p):
 @np.errstate(all="ignore")
 def rel_entr(p, q):
     p, q = _arrays(p, q)
-    return np.where((p < 0) | (q < 0), np.inf, _times(p, np.log(p) - np.log(q)))
+    value = np.where((p < 0) | (q < 0), np.inf, _times(p, np.log(p) - np.log(q)))
+    return np.where(np.isnan(p) | np.isnan(q), np.nan, value)
 
 
 @np.errstate(all="ignore")

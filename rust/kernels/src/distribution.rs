@@ -201,9 +201,10 @@ pub(crate) struct Top<F: Real> {
     pub(crate) x: F,
     /// Where it stands first.
     at: usize,
-    pub(crate) reference: Reference<F>,
-    /// Its term.
+    reference: Reference<F>,
+    /// Its term, and the logarithm of that.
     term: F::Wide,
+    pub(crate) log_term: F::Wide,
 }
 
 impl<F: Real> Top<F> {
@@ -215,8 +216,8 @@ impl<F: Real> Top<F> {
         }
         let Largest { x, at } = largest;
         let reference = Reference::below(x);
-        let term = F::Wide::of(x.to_f64()).plus(reference.log().negative()).times_exp(isa, 1.0);
-        Top { x, at, reference, term }
+        let log_term = reference.log_term(x);
+        Top { x, at, reference, term: log_term.times_exp(isa, 1.0), log_term }
     }
 
     /// The largest logit, the sum of the others' terms, and the terms of the whole row into `terms`, which grows

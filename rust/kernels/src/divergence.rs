@@ -10,19 +10,19 @@
 //! belongs to it. With x_m and y_m the largest logits of each row and ℓ the loss −log p of the largest,
 //!
 //! ```text
-//! d  =  (y − x) − (y_m − x_m) + (ℓ_p − ℓ_q)
+//! d  =  (y − y_m) − (x − x_m) + (ℓ_p − ℓ_q)
 //! ```
 //!
 //! in the precision above the logits' own ([`Real::Wide`]), so that the d of a nearly certain class keeps its digits.
-//! Everything is in units of the sum of the terms of x: p is its term, and q̃ that of y times k, where log k is what d
-//! leaves of the difference of the two references.
+//! Everything is in units of the sum of the terms of x: p is its term, and q̃ that of y times k, whose logarithm is
+//! what d is at y_m and x_m, less that of the one term and more that of the other.
 //!
 //! Both rows are read three times, the last from L2.
 
 use crate::distribution::{PIECE, Parts, Top, add, blocks};
 use crate::formula::divergence_parts;
 use crate::input::{Input, Room};
-use nll_simd::math::log1p;
+use nll_simd::math::less_log1p;
 use nll_simd::{Isa, Real, Total, Wide};
 use std::ops::Range;
 
@@ -40,10 +40,10 @@ pub(crate) fn divergence<S: Isa, F: Real>(
     let (p, p_rest) = Top::with_terms(isa, p_logits, row, (p_room, p_terms));
     let (q, q_rest) = Top::with_terms(isa, q_logits, row, (q_room, q_terms));
     let p_sum = p.sum(p_rest);
-    let shift = F::Wide::sum(p.x.to_f64(), -q.x.to_f64());
     let losses = p.loss(isa, p_rest).plus(q.loss(isa, q_rest).negative());
-    let references = q.reference.log().plus(p.reference.log().negative());
-    let k = shift.plus(references).plus(losses).times_exp(isa, 1.0);
+    let log_k = p.log_term.plus(q.log_term.negative()).plus(losses);
+    let k = log_k.normal().times_exp(isa, 1.0);
+    let (x_m, y_m) = (p.x.to_f64(), q.x.to_f64());
     let (mut bend, mut rise) = (Total::ZERO, Total::ZERO);
     for block in blocks(row, PIECE) {
         let x = p_logits.read(isa, block.clone(), p_room);
@@ -52,7 +52,8 @@ pub(crate) fn divergence<S: Isa, F: Real>(
         let (rounded, lost) = (&mut bends.rounded[..x.len()], &mut bends.lost[..x.len()]);
         let rises = &mut rises[..x.len()];
         for i in 0..x.len() {
-            let d = F::Wide::sum(y[i].to_f64(), -x[i].to_f64()).plus(shift).plus(losses);
+            let (x, y) = (x[i].to_f64(), y[i].to_f64());
+            let d = F::Wide::sum(y, -y_m).plus(F::Wide::sum(x_m, -x)).plus(losses).normal();
             let q = F::Wide::of(q[i].to_f64()).times(isa, k);
             let (bend, rise) = divergence_parts::<S, F>(isa, p[i].to_f64(), q, d);
             [rounded[i], rises[i]] = [bend.words()[0], rise];
@@ -64,6 +65,6 @@ pub(crate) fn divergence<S: Isa, F: Real>(
         add::<S, F, _>(isa, &mut rise, rises);
     }
     let u = rise.wide::<F>().over(isa, p_sum).rounded();
-    let value = bend.wide::<F>().over(isa, p_sum).rounded() - (u - log1p(isa, u));
+    let value = bend.wide::<F>().over(isa, p_sum).rounded() - less_log1p(isa, u);
     if value < 0.0 { 0.0 } else { value }
 }

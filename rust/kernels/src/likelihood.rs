@@ -182,11 +182,14 @@ impl<const CLIP: bool> Elementwise<2> for Bernoulli<CLIP> {
         let floor = F::from_f64(self.floor);
         let positive = at_least(log_p, floor);
         let negative = at_least(log_of_outcome(isa, self.clipped(p), false), floor);
-        // What rounding takes from 1 − y is put back: it would make it 2.05 ulp.
         let no = F::ONE - y;
-        let lost = finite(((F::ONE - no) - y) * negative);
-        let negative = if no == F::ZERO { F::ZERO } else { isa.mul_add(no, negative, lost) };
-        F::ZERO - (times(y, positive) + negative)
+        let mut negative_part = times(no, negative);
+        if F::COMPENSATED {
+            // What rounding takes from 1 − y is put back: it would make it 2.05 ulp (in f32 it is 1.5).
+            let lost = finite(((F::ONE - no) - y) * negative);
+            negative_part = if no == F::ZERO { F::ZERO } else { isa.mul_add(no, negative, lost) };
+        }
+        F::ZERO - (times(y, positive) + negative_part)
     }
 
     const SHORT: bool = true;
@@ -236,12 +239,15 @@ impl<const LOG: bool, const NORMAL: bool> Elementwise<3> for Gaussian<LOG, NORMA
     fn value<S: Isa, F: Real>(self, isa: S, [mean, y, third]: [F; 3], inner: F) -> F {
         let (d, spread) = (y - mean, self.spread(third));
         // d·(d/v), not d²/v: d² may be out of range where the quotient is not.
-        let scaled = if LOG { times_exp(isa, d, [-third, F::ZERO]) } else { d / spread };
-        let log_variance = if LOG { spread } else { inner };
+        let half = F::HALF * d;
+        let scaled = if LOG { times_exp(isa, half, [-third, F::ZERO]) } else { d / spread };
+        let log_variance = if LOG { F::HALF * third } else { inner };
         // (d + lost)² to first order: both factors are d, whose rounding would count twice.
-        let lost = finite(two_sum_error(y, -mean, d));
-        let twice = isa.mul_add(d, scaled, isa.mul_add(lost + lost, scaled, log_variance));
-        F::HALF * twice + F::from_f64(self.constant)
+        let lost = two_sum_error(y, -mean, d);
+        let rest = isa.mul_add(lost + lost, scaled, log_variance);
+        let rest = if rest.abs() < F::INFINITY { rest } else { log_variance };
+        let sum = isa.mul_add(d, scaled, rest);
+        (if LOG { sum } else { F::HALF * sum }) + F::from_f64(self.constant)
     }
     #[inline(always)]
     fn derivatives<F: Real>(self, [mean, y, third]: [F; 3], inner: F) -> [F; 2] {
@@ -332,7 +338,8 @@ impl Elementwise<2> for RelativeEntropy {
         let apart = log(isa, p) - log(isa, q);
         let in_range = ratio >= F::LEAST_NORMAL && ratio < F::INFINITY;
         let value = times(p, if in_range { log_of_quotient(isa, ratio, p, q) } else { apart });
-        if p < F::ZERO || q < F::ZERO { F::INFINITY } else { value + times(F::ZERO, q) }
+        let value = if p < F::ZERO || q < F::ZERO { F::INFINITY } else { value };
+        if p.is_nan() || q.is_nan() { F::NAN } else { value }
     }
 }
 
@@ -342,16 +349,23 @@ impl Elementwise<2> for RelativeEntropy {
 pub struct KlDiv<const LOG: bool>;
 
 impl<const LOG: bool> Elementwise<2> for KlDiv<LOG> {
-    /// log p, or p if `LOG`.
+    /// log p.
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, [_, target]: [F; 2]) -> F {
-        if LOG { exp(isa, target) } else { log(isa, target) }
+        if LOG { target } else { log(isa, target) }
     }
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, [x, target]: [F; 2], inner: F) -> F {
-        let (p, log_p) = if LOG { (inner, target) } else { (target, inner) };
-        let d = log_p - x;
-        let lost = p * finite(two_sum_error(log_p, -x, d));
-        if p == F::ZERO { F::ZERO } else { isa.mul_add(p, d, lost) }
+        let d = inner - x;
+        if LOG {
+            // p may be out of range where the product is not.
+            let value = times_exp(isa, d, [target, F::ZERO]);
+            return if target == F::NEG_INFINITY { F::ZERO } else { value };
+        }
+        if !F::COMPENSATED {
+            return times(target, d);
+        }
+        let lost = finite(target * two_sum_error(inner, -x, d));
+        if target == F::ZERO { F::ZERO } else { isa.mul_add(target, d, lost) }
     }
 }

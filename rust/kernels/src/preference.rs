@@ -10,34 +10,53 @@ use nll_simd::{Isa, Real, two_sum_error};
 /// exponentials magnify what rounding takes.
 type Two<F> = [F; 2];
 
-/// e^−|x|, x in two words.
+/// The same number with the second word small beside the first: it is not where a difference has cancelled.
+#[inline(always)]
+fn sorted<F: Real>([x, lost]: Two<F>) -> Two<F> {
+    let sum = x + lost;
+    [sum, finite((x - sum) + lost)]
+}
+
+/// e^−|x|, x in two words; in f32 of the first, and [`softplus_of_two`] puts the second in, where it is known anyway
+/// (1.26 → 0.9 ns).
 #[inline(always)]
 fn decay_of_two<S: Isa, F: Real>(isa: S, [x, lost]: Two<F>) -> F {
+    if !F::COMPENSATED {
+        return decay(isa, x);
+    }
     exp_nonpositive_of_two(isa, if x > F::ZERO { [-x, -lost] } else { [x, lost] })
 }
 
 /// log(1 + e^x), x in two words and with its [`decay_of_two`].
 #[inline(always)]
 fn softplus_of_two<S: Isa, F: Real>(isa: S, [x, lost]: Two<F>, decay: F) -> F {
+    let above = x > F::ZERO;
+    let rest = if above { -lost } else { lost };
+    let decay = if F::COMPENSATED { decay } else { isa.mul_add(decay, rest, decay) };
     let part = log1p_unit(isa, decay);
-    if x > F::ZERO { x + (part + lost) } else { part }
+    if above { x + (part + lost) } else { part }
 }
 
-/// Bradley-Terry: −log σ(chosen − rejected − margin), the two-class cross entropy of the two scores.
+/// Bradley-Terry: −log σ(chosen − rejected − margin), the two-class cross entropy of the two scores. Without `MARGIN`,
+/// that is 0 (1.2 → 0.9 ns, the same bits).
 #[derive(Clone, Copy)]
-pub struct BradleyTerry;
+pub struct BradleyTerry<const MARGIN: bool>;
 
-impl BradleyTerry {
+impl<const MARGIN: bool> BradleyTerry<MARGIN> {
     /// rejected − chosen + margin in two words: e^d keeps its digits where |d| is large.
     #[inline(always)]
     fn gap<F: Real>([chosen, rejected, margin]: [F; 3]) -> Two<F> {
         let gap = rejected - chosen;
+        let lost = two_sum_error(rejected, -chosen, gap);
+        if !MARGIN {
+            return [gap, finite(lost)];
+        }
         let d = gap + margin;
-        [d, finite(two_sum_error(gap, margin, d) + two_sum_error(rejected, -chosen, gap))]
+        sorted([d, finite(two_sum_error(gap, margin, d) + lost)])
     }
 }
 
-impl Elementwise<3> for BradleyTerry {
+impl<const MARGIN: bool> Elementwise<3> for BradleyTerry<MARGIN> {
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, x: [F; 3]) -> F {
         decay_of_two(isa, Self::gap(x))
@@ -91,7 +110,7 @@ pub struct Preference {
 #[inline(always)]
 fn minus<F: Real>([a, a_lost]: Two<F>, [b, b_lost]: Two<F>) -> Two<F> {
     let d = a - b;
-    [d, finite(two_sum_error(a, -b, d)) + (a_lost - b_lost)]
+    sorted([d, finite(two_sum_error(a, -b, d)) + (a_lost - b_lost)])
 }
 
 #[inline(always)]

@@ -68,10 +68,11 @@ impl<F: Real> Reference<F> {
         Scaled { center: self.center.to_f64(), exponent: self.exponent, sum: 1.0 }
     }
 
-    /// The logarithm of this reference.
+    /// The logarithm of the term of e^x.
     #[inline(always)]
-    pub(crate) fn log(self) -> F::Wide {
-        F::Wide::of(self.center.to_f64()).plus(F::Wide::ln_2_times(self.exponent))
+    pub(crate) fn log_term(self, x: F) -> F::Wide {
+        let above = F::Wide::sum(x.to_f64(), -self.center.to_f64());
+        above.plus(F::Wide::ln_2_times(-self.exponent)).normal()
     }
 
     /// What a sum at this reference is to be multiplied by to stand at `other`: a power of two, exact,

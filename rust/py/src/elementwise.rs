@@ -96,7 +96,10 @@ impl Call<'_, '_> {
                     (true, true) => self.of(Poisson::<true, true> { eps }),
                 }
             }
-            "bradley_terry" => self.of(BradleyTerry),
+            "bradley_terry" => match self.given.inputs {
+                [_, _, Input::Scalar(0.0)] => self.of(BradleyTerry::<false>),
+                _ => self.of(BradleyTerry::<true>),
+            },
             "entropy" => self.of(Entropy),
             "relative_entropy" => self.of(RelativeEntropy),
             "preference" => {

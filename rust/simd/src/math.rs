@@ -193,6 +193,13 @@ pub fn log1p_unit<S: Isa, F: Real>(isa: S, z: F) -> F {
     isa.mul_add(-s, rest, z)
 }
 
+/// u − log(1 + u), all digits kept where u is small.
+#[inline(always)]
+pub fn less_log1p<S: Isa>(isa: S, u: f64) -> f64 {
+    let (s, rest) = bend(isa, u);
+    if u.abs() < 0.25 { s * rest } else { u - log1p(isa, u) }
+}
+
 /// f − log(1 + f) as two factors, for √½ ≤ 1 + f ≤ 2.
 ///
 /// With s = f / (2 + f), log(1 + f) = 2·artanh s = f − s·(f − s²·q(s²)) (fdlibm). The series in s² has half

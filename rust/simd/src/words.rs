@@ -40,11 +40,9 @@ pub trait Wide: Copy {
     fn ln_2_times(n: f64) -> Self;
 
     /// −self
-    #[inline(always)]
-    fn negative(self) -> Self {
-        let [hi, lo] = self.words();
-        Self::sum(-hi, -lo)
-    }
+    fn negative(self) -> Self;
+    /// The same number with its first word rounded, which it is not where a sum has cancelled.
+    fn normal(self) -> Self;
 
     /// The number rounded.
     #[inline(always)]
@@ -101,6 +99,10 @@ impl Wide for f64 {
     #[inline(always)]
     fn negative(self) -> f64 {
         -self
+    }
+    #[inline(always)]
+    fn normal(self) -> f64 {
+        self
     }
 }
 
@@ -183,5 +185,14 @@ impl Wide for Words {
     #[inline(always)]
     fn ln_2_times(n: f64) -> Words {
         Words { hi: n * LN_2_HI, lo: n * LN_2_LO }
+    }
+    #[inline(always)]
+    fn negative(self) -> Words {
+        Words { hi: -self.hi, lo: -self.lo }
+    }
+    #[inline(always)]
+    fn normal(self) -> Words {
+        let [hi, lo] = self.words();
+        Words { hi, lo }
     }
 }
