@@ -15,29 +15,30 @@ use crate::words::two_sum_error;
 /// (which has nothing wider to correct it in) is within 0.6 ulp.
 #[inline(always)]
 pub fn exp_parts<S: Isa, F: Real, const REST: bool>(isa: S, y: F, shifter: F) -> (F, F) {
-    // Adding −0 to what is lost changes nothing, and costs nothing.
-    exp_parts_of_two::<S, F, REST>(isa, y, -F::ZERO, shifter)
+    if REST && F::COMPENSATED {
+        // Adding −0 to what is lost changes nothing, and costs nothing.
+        return exp_parts_of_two(isa, y, -F::ZERO, shifter);
+    }
+    let (r, shifted) = exp_reduced::<S, F, REST>(isa, y, shifter);
+    (horner(isa, F::EXP, r), shifted)
 }
 
-/// [`exp_parts`] of a y in two words; the second is for `REST` only.
+/// r and `shifter` + n of [`exp_parts`].
 #[inline(always)]
-fn exp_parts_of_two<S: Isa, F: Real, const REST: bool>(
-    isa: S,
-    y: F,
-    y_lost: F,
-    shifter: F,
-) -> (F, F) {
+fn exp_reduced<S: Isa, F: Real, const REST: bool>(isa: S, y: F, shifter: F) -> (F, F) {
     let shifted = isa.mul_add(y, F::LOG2_E, shifter);
     let n = shifted - shifter;
     let r = isa.minus_ln_2(n, y);
-    let lost = -F::from_f64(F::LN_2_REST);
-    let mantissa = if REST && F::COMPENSATED {
-        let [one, rest] = exp_of_words(isa, [r, n * lost + y_lost]);
-        one + rest
-    } else {
-        horner(isa, F::EXP, if REST { isa.mul_add(n, lost, r) + y_lost } else { r })
-    };
-    (mantissa, shifted)
+    (if REST { isa.mul_add(n, -F::from_f64(F::LN_2_REST), r) } else { r }, shifted)
+}
+
+/// [`exp_parts`] of a y in two words, within 0.6 ulp.
+#[inline(always)]
+fn exp_parts_of_two<S: Isa, F: Real>(isa: S, y: F, y_lost: F, shifter: F) -> (F, F) {
+    let (r, shifted) = exp_reduced::<S, F, false>(isa, y, shifter);
+    let n = shifted - shifter;
+    let [one, rest] = exp_of_words(isa, [r, n * -F::from_f64(F::LN_2_REST) + y_lost]);
+    (one + rest, shifted)
 }
 
 /// e^x, within 1 ulp. −∞ → 0, +∞ → +∞, NaN → NaN; subnormal results are kept.
@@ -92,7 +93,13 @@ pub(crate) fn scale_by_power<F: Real>(x: F, n: F) -> F {
 /// e^x for x ≤ 0, within 1 ulp; cheaper than [`exp`]. −∞ → 0, NaN → NaN; subnormal results are kept.
 #[inline(always)]
 pub fn exp_nonpositive<S: Isa, F: Real>(isa: S, x: F) -> F {
-    exp_lifted(isa, x) * F::UNLIFT
+    if F::COMPENSATED {
+        return exp_lifted(isa, x) * F::UNLIFT;
+    }
+    let [low, _] = F::EXP_RANGE;
+    let x = if x < low { low } else { x };
+    let (r, exponent) = exp_reduced::<S, F, true>(isa, x, F::SHIFTER + F::LIFT);
+    horner(isa, F::EXP_UNLIFTED, r) * F::exponent_of(exponent)
 }
 
 /// [`exp_nonpositive`] of an x in two words.
@@ -101,7 +108,7 @@ pub fn exp_nonpositive_of_two<S: Isa, F: Real>(isa: S, [x, lost]: [F; 2]) -> F {
     let [low, _] = F::EXP_RANGE;
     let lost = if x < low { F::ZERO } else { lost };
     let x = if x < low { low } else { x };
-    let (mantissa, exponent) = exp_parts_of_two::<S, F, true>(isa, x, lost, F::SHIFTER + F::LIFT);
+    let (mantissa, exponent) = exp_parts_of_two(isa, x, lost, F::SHIFTER + F::LIFT);
     mantissa * F::exponent_of(exponent) * F::UNLIFT
 }
 

@@ -54,6 +54,9 @@ pub trait Real:
     const LIFT: Self;
     /// 2^−`LIFT`
     const UNLIFT: Self;
+    /// [`Real::EXP`] times `UNLIFT`: the product with a lifted power of two needs no other then. f64, which adds up
+    /// e^r in two words, does without.
+    const EXP_UNLIFTED: &'static [Self];
     /// Coefficients, by powers of s² on 0 ≤ s ≤ ⅓, of (2·artanh s − 2s) / s³: ⅔, ⅖, 2/7, … nearly.
     const ARTANH: &'static [Self];
     /// Coefficients, by powers of d on |d| ≤ 2, of (e^d − 1 − d) / d²: 1/2!, 1/3!, … nearly. In f64 for both:
@@ -145,6 +148,15 @@ impl Real for f32 {
     const EXP_RANGE: [f32; 2] = [-105.0, 90.0];
     const LIFT: f32 = 64.0;
     const UNLIFT: f32 = f32::from_bits((127 - 64) << 23);
+    const EXP_UNLIFTED: &'static [f32] = &{
+        let mut coefficients = [0.0; Self::EXP.len()];
+        let mut i = 0;
+        while i < coefficients.len() {
+            coefficients[i] = Self::EXP[i] * Self::UNLIFT;
+            i += 1;
+        }
+        coefficients
+    };
     // Interpolation likewise: relative error of the logarithm 1.7e-8.
     const ARTANH: &'static [f32] = &[0.6666664, 0.4000756, 0.2823662, 0.268515];
     // Interpolation likewise: relative error 1e-9.
@@ -274,6 +286,7 @@ impl Real for f64 {
     const EXP_RANGE: [f64; 2] = [-750.0, 711.0];
     const LIFT: f64 = 512.0;
     const UNLIFT: f64 = f64::from_bits((1023 - 512) << 52);
+    const EXP_UNLIFTED: &'static [f64] = &[];
     // Interpolation likewise: relative error of the logarithm 7e-18.
     const ARTANH: &'static [f64] = &[
         0.6666666666666666,
