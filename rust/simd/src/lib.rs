@@ -7,6 +7,8 @@
 //! in the last place.
 
 mod dtype;
+mod float32;
+mod float64;
 mod isa;
 mod lanes;
 pub mod math;

@@ -47,9 +47,8 @@ pub fn exp<S: Isa, F: Real>(isa: S, x: F) -> F {
     let [low, high] = F::EXP_RANGE;
     let x = if x < low { low } else { x };
     let x = if x > high { high } else { x };
-    let n = isa.mul_add(x, F::LOG2_E, F::SHIFTER) - F::SHIFTER;
-    let r = isa.mul_add(n, -F::from_f64(F::LN_2_REST), isa.minus_ln_2(n, x));
-    scale_by_power(horner(isa, F::EXP, r), n)
+    let (r, shifted) = exp_reduced::<S, F, true>(isa, x, F::SHIFTER);
+    scale_by_power(horner(isa, F::EXP, r), shifted - F::SHIFTER)
 }
 
 /// s·e^x, x in two words, within 1 ulp: e^x is not rounded by itself, and may be out of range.
@@ -65,8 +64,8 @@ pub(crate) fn exp_words<S: Isa, F: Real>(isa: S, [x, x_lost]: [F; 2]) -> ([F; 2]
     let [low, high] = F::EXP_RANGE.map(|bound| bound + F::HALF * bound);
     let clamped = if x < low { low } else { x };
     let clamped = if clamped > high { high } else { clamped };
-    let n = isa.mul_add(clamped, F::LOG2_E, F::SHIFTER) - F::SHIFTER;
-    let main = isa.minus_ln_2(n, clamped);
+    let (main, shifted) = exp_reduced::<S, F, false>(isa, clamped, F::SHIFTER);
+    let n = shifted - F::SHIFTER;
     let lost = if x == clamped { x_lost } else { F::ZERO };
     let lost = isa.mul_add(n, -F::from_f64(F::LN_2_REST), lost);
     (exp_of_words(isa, [main, lost]), n)
