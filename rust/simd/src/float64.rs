@@ -76,7 +76,7 @@ impl Real for f64 {
     const KEEP: &'static [f64; 3 * LANES] = &keep();
     const HIDE: &'static [f64; 2 * LANES + 1] = &hide();
     const COMPENSATED: bool = true;
-    type Wide = Words;
+    type Wide = Words<f64>;
 
     #[inline(always)]
     #[expect(

@@ -19,4 +19,4 @@ pub use dtype::{BF16, Dtype, F16};
 pub use isa::{Baseline, Isa, Kernel, Level};
 pub use lanes::{EIGHT, LANES, Total, zip};
 pub use real::Real;
-pub use words::{Wide, two_sum_error};
+pub use words::{Wide, Words, two_sum_error};

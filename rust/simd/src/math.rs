@@ -4,7 +4,7 @@
 
 use crate::isa::Isa;
 use crate::real::Real;
-use crate::words::two_sum_error;
+use crate::words::{Words, two_sum_error};
 
 /// e^y as `mantissa · 2^n`, returned as `(mantissa, shifter + n)` for a `shifter` of the [`Real::SHIFTER`]
 /// kind. The mantissa lies in [0.7, 1.5]. Unless `REST`, it is that of y + n·δ, δ being [`Real::LN_2_REST`].
@@ -103,7 +103,7 @@ pub fn exp_nonpositive<S: Isa, F: Real>(isa: S, x: F) -> F {
 
 /// [`exp_nonpositive`] of an x in two words.
 #[inline(always)]
-pub fn exp_nonpositive_of_two<S: Isa, F: Real>(isa: S, [x, lost]: [F; 2]) -> F {
+pub fn exp_nonpositive_of_two<S: Isa, F: Real>(isa: S, Words { hi: x, lo: lost }: Words<F>) -> F {
     let [low, _] = F::EXP_RANGE;
     let lost = if x < low { F::ZERO } else { lost };
     let x = if x < low { low } else { x };

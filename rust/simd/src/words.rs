@@ -4,7 +4,7 @@
 //! `lo` being about what rounding took from `hi`. Formulas written over [`Wide`] stand once for both.
 
 use crate::isa::Isa;
-use crate::math::{LN_2_HI, LN_2_LO, exp_words, log, log1p, scale_by_power, times_exp};
+use crate::math::{exp_words, log, log1p, scale_by_power, times_exp};
 use crate::real::Real;
 
 /// What rounding took from `s = a + b` (Knuth).
@@ -14,16 +14,16 @@ pub fn two_sum_error<F: Real>(a: F, b: F, s: F) -> F {
     (a - (s - b_in_s)) + (b - b_in_s)
 }
 
-/// Numbers in the precision above that of their [`Real`] (`Real::Wide`), made of f64.
-pub trait Wide: Copy {
+/// Numbers in a precision above that of `F`, or made of `F`s: `Real::Wide` is one that is made of f64.
+pub trait Wide<F: Real = f64>: Copy {
     /// x
-    fn of(x: f64) -> Self;
+    fn of(x: F) -> Self;
     /// The number rounded, and what that took. The second is 0 where it is not finite.
-    fn words(self) -> [f64; 2];
+    fn words(self) -> [F; 2];
     /// a + b
-    fn sum(a: f64, b: f64) -> Self;
+    fn sum(a: F, b: F) -> Self;
     /// c + a·b, for |a·b| ≤ |c|: what is lost from the product stays lost.
-    fn sum_of_product<S: Isa>(isa: S, c: f64, a: f64, b: f64) -> Self;
+    fn sum_of_product<S: Isa>(isa: S, c: F, a: F, b: F) -> Self;
     /// self + b
     fn plus(self, b: Self) -> Self;
     /// self · b
@@ -31,13 +31,13 @@ pub trait Wide: Copy {
     /// self / b
     fn over<S: Isa>(self, isa: S, b: Self) -> Self;
     /// s·e^self, where e^self may be out of range.
-    fn times_exp<S: Isa>(self, isa: S, s: f64) -> Self;
+    fn times_exp<S: Isa>(self, isa: S, s: F) -> Self;
     /// log x
-    fn log<S: Isa>(isa: S, x: f64) -> Self;
+    fn log<S: Isa>(isa: S, x: F) -> Self;
     /// log(1 + self)
     fn log1p<S: Isa>(self, isa: S) -> Self;
     /// n·ln 2 for a whole |n| < 2^20.
-    fn ln_2_times(n: f64) -> Self;
+    fn ln_2_times(n: F) -> Self;
 
     /// −self
     fn negative(self) -> Self;
@@ -46,7 +46,7 @@ pub trait Wide: Copy {
 
     /// The number rounded.
     #[inline(always)]
-    fn rounded(self) -> f64 {
+    fn rounded(self) -> F {
         self.words()[0]
     }
 }
@@ -108,90 +108,93 @@ impl Wide for f64 {
 
 /// hi + lo
 #[derive(Clone, Copy, Debug)]
-pub struct Words {
-    hi: f64,
-    lo: f64,
+pub struct Words<F> {
+    /// The number, nearly.
+    pub hi: F,
+    /// What is missing.
+    pub lo: F,
 }
 
-impl Words {
+impl<F: Real> Words<F> {
     #[inline(always)]
-    fn product<S: Isa>(isa: S, a: f64, b: f64) -> Words {
+    fn product<S: Isa>(isa: S, a: F, b: F) -> Self {
         let hi = a * b;
         Words { hi, lo: isa.product_error(a, b, hi) }
     }
 
     /// log self from nearly that: a step of Newton's, log + (self·e^−log − 1).
     #[inline(always)]
-    fn log_near<S: Isa>(self, isa: S, log: f64) -> Words {
-        let one = self.times(isa, Words::of(-log).times_exp(isa, 1.0));
-        Words { hi: log, lo: one.plus(Words::of(-1.0)).rounded() }
+    fn log_near<S: Isa>(self, isa: S, log: F) -> Self {
+        let one = self.times(isa, Words::of(-log).times_exp(isa, F::ONE));
+        Words { hi: log, lo: one.plus(Words::of(-F::ONE)).rounded() }
     }
 }
 
-impl Wide for Words {
+impl<F: Real> Wide<F> for Words<F> {
     #[inline(always)]
-    fn of(x: f64) -> Words {
-        Words { hi: x, lo: 0.0 }
+    fn of(x: F) -> Self {
+        Words { hi: x, lo: F::ZERO }
     }
     #[inline(always)]
-    fn words(self) -> [f64; 2] {
+    fn words(self) -> [F; 2] {
         let Words { hi, lo } = self;
         let rounded = hi + lo;
         // The sum of an infinite word and what it lost is NaN.
-        if rounded.abs() < f64::INFINITY { [rounded, (hi - rounded) + lo] } else { [hi, 0.0] }
+        if rounded.abs() < F::INFINITY { [rounded, (hi - rounded) + lo] } else { [hi, F::ZERO] }
     }
     #[inline(always)]
-    fn sum(a: f64, b: f64) -> Words {
+    fn sum(a: F, b: F) -> Self {
         let hi = a + b;
         Words { hi, lo: two_sum_error(a, b, hi) }
     }
     #[inline(always)]
-    fn sum_of_product<S: Isa>(_: S, c: f64, a: f64, b: f64) -> Words {
+    fn sum_of_product<S: Isa>(_: S, c: F, a: F, b: F) -> Self {
         Words::sum(c, a * b)
     }
     #[inline(always)]
-    fn plus(self, b: Words) -> Words {
+    fn plus(self, b: Self) -> Self {
         let sum = Words::sum(self.hi, b.hi);
         Words { hi: sum.hi, lo: sum.lo + (self.lo + b.lo) }
     }
     #[inline(always)]
-    fn times<S: Isa>(self, isa: S, b: Words) -> Words {
+    fn times<S: Isa>(self, isa: S, b: Self) -> Self {
         let product = Words::product(isa, self.hi, b.hi);
         let crossed = isa.mul_add(self.hi, b.lo, self.lo * b.hi);
         Words { hi: product.hi, lo: product.lo + crossed }
     }
     #[inline(always)]
-    fn over<S: Isa>(self, isa: S, b: Words) -> Words {
+    fn over<S: Isa>(self, isa: S, b: Self) -> Self {
         let hi = self.hi / b.hi;
         let product = Words::of(hi).times(isa, b);
         let rest = (self.hi - product.hi) + (self.lo - product.lo);
         Words { hi, lo: rest / b.hi }
     }
     #[inline(always)]
-    fn times_exp<S: Isa>(self, isa: S, s: f64) -> Words {
+    fn times_exp<S: Isa>(self, isa: S, s: F) -> Self {
         let ([one, rest], n) = exp_words(isa, [self.hi, self.lo]);
         let product = Words::product(isa, s, one).plus(Words::of(s * rest));
         let [hi, lo] = product.words().map(|word| scale_by_power(word, n));
         Words { hi, lo }
     }
     #[inline(always)]
-    fn log<S: Isa>(isa: S, x: f64) -> Words {
+    fn log<S: Isa>(isa: S, x: F) -> Self {
         Words::of(x).log_near(isa, log(isa, x))
     }
     #[inline(always)]
-    fn log1p<S: Isa>(self, isa: S) -> Words {
-        Words::of(1.0).plus(self).log_near(isa, log1p(isa, self.hi))
+    fn log1p<S: Isa>(self, isa: S) -> Self {
+        Words::of(F::ONE).plus(self).log_near(isa, log1p(isa, self.hi))
     }
     #[inline(always)]
-    fn ln_2_times(n: f64) -> Words {
-        Words { hi: n * LN_2_HI, lo: n * LN_2_LO }
+    fn ln_2_times(n: F) -> Self {
+        let [hi, lo] = F::LN_2_PARTS;
+        Words { hi: n * hi, lo: n * lo }
     }
     #[inline(always)]
-    fn negative(self) -> Words {
+    fn negative(self) -> Self {
         Words { hi: -self.hi, lo: -self.lo }
     }
     #[inline(always)]
-    fn normal(self) -> Words {
+    fn normal(self) -> Self {
         let [hi, lo] = self.words();
         Words { hi, lo }
     }
