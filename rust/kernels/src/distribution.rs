@@ -20,7 +20,7 @@ use crate::out::{Out, Run};
 use crate::reduce::Totals;
 use crate::softmax::BLOCK;
 use crate::terms::{Largest, Reference, quarters, write_terms};
-use nll_simd::{EIGHT, Isa, LANES, Real, Total, Wide};
+use nll_simd::{Aligned, Buffer, EIGHT, Isa, LANES, Real, Total, Wide};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -93,17 +93,17 @@ impl<F: Real> nll_simd::Kernel for Task<'_, '_, F> {
 struct Rooms<F> {
     first: Room<F>,
     second: Room<F>,
-    terms: Vec<F>,
-    second_terms: Vec<F>,
+    terms: Buffer<F>,
+    second_terms: Buffer<F>,
     parts: Parts,
-    rises: Vec<f64>,
+    rises: Aligned<[f64; PIECE]>,
 }
 
 impl<F: Real> Default for Rooms<F> {
     fn default() -> Self {
-        let [terms, second_terms] = [(); 2].map(|()| vec![F::ZERO; BLOCK]);
         let (first, second) = (Room::default(), Room::default());
-        let (parts, rises) = (Parts::default(), vec![0.0; PIECE]);
+        let [terms, second_terms] = [(); 2].map(|()| Buffer::default());
+        let (parts, rises) = (Parts::default(), Aligned([0.0; PIECE]));
         Rooms { first, second, terms, second_terms, parts, rises }
     }
 }
@@ -147,16 +147,18 @@ pub(crate) fn add<S: Isa, F: Real, V: Real>(isa: S, total: &mut Total, values: &
 /// Classes in a piece of a block: what is made of them lies in L1.
 pub(crate) const PIECE: usize = 512;
 
-/// What is made of the classes of a piece in the precision above the logits' own, before it is added.
+/// What is made of the classes of a piece in the precision above the logits' own, before it is added. Aligned as
+/// [`Buffer`] is.
+#[repr(align(64))]
 pub(crate) struct Parts {
-    pub(crate) rounded: Vec<f64>,
+    pub(crate) rounded: [f64; PIECE],
     /// What rounding took; of no use where f64 is that precision.
-    pub(crate) lost: Vec<f64>,
+    pub(crate) lost: [f64; PIECE],
 }
 
 impl Default for Parts {
     fn default() -> Self {
-        Parts { rounded: vec![0.0; PIECE], lost: vec![0.0; PIECE] }
+        Parts { rounded: [0.0; PIECE], lost: [0.0; PIECE] }
     }
 }
 
@@ -220,18 +222,16 @@ impl<F: Real> Top<F> {
         Top { x, at, reference, term: log_term.times_exp(isa, 1.0), log_term }
     }
 
-    /// The largest logit, the sum of the others' terms, and the terms of the whole row into `terms`, which grows
-    /// to hold them.
+    /// The largest logit, the sum of the others' terms, and the terms of the whole row into `terms`, which is as long.
     #[inline(always)]
     pub(crate) fn with_terms<S: Isa>(
         isa: S,
         input: &Input<'_>,
         row: &Range<usize>,
-        (room, terms): (&mut Room<F>, &mut Vec<F>),
+        (room, terms): (&mut Room<F>, &mut [F]),
     ) -> (Self, F::Wide) {
         let top = Top::find(isa, input, row, room);
         let mut rest = Total::ZERO;
-        terms.resize(terms.len().max(row.len()), F::ZERO);
         for block in blocks(row, BLOCK) {
             let x = input.read(isa, block.clone(), room);
             let terms = &mut terms[block.start - row.start..];
@@ -274,8 +274,10 @@ impl Distributions<'_> {
             (Quantity::CrossEntropy, Some(y)) => self.cross_entropy(isa, y, &row, rooms),
             (Quantity::Divergence, Some(q)) => {
                 let Rooms { first, second, terms, second_terms, parts, rises } = rooms;
+                let [terms, second_terms] =
+                    [terms, second_terms].map(|terms| terms.first(row.len(), F::ZERO));
                 let (p, q) = ((&self.logits, first, terms), (q, second, second_terms));
-                divergence(isa, p, q, &row, (parts, rises))
+                divergence(isa, p, q, &row, (parts, &mut rises.0))
             }
             _ => f64::NAN,
         }
@@ -284,6 +286,7 @@ impl Distributions<'_> {
     #[inline(always)]
     fn entropy<S: Isa, F: Real>(&self, isa: S, row: &Range<usize>, rooms: &mut Rooms<F>) -> f64 {
         let Rooms { first, terms, parts, .. } = rooms;
+        let terms = terms.first(BLOCK, F::ZERO);
         let top = Top::find(isa, &self.logits, row, first);
         let (mut rest, mut below) = (Total::ZERO, Total::ZERO);
         for block in blocks(row, BLOCK) {
@@ -305,6 +308,7 @@ impl Distributions<'_> {
         rooms: &mut Rooms<F>,
     ) -> f64 {
         let Rooms { first, second: room, terms, second_terms: targets, parts, .. } = rooms;
+        let [terms, targets] = [terms, targets].map(|room| room.first(BLOCK, F::ZERO));
         let top = Top::find(isa, &self.logits, row, first);
         let (mut rest, mut below, mut sum) = (Total::ZERO, Total::ZERO, Total::ZERO);
         for block in blocks(row, BLOCK) {

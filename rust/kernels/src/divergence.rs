@@ -27,7 +27,7 @@ use nll_simd::{Isa, Real, Total, Wide};
 use std::ops::Range;
 
 /// Logits of both distributions, with room for a block and for the terms of a row.
-type Side<'s, 'a, F> = (&'s Input<'a>, &'s mut Room<F>, &'s mut Vec<F>);
+type Side<'s, 'a, F> = (&'s Input<'a>, &'s mut Room<F>, &'s mut [F]);
 
 #[inline(always)]
 pub(crate) fn divergence<S: Isa, F: Real>(

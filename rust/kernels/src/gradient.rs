@@ -7,7 +7,7 @@ use crate::losses::Targets;
 use crate::out::{Out, Run};
 use crate::softmax::BLOCK;
 use crate::{Error, formula};
-use nll_simd::{Isa, Real, Wide};
+use nll_simd::{Buffer, Isa, Real, Wide};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -55,7 +55,7 @@ impl<F: Real> nll_simd::Kernel for Task<'_, '_, F> {
 
     #[inline(always)]
     fn run<S: Isa>(mut self, isa: S) {
-        let (mut room, mut values) = (Room::default(), Vec::new());
+        let (mut room, mut values) = (Room::default(), Buffer::default());
         let zeros = [F::ZERO; BLOCK];
         for row in self.range.clone() {
             if self.of.targets.counts(row) {
@@ -73,12 +73,13 @@ impl<F: Real> nll_simd::Kernel for Task<'_, '_, F> {
 
 impl<F: Real> Task<'_, '_, F> {
     #[inline(always)]
-    fn row<S: Isa>(&mut self, isa: S, row: usize, room: &mut Room<F>, terms: &mut Vec<F>) {
+    fn row<S: Isa>(&mut self, isa: S, row: usize, room: &mut Room<F>, terms: &mut Buffer<F>) {
         let Gradient { logits, targets, classes, smoothing, .. } = self.of;
         let all = row * classes..(row + 1) * classes;
         let (sharp, uniform) =
             ((1.0 - smoothing) * targets.weight(row), smoothing / *classes as f64);
         let sum = sharp + uniform * self.weights;
+        let terms = terms.first(*classes, F::ZERO);
         let (top, rest) = Top::with_terms(isa, logits, &all, (room, terms));
         let (loss, unit) = (top.loss(isa, rest).rounded(), 1.0 / top.sum(rest).rounded());
         for block in blocks(&all, BLOCK) {

@@ -5,7 +5,7 @@
 
 use crate::rows::lane;
 use ndarray::{ArrayViewD, Axis};
-use nll_simd::{BF16, Dtype, F16, Isa, Real};
+use nll_simd::{BF16, Buffer, Dtype, F16, Isa, Real};
 use std::ops::Range;
 
 /// One input of an elementwise function.
@@ -30,14 +30,14 @@ pub enum Input<'a> {
 
 /// Room for a block of one input.
 pub struct Room<F> {
-    values: Vec<F>,
-    singles: Vec<f32>,
+    values: Buffer<F>,
+    singles: Buffer<f32>,
 }
 
 impl<F> Default for Room<F> {
     /// No room yet: it grows to a block at the first.
     fn default() -> Self {
-        Room { values: Vec::new(), singles: Vec::new() }
+        Room { values: Buffer::default(), singles: Buffer::default() }
     }
 }
 
@@ -77,10 +77,7 @@ impl Input<'_> {
         match self {
             Input::Scalar(x) => {
                 // What an earlier block left in the room is this number too.
-                if values.len() < range.len() {
-                    values.resize(range.len(), F::from_f64(*x));
-                }
-                &values[..range.len()]
+                values.first(range.len(), F::from_f64(*x))
             }
             Input::F32(view) => {
                 let there = view.as_slice().and_then(|flat| F::of_f32(&flat[range.clone()]));
@@ -109,8 +106,8 @@ fn half<'s, S: Isa, T: Dtype<Storage = u16, Real = f32>, F: Real>(
     isa: S,
     view: &'s ArrayViewD<'_, u16>,
     range: Range<usize>,
-    values: &'s mut Vec<F>,
-    singles: &'s mut Vec<f32>,
+    values: &'s mut Buffer<F>,
+    singles: &'s mut Buffer<f32>,
 ) -> &'s [F] {
     if let Some(flat) = view.as_slice()
         && let Some(values) = F::of_f32(T::read(isa, &flat[range.clone()], singles))
@@ -124,11 +121,10 @@ fn half<'s, S: Isa, T: Dtype<Storage = u16, Real = f32>, F: Real>(
 fn convert<'s, T: Copy, F: Real>(
     view: &ArrayViewD<'_, T>,
     range: Range<usize>,
-    values: &'s mut Vec<F>,
+    values: &'s mut Buffer<F>,
     value: impl Fn(T) -> f64,
 ) -> &'s [F] {
-    values.resize(values.len().max(range.len()), F::ZERO);
-    let values = &mut values[..range.len()];
+    let values = values.first(range.len(), F::ZERO);
     if let Some(flat) = view.as_slice() {
         for (to, &from) in values.iter_mut().zip(&flat[range]) {
             *to = F::from_f64(value(from));

@@ -7,7 +7,7 @@ use crate::rows::{GROUP, Rows};
 use crate::softmax::{LogSum, NONE, Scratch};
 use crate::terms::Largest;
 use crate::{Dtype, Error};
-use nll_simd::{Isa, Real};
+use nll_simd::{Buffer, Isa, Real};
 use std::ops::Range;
 
 /// log Σ e^x of every row, into `out`.   +∞ without a NaN → +∞.
@@ -84,7 +84,7 @@ impl<T: Dtype> nll_simd::Kernel for LogSoftmax<'_, '_, '_, T> {
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
         let classes = self.rows.classes();
-        let (mut scratch, mut values) = (Scratch::default(), Vec::new());
+        let (mut scratch, mut values) = (Scratch::default(), Buffer::default());
         for row in self.range.clone() {
             let group = row..row + 1;
             let mut top = Largest::none();

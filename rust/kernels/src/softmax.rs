@@ -31,7 +31,7 @@ use crate::formula::Scaled;
 pub use crate::terms::NONE;
 use crate::terms::{Reference, larger, largest, quarters, write_terms};
 use nll_simd::math::{power_of_two, round};
-use nll_simd::{Dtype, Isa, LANES, Real, Total, zip};
+use nll_simd::{Buffer, Dtype, Isa, LANES, Real, Total, zip};
 
 /// How many classes are summed before the reference is looked at: 8 KiB of f32, a quarter of L1.
 pub const BLOCK: usize = 2048;
@@ -41,11 +41,12 @@ const PIECE: usize = 8;
 
 /// Room for a block of computed values, made once for many rows.
 pub struct Scratch<F> {
-    pub(crate) values: Vec<F>,
+    pub(crate) values: Buffer<F>,
     piece: Piece<F>,
 }
 
-/// Room for chunks that go through the loops together.
+/// Room for chunks that go through the loops together, aligned as [`Buffer`] is.
+#[repr(align(64))]
 struct Piece<F> {
     terms: [F; PIECE * LANES],
     /// The classes, without the one that is left out.
@@ -56,7 +57,7 @@ impl<F: Real> Default for Scratch<F> {
     /// No room for values yet: it grows to a block at the first.
     fn default() -> Self {
         let piece = Piece { terms: [F::ZERO; PIECE * LANES], held: [[F::ZERO; LANES]; PIECE] };
-        Scratch { values: Vec::new(), piece }
+        Scratch { values: Buffer::default(), piece }
     }
 }
 

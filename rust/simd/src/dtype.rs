@@ -3,6 +3,7 @@
 //! Half precision is a *load*, never a compute type. [`F16`] and [`BF16`] are names for a way to read
 //! `u16` storage, so an array of raw bits needs no conversion and no `unsafe` to be read as one.
 
+use crate::aligned::Buffer;
 use crate::isa::Isa;
 use crate::lanes::LANES;
 use crate::real::Real;
@@ -19,7 +20,7 @@ pub trait Dtype: Copy + Send + Sync + 'static {
     fn read<'a, S: Isa>(
         isa: S,
         block: &'a [Self::Storage],
-        room: &'a mut Vec<Self::Real>,
+        room: &'a mut Buffer<Self::Real>,
     ) -> &'a [Self::Real];
     /// Reads one element, exactly.
     fn value(element: Self::Storage) -> f64;
@@ -30,7 +31,7 @@ impl Dtype for f32 {
     type Real = f32;
     const NEG_INFINITY: f32 = f32::NEG_INFINITY;
     #[inline(always)]
-    fn read<'a, S: Isa>(_isa: S, block: &'a [f32], _room: &'a mut Vec<f32>) -> &'a [f32] {
+    fn read<'a, S: Isa>(_isa: S, block: &'a [f32], _room: &'a mut Buffer<f32>) -> &'a [f32] {
         block
     }
     #[inline(always)]
@@ -44,7 +45,7 @@ impl Dtype for f64 {
     type Real = f64;
     const NEG_INFINITY: f64 = f64::NEG_INFINITY;
     #[inline(always)]
-    fn read<'a, S: Isa>(_isa: S, block: &'a [f64], _room: &'a mut Vec<f64>) -> &'a [f64] {
+    fn read<'a, S: Isa>(_isa: S, block: &'a [f64], _room: &'a mut Buffer<f64>) -> &'a [f64] {
         block
     }
     #[inline(always)]
@@ -62,8 +63,8 @@ impl Dtype for F16 {
     type Real = f32;
     const NEG_INFINITY: u16 = 0xfc00;
     #[inline(always)]
-    fn read<'a, S: Isa>(isa: S, block: &'a [u16], room: &'a mut Vec<f32>) -> &'a [f32] {
-        let room = fitting(room, block.len());
+    fn read<'a, S: Isa>(isa: S, block: &'a [u16], room: &'a mut Buffer<f32>) -> &'a [f32] {
+        let room = room.first(block.len(), 0.0);
         let (chunks, tail) = block.as_chunks::<LANES>();
         let (to, tail_to) = room.as_chunks_mut::<LANES>();
         for (to, chunk) in to.iter_mut().zip(chunks) {
@@ -89,8 +90,8 @@ impl Dtype for BF16 {
     type Real = f32;
     const NEG_INFINITY: u16 = 0xff80;
     #[inline(always)]
-    fn read<'a, S: Isa>(_isa: S, block: &'a [u16], room: &'a mut Vec<f32>) -> &'a [f32] {
-        let room = fitting(room, block.len());
+    fn read<'a, S: Isa>(_isa: S, block: &'a [u16], room: &'a mut Buffer<f32>) -> &'a [f32] {
+        let room = room.first(block.len(), 0.0);
         for (to, &bits) in room.iter_mut().zip(block) {
             *to = f32::from_bits(u32::from(bits) << 16);
         }
@@ -100,15 +101,6 @@ impl Dtype for BF16 {
     fn value(element: u16) -> f64 {
         f64::from(f32::from_bits(u32::from(element) << 16))
     }
-}
-
-/// The first `length` values of `room`, which grows to hold them once.
-#[inline(always)]
-fn fitting(room: &mut Vec<f32>, length: usize) -> &mut [f32] {
-    if room.len() < length {
-        room.resize(length, 0.0);
-    }
-    &mut room[..length]
 }
 
 /// Half precision by integers. No intermediate is a subnormal f32, so a caller's flush-to-zero mode

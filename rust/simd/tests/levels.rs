@@ -1,7 +1,7 @@
 //! exp, log, log1p and the half-precision loads at every level this CPU has.
 #![expect(clippy::disallowed_methods, reason = "the platform's libm is the oracle here")]
 
-use nll_simd::{BF16, Dtype, F16, Isa, Kernel, Level, Real, math};
+use nll_simd::{BF16, Buffer, Dtype, F16, Isa, Kernel, Level, Real, math};
 
 #[derive(Clone, Copy, Debug)]
 enum Function {
@@ -130,7 +130,7 @@ impl<T: Dtype> Kernel for Read<'_, T> {
     type Output = Vec<T::Real>;
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) -> Vec<T::Real> {
-        T::read(isa, self.0, &mut Vec::new()).to_vec()
+        T::read(isa, self.0, &mut Buffer::default()).to_vec()
     }
 }
 
