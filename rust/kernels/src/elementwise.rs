@@ -252,9 +252,13 @@ impl<'a, F: Real, L: Elementwise<N>, const N: usize> Task<'_, 'a, F, L, N> {
             Some((input, room)) => input.read(isa, range.clone(), room),
             None => &[],
         });
+        let mut ahead = self.given.inputs.each_ref().map(|input| input.ahead(range.start));
         let mut padded = [Aligned([F::ZERO; CHUNK]); N];
         let mut allowed = true;
         for at in (0..range.len()).step_by(CHUNK) {
+            for ahead in &mut ahead {
+                ahead.step(isa, CHUNK);
+            }
             let mut pads = padded.iter_mut();
             let chunk: [&[F; CHUNK]; N] = core::array::from_fn(|k| {
                 let rest = &x[k][at..range.len()];

@@ -5,7 +5,7 @@
 
 use crate::rows::lane;
 use ndarray::{ArrayViewD, Axis};
-use nll_simd::{BF16, Buffer, Dtype, F16, Isa, Real};
+use nll_simd::{Ahead, BF16, Buffer, Dtype, F16, Isa, Real};
 use std::ops::Range;
 
 /// One input of an elementwise function.
@@ -66,6 +66,19 @@ impl Input<'_> {
         }
     }
 
+    /// A loop that reads from element `start` on.
+    pub fn ahead(&self, start: usize) -> Ahead {
+        match self {
+            Input::Scalar(_) => Ahead::NOTHING,
+            Input::F32(view) => ahead(view, start),
+            Input::F64(view) => ahead(view, start),
+            Input::F16(view) | Input::BF16(view) => ahead(view, start),
+            Input::U8(view) => ahead(view, start),
+            Input::I32(view) => ahead(view, start),
+            Input::I64(view) => ahead(view, start),
+        }
+    }
+
     #[inline(always)]
     fn read_here<'s, S: Isa, F: Real>(
         &'s self,
@@ -99,6 +112,10 @@ impl Input<'_> {
 fn to_boundary<T>(view: &ArrayViewD<'_, T>, start: usize) -> usize {
     let there = view.as_slice().and_then(|flat| flat.get(start..));
     there.map_or(0, |there| there.as_ptr().align_offset(64))
+}
+
+fn ahead<T>(view: &ArrayViewD<'_, T>, start: usize) -> Ahead {
+    view.as_slice().map_or(Ahead::NOTHING, |flat| Ahead::of(&flat[start..]))
 }
 
 #[inline(always)]

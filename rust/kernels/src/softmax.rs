@@ -31,7 +31,7 @@ use crate::formula::Scaled;
 pub use crate::terms::NONE;
 use crate::terms::{Reference, larger, largest, quarters, write_terms};
 use nll_simd::math::{power_of_two, round};
-use nll_simd::{Buffer, Dtype, Isa, LANES, Real, Total, zip};
+use nll_simd::{Ahead, Buffer, Dtype, Isa, LANES, Real, Total, zip};
 
 /// How many classes are summed before the reference is looked at: 8 KiB of f32, a quarter of L1.
 pub const BLOCK: usize = 2048;
@@ -86,8 +86,9 @@ impl<F: Real> LogSum<F> {
         skip: usize,
         scratch: &mut Scratch<F>,
     ) {
+        let ahead = Ahead::of(block);
         let x = T::read(isa, block, &mut scratch.values);
-        let block = Block { x, length, skip };
+        let block = Block { x, length, skip, ahead };
         let (total, max) = block.sweep(isa, self.reference, self.total, &mut scratch.piece);
         let before = self.max;
         self.max = larger(max, before);
@@ -129,6 +130,8 @@ struct Block<'a, F> {
     x: &'a [F],
     length: usize,
     skip: usize,
+    /// Where they come from.
+    ahead: Ahead,
 }
 
 impl<F: Real> Block<'_, F> {
@@ -158,9 +161,10 @@ impl<F: Real> Block<'_, F> {
         Piece { terms, held }: &mut Piece<F>,
     ) -> (Total, F) {
         let mut lanes = [F::NEG_INFINITY; LANES];
-        let mut skip = self.skip;
+        let (mut skip, mut ahead) = (self.skip, self.ahead);
         let (chunks, rest) = self.x[..self.length].as_chunks::<LANES>();
         for mut piece in chunks.chunks(PIECE) {
+            ahead.step_alone(isa, piece.len() * LANES);
             if skip < piece.len() * LANES {
                 let held = &mut held[..piece.len()];
                 for (i, (to, &chunk)) in held.iter_mut().zip(piece).enumerate() {

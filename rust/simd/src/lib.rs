@@ -6,6 +6,7 @@
 //! AVX-512 and NEON give the same bits. Only the x86 baseline, which has no fused multiply-add, differs
 //! in the last place.
 
+mod ahead;
 mod aligned;
 mod dtype;
 mod float32;
@@ -16,6 +17,7 @@ pub mod math;
 mod real;
 mod words;
 
+pub use ahead::Ahead;
 pub use aligned::{Aligned, Buffer};
 pub use dtype::{BF16, Dtype, F16};
 pub use isa::{Baseline, Isa, Kernel, Level};
