@@ -56,6 +56,31 @@ def test_strides():
     assert (losses(readonly, T) == want).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_results_that_no_cache_holds_are_those_of_their_parts(dtype):
+    """From 32 MiB on, results are written past the caches: here, from the middle of a cache line on."""
+    n = (33 << 20) // np.dtype(dtype).itemsize
+    logits = (rng.standard_normal(n) * 8).astype(dtype)
+    target = (logits > 1).astype(dtype)
+    out = np.empty(n + 3, dtype)[3:]
+
+    def bce(x, y, **more):
+        return nll_fast.binary_cross_entropy_with_logits(x, y, reduction="none", hess="exact", **more)
+
+    parts = [slice(start, start + 1_000_003) for start in range(0, n, 1_000_003)]
+    whole = bce(logits, target)
+    for k, pieces in enumerate(zip(*(bce(logits[part], target[part]) for part in parts), strict=True)):
+        assert np.array_equal(whole[k], np.concatenate(pieces))
+    assert nll_fast.log_sigmoid(logits, out=out) is out
+    assert np.array_equal(out, np.concatenate([nll_fast.log_sigmoid(logits[part]) for part in parts]))
+    rows, classes = n // 5003, 5003
+    x, t = logits[: rows * classes].reshape(rows, classes), np.arange(rows) % classes
+    t[::3] = -100
+    rows = [slice(start, start + 500) for start in range(0, rows, 500)]
+    grads = [nll_fast.cross_entropy_grad(x[part], t[part], reduction="sum") for part in rows]
+    assert np.array_equal(nll_fast.cross_entropy_grad(x, t, reduction="sum"), np.concatenate(grads))
+
+
 def test_a_row_alone_and_in_its_batch():
     want = losses(X, T)
     assert all(losses(X[i], np.array(T[i])) == want[i] for i in range(70))

@@ -83,7 +83,7 @@ impl<F: Real> nll_simd::Kernel for Task<'_, '_, F> {
             let value = self.of.value(isa, classes, &mut rooms);
             totals.sum.add(value);
             totals.rows += 1;
-            self.out.put(row - self.range.start, &[value]);
+            self.out.write(&[value], None);
         }
         totals
     }

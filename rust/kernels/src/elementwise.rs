@@ -5,7 +5,7 @@ use crate::drive;
 use crate::input::{Input, Room};
 use crate::out::{Out, Run};
 use crate::reduce::ExactSum;
-use nll_simd::{Aligned, Isa, Real};
+use nll_simd::{Aligned, Isa, Real, past_caches};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -149,6 +149,10 @@ impl<'a> Wanted<'a> {
         !matches!((&self.gradient, &self.hessian), (Out::Nothing, Out::Nothing))
     }
 
+    fn outs(&mut self) -> [&mut Out<'a>; 3] {
+        [&mut self.value, &mut self.gradient, &mut self.hessian]
+    }
+
     /// One piece for each task, `per` elements long.
     fn pieces(self, per: usize) -> impl Iterator<Item = Wanted<'a>> + Send + use<'a> {
         let (upper, scale, total) = (self.upper, self.scale, self.total);
@@ -183,13 +187,14 @@ pub fn run<'a, F: Real, const N: usize>(
     function: impl Elementwise<N>,
     given: Given<'_, 'a, [Input<'a>; N]>,
     length: usize,
-    wanted: Wanted<'_>,
+    mut wanted: Wanted<'_>,
 ) -> Result<Outcome, Error> {
+    let large = wanted.outs().iter().any(|out| out.is_large());
     let per = per_task(length);
     let tasks = drive::ranges(length, per).zip(wanted.pieces(per));
     let work = |(range, wanted): (Range<usize>, Wanted<'_>)| {
         let real = PhantomData::<F>;
-        run.level.run(Task { function, given, range, wanted, real })
+        run.level.run(Task { function, given, range, wanted, large, real })
     };
     drive::run(run.par, tasks, work, Outcome::merge)
 }
@@ -199,6 +204,8 @@ struct Task<'t, 'a, F, L, const N: usize> {
     given: Given<'t, 'a, [Input<'a>; N]>,
     range: Range<usize>,
     wanted: Wanted<'t>,
+    /// Whether to write past the caches.
+    large: bool,
     real: PhantomData<F>,
 }
 
@@ -217,22 +224,28 @@ impl<F: Real, L: Elementwise<N>, const N: usize> nll_simd::Kernel for Task<'_, '
         let aligned = self.range.start + first;
         let blocks = drive::ranges(self.range.end - aligned, BLOCK);
         let blocks = blocks.map(|block| aligned + block.start..aligned + block.end);
-        for range in core::iter::once(self.range.start..aligned).chain(blocks) {
-            let at = range.start - self.range.start;
-            let weight = self.given.weight.map(|w| w.read(isa, range.clone(), &mut weight_room));
-            let outside = self.compute(isa, range.clone(), &mut rooms, &mut results);
-            outcome.outside = outcome.outside.or(outside);
-            let outs =
-                [&mut self.wanted.value, &mut self.wanted.gradient, &mut self.wanted.hessian];
-            for (result, out) in results.iter_mut().zip(outs) {
-                let result = &mut result.0[..range.len()];
-                weigh(result, weight);
-                out.put(at, result);
-            }
-            if self.wanted.total {
-                outcome.total.add_block(isa, &results[0].0[..range.len()]);
-            }
-        }
+        let blocks = core::iter::once(self.range.start..aligned).chain(blocks);
+        past_caches(
+            #[inline(always)]
+            |stores| {
+                let stores = self.large.then_some(stores);
+                for range in blocks {
+                    let weight =
+                        self.given.weight.map(|w| w.read(isa, range.clone(), &mut weight_room));
+                    let outside = self.compute(isa, range.clone(), &mut rooms, &mut results);
+                    outcome.outside = outcome.outside.or(outside);
+                    let outs = self.wanted.outs();
+                    for (result, out) in results.iter_mut().zip(outs) {
+                        let result = &mut result.0[..range.len()];
+                        weigh(result, weight);
+                        out.write(result, stores);
+                    }
+                    if self.wanted.total {
+                        outcome.total.add_block(isa, &results[0].0[..range.len()]);
+                    }
+                }
+            },
+        );
         outcome
     }
 }
@@ -257,7 +270,7 @@ impl<'a, F: Real, L: Elementwise<N>, const N: usize> Task<'_, 'a, F, L, N> {
         let mut allowed = true;
         for at in (0..range.len()).step_by(CHUNK) {
             for ahead in &mut ahead {
-                ahead.step(isa, CHUNK);
+                ahead.step(CHUNK);
             }
             let mut pads = padded.iter_mut();
             let chunk: [&[F; CHUNK]; N] = core::array::from_fn(|k| {

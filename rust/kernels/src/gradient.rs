@@ -7,7 +7,7 @@ use crate::losses::Targets;
 use crate::out::{Out, Run};
 use crate::softmax::BLOCK;
 use crate::{Error, formula};
-use nll_simd::{Buffer, Isa, Real, Wide};
+use nll_simd::{Buffer, Isa, Real, Stores, Wide, past_caches};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -32,11 +32,12 @@ pub fn each<F: Real>(run: Run<'_>, of: &Gradient<'_>, out: Out<'_>) -> Result<()
     let rows = of.targets.target.len();
     let scale = if of.mean { 1.0 / of.targets.total_weight() } else { 1.0 };
     let weights = of.targets.weight.map_or(of.classes as f64, |w| w.iter().sum());
+    let large = out.is_large();
     let per = drive::rows_per_task(rows, of.classes, 1);
     let tasks = drive::ranges(rows, per).zip(out.pieces(per * of.classes));
     let work = |(range, out): (Range<usize>, Out<'_>)| {
         let real = PhantomData::<F>;
-        run.level.run(Task { of, range, out, scale, weights, real });
+        run.level.run(Task { of, range, out, scale, weights, large, real });
     };
     drive::run(run.par, tasks, work, |(), ()| ())
 }
@@ -47,6 +48,8 @@ struct Task<'t, 'a, F> {
     out: Out<'t>,
     scale: f64,
     weights: f64,
+    /// Whether to write past the caches.
+    large: bool,
     real: PhantomData<F>,
 }
 
@@ -57,23 +60,35 @@ impl<F: Real> nll_simd::Kernel for Task<'_, '_, F> {
     fn run<S: Isa>(mut self, isa: S) {
         let (mut room, mut values) = (Room::default(), Buffer::default());
         let zeros = [F::ZERO; BLOCK];
-        for row in self.range.clone() {
-            if self.of.targets.counts(row) {
-                self.row(isa, row, &mut room, &mut values);
-                continue;
-            }
-            let all = row * self.of.classes..(row + 1) * self.of.classes;
-            for block in blocks(&all, BLOCK) {
-                let at = block.start - self.range.start * self.of.classes;
-                self.out.put(at, &zeros[..block.len()]);
-            }
-        }
+        past_caches(
+            #[inline(always)]
+            |stores| {
+                let stores = self.large.then_some(stores);
+                for row in self.range.clone() {
+                    if self.of.targets.counts(row) {
+                        self.row(isa, row, (&mut room, &mut values), stores);
+                        continue;
+                    }
+                    for block in blocks(&(0..self.of.classes), BLOCK) {
+                        self.out.write(&zeros[..block.len()], stores);
+                    }
+                }
+            },
+        );
     }
 }
 
-impl<F: Real> Task<'_, '_, F> {
+impl<'t, F: Real> Task<'t, '_, F> {
     #[inline(always)]
-    fn row<S: Isa>(&mut self, isa: S, row: usize, room: &mut Room<F>, terms: &mut Buffer<F>) {
+    fn row<'s, S: Isa>(
+        &mut self,
+        isa: S,
+        row: usize,
+        (room, terms): (&mut Room<F>, &mut Buffer<F>),
+        stores: Option<&'s Stores<'s, '_>>,
+    ) where
+        't: 's,
+    {
         let Gradient { logits, targets, classes, smoothing, .. } = self.of;
         let all = row * classes..(row + 1) * classes;
         let (sharp, uniform) =
@@ -103,7 +118,7 @@ impl<F: Real> Task<'_, '_, F> {
                 let rest = uniform * (self.weights * (less + 1.0) - targets.weight(row));
                 *value = F::from_f64(self.scale * (sharp * less + rest));
             }
-            self.out.put(block.start - self.range.start * classes, values);
+            self.out.write(values, stores);
         }
     }
 }

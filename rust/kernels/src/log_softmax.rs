@@ -49,7 +49,7 @@ impl<T: Dtype> nll_simd::Kernel for LogSumExp<'_, '_, '_, T> {
                     *value = f64::INFINITY;
                 }
             }
-            self.out.put(start - self.range.start, &value[..group.len()]);
+            self.out.write(&value[..group.len()], None);
         }
     }
 }

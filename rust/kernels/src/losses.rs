@@ -121,7 +121,7 @@ impl<'a, L: RowLoss<'a>> nll_simd::Kernel for Task<'_, '_, L> {
                 }
                 loss[i] = if self.sign < 0.0 { 0.0 - loss[i] } else { loss[i] };
             }
-            self.out.put(start - self.range.start, &loss[..group.len()]);
+            self.out.write(&loss[..group.len()], None);
         }
         totals
     }

@@ -164,7 +164,7 @@ impl<F: Real> Block<'_, F> {
         let (mut skip, mut ahead) = (self.skip, self.ahead);
         let (chunks, rest) = self.x[..self.length].as_chunks::<LANES>();
         for mut piece in chunks.chunks(PIECE) {
-            ahead.step_alone(isa, piece.len() * LANES);
+            ahead.step_alone(piece.len() * LANES);
             if skip < piece.len() * LANES {
                 let held = &mut held[..piece.len()];
                 for (i, (to, &chunk)) in held.iter_mut().zip(piece).enumerate() {

@@ -146,6 +146,14 @@ impl Real for f64 {
         None
     }
     #[inline(always)]
+    fn as_f32(_slice: &[f64]) -> Option<&[f32]> {
+        None
+    }
+    #[inline(always)]
+    fn as_f64(slice: &[f64]) -> Option<&[f64]> {
+        Some(slice)
+    }
+    #[inline(always)]
     fn from_f64(x: f64) -> f64 {
         x
     }

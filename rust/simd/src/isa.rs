@@ -30,25 +30,6 @@ pub trait Isa: Copy + Send + Sync + 'static {
         self.mul_add(a, b, -p)
     }
 
-    /// Starts to fetch the cache line at an address, which need not be one of ours, into that cache: 1 is L1, 2 is
-    /// L2, to which more lines can be on their way.
-    #[inline(always)]
-    fn prefetch<const CACHE: u8>(self, address: *const u8) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: every x86-64 CPU has the instruction, which changes nothing and takes any address.
-        unsafe {
-            use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
-            if CACHE == 1 {
-                _mm_prefetch::<_MM_HINT_T0>(address.cast());
-            } else {
-                _mm_prefetch::<_MM_HINT_T1>(address.cast());
-            }
-        }
-        // Stable Rust has no such instruction elsewhere.
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = address;
-    }
-
     /// The float32 values of 32 IEEE half-precision bit patterns.
     #[inline(always)]
     fn widen_f16(self, bits: &[u16; LANES]) -> [f32; LANES] {

@@ -6,7 +6,6 @@
 //! AVX-512 and NEON give the same bits. Only the x86 baseline, which has no fused multiply-add, differs
 //! in the last place.
 
-mod ahead;
 mod aligned;
 mod dtype;
 mod float32;
@@ -14,13 +13,14 @@ mod float64;
 mod isa;
 mod lanes;
 pub mod math;
+mod memory;
 mod real;
 mod words;
 
-pub use ahead::Ahead;
 pub use aligned::{Aligned, Buffer};
 pub use dtype::{BF16, Dtype, F16};
 pub use isa::{Baseline, Isa, Kernel, Level};
 pub use lanes::{EIGHT, LANES, Total, zip};
+pub use memory::{Ahead, Stores, past_caches};
 pub use real::Real;
 pub use words::{Wide, Words, two_sum_error};

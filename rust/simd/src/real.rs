@@ -103,6 +103,10 @@ pub trait Real:
     fn of_f32(slice: &[f32]) -> Option<&[Self]>;
     /// A slice of this type itself, if it is one.
     fn of_f64(slice: &[f64]) -> Option<&[Self]>;
+    /// The slice, if this type is f32.
+    fn as_f32(slice: &[Self]) -> Option<&[f32]>;
+    /// The slice, if this type is f64.
+    fn as_f64(slice: &[Self]) -> Option<&[f64]>;
     /// The nearest value of this type.
     fn from_f64(x: f64) -> Self;
     /// Exact.
