@@ -5,7 +5,7 @@ use nll_kernels::Level;
 use nll_kernels::formula;
 use nll_kernels::reduce::ExactSum;
 use nll_kernels::softmax::{BLOCK, LogSum, NONE, Scratch};
-use nll_simd::{Isa, Kernel};
+use nll_simd::{Isa, Kernel, Real};
 
 struct Sum<'a>(&'a [f32], usize);
 
@@ -173,5 +173,57 @@ fn totals_are_exact_and_merge_to_the_same_bits() {
         let mut merged = total(terms[cut..].iter().rev().copied());
         merged.merge(&total(terms[..cut].iter().copied()));
         assert_eq!(merged.value().to_bits(), whole.to_bits());
+    }
+}
+
+struct Blocks<'a, F>(&'a [F]);
+
+impl<F: Real> Kernel for Blocks<'_, F> {
+    type Output = ExactSum;
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) -> ExactSum {
+        let mut sum = ExactSum::default();
+        sum.add_block(isa, self.0);
+        sum
+    }
+}
+
+/// A block is added in lanes, in one to three units, or term by term, as its exponents allow.
+fn blocks_are_exact<F: Real>(exponent: i32, crowded: bool) {
+    let sizes = values(2048, 11);
+    for spread in 0..130 {
+        for length in [1, 31, 32, 33, 1000, 2048] {
+            // One term is as large as can be, one as small, the others between or `crowded` at the top, and all
+            // mantissas are full.
+            let terms = sizes[..length].iter().enumerate().map(|(i, &x)| {
+                let others = if crowded { 0.0 } else { (f64::from(x).abs() / 8.0).fract() };
+                let size = if i < 2 { i as f64 } else { others };
+                let power = exponent - (size * f64::from(spread)) as i32;
+                let term = F::from_f64((2.0 - 2.0f64.powi(-F::MANTISSA_BITS)) * 2f64.powi(power));
+                match (spread + i as i32) % 5 {
+                    0 if !crowded && length > 32 => F::ZERO,
+                    1 if !crowded && spread % 2 == 0 => -term,
+                    _ => term,
+                }
+            });
+            let terms: Vec<F> = terms.collect();
+            let want = total(terms.iter().map(|term| term.to_f64())).to_bytes();
+            for level in Level::available() {
+                let got = level.run(Blocks(&terms)).to_bytes();
+                assert_eq!(got, want, "{} {exponent} {spread} {length}", level.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_of_every_spread_are_added_exactly() {
+    for crowded in [false, true] {
+        for exponent in [0, 100, -20] {
+            blocks_are_exact::<f32>(exponent, crowded);
+        }
+        for exponent in [0, 1000, -900, -850] {
+            blocks_are_exact::<f64>(exponent, crowded);
+        }
     }
 }

@@ -77,14 +77,19 @@ impl Real for f32 {
     }
     #[inline(always)]
     fn magnitudes(x: &[f32]) -> Option<[f32; 2]> {
-        // As integers, which LLVM may compare in any order; 0 − 1 wraps round and is never the smallest.
+        // As integers, which LLVM may compare in any order.
         let (mut least, mut most) = (u32::MAX, 0);
         for x in x {
             let bits = x.to_bits() & 0x7fff_ffff;
-            least = least.min(bits.wrapping_sub(1));
+            least = least.min(bits);
             most = most.max(bits);
         }
-        (most > 0).then(|| [f32::from_bits(least + 1), f32::from_bits(most)])
+        if least == 0 {
+            // 0 − 1 wraps round and is never the smallest.
+            let bits = x.iter().map(|x| (x.to_bits() & 0x7fff_ffff).wrapping_sub(1));
+            least = bits.fold(u32::MAX, u32::min).wrapping_add(1);
+        }
+        (most > 0).then(|| [f32::from_bits(least), f32::from_bits(most)])
     }
     #[inline(always)]
     fn bits_at_most(x: &[f32], high: f32, nan: bool) -> bool {
