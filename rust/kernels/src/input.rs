@@ -13,19 +13,43 @@ pub enum Input<'a> {
     /// The same number everywhere.
     Scalar(f64),
     /// float32
-    F32(ArrayViewD<'a, f32>),
+    F32(Elements<'a, f32>),
     /// float64
-    F64(ArrayViewD<'a, f64>),
+    F64(Elements<'a, f64>),
     /// float16 bits
-    F16(ArrayViewD<'a, u16>),
+    F16(Elements<'a, u16>),
     /// bfloat16 bits
-    BF16(ArrayViewD<'a, u16>),
+    BF16(Elements<'a, u16>),
     /// uint8, or booleans
-    U8(ArrayViewD<'a, u8>),
+    U8(Elements<'a, u8>),
     /// int32
-    I32(ArrayViewD<'a, i32>),
+    I32(Elements<'a, i32>),
     /// int64
-    I64(ArrayViewD<'a, i64>),
+    I64(Elements<'a, i64>),
+}
+
+/// The elements of an array.
+pub struct Elements<'a, T> {
+    view: ArrayViewD<'a, T>,
+    /// All of them in C order, if they lie so. Asked for once: asking takes 10 ns.
+    flat: Option<&'a [T]>,
+}
+
+impl<'a, T> From<ArrayViewD<'a, T>> for Elements<'a, T> {
+    fn from(view: ArrayViewD<'a, T>) -> Self {
+        Elements { flat: view.to_slice(), view }
+    }
+}
+
+impl<T> Elements<'_, T> {
+    fn to_boundary(&self, start: usize) -> usize {
+        let there = self.flat.and_then(|flat| flat.get(start..));
+        there.map_or(0, |there| there.as_ptr().align_offset(64))
+    }
+
+    fn ahead(&self, start: usize) -> Ahead {
+        self.flat.map_or(Ahead::NOTHING, |flat| Ahead::of(&flat[start..]))
+    }
 }
 
 /// Room for a block of one input.
@@ -60,8 +84,8 @@ impl Input<'_> {
     /// How many elements from `start` on until one stands at a multiple of 64 bytes; 0 if none will.
     pub fn to_boundary(&self, start: usize) -> usize {
         match self {
-            Input::F32(view) => to_boundary(view, start),
-            Input::F64(view) => to_boundary(view, start),
+            Input::F32(x) => x.to_boundary(start),
+            Input::F64(x) => x.to_boundary(start),
             _ => 0,
         }
     }
@@ -70,12 +94,12 @@ impl Input<'_> {
     pub fn ahead(&self, start: usize) -> Ahead {
         match self {
             Input::Scalar(_) => Ahead::NOTHING,
-            Input::F32(view) => ahead(view, start),
-            Input::F64(view) => ahead(view, start),
-            Input::F16(view) | Input::BF16(view) => ahead(view, start),
-            Input::U8(view) => ahead(view, start),
-            Input::I32(view) => ahead(view, start),
-            Input::I64(view) => ahead(view, start),
+            Input::F32(x) => x.ahead(start),
+            Input::F64(x) => x.ahead(start),
+            Input::F16(x) | Input::BF16(x) => x.ahead(start),
+            Input::U8(x) => x.ahead(start),
+            Input::I32(x) => x.ahead(start),
+            Input::I64(x) => x.ahead(start),
         }
     }
 
@@ -92,70 +116,61 @@ impl Input<'_> {
                 // What an earlier block left in the room is this number too.
                 values.first(range.len(), F::from_f64(*x))
             }
-            Input::F32(view) => {
-                let there = view.as_slice().and_then(|flat| F::of_f32(&flat[range.clone()]));
-                there.unwrap_or_else(|| convert(view, range, values, f64::from))
+            Input::F32(x) => {
+                let there = x.flat.and_then(|flat| F::of_f32(&flat[range.clone()]));
+                there.unwrap_or_else(|| convert(x, range, values, f64::from))
             }
-            Input::F64(view) => {
-                let there = view.as_slice().and_then(|flat| F::of_f64(&flat[range.clone()]));
-                there.unwrap_or_else(|| convert(view, range, values, |x| x))
+            Input::F64(x) => {
+                let there = x.flat.and_then(|flat| F::of_f64(&flat[range.clone()]));
+                there.unwrap_or_else(|| convert(x, range, values, |x| x))
             }
-            Input::F16(view) => half::<S, F16, F>(isa, view, range, values, singles),
-            Input::BF16(view) => half::<S, BF16, F>(isa, view, range, values, singles),
-            Input::U8(view) => convert(view, range, values, f64::from),
-            Input::I32(view) => convert(view, range, values, f64::from),
-            Input::I64(view) => convert(view, range, values, |x| x as f64),
+            Input::F16(x) => half::<S, F16, F>(isa, x, range, values, singles),
+            Input::BF16(x) => half::<S, BF16, F>(isa, x, range, values, singles),
+            Input::U8(x) => convert(x, range, values, f64::from),
+            Input::I32(x) => convert(x, range, values, f64::from),
+            Input::I64(x) => convert(x, range, values, |x| x as f64),
         }
     }
-}
-
-fn to_boundary<T>(view: &ArrayViewD<'_, T>, start: usize) -> usize {
-    let there = view.as_slice().and_then(|flat| flat.get(start..));
-    there.map_or(0, |there| there.as_ptr().align_offset(64))
-}
-
-fn ahead<T>(view: &ArrayViewD<'_, T>, start: usize) -> Ahead {
-    view.as_slice().map_or(Ahead::NOTHING, |flat| Ahead::of(&flat[start..]))
 }
 
 #[inline(always)]
 fn half<'s, S: Isa, T: Dtype<Storage = u16, Real = f32>, F: Real>(
     isa: S,
-    view: &'s ArrayViewD<'_, u16>,
+    x: &'s Elements<'_, u16>,
     range: Range<usize>,
     values: &'s mut Buffer<F>,
     singles: &'s mut Buffer<f32>,
 ) -> &'s [F] {
-    if let Some(flat) = view.as_slice()
+    if let Some(flat) = x.flat
         && let Some(values) = F::of_f32(T::read(isa, &flat[range.clone()], singles))
     {
         return values;
     }
-    convert(view, range, values, T::value)
+    convert(x, range, values, T::value)
 }
 
 #[inline(always)]
 fn convert<'s, T: Copy, F: Real>(
-    view: &ArrayViewD<'_, T>,
+    x: &Elements<'_, T>,
     range: Range<usize>,
     values: &'s mut Buffer<F>,
     value: impl Fn(T) -> f64,
 ) -> &'s [F] {
     let values = values.first(range.len(), F::ZERO);
-    if let Some(flat) = view.as_slice() {
+    if let Some(flat) = x.flat {
         for (to, &from) in values.iter_mut().zip(&flat[range]) {
             *to = F::from_f64(value(from));
         }
         return values;
     }
-    let length = view.shape().last().copied().unwrap_or(1).max(1);
+    let length = x.view.shape().last().copied().unwrap_or(1).max(1);
     let mut done = 0;
     while done < values.len() {
         let (row, first) = ((range.start + done) / length, (range.start + done) % length);
         let end = values.len().min(done + length - first);
         let run = &mut values[done..end];
         // Split off: an iterator would walk over all that comes before.
-        let (_, lane) = lane(view, row).split_at(Axis(0), first);
+        let (_, lane) = lane(&x.view, row).split_at(Axis(0), first);
         for (to, &from) in run.iter_mut().zip(lane) {
             *to = F::from_f64(value(from));
         }

@@ -42,7 +42,7 @@ trait Number: Real + Dtype<Storage = Self, Real = Self> {
 
 impl Number for f32 {
     fn input(view: ArrayViewD<'_, f32>) -> Input<'_> {
-        Input::F32(view)
+        Input::F32(view.into())
     }
     fn out(values: &mut [f32]) -> Out<'_> {
         Out::F32(values)
@@ -51,7 +51,7 @@ impl Number for f32 {
 
 impl Number for f64 {
     fn input(view: ArrayViewD<'_, f64>) -> Input<'_> {
-        Input::F64(view)
+        Input::F64(view.into())
     }
     fn out(values: &mut [f64]) -> Out<'_> {
         Out::F64(values)

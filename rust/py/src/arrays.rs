@@ -93,13 +93,13 @@ impl<'py> Element<'py> {
     pub(crate) fn input(&self) -> Input<'_> {
         match self {
             Element::Scalar(x) => Input::Scalar(*x),
-            Element::F32(a) => Input::F32(a.as_array()),
-            Element::F64(a) => Input::F64(a.as_array()),
-            Element::F16(a) => Input::F16(a.as_array()),
-            Element::BF16(a) => Input::BF16(a.as_array()),
-            Element::U8(a) => Input::U8(a.as_array()),
-            Element::I32(a) => Input::I32(a.as_array()),
-            Element::I64(a) => Input::I64(a.as_array()),
+            Element::F32(a) => Input::F32(a.as_array().into()),
+            Element::F64(a) => Input::F64(a.as_array().into()),
+            Element::F16(a) => Input::F16(a.as_array().into()),
+            Element::BF16(a) => Input::BF16(a.as_array().into()),
+            Element::U8(a) => Input::U8(a.as_array().into()),
+            Element::I32(a) => Input::I32(a.as_array().into()),
+            Element::I64(a) => Input::I64(a.as_array().into()),
         }
     }
 }
