@@ -115,6 +115,22 @@ def test_binary_edges(x, y, want, dtype):
     np.testing.assert_allclose(got, [want], rtol=4e-7 if dtype == np.float32 else 1e-15)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_binary_limits_stand_among_others(dtype):
+    """The formula is NaN at x = ±∞, and on the x86 baseline at the largest x: blocks with such are looked at again."""
+    most = np.finfo(dtype).max
+    special = np.array([INF, -INF, NAN, most, -most, most / 3, 0.0, -0.0], dtype)
+    x = np.concatenate([WIDE.astype(dtype), np.repeat(special, 5)])
+    y = np.concatenate([SOFT.astype(dtype), np.tile(np.array([0, 1, 0.25, NAN, 1 - 2**-20], dtype), len(special))])
+    order = np.random.default_rng(1).permutation(len(x))
+    x, y = x[order], y[order]
+    losses = nll_fast.binary_cross_entropy_with_logits(x, y, reduction="none")
+    want = reference.binary_cross_entropy_with_logits(x.astype("f8"), y.astype("f8"), reduction="none")
+    np.testing.assert_allclose(losses, want.astype(dtype), rtol=4 * np.finfo(dtype).eps)
+    alone = [nll_fast.binary_cross_entropy_with_logits(x[i : i + 1], y[i : i + 1]) for i in range(len(x))]
+    assert np.array_equal(losses.astype("f8"), alone, equal_nan=True)
+
+
 def test_other_edges():
     f = nll_fast
     # The example in torch's documentation of BCEWithLogitsLoss.

@@ -26,6 +26,15 @@ pub trait Elementwise<const N: usize>: Copy + Sync {
     /// Its value, given `inner`.
     fn value<S: Isa, F: Real>(self, isa: S, x: [F; N], inner: F) -> F;
 
+    /// Whether `value`, which is never negative, may be NaN where it has a limit.
+    const HAS_LIMIT: bool = false;
+
+    /// The limit of the value there.
+    #[inline(always)]
+    fn limit<F: Real>(self, _x: [F; N]) -> F {
+        F::NAN
+    }
+
     /// Whether there is a shorter way to the same bits for chunks all of whose elements allow it.
     const SHORT: bool = false;
 
@@ -286,6 +295,12 @@ impl<'a, F: Real, L: Elementwise<N>, const N: usize> Task<'_, 'a, F, L, N> {
             });
             allowed &= self.given.limits.iter().all(|limit| limit.allows_all(chunk[limit.input]));
             self.chunk(isa, chunk, at, results);
+        }
+        let values = &mut results[0].0[..range.len()];
+        if L::HAS_LIMIT && !F::bits_at_most(values, F::INFINITY, false) {
+            for (i, value) in values.iter_mut().enumerate().filter(|(_, value)| value.is_nan()) {
+                *value = self.function.limit(x.map(|x| x[i]));
+            }
         }
         if allowed {
             return None;

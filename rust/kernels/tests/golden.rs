@@ -19,7 +19,7 @@ use nll_kernels::rows::Rows;
 use nll_kernels::{Error, Level, log_softmax};
 use nll_simd::{Dtype, Real};
 
-const ELEMENTWISE: [u64; 2] = [0xa30c_1f2e_b355_98d5, 0x6424_12c6_0988_005c];
+const ELEMENTWISE: [u64; 2] = [0x1221_ea42_8dd5_98d5, 0x9235_b31e_0e05_8e74];
 const ROWS: [u64; 2] = [0xbafb_ab89_7923_0cb6, 0xfac9_3c7a_0833_3620];
 
 /// FNV-1a.

@@ -24,6 +24,13 @@ pub trait Isa: Copy + Send + Sync + 'static {
         self.mul_add(n, -F::LN_2, y)
     }
 
+    /// c − a·b without rounding the product, which keeps their difference where they are nearly equal. Where a·b
+    /// overflows, it may be NaN on the x86 baseline.
+    #[inline(always)]
+    fn minus_product<F: Real>(self, c: F, a: F, b: F) -> F {
+        self.mul_add(-a, b, c)
+    }
+
     /// a·b − p exactly, where p is a·b rounded.
     #[inline(always)]
     fn product_error<F: Real>(self, a: F, b: F, p: F) -> F {
@@ -57,6 +64,11 @@ impl Isa for Baseline {
     #[inline(always)]
     fn mul_add<F: Real>(self, a: F, b: F, c: F) -> F {
         a * b + c
+    }
+    #[inline(always)]
+    fn minus_product<F: Real>(self, c: F, a: F, b: F) -> F {
+        let p = a * b;
+        (c - p) - self.product_error(a, b, p)
     }
     #[inline(always)]
     fn product_error<F: Real>(self, a: F, b: F, p: F) -> F {
