@@ -5,7 +5,7 @@ use crate::drive;
 use crate::input::{Input, Room};
 use crate::out::{Out, Run};
 use crate::reduce::ExactSum;
-use nll_simd::{Aligned, Isa, Real, past_caches};
+use nll_simd::{Ahead, Aligned, Isa, Real, past_caches};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -183,9 +183,13 @@ fn per_task(length: usize) -> usize {
     (length / 64).next_multiple_of(BLOCK).clamp(1 << 14, 1 << 16)
 }
 
-/// How many elements are read, written and added at a time. (1024: 4 % slower; 4096: of bfloat16, which is converted a
-/// block at a time, 3 % slower.)
+/// How many elements are read, and converted, at a time. (1024: 4 % slower; 4096: of bfloat16 3 % slower.)
 const BLOCK: usize = 2048;
+
+/// How many elements are written and added at a time. Reading rests meanwhile, but so shortly that what has been asked
+/// for is still on its way. (33.5 M from memory: 2048, BCE 9.6 ms, Gaussian 14.7; 1024, 8.9 and 12.0; 512, 9.4 and
+/// 11.8; 256, 10.1 and 12.7, as each has its costs.)
+const PIECE: usize = 1024;
 
 /// How many elements go through the loops of a function together. Short, so that reading goes on beside
 /// computing: over whole blocks, memory would rest while the second loop runs (BCE: 1.06 → 0.73 ns).
@@ -226,10 +230,13 @@ impl<F: Real, L: Elementwise<N>, const N: usize> nll_simd::Kernel for Task<'_, '
     fn run<S: Isa>(mut self, isa: S) -> Outcome {
         let mut outcome = Outcome::default();
         let mut rooms: [Room<F>; N] = core::array::from_fn(|_| Room::default());
-        let mut pads = [Aligned([F::ZERO; CHUNK]); N];
         let mut weight_room = Room::default();
         let count = if self.wanted.differentiates() { 3 } else { 1 };
-        let mut results = vec![Aligned([F::ZERO; BLOCK]); count];
+        let mut desk = Desk {
+            ahead: self.given.inputs.each_ref().map(|input| input.ahead(self.range.start)),
+            pads: [Aligned([F::ZERO; CHUNK]); N],
+            results: vec![Aligned([F::ZERO; PIECE]); count],
+        };
         // From a multiple of 64 bytes on, no load takes two cache lines (BCE: 0.73 → 0.67 ns).
         let first = self.given.inputs[0].to_boundary(self.range.start).min(self.range.len());
         let aligned = self.range.start + first;
@@ -240,20 +247,23 @@ impl<F: Real, L: Elementwise<N>, const N: usize> nll_simd::Kernel for Task<'_, '
             #[inline(always)]
             |stores| {
                 let stores = self.large.then_some(stores);
-                for range in blocks {
+                for block in blocks {
+                    let x = read(isa, self.given.inputs, &block, &mut rooms);
                     let weight =
-                        self.given.weight.map(|w| w.read(isa, range.clone(), &mut weight_room));
-                    let outside =
-                        self.compute(isa, range.clone(), (&mut rooms, &mut pads), &mut results);
-                    outcome.outside = outcome.outside.or(outside);
-                    let outs = self.wanted.outs();
-                    for (result, out) in results.iter_mut().zip(outs) {
-                        let result = &mut result.0[..range.len()];
-                        weigh(result, weight);
-                        out.write(result, stores);
-                    }
-                    if self.wanted.total {
-                        outcome.total.add_block(isa, &results[0].0[..range.len()]);
+                        self.given.weight.map(|w| w.read(isa, block.clone(), &mut weight_room));
+                    for piece in drive::ranges(block.len(), PIECE) {
+                        let x = x.map(|x| &x[piece.clone()]);
+                        let outside = self.compute(isa, block.start + piece.start, x, &mut desk);
+                        outcome.outside = outcome.outside.or(outside);
+                        let weight = weight.map(|weight| &weight[piece.clone()]);
+                        for (result, out) in desk.results.iter_mut().zip(self.wanted.outs()) {
+                            let result = &mut result.0[..piece.len()];
+                            weigh(result, weight);
+                            out.write(result, stores);
+                        }
+                        if self.wanted.total {
+                            outcome.total.add_block(isa, &desk.results[0].0[..piece.len()]);
+                        }
                     }
                 }
             },
@@ -262,30 +272,49 @@ impl<F: Real, L: Elementwise<N>, const N: usize> nll_simd::Kernel for Task<'_, '
     }
 }
 
+/// What a task works with.
+struct Desk<F, const N: usize> {
+    ahead: [Ahead; N],
+    /// Room for an incomplete chunk of each input.
+    pads: [Aligned<[F; CHUNK]>; N],
+    /// The values of a piece, and the derivatives if they are wanted.
+    results: Vec<Aligned<[F; PIECE]>>,
+}
+
+/// A block of each input.
+#[inline(always)]
+fn read<'t, S: Isa, F: Real, const N: usize>(
+    isa: S,
+    inputs: &'t [Input<'_>; N],
+    block: &Range<usize>,
+    rooms: &'t mut [Room<F>; N],
+) -> [&'t [F]; N] {
+    let mut pairs = inputs.iter().zip(rooms);
+    core::array::from_fn(|_| match pairs.next() {
+        Some((input, room)) => input.read(isa, block.clone(), room),
+        None => &[],
+    })
+}
+
 impl<'a, F: Real, L: Elementwise<N>, const N: usize> Task<'_, 'a, F, L, N> {
-    /// The values of a block, and the derivatives if there is room for them; the first element beyond a limit.
+    /// The results of a piece, its first element being `start`; the first element beyond a limit.
     #[inline(always)]
     fn compute<S: Isa>(
         &self,
         isa: S,
-        range: Range<usize>,
-        (rooms, padded): (&mut [Room<F>; N], &mut [Aligned<[F; CHUNK]>; N]),
-        results: &mut [Aligned<[F; BLOCK]>],
+        start: usize,
+        x: [&[F]; N],
+        desk: &mut Desk<F, N>,
     ) -> Option<Outside> {
-        let mut pairs = self.given.inputs.iter().zip(rooms);
-        let x: [&[F]; N] = core::array::from_fn(|_| match pairs.next() {
-            Some((input, room)) => input.read(isa, range.clone(), room),
-            None => &[],
-        });
-        let mut ahead = self.given.inputs.each_ref().map(|input| input.ahead(range.start));
+        let length = x[0].len();
         let mut allowed = true;
-        for at in (0..range.len()).step_by(CHUNK) {
-            for ahead in &mut ahead {
-                ahead.step(CHUNK);
+        for at in (0..length).step_by(CHUNK) {
+            for ahead in &mut desk.ahead {
+                ahead.step(CHUNK.min(length - at));
             }
-            let mut pads = padded.iter_mut();
+            let mut pads = desk.pads.iter_mut();
             let chunk: [&[F; CHUNK]; N] = core::array::from_fn(|k| {
-                let rest = &x[k][at..range.len()];
+                let rest = &x[k][at..length];
                 let pad = &mut pads.next().expect("as many pads as inputs").0;
                 rest.first_chunk().unwrap_or_else(|| {
                     pad.fill(rest[0]);
@@ -294,9 +323,9 @@ impl<'a, F: Real, L: Elementwise<N>, const N: usize> Task<'_, 'a, F, L, N> {
                 })
             });
             allowed &= self.given.limits.iter().all(|limit| limit.allows_all(chunk[limit.input]));
-            self.chunk(isa, chunk, at, results);
+            self.chunk(isa, chunk, at, &mut desk.results);
         }
-        let values = &mut results[0].0[..range.len()];
+        let values = &mut desk.results[0].0[..length];
         if L::HAS_LIMIT && !F::bits_at_most(values, F::INFINITY, false) {
             for (i, value) in values.iter_mut().enumerate().filter(|(_, value)| value.is_nan()) {
                 *value = self.function.limit(x.map(|x| x[i]));
@@ -308,7 +337,7 @@ impl<'a, F: Real, L: Elementwise<N>, const N: usize> Task<'_, 'a, F, L, N> {
         let outside = self.given.limits.iter().filter_map(|limit| {
             let at = x[limit.input].iter().position(|&x| !limit.allows(x))?;
             let value = x[limit.input][at].to_f64();
-            Some(Outside { index: range.start + at, input: limit.input, value })
+            Some(Outside { index: start + at, input: limit.input, value })
         });
         outside.min_by_key(|outside| (outside.index, outside.input))
     }
@@ -319,7 +348,7 @@ impl<'a, F: Real, L: Elementwise<N>, const N: usize> Task<'_, 'a, F, L, N> {
         isa: S,
         x: [&[F; CHUNK]; N],
         at: usize,
-        results: &mut [Aligned<[F; BLOCK]>],
+        results: &mut [Aligned<[F; PIECE]>],
     ) {
         let element = |i: usize| {
             core::array::from_fn(
