@@ -41,14 +41,14 @@ impl<'a, T> From<ArrayViewD<'a, T>> for Elements<'a, T> {
     }
 }
 
-impl<T> Elements<'_, T> {
+impl<T: 'static> Elements<'_, T> {
     fn to_boundary(&self, start: usize) -> usize {
         let there = self.flat.and_then(|flat| flat.get(start..));
         there.map_or(0, |there| there.as_ptr().align_offset(64))
     }
 
-    fn ahead(&self, start: usize) -> Ahead {
-        self.flat.map_or(Ahead::NOTHING, |flat| Ahead::of(&flat[start..]))
+    fn ahead<F: Real>(&self, start: usize) -> Ahead {
+        self.flat.map_or(Ahead::NOTHING, |flat| Ahead::of::<F, T>(&flat[start..]))
     }
 }
 
@@ -90,16 +90,16 @@ impl Input<'_> {
         }
     }
 
-    /// A loop that reads from element `start` on.
-    pub fn ahead(&self, start: usize) -> Ahead {
+    /// A loop that reads from element `start` on, and computes in `F`.
+    pub fn ahead<F: Real>(&self, start: usize) -> Ahead {
         match self {
             Input::Scalar(_) => Ahead::NOTHING,
-            Input::F32(x) => x.ahead(start),
-            Input::F64(x) => x.ahead(start),
-            Input::F16(x) | Input::BF16(x) => x.ahead(start),
-            Input::U8(x) => x.ahead(start),
-            Input::I32(x) => x.ahead(start),
-            Input::I64(x) => x.ahead(start),
+            Input::F32(x) => x.ahead::<F>(start),
+            Input::F64(x) => x.ahead::<F>(start),
+            Input::F16(x) | Input::BF16(x) => x.ahead::<F>(start),
+            Input::U8(x) => x.ahead::<F>(start),
+            Input::I32(x) => x.ahead::<F>(start),
+            Input::I64(x) => x.ahead::<F>(start),
         }
     }
 

@@ -86,7 +86,7 @@ impl<F: Real> LogSum<F> {
         skip: usize,
         scratch: &mut Scratch<F>,
     ) {
-        let ahead = Ahead::of(block);
+        let ahead = Ahead::of::<F, T::Storage>(block);
         let x = T::read(isa, block, &mut scratch.values);
         let block = Block { x, length, skip, ahead };
         let (total, max) = block.sweep(isa, self.reference, self.total, &mut scratch.piece);

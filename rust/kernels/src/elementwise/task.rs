@@ -65,7 +65,7 @@ impl<F: Real, L: Elementwise<N>, const N: usize> nll_simd::Kernel for Task<'_, '
         let mut weight_room = Room::default();
         let count = if self.wanted.differentiates() { 3 } else { 1 };
         let mut desk = Desk {
-            ahead: self.given.inputs.each_ref().map(|input| input.ahead(self.range.start)),
+            ahead: self.given.inputs.each_ref().map(|input| input.ahead::<F>(self.range.start)),
             pads: [Aligned([F::ZERO; CHUNK]); N],
             results: vec![Aligned([F::ZERO; PIECE]); count],
         };
