@@ -1,5 +1,5 @@
-//! How an elementwise function goes through memory: over threads in tasks, in blocks that are read, in pieces that are
-//! written and added, and in chunks that its loops take together.
+//! How an elementwise function goes through memory: over threads in tasks, in blocks that are read, written and added,
+//! and in chunks that its loops take together.
 
 use super::{Elementwise, Given, Outcome, Outside, Wanted};
 use crate::Error;
@@ -15,13 +15,10 @@ fn per_task(length: usize) -> usize {
     (length / 64).next_multiple_of(BLOCK).clamp(1 << 14, 1 << 16)
 }
 
-/// How many elements are read, and converted, at a time. (1024: 4 % slower; 4096: of bfloat16 3 % slower.)
-const BLOCK: usize = 2048;
-
-/// How many elements are written and added at a time. Reading rests meanwhile, but so shortly that what has been asked
-/// for is still on its way. (33.5 M from memory: 2048, BCE 9.6 ms, Gaussian 14.7; 1024, 8.9 and 12.0; 512, 9.4 and
-/// 11.8; 256, 10.1 and 12.7, as each has its costs.)
-const PIECE: usize = 1024;
+/// How many elements are read, written and added at a time. Reading rests while they are written and added, but so
+/// shortly that what has been asked for is still on its way. (33.5 M from memory: 2048, BCE 9.6 ms, Gaussian 14.7;
+/// 1024, 8.9 and 12.0; 512, 9.4 and 11.8; 256, 10.1 and 12.7, as each block has its costs.)
+const BLOCK: usize = 1024;
 
 /// How many elements go through the loops of a function together. Short, so that reading goes on beside
 /// computing: over whole blocks, memory would rest while the second loop runs (BCE: 1.06 → 0.73 ns).
@@ -67,7 +64,7 @@ impl<F: Real, L: Elementwise<N>, const N: usize> nll_simd::Kernel for Task<'_, '
         let mut desk = Desk {
             ahead: self.given.inputs.each_ref().map(|input| input.ahead::<F>(self.range.start)),
             pads: [Aligned([F::ZERO; CHUNK]); N],
-            results: vec![Aligned([F::ZERO; PIECE]); count],
+            results: vec![Aligned([F::ZERO; BLOCK]); count],
         };
         let blocks = blocks(self.given.inputs, self.range.clone());
         past_caches(
@@ -78,19 +75,15 @@ impl<F: Real, L: Elementwise<N>, const N: usize> nll_simd::Kernel for Task<'_, '
                     let x = read(isa, self.given.inputs, &block, &mut rooms);
                     let weight =
                         self.given.weight.map(|w| w.read(isa, block.clone(), &mut weight_room));
-                    for piece in drive::ranges(block.len(), PIECE) {
-                        let x = x.map(|x| &x[piece.clone()]);
-                        let outside = self.compute(isa, block.start + piece.start, x, &mut desk);
-                        outcome.outside = outcome.outside.or(outside);
-                        let weight = weight.map(|weight| &weight[piece.clone()]);
-                        for (result, out) in desk.results.iter_mut().zip(self.wanted.outs()) {
-                            let result = &mut result.0[..piece.len()];
-                            weigh(result, weight);
-                            out.write(result, stores);
-                        }
-                        if self.wanted.total {
-                            outcome.total.add_block(isa, &desk.results[0].0[..piece.len()]);
-                        }
+                    let outside = self.compute(isa, block.start, x, &mut desk);
+                    outcome.outside = outcome.outside.or(outside);
+                    for (result, out) in desk.results.iter_mut().zip(self.wanted.outs()) {
+                        let result = &mut result.0[..block.len()];
+                        weigh(result, weight);
+                        out.write(result, stores);
+                    }
+                    if self.wanted.total {
+                        outcome.total.add_block(isa, &desk.results[0].0[..block.len()]);
                     }
                 }
             },
@@ -104,8 +97,8 @@ struct Desk<F, const N: usize> {
     ahead: [Ahead; N],
     /// Room for an incomplete chunk of each input.
     pads: [Aligned<[F; CHUNK]>; N],
-    /// The values of a piece, and the derivatives if they are wanted.
-    results: Vec<Aligned<[F; PIECE]>>,
+    /// The values of a block, and the derivatives if they are wanted.
+    results: Vec<Aligned<[F; BLOCK]>>,
 }
 
 /// The blocks of a range. From the second on, which the first input has at a multiple of 64 bytes, no load takes two
@@ -136,7 +129,7 @@ fn read<'t, S: Isa, F: Real, const N: usize>(
 }
 
 impl<'a, F: Real, L: Elementwise<N>, const N: usize> Task<'_, 'a, F, L, N> {
-    /// The results of a piece, its first element being `start`; the first element beyond a limit.
+    /// The results of a block, its first element being `start`; the first element beyond a limit.
     #[inline(always)]
     fn compute<S: Isa>(
         &self,
@@ -187,7 +180,7 @@ impl<'a, F: Real, L: Elementwise<N>, const N: usize> Task<'_, 'a, F, L, N> {
         isa: S,
         x: [&[F; CHUNK]; N],
         at: usize,
-        results: &mut [Aligned<[F; PIECE]>],
+        results: &mut [Aligned<[F; BLOCK]>],
     ) {
         let element = |i: usize| {
             core::array::from_fn(
