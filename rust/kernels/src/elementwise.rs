@@ -26,7 +26,7 @@ pub trait Elementwise<const N: usize>: Copy + Sync {
     /// Its value, given `inner`.
     fn value<S: Isa, F: Real>(self, isa: S, x: [F; N], inner: F) -> F;
 
-    /// Whether `value`, which is never negative, may be NaN where it has a limit.
+    /// Whether `value` may be NaN where it has a limit. A block with a negative value is searched for NaN in vain.
     const HAS_LIMIT: bool = false;
 
     /// The limit of the value there.

@@ -107,7 +107,7 @@ fn blocks<const N: usize>(
     inputs: &[Input<'_>; N],
     Range { start, end }: Range<usize>,
 ) -> impl Iterator<Item = Range<usize>> + use<N> {
-    let aligned = end.min(start + inputs[0].to_boundary(start));
+    let aligned = start + inputs[0].to_boundary(start).min(end - start);
     let blocks = drive::ranges(end - aligned, BLOCK);
     let blocks = blocks.map(move |block| aligned + block.start..aligned + block.end);
     core::iter::once(start..aligned).chain(blocks)
