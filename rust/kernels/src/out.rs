@@ -14,9 +14,9 @@ pub enum Out<'a> {
     F64(&'a mut [f64]),
 }
 
-/// Bytes of results from which on they are written past the caches. (log σ on two cores of Zen 4 with 32 MiB of L3,
-/// of 16 MiB: slower so; of 32 and 128 MiB: 2.2 → 2.1 and 9.0 → 8.2 ms, and no slower with a sum of them after it.
-/// Its bound by a copy is 7.6 ms. BCE of 128 MiB: 13.1 → 11.8 ms.)
+/// Bytes of results from which on they are written past the caches. (Two cores of Zen 4 with 32 MiB of L3, plain → so:
+/// of 16 MiB, log σ 0.91 → 0.94 ms, BCE 1.10 → 1.02; of 32 MiB 1.85 → 1.90 and 2.46 → 2.05; of 128 MiB 9.0 → 8.2 and
+/// 13.1 → 11.8. A sum of them afterwards is no slower at 32 MiB and above.)
 const LARGE: usize = 1 << 25;
 
 impl<'a> Out<'a> {
@@ -47,23 +47,22 @@ impl<'a> Out<'a> {
     {
         match self {
             Out::Nothing => {}
-            Out::F32(out) => fill(out, values, F::as_f32(values), stores),
-            Out::F64(out) => fill(out, values, F::as_f64(values), stores),
+            Out::F32(out) => fill(out, values, stores),
+            Out::F64(out) => fill(out, values, stores),
         }
     }
 }
 
-/// Takes the next elements off `out` and writes `values` there, which are `same` if they need not be rounded.
+/// Takes the next elements off `out` and writes `values` there; past the caches if they need not be rounded.
 #[inline(always)]
 fn fill<'a: 's, 's, F: Real, T: Real>(
     out: &mut &'a mut [T],
     values: &[F],
-    same: Option<&[T]>,
     stores: Option<&'s Stores<'s, '_>>,
 ) {
     let (next, rest) = core::mem::take(out).split_at_mut(values.len());
     *out = rest;
-    if let (Some(stores), Some(same)) = (stores, same) {
+    if let (Some(stores), Some(same)) = (stores, F::same(values)) {
         return stores.copy(next, same);
     }
     // Not `copy_from_slice`: glibc's may write past the caches, too (16 MiB: 1.1 → 1.4 ms).

@@ -121,12 +121,8 @@ impl Real for f32 {
         None
     }
     #[inline(always)]
-    fn as_f32(slice: &[f32]) -> Option<&[f32]> {
-        Some(slice)
-    }
-    #[inline(always)]
-    fn as_f64(_slice: &[f32]) -> Option<&[f64]> {
-        None
+    fn same<T: Real>(slice: &[f32]) -> Option<&[T]> {
+        T::of_f32(slice)
     }
     #[inline(always)]
     fn from_f64(x: f64) -> f32 {

@@ -146,12 +146,8 @@ impl Real for f64 {
         None
     }
     #[inline(always)]
-    fn as_f32(_slice: &[f64]) -> Option<&[f32]> {
-        None
-    }
-    #[inline(always)]
-    fn as_f64(slice: &[f64]) -> Option<&[f64]> {
-        Some(slice)
+    fn same<T: Real>(slice: &[f64]) -> Option<&[T]> {
+        T::of_f64(slice)
     }
     #[inline(always)]
     fn from_f64(x: f64) -> f64 {

@@ -18,17 +18,17 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// `a * b + c`, rounded once where the CPU can, twice on the x86 baseline.
     fn mul_add<F: Real>(self, a: F, b: F, c: F) -> F;
 
-    /// `y - n * LN_2`, the product not rounded.
-    #[inline(always)]
-    fn minus_ln_2<F: Real>(self, n: F, y: F) -> F {
-        self.mul_add(n, -F::LN_2, y)
-    }
-
     /// c − a·b without rounding the product, which keeps their difference where they are nearly equal. Where a·b
     /// overflows, it may be NaN on the x86 baseline.
     #[inline(always)]
     fn minus_product<F: Real>(self, c: F, a: F, b: F) -> F {
         self.mul_add(-a, b, c)
+    }
+
+    /// y − n·ln 2 likewise, for |n| < 2^20: the x86 baseline knows a cheaper way.
+    #[inline(always)]
+    fn minus_ln_2<F: Real>(self, n: F, y: F) -> F {
+        self.minus_product(y, n, F::LN_2)
     }
 
     /// a·b − p exactly, where p is a·b rounded.

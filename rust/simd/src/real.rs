@@ -103,10 +103,8 @@ pub trait Real:
     fn of_f32(slice: &[f32]) -> Option<&[Self]>;
     /// A slice of this type itself, if it is one.
     fn of_f64(slice: &[f64]) -> Option<&[Self]>;
-    /// The slice, if this type is f32.
-    fn as_f32(slice: &[Self]) -> Option<&[f32]>;
-    /// The slice, if this type is f64.
-    fn as_f64(slice: &[Self]) -> Option<&[f64]>;
+    /// A slice of this type as one of another, if they are the same.
+    fn same<T: Real>(slice: &[Self]) -> Option<&[T]>;
     /// The nearest value of this type.
     fn from_f64(x: f64) -> Self;
     /// Exact.
