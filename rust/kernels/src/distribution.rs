@@ -19,8 +19,8 @@ use crate::input::{Input, Room};
 use crate::out::{Out, Run};
 use crate::reduce::Totals;
 use crate::softmax::BLOCK;
-use crate::terms::{Largest, Reference, quarters, write_terms};
-use nll_simd::{Aligned, Buffer, EIGHT, Isa, LANES, Real, Total, Wide};
+use crate::terms::{ArgMax, SumScale, quarters, write_terms};
+use nll_simd::{Aligned, Buffer, CHUNK_LANES, Extended, Isa, LaneSum, Real, SUM_LANES};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -122,21 +122,21 @@ pub(crate) fn blocks(
 ///
 /// Called, not inlined: beside its caller's last steps, which go by halves, LLVM added two lanes at a time.
 #[inline(never)]
-pub(crate) fn add<S: Isa, F: Real, V: Real>(isa: S, total: &mut Total, values: &[V]) {
+pub(crate) fn add<S: Isa, F: Real, V: Real>(isa: S, total: &mut LaneSum, values: &[V]) {
     isa.vectorize(
         #[inline(always)]
         || {
             let mut sum = *total;
-            let (chunks, rest) = values.as_chunks::<LANES>();
-            let mut last = [V::ZERO; LANES];
+            let (chunks, rest) = values.as_chunks::<CHUNK_LANES>();
+            let mut last = [V::ZERO; CHUNK_LANES];
             last[..rest.len()].copy_from_slice(rest);
             for chunk in chunks.iter().chain([&last]) {
                 if F::COMPENSATED {
-                    for &eight in chunk.as_chunks::<EIGHT>().0 {
-                        sum = sum.plus_wide::<F>(V::widen(eight));
+                    for &eight in chunk.as_chunks::<SUM_LANES>().0 {
+                        sum = sum.add_f64::<F>(V::widen(eight));
                     }
                 } else {
-                    sum = sum.plus_wide::<F>(V::widen(quarters(chunk)));
+                    sum = sum.add_f64::<F>(V::widen(quarters(chunk)));
                 }
             }
             *total = sum;
@@ -165,7 +165,7 @@ impl Default for Parts {
 impl Parts {
     /// Adds the first `length`.
     #[inline(always)]
-    pub(crate) fn add<S: Isa, F: Real>(&self, isa: S, total: &mut Total, length: usize) {
+    pub(crate) fn add<S: Isa, F: Real>(&self, isa: S, total: &mut LaneSum, length: usize) {
         add::<S, F, _>(isa, total, &self.rounded[..length]);
         if F::COMPENSATED {
             add::<S, F, _>(isa, total, &self.lost[..length]);
@@ -177,16 +177,16 @@ impl Parts {
     fn add_times_below<S: Isa, F: Real>(
         &mut self,
         isa: S,
-        total: &mut Total,
+        total: &mut LaneSum,
         factors: &[F],
         (top, x): (F, &[F]),
     ) {
         for (factors, x) in factors.chunks(PIECE).zip(x.chunks(PIECE)) {
             let parts = self.rounded.iter_mut().zip(&mut self.lost);
             for (((rounded, lost), factor), x) in parts.zip(factors).zip(x) {
-                let d = F::Wide::sum(top.to_f64(), -x.to_f64());
-                let d = if *factor == F::ZERO { F::Wide::of(0.0) } else { d };
-                let words = F::Wide::of(factor.to_f64()).times(isa, d).words();
+                let d = F::Extended::sum(top.to_f64(), -x.to_f64());
+                let d = if *factor == F::ZERO { F::Extended::new(0.0) } else { d };
+                let words = F::Extended::new(factor.to_f64()).mul(isa, d).words();
                 *rounded = words[0];
                 if F::COMPENSATED {
                     *lost = words[1];
@@ -199,27 +199,27 @@ impl Parts {
 
 /// The largest logit of a row, and what sums of terms are counted in.
 #[derive(Clone, Copy)]
-pub(crate) struct Top<F: Real> {
+pub(crate) struct MaxTerm<F: Real> {
     pub(crate) x: F,
     /// Where it stands first.
     at: usize,
-    reference: Reference<F>,
+    reference: SumScale<F>,
     /// Its term, and the logarithm of that.
-    term: F::Wide,
-    pub(crate) log_term: F::Wide,
+    term: F::Extended,
+    pub(crate) log_term: F::Extended,
 }
 
-impl<F: Real> Top<F> {
+impl<F: Real> MaxTerm<F> {
     #[inline(always)]
     fn find<S: Isa>(isa: S, input: &Input<'_>, row: &Range<usize>, room: &mut Room<F>) -> Self {
-        let mut largest = Largest::none();
+        let mut largest = ArgMax::none();
         for block in blocks(row, BLOCK) {
             largest.push(block.start, input.read(isa, block, room));
         }
-        let Largest { x, at } = largest;
-        let reference = Reference::below(x);
+        let ArgMax { x, at } = largest;
+        let reference = SumScale::below(x);
         let log_term = reference.log_term(x);
-        Top { x, at, reference, term: log_term.times_exp(isa, 1.0), log_term }
+        MaxTerm { x, at, reference, term: log_term.mul_exp(isa, 1.0), log_term }
     }
 
     /// The largest logit, the sum of the others' terms, and the terms of the whole row into `terms`, which is as long.
@@ -229,9 +229,9 @@ impl<F: Real> Top<F> {
         input: &Input<'_>,
         row: &Range<usize>,
         (room, terms): (&mut Room<F>, &mut [F]),
-    ) -> (Self, F::Wide) {
-        let top = Top::find(isa, input, row, room);
-        let mut rest = Total::ZERO;
+    ) -> (Self, F::Extended) {
+        let top = MaxTerm::find(isa, input, row, room);
+        let mut rest = LaneSum::ZERO;
         for block in blocks(row, BLOCK) {
             let x = input.read(isa, block.clone(), room);
             let terms = &mut terms[block.start - row.start..];
@@ -241,7 +241,7 @@ impl<F: Real> Top<F> {
         if let Some(term) = terms.get_mut(top.at.wrapping_sub(row.start)) {
             *term = F::from_f64(top.term.rounded());
         }
-        (top, rest.wide::<F>())
+        (top, rest.extended::<F>())
     }
 
     /// The terms of a block; that of the largest as 0.
@@ -255,14 +255,14 @@ impl<F: Real> Top<F> {
 
     /// −log p of the largest, `rest` being the sum of the others' terms.
     #[inline(always)]
-    pub(crate) fn loss<S: Isa>(&self, isa: S, rest: F::Wide) -> F::Wide {
-        rest.over(isa, self.term).log1p(isa)
+    pub(crate) fn loss<S: Isa>(&self, isa: S, rest: F::Extended) -> F::Extended {
+        rest.div(isa, self.term).log1p(isa)
     }
 
     /// The sum of all terms.
     #[inline(always)]
-    pub(crate) fn sum(&self, rest: F::Wide) -> F::Wide {
-        self.term.plus(rest)
+    pub(crate) fn sum(&self, rest: F::Extended) -> F::Extended {
+        self.term.add(rest)
     }
 }
 
@@ -287,16 +287,16 @@ impl Distributions<'_> {
     fn entropy<S: Isa, F: Real>(&self, isa: S, row: &Range<usize>, rooms: &mut Rooms<F>) -> f64 {
         let Rooms { first, terms, parts, .. } = rooms;
         let terms = terms.first(BLOCK, F::ZERO);
-        let top = Top::find(isa, &self.logits, row, first);
-        let (mut rest, mut below) = (Total::ZERO, Total::ZERO);
+        let top = MaxTerm::find(isa, &self.logits, row, first);
+        let (mut rest, mut below) = (LaneSum::ZERO, LaneSum::ZERO);
         for block in blocks(row, BLOCK) {
             let x = self.logits.read(isa, block.clone(), first);
             top.write_others(isa, block.start, x, &mut terms[..x.len()]);
             add::<S, F, _>(isa, &mut rest, &terms[..x.len()]);
             parts.add_times_below(isa, &mut below, &terms[..x.len()], (top.x, x));
         }
-        let rest = rest.wide::<F>();
-        top.loss(isa, rest).plus(below.wide::<F>().over(isa, top.sum(rest))).rounded()
+        let rest = rest.extended::<F>();
+        top.loss(isa, rest).add(below.extended::<F>().div(isa, top.sum(rest))).rounded()
     }
 
     #[inline(always)]
@@ -309,8 +309,8 @@ impl Distributions<'_> {
     ) -> f64 {
         let Rooms { first, second: room, terms, second_terms: targets, parts, .. } = rooms;
         let [terms, targets] = [terms, targets].map(|room| room.first(BLOCK, F::ZERO));
-        let top = Top::find(isa, &self.logits, row, first);
-        let (mut rest, mut below, mut sum) = (Total::ZERO, Total::ZERO, Total::ZERO);
+        let top = MaxTerm::find(isa, &self.logits, row, first);
+        let (mut rest, mut below, mut sum) = (LaneSum::ZERO, LaneSum::ZERO, LaneSum::ZERO);
         for block in blocks(row, BLOCK) {
             let x = self.logits.read(isa, block.clone(), first);
             let y = &second.read(isa, block.clone(), room)[..x.len()];
@@ -320,8 +320,8 @@ impl Distributions<'_> {
             add::<S, F, _>(isa, &mut sum, y);
             parts.add_times_below(isa, &mut below, y, (top.x, x));
         }
-        let certain = sum.wide::<F>().times(isa, top.loss(isa, rest.wide::<F>()));
-        certain.plus(below.wide::<F>()).rounded()
+        let certain = sum.extended::<F>().mul(isa, top.loss(isa, rest.extended::<F>()));
+        certain.add(below.extended::<F>()).rounded()
     }
 
     /// w_c·((1 − ε)·y_c + ε/C), in `targets` unless it is y.

@@ -13,17 +13,17 @@
 //! d  =  (y − y_m) − (x − x_m) + (ℓ_p − ℓ_q)
 //! ```
 //!
-//! in the precision above the logits' own ([`Real::Wide`]), so that the d of a nearly certain class keeps its digits.
+//! in the precision above the logits' own ([`Real::Extended`]), so that the d of a nearly certain class keeps its digits.
 //! Everything is in units of the sum of the terms of x: p is its term, and q̃ that of y times k, whose logarithm is
 //! what d is at y_m and x_m, less that of the one term and more that of the other.
 //!
 //! Both rows are read three times, the last from L2.
 
-use crate::distribution::{PIECE, Parts, Top, add, blocks};
+use crate::distribution::{MaxTerm, PIECE, Parts, add, blocks};
 use crate::formula::divergence_parts;
 use crate::input::{Input, Room};
-use nll_simd::math::less_log1p;
-use nll_simd::{Isa, Real, Total, Wide};
+use nll_simd::math::x_minus_log1p;
+use nll_simd::{Extended, Isa, LaneSum, Real};
 use std::ops::Range;
 
 /// Logits of both distributions, with room for a block and for the terms of a row.
@@ -37,14 +37,14 @@ pub(crate) fn divergence<S: Isa, F: Real>(
     row: &Range<usize>,
     (bends, rises): (&mut Parts, &mut [f64]),
 ) -> f64 {
-    let (p, p_rest) = Top::with_terms(isa, p_logits, row, (p_room, p_terms));
-    let (q, q_rest) = Top::with_terms(isa, q_logits, row, (q_room, q_terms));
+    let (p, p_rest) = MaxTerm::with_terms(isa, p_logits, row, (p_room, p_terms));
+    let (q, q_rest) = MaxTerm::with_terms(isa, q_logits, row, (q_room, q_terms));
     let p_sum = p.sum(p_rest);
-    let losses = p.loss(isa, p_rest).plus(q.loss(isa, q_rest).negative());
-    let log_k = p.log_term.plus(q.log_term.negative()).plus(losses);
-    let k = log_k.normal().times_exp(isa, 1.0);
+    let losses = p.loss(isa, p_rest).add(q.loss(isa, q_rest).neg());
+    let log_k = p.log_term.add(q.log_term.neg()).add(losses);
+    let k = log_k.renormalize().mul_exp(isa, 1.0);
     let (x_m, y_m) = (p.x.to_f64(), q.x.to_f64());
-    let (mut bend, mut rise) = (Total::ZERO, Total::ZERO);
+    let (mut bend, mut rise) = (LaneSum::ZERO, LaneSum::ZERO);
     for block in blocks(row, PIECE) {
         let x = p_logits.read(isa, block.clone(), p_room);
         let y = &q_logits.read(isa, block.clone(), q_room)[..x.len()];
@@ -53,8 +53,9 @@ pub(crate) fn divergence<S: Isa, F: Real>(
         let rises = &mut rises[..x.len()];
         for i in 0..x.len() {
             let (x, y) = (x[i].to_f64(), y[i].to_f64());
-            let d = F::Wide::sum(y, -y_m).plus(F::Wide::sum(x_m, -x)).plus(losses).normal();
-            let q = F::Wide::of(q[i].to_f64()).times(isa, k);
+            let d =
+                F::Extended::sum(y, -y_m).add(F::Extended::sum(x_m, -x)).add(losses).renormalize();
+            let q = F::Extended::new(q[i].to_f64()).mul(isa, k);
             let (bend, rise) = divergence_parts::<S, F>(isa, p[i].to_f64(), q, d);
             [rounded[i], rises[i]] = [bend.words()[0], rise];
             if F::COMPENSATED {
@@ -64,7 +65,7 @@ pub(crate) fn divergence<S: Isa, F: Real>(
         bends.add::<S, F>(isa, &mut bend, x.len());
         add::<S, F, _>(isa, &mut rise, rises);
     }
-    let u = rise.wide::<F>().over(isa, p_sum).rounded();
-    let value = bend.wide::<F>().over(isa, p_sum).rounded() - less_log1p(isa, u);
+    let u = rise.extended::<F>().div(isa, p_sum).rounded();
+    let value = bend.extended::<F>().div(isa, p_sum).rounded() - x_minus_log1p(isa, u);
     if value < 0.0 { 0.0 } else { value }
 }

@@ -52,7 +52,7 @@ pub trait Elementwise<const N: usize>: Copy + Sync {
 
     /// The largest second derivative over all first inputs; NaN where it is not offered.
     #[inline(always)]
-    fn curvature<F: Real>(self, _x: [F; N]) -> F {
+    fn hessian_bound<F: Real>(self, _x: [F; N]) -> F {
         F::NAN
     }
 

@@ -1,11 +1,11 @@
 //! One branch-free scalar function per formula. Each reads like its line in `reference.py`.
 
 use nll_simd::math::{exp, horner, log};
-use nll_simd::{Isa, Level, Real, Wide};
+use nll_simd::{Extended, Isa, Level, Real};
 
 /// Σ e^x over some classes, as `sum · 2^exponent · e^center`, so that it neither over- nor underflows.
 #[derive(Clone, Copy, Debug)]
-pub struct Scaled {
+pub struct ScaledSum {
     /// An exponent of e: 0 but for the logits too large for `exponent`, and for what rounding ln 2 took.
     pub center: f64,
     /// A whole number.
@@ -16,17 +16,17 @@ pub struct Scaled {
 
 /// log Σ e^x = center + exponent · ln 2 + log sum.   No classes → −∞, NaN → NaN.
 #[inline(always)]
-pub fn log_sum_exp<S: Isa, F: Real>(isa: S, all: Scaled) -> f64 {
-    let reference = F::Wide::of(all.center).plus(F::Wide::ln_2_times(all.exponent));
-    reference.plus(F::Wide::log(isa, all.sum)).rounded()
+pub fn log_sum_exp<S: Isa, F: Real>(isa: S, all: ScaledSum) -> f64 {
+    let reference = F::Extended::new(all.center).add(F::Extended::ln_2_times(all.exponent));
+    reference.add(F::Extended::log(isa, all.sum)).rounded()
 }
 
 /// −log softmax(x)_t = log(1 + Σ_{j≠t} e^{x_j} / e^{x_t}): the target against the rest.
 ///
 /// The rest all −∞: 0 if x_t is finite, NaN if not.   x_t = −∞ → +∞.   x_t = +∞, +∞ in the rest, NaN → NaN.
 #[inline(always)]
-pub fn target_against_rest<S: Isa, F: Real>(isa: S, rest: Scaled, x_t: f64) -> f64 {
-    let gap = F::Wide::sum(rest.center, -x_t).plus(F::Wide::ln_2_times(rest.exponent));
+pub fn target_against_rest<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -> f64 {
+    let gap = F::Extended::sum(rest.center, -x_t).add(F::Extended::ln_2_times(rest.exponent));
     let loss = log_one_plus_scaled_exp::<S, F>(isa, rest.sum, gap).rounded();
     let alone = if x_t.is_finite() { 0.0 } else { f64::NAN };
     if rest.sum == 0.0 || x_t == f64::INFINITY { alone } else { loss }
@@ -37,12 +37,12 @@ pub fn target_against_rest<S: Isa, F: Real>(isa: S, rest: Scaled, x_t: f64) -> f
 /// For d ≤ 0 as log1p(s·e^d), which keeps its digits as it goes to 0; for d > 0 as
 /// d + log1p(s − 1 + e^−d), which cannot overflow.
 #[inline(always)]
-pub fn log_one_plus_scaled_exp<S: Isa, F: Real>(isa: S, s: f64, d: F::Wide) -> F::Wide {
+pub fn log_one_plus_scaled_exp<S: Isa, F: Real>(isa: S, s: f64, d: F::Extended) -> F::Extended {
     let above = d.rounded() > 0.0;
-    let (scale, nonpositive) = if above { (1.0, d.negative()) } else { (s, d) };
-    let e = nonpositive.times_exp(isa, scale);
-    let part = if above { F::Wide::sum(s, -1.0).plus(e) } else { e }.log1p(isa);
-    if above { d.plus(part) } else { part }
+    let (scale, nonpositive) = if above { (1.0, d.neg()) } else { (s, d) };
+    let e = nonpositive.mul_exp(isa, scale);
+    let part = if above { F::Extended::sum(s, -1.0).add(e) } else { e }.log1p(isa);
+    if above { d.add(part) } else { part }
 }
 
 /// (1 − ε)·w_t·loss + ε/C · Σ_c w_c·(−log softmax(x)_c), torch's label smoothing.   Any −∞ logit with a
@@ -96,22 +96,28 @@ pub fn finite<F: Real>(x: F) -> F {
 ///
 /// Near each other, p·(e^d − 1 − d) and p·(e^d − 1): the differences would cancel. At 2 they lose a bit.
 #[inline(always)]
-pub fn divergence_parts<S: Isa, F: Real>(isa: S, p: f64, q: F::Wide, d: F::Wide) -> (F::Wide, f64) {
+pub fn divergence_parts<S: Isa, F: Real>(
+    isa: S,
+    p: f64,
+    q: F::Extended,
+    d: F::Extended,
+) -> (F::Extended, f64) {
     let x = d.rounded();
     // (e^x − 1 − x)/x² = ½ + x/6 + …
-    let curve = F::Wide::sum_of_product(isa, F::BEND[0], x, horner(isa, &F::BEND[1..], x));
-    let slope = F::Wide::of(p).times(isa, if p == 0.0 { F::Wide::of(0.0) } else { d });
-    let bend = slope.times(isa, d).times(isa, curve);
-    let rise = q.plus(F::Wide::of(-p));
-    let apart = rise.plus(slope.negative());
-    let apart = if x == f64::NEG_INFINITY { F::Wide::of(f64::INFINITY) } else { apart };
-    if x.abs() < 2.0 { (bend, slope.plus(bend).rounded()) } else { (apart, rise.rounded()) }
+    let curve =
+        F::Extended::sum_of_product(isa, F::EXPM1_TAIL[0], x, horner(isa, &F::EXPM1_TAIL[1..], x));
+    let slope = F::Extended::new(p).mul(isa, if p == 0.0 { F::Extended::new(0.0) } else { d });
+    let bend = slope.mul(isa, d).mul(isa, curve);
+    let rise = q.add(F::Extended::new(-p));
+    let apart = rise.add(slope.neg());
+    let apart = if x == f64::NEG_INFINITY { F::Extended::new(f64::INFINITY) } else { apart };
+    if x.abs() < 2.0 { (bend, slope.add(bend).rounded()) } else { (apart, rise.rounded()) }
 }
 
 /// e^x − 1, all digits kept where x is small.   −∞ → −1, +∞ → +∞, NaN → NaN.
 #[inline(always)]
 pub fn exp_minus_one<S: Isa>(isa: S, x: f64) -> f64 {
-    if x.abs() < 0.5 { x * x * horner(isa, f64::BEND, x) + x } else { exp(isa, x) - 1.0 }
+    if x.abs() < 0.5 { x * x * horner(isa, f64::EXPM1_TAIL, x) + x } else { exp(isa, x) - 1.0 }
 }
 
 /// e^x of one x: perplexity from a mean, by the same text as everything else.

@@ -1,13 +1,13 @@
 //! The gradient of the cross entropy by the logits: the one result as large as its input besides log softmax.
 
-use crate::distribution::{Top, blocks};
+use crate::distribution::{MaxTerm, blocks};
 use crate::drive;
 use crate::input::{Input, Room};
 use crate::losses::Targets;
 use crate::out::{Out, Run};
 use crate::softmax::BLOCK;
 use crate::{Error, formula};
-use nll_simd::{Buffer, Isa, Real, Stores, Wide, past_caches};
+use nll_simd::{Buffer, Extended, Isa, NonTemporal, Real, with_non_temporal};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -60,7 +60,7 @@ impl<F: Real> nll_simd::Kernel for Task<'_, '_, F> {
     fn run<S: Isa>(mut self, isa: S) {
         let (mut room, mut values) = (Room::default(), Buffer::default());
         let zeros = [F::ZERO; BLOCK];
-        past_caches(
+        with_non_temporal(
             #[inline(always)]
             |stores| {
                 let stores = self.large.then_some(stores);
@@ -85,7 +85,7 @@ impl<'t, F: Real> Task<'t, '_, F> {
         isa: S,
         row: usize,
         (room, terms): (&mut Room<F>, &mut Buffer<F>),
-        stores: Option<&'s Stores<'s, '_>>,
+        stores: Option<&'s NonTemporal<'s, '_>>,
     ) where
         't: 's,
     {
@@ -95,7 +95,7 @@ impl<'t, F: Real> Task<'t, '_, F> {
             ((1.0 - smoothing) * targets.weight(row), smoothing / *classes as f64);
         let sum = sharp + uniform * self.weights;
         let terms = terms.first(*classes, F::ZERO);
-        let (top, rest) = Top::with_terms(isa, logits, &all, (room, terms));
+        let (top, rest) = MaxTerm::with_terms(isa, logits, &all, (room, terms));
         let (loss, unit) = (top.loss(isa, rest).rounded(), 1.0 / top.sum(rest).rounded());
         for block in blocks(&all, BLOCK) {
             let x = logits.read(isa, block.clone(), room);

@@ -3,9 +3,9 @@
 //! The type is looked at once a block, not compiled in: a loss of three inputs would otherwise be compiled
 //! for every combination of their types.
 
-use crate::rows::lane;
+use crate::rows::row_view;
 use ndarray::{ArrayViewD, Axis};
-use nll_simd::{Ahead, BF16, Buffer, Dtype, F16, Isa, Real};
+use nll_simd::{BF16, Buffer, Dtype, F16, Isa, Prefetch, Real};
 use std::ops::Range;
 
 /// One input of an elementwise function.
@@ -47,8 +47,8 @@ impl<T: 'static> Elements<'_, T> {
         there.map_or(0, |there| there.as_ptr().align_offset(64))
     }
 
-    fn ahead<F: Real>(&self, start: usize) -> Ahead {
-        self.flat.map_or(Ahead::NOTHING, |flat| Ahead::of::<F, T>(&flat[start..]))
+    fn ahead<F: Real>(&self, start: usize) -> Prefetch {
+        self.flat.map_or(Prefetch::NOTHING, |flat| Prefetch::new::<F, T>(&flat[start..]))
     }
 }
 
@@ -91,9 +91,9 @@ impl Input<'_> {
     }
 
     /// A loop that reads from element `start` on, and computes in `F`.
-    pub fn ahead<F: Real>(&self, start: usize) -> Ahead {
+    pub fn ahead<F: Real>(&self, start: usize) -> Prefetch {
         match self {
-            Input::Scalar(_) => Ahead::NOTHING,
+            Input::Scalar(_) => Prefetch::NOTHING,
             Input::F32(x) => x.ahead::<F>(start),
             Input::F64(x) => x.ahead::<F>(start),
             Input::F16(x) | Input::BF16(x) => x.ahead::<F>(start),
@@ -170,7 +170,7 @@ fn convert<'s, T: Copy, F: Real>(
         let end = values.len().min(done + length - first);
         let run = &mut values[done..end];
         // Split off: an iterator would walk over all that comes before.
-        let (_, lane) = lane(&x.view, row).split_at(Axis(0), first);
+        let (_, lane) = row_view(&x.view, row).split_at(Axis(0), first);
         for (to, &from) in run.iter_mut().zip(lane) {
             *to = F::from_f64(value(from));
         }

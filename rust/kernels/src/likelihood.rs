@@ -6,39 +6,39 @@
 use crate::elementwise::Elementwise;
 use crate::formula::finite;
 use nll_simd::math::{
-    exp, exp_lifted, exp_nonpositive, log, log_normal, log_of_outcome, log_of_quotient, log_of_sum,
-    log1p_unit, times_exp,
+    exp, exp_nonpositive, exp_scaled, log, log_normal, log_of_outcome, log_of_quotient, log_of_sum,
+    log1p_unit, mul_exp,
 };
 use nll_simd::{Isa, Real, two_sum_error};
 
 /// e^−|x|: both softplus and both sigmoids of ±x are made of it.   ±∞ → 0, NaN → NaN.
 #[inline(always)]
-pub(crate) fn decay<S: Isa, F: Real>(isa: S, x: F) -> F {
+pub(crate) fn exp_neg_abs<S: Isa, F: Real>(isa: S, x: F) -> F {
     exp_nonpositive(isa, -x.abs())
 }
 
 /// log(1 + e^x) = max(x, 0) + log(1 + e^−|x|).   −∞ → 0, +∞ → +∞, NaN → NaN.
 #[inline(always)]
-pub(crate) fn softplus<S: Isa, F: Real>(isa: S, x: F, decay: F) -> F {
-    log1p_unit(isa, decay) + if x > F::ZERO { x } else { F::ZERO }
+pub(crate) fn softplus<S: Isa, F: Real>(isa: S, x: F, exp_neg_abs: F) -> F {
+    log1p_unit(isa, exp_neg_abs) + if x > F::ZERO { x } else { F::ZERO }
 }
 
 /// (σ(x), σ(−x)), each with all its digits.   −∞ → (0, 1), +∞ → (1, 0).
 #[inline(always)]
-pub(crate) fn sigmoids<F: Real>(x: F, decay: F) -> (F, F) {
-    let (large, small) = (F::ONE / (F::ONE + decay), decay / (F::ONE + decay));
+pub(crate) fn sigmoids<F: Real>(x: F, exp_neg_abs: F) -> (F, F) {
+    let (large, small) = (F::ONE / (F::ONE + exp_neg_abs), exp_neg_abs / (F::ONE + exp_neg_abs));
     if x < F::ZERO { (small, large) } else { (large, small) }
 }
 
 /// a·b, but 0 where a is 0: the limit where b is infinite.
 #[inline(always)]
-pub(crate) fn times<F: Real>(a: F, b: F) -> F {
+pub(crate) fn mul_or_zero<F: Real>(a: F, b: F) -> F {
     if a == F::ZERO { F::ZERO } else { a * b }
 }
 
 /// The larger one; NaN if `x` is.
 #[inline(always)]
-pub(crate) fn at_least<F: Real>(x: F, low: F) -> F {
+pub(crate) fn clamp_min<F: Real>(x: F, low: F) -> F {
     if x < low { low } else { x }
 }
 
@@ -49,15 +49,15 @@ pub struct Softplus;
 impl Elementwise<1> for Softplus {
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, [x]: [F; 1]) -> F {
-        decay(isa, x)
+        exp_neg_abs(isa, x)
     }
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, [x]: [F; 1], decay: F) -> F {
-        softplus(isa, x, decay)
+    fn value<S: Isa, F: Real>(self, isa: S, [x]: [F; 1], exp_neg_abs: F) -> F {
+        softplus(isa, x, exp_neg_abs)
     }
     #[inline(always)]
-    fn derivatives<F: Real>(self, [x]: [F; 1], decay: F) -> [F; 2] {
-        let (up, down) = sigmoids(x, decay);
+    fn derivatives<F: Real>(self, [x]: [F; 1], exp_neg_abs: F) -> [F; 2] {
+        let (up, down) = sigmoids(x, exp_neg_abs);
         [up, up * down]
     }
 }
@@ -69,15 +69,15 @@ pub struct LogSigmoid;
 impl Elementwise<1> for LogSigmoid {
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, [x]: [F; 1]) -> F {
-        decay(isa, x)
+        exp_neg_abs(isa, x)
     }
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, [x]: [F; 1], decay: F) -> F {
-        F::ZERO - softplus(isa, -x, decay)
+    fn value<S: Isa, F: Real>(self, isa: S, [x]: [F; 1], exp_neg_abs: F) -> F {
+        F::ZERO - softplus(isa, -x, exp_neg_abs)
     }
     #[inline(always)]
-    fn derivatives<F: Real>(self, [x]: [F; 1], decay: F) -> [F; 2] {
-        let (up, down) = sigmoids(x, decay);
+    fn derivatives<F: Real>(self, [x]: [F; 1], exp_neg_abs: F) -> [F; 2] {
+        let (up, down) = sigmoids(x, exp_neg_abs);
         [down, -(up * down)]
     }
 }
@@ -93,7 +93,7 @@ impl Elementwise<3> for WeightedBernoulliLogit {
     /// e^−|x|·2^lift: a subnormal e^−|x| has few digits, and a weight would show it.
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, [x, _, _]: [F; 3]) -> F {
-        exp_lifted(isa, -x.abs())
+        exp_scaled(isa, -x.abs())
     }
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, [x, y, w]: [F; 3], lifted: F) -> F {
@@ -102,23 +102,23 @@ impl Elementwise<3> for WeightedBernoulliLogit {
         let size = if wrong == F::ZERO { F::ZERO } else { x.abs() };
         // Their sum in two words: three roundings more would make it 2.2 ulp.
         let both = positive + negative;
-        let lost = isa.product_error(w, y, positive) - (y - (F::ONE - negative));
+        let lost = isa.two_prod_error(w, y, positive) - (y - (F::ONE - negative));
         let lost = finite(two_sum_error(positive, negative, both) + lost);
-        let decay = lifted * F::UNLIFT;
+        let exp_neg_abs = lifted * F::EXP_UNSCALE;
         // log(1 + z) is z there.
-        let tiny = decay < F::UNLIFT;
-        let log = if tiny { lifted } else { log1p_unit(isa, decay) };
+        let tiny = exp_neg_abs < F::EXP_UNSCALE;
+        let log = if tiny { lifted } else { log1p_unit(isa, exp_neg_abs) };
         let part = isa.mul_add(both, log, lost * log);
-        isa.mul_add(wrong, size, if tiny { part * F::UNLIFT } else { part })
+        isa.mul_add(wrong, size, if tiny { part * F::EXP_UNSCALE } else { part })
     }
     #[inline(always)]
     fn derivatives<F: Real>(self, [x, y, w]: [F; 3], lifted: F) -> [F; 2] {
         let (positive, negative) = (w * y, F::ONE - y);
-        let (up, down) = sigmoids(x, lifted * F::UNLIFT);
+        let (up, down) = sigmoids(x, lifted * F::EXP_UNSCALE);
         [negative * up - positive * down, (positive + negative) * (up * down)]
     }
     #[inline(always)]
-    fn curvature<F: Real>(self, [_, y, w]: [F; 3]) -> F {
+    fn hessian_bound<F: Real>(self, [_, y, w]: [F; 3]) -> F {
         (w * y + (F::ONE - y)) * (F::HALF * F::HALF)
     }
 }
@@ -130,11 +130,11 @@ pub struct BernoulliLogit;
 impl Elementwise<2> for BernoulliLogit {
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, [x, _]: [F; 2]) -> F {
-        decay(isa, x)
+        exp_neg_abs(isa, x)
     }
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, [x, y]: [F; 2], decay: F) -> F {
-        isa.minus_product(at_least(x, F::ZERO), x, y) + log1p_unit(isa, decay)
+    fn value<S: Isa, F: Real>(self, isa: S, [x, y]: [F; 2], exp_neg_abs: F) -> F {
+        isa.minus_product(clamp_min(x, F::ZERO), x, y) + log1p_unit(isa, exp_neg_abs)
     }
 
     const HAS_LIMIT: bool = true;
@@ -143,15 +143,15 @@ impl Elementwise<2> for BernoulliLogit {
     #[inline(always)]
     fn limit<F: Real>(self, [x, y]: [F; 2]) -> F {
         let wrong = if x < F::ZERO { y } else { F::ONE - y };
-        if x.is_nan() { x } else { times(wrong, x.abs()) }
+        if x.is_nan() { x } else { mul_or_zero(wrong, x.abs()) }
     }
     #[inline(always)]
-    fn derivatives<F: Real>(self, [x, y]: [F; 2], decay: F) -> [F; 2] {
-        let (up, down) = sigmoids(x, decay);
+    fn derivatives<F: Real>(self, [x, y]: [F; 2], exp_neg_abs: F) -> [F; 2] {
+        let (up, down) = sigmoids(x, exp_neg_abs);
         [(F::ONE - y) * up - y * down, up * down]
     }
     #[inline(always)]
-    fn curvature<F: Real>(self, _x: [F; 2]) -> F {
+    fn hessian_bound<F: Real>(self, _x: [F; 2]) -> F {
         F::HALF * F::HALF
     }
 }
@@ -174,7 +174,7 @@ impl<const CLIP: bool> Bernoulli<CLIP> {
             return p;
         }
         let margin = F::from_f64(self.margin);
-        -at_least(-at_least(p, margin), margin - F::ONE)
+        -clamp_min(-clamp_min(p, margin), margin - F::ONE)
     }
 }
 
@@ -187,16 +187,16 @@ impl<const CLIP: bool> Elementwise<2> for Bernoulli<CLIP> {
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, [p, y]: [F; 2], log_p: F) -> F {
         let floor = F::from_f64(self.floor);
-        let positive = at_least(log_p, floor);
-        let negative = at_least(log_of_outcome(isa, self.clipped(p), false), floor);
+        let positive = clamp_min(log_p, floor);
+        let negative = clamp_min(log_of_outcome(isa, self.clipped(p), false), floor);
         let no = F::ONE - y;
-        let mut negative_part = times(no, negative);
+        let mut negative_part = mul_or_zero(no, negative);
         if F::COMPENSATED {
             // What rounding takes from 1 − y is put back: it would make it 2.05 ulp (in f32 it is 1.5).
             let lost = finite(((F::ONE - no) - y) * negative);
             negative_part = if no == F::ZERO { F::ZERO } else { isa.mul_add(no, negative, lost) };
         }
-        F::ZERO - (times(y, positive) + negative_part)
+        F::ZERO - (mul_or_zero(y, positive) + negative_part)
     }
 
     const SHORT: bool = true;
@@ -209,7 +209,7 @@ impl<const CLIP: bool> Elementwise<2> for Bernoulli<CLIP> {
     #[inline(always)]
     fn short<S: Isa, F: Real>(self, isa: S, [p, y]: [F; 2]) -> F {
         let log = log_of_outcome(isa, self.clipped(p), y == F::ONE);
-        F::ZERO - at_least(log, F::from_f64(self.floor))
+        F::ZERO - clamp_min(log, F::from_f64(self.floor))
     }
 }
 
@@ -228,7 +228,7 @@ impl<const LOG: bool, const NORMAL: bool> Gaussian<LOG, NORMAL> {
     /// v, or log v as it is.
     #[inline(always)]
     fn spread<F: Real>(self, third: F) -> F {
-        if LOG { third } else { at_least(third, F::from_f64(self.eps)) }
+        if LOG { third } else { clamp_min(third, F::from_f64(self.eps)) }
     }
 }
 
@@ -247,7 +247,7 @@ impl<const LOG: bool, const NORMAL: bool> Elementwise<3> for Gaussian<LOG, NORMA
         let (d, spread) = (y - mean, self.spread(third));
         // d·(d/v), not d²/v: d² may be out of range where the quotient is not.
         let half = F::HALF * d;
-        let scaled = if LOG { times_exp(isa, half, [-third, F::ZERO]) } else { d / spread };
+        let scaled = if LOG { mul_exp(isa, half, [-third, F::ZERO]) } else { d / spread };
         let log_variance = if LOG { F::HALF * third } else { inner };
         // (d + lost)² to first order: both factors are d, whose rounding would count twice.
         let lost = two_sum_error(y, -mean, d);
@@ -297,7 +297,7 @@ impl<const LOG: bool, const FULL: bool> Elementwise<2> for Poisson<LOG, FULL> {
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, [x, y]: [F; 2], inner: F) -> F {
         let (rate, log_rate) = if LOG { (inner, x) } else { (x, inner) };
-        let loss = rate - times(y, log_rate);
+        let loss = rate - mul_or_zero(y, log_rate);
         if !FULL {
             return loss;
         }
@@ -327,7 +327,7 @@ impl Elementwise<1> for Entropy {
     }
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, _isa: S, [p]: [F; 1], log_p: F) -> F {
-        let value = F::ZERO - times(p, log_p);
+        let value = F::ZERO - mul_or_zero(p, log_p);
         if p < F::ZERO { F::NEG_INFINITY } else { value }
     }
 }
@@ -344,7 +344,8 @@ impl Elementwise<2> for RelativeEntropy {
         let ratio = p / q;
         let apart = log(isa, p) - log(isa, q);
         let in_range = ratio >= F::LEAST_NORMAL && ratio < F::INFINITY;
-        let value = times(p, if in_range { log_of_quotient(isa, ratio, p, q) } else { apart });
+        let value =
+            mul_or_zero(p, if in_range { log_of_quotient(isa, ratio, p, q) } else { apart });
         let value = if p < F::ZERO || q < F::ZERO { F::INFINITY } else { value };
         if p.is_nan() || q.is_nan() { F::NAN } else { value }
     }
@@ -366,11 +367,11 @@ impl<const LOG: bool> Elementwise<2> for KlDiv<LOG> {
         let d = inner - x;
         if LOG {
             // p may be out of range where the product is not.
-            let value = times_exp(isa, d, [target, F::ZERO]);
+            let value = mul_exp(isa, d, [target, F::ZERO]);
             return if target == F::NEG_INFINITY { F::ZERO } else { value };
         }
         if !F::COMPENSATED {
-            return times(target, d);
+            return mul_or_zero(target, d);
         }
         let lost = finite(target * two_sum_error(inner, -x, d));
         if target == F::ZERO { F::ZERO } else { isa.mul_add(target, d, lost) }

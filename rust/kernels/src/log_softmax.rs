@@ -5,7 +5,7 @@ use crate::formula;
 use crate::out::{Out, Run};
 use crate::rows::{GROUP, Rows};
 use crate::softmax::{LogSum, NONE, Scratch};
-use crate::terms::Largest;
+use crate::terms::ArgMax;
 use crate::{Dtype, Error};
 use nll_simd::{Buffer, Isa, Real};
 use std::ops::Range;
@@ -87,7 +87,7 @@ impl<T: Dtype> nll_simd::Kernel for LogSoftmax<'_, '_, '_, T> {
         let (mut scratch, mut values) = (Scratch::default(), Buffer::default());
         for row in self.range.clone() {
             let group = row..row + 1;
-            let mut top = Largest::none();
+            let mut top = ArgMax::none();
             self.rows.visit(
                 group.clone(),
                 |_| true,

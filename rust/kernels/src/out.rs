@@ -2,7 +2,7 @@
 
 use crate::Level;
 use crate::drive::Par;
-use nll_simd::{Real, Stores};
+use nll_simd::{NonTemporal, Real};
 
 /// An array of results, one for each row or element.
 pub enum Out<'a> {
@@ -41,8 +41,11 @@ impl<'a> Out<'a> {
 
     /// Writes the next `values`, rounded to the type of the results; past the caches if there are `stores`.
     #[inline(always)]
-    pub(crate) fn write<'s, F: Real>(&mut self, values: &[F], stores: Option<&'s Stores<'s, '_>>)
-    where
+    pub(crate) fn write<'s, F: Real>(
+        &mut self,
+        values: &[F],
+        stores: Option<&'s NonTemporal<'s, '_>>,
+    ) where
         'a: 's,
     {
         match self {
@@ -58,7 +61,7 @@ impl<'a> Out<'a> {
 fn fill<'a: 's, 's, F: Real, T: Real>(
     out: &mut &'a mut [T],
     values: &[F],
-    stores: Option<&'s Stores<'s, '_>>,
+    stores: Option<&'s NonTemporal<'s, '_>>,
 ) {
     let (next, rest) = core::mem::take(out).split_at_mut(values.len());
     *out = rest;

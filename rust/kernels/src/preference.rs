@@ -2,27 +2,28 @@
 
 use crate::elementwise::Elementwise;
 use crate::formula::finite;
-use crate::likelihood::{at_least, decay, sigmoids, times};
-use nll_simd::math::{exp_nonpositive_of_two, log, log1p_unit};
-use nll_simd::{Isa, Real, Wide, Words};
+use crate::likelihood::{clamp_min, exp_neg_abs, mul_or_zero, sigmoids};
+use nll_simd::math::{exp_nonpositive_of_words, log, log1p_unit};
+use nll_simd::{DoubleWord, Extended, Isa, Real};
 
 /// e^−|x|; in f32 of the first word, and [`softplus_of_words`] puts the second in, where it is known anyway
 /// (1.26 → 0.9 ns).
 #[inline(always)]
-fn decay_of_words<S: Isa, F: Real>(isa: S, x: Words<F>) -> F {
+fn exp_neg_abs_of_words<S: Isa, F: Real>(isa: S, x: DoubleWord<F>) -> F {
     if !F::COMPENSATED {
-        return decay(isa, x.hi);
+        return exp_neg_abs(isa, x.hi);
     }
-    exp_nonpositive_of_two(isa, if x.hi > F::ZERO { x.negative() } else { x })
+    exp_nonpositive_of_words(isa, if x.hi > F::ZERO { x.neg() } else { x })
 }
 
-/// log(1 + e^x), with the [`decay_of_words`] of x.
+/// log(1 + e^x), with the [`exp_neg_abs_of_words`] of x.
 #[inline(always)]
-fn softplus_of_words<S: Isa, F: Real>(isa: S, x: Words<F>, decay: F) -> F {
+fn softplus_of_words<S: Isa, F: Real>(isa: S, x: DoubleWord<F>, exp_neg_abs: F) -> F {
     let above = x.hi > F::ZERO;
     let rest = if above { -x.lo } else { x.lo };
-    let decay = if F::COMPENSATED { decay } else { isa.mul_add(decay, rest, decay) };
-    let part = log1p_unit(isa, decay);
+    let exp_neg_abs =
+        if F::COMPENSATED { exp_neg_abs } else { isa.mul_add(exp_neg_abs, rest, exp_neg_abs) };
+    let part = log1p_unit(isa, exp_neg_abs);
     if above { x.hi + (part + x.lo) } else { part }
 }
 
@@ -34,12 +35,12 @@ pub struct BradleyTerry<const MARGIN: bool>;
 impl<const MARGIN: bool> BradleyTerry<MARGIN> {
     /// rejected − chosen + margin in two words: e^d keeps its digits where |d| is large.
     #[inline(always)]
-    fn gap<F: Real>([chosen, rejected, margin]: [F; 3]) -> Words<F> {
-        let gap = Words::sum(rejected, -chosen);
+    fn gap<F: Real>([chosen, rejected, margin]: [F; 3]) -> DoubleWord<F> {
+        let gap = DoubleWord::sum(rejected, -chosen);
         if MARGIN {
-            gap.plus(Words::of(margin)).normal()
+            gap.add(DoubleWord::new(margin)).renormalize()
         } else {
-            Words { lo: finite(gap.lo), ..gap }
+            DoubleWord { lo: finite(gap.lo), ..gap }
         }
     }
 }
@@ -47,19 +48,19 @@ impl<const MARGIN: bool> BradleyTerry<MARGIN> {
 impl<const MARGIN: bool> Elementwise<3> for BradleyTerry<MARGIN> {
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, x: [F; 3]) -> F {
-        decay_of_words(isa, Self::gap(x))
+        exp_neg_abs_of_words(isa, Self::gap(x))
     }
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, x: [F; 3], decay: F) -> F {
-        softplus_of_words(isa, Self::gap(x), decay)
+    fn value<S: Isa, F: Real>(self, isa: S, x: [F; 3], exp_neg_abs: F) -> F {
+        softplus_of_words(isa, Self::gap(x), exp_neg_abs)
     }
     #[inline(always)]
-    fn derivatives<F: Real>(self, x: [F; 3], decay: F) -> [F; 2] {
-        let (up, down) = sigmoids(Self::gap(x).hi, decay);
+    fn derivatives<F: Real>(self, x: [F; 3], exp_neg_abs: F) -> [F; 2] {
+        let (up, down) = sigmoids(Self::gap(x).hi, exp_neg_abs);
         [-up, up * down]
     }
     #[inline(always)]
-    fn curvature<F: Real>(self, _x: [F; 3]) -> F {
+    fn hessian_bound<F: Real>(self, _x: [F; 3]) -> F {
         F::HALF * F::HALF
     }
 }
@@ -98,17 +99,18 @@ pub struct Preference {
 impl Preference {
     /// The log-ratios policy/reference of the two, and their difference.
     #[inline(always)]
-    fn ratios<F: Real>(x: [F; 4]) -> [Words<F>; 3] {
+    fn ratios<F: Real>(x: [F; 4]) -> [DoubleWord<F>; 3] {
         let [chosen, rejected, ref_chosen, ref_rejected] = x;
-        let (a, b) = (Words::sum(chosen, -ref_chosen), Words::sum(rejected, -ref_rejected));
-        [a.normal(), b.normal(), less(a.normal(), b.normal())]
+        let (a, b) =
+            (DoubleWord::sum(chosen, -ref_chosen), DoubleWord::sum(rejected, -ref_rejected));
+        [a.renormalize(), b.renormalize(), less(a.renormalize(), b.renormalize())]
     }
 }
 
 /// a − b
 #[inline(always)]
-fn less<F: Real>(a: Words<F>, b: Words<F>) -> Words<F> {
-    a.plus(b.negative()).normal()
+fn less<F: Real>(a: DoubleWord<F>, b: DoubleWord<F>) -> DoubleWord<F> {
+    a.add(b.neg()).renormalize()
 }
 
 impl Elementwise<4> for Preference {
@@ -117,41 +119,39 @@ impl Elementwise<4> for Preference {
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, x: [F; 4], _inner: F) -> F {
         let [beta, e, point] = [self.beta, self.smoothing, self.reference_point].map(F::from_f64);
-        let (one, half, point) = (F::ONE, F::HALF, Words::of(point));
+        let (one, half, point) = (F::ONE, F::HALF, DoubleWord::new(point));
         let [a, b, gap] = Self::ratios(x);
-        let beta = Words::of(beta);
-        let [win, lose, h] = [a, b, gap].map(|ratio| ratio.times(isa, beta).normal());
+        let beta = DoubleWord::new(beta);
+        let [win, lose, h] = [a, b, gap].map(|ratio| ratio.mul(isa, beta).renormalize());
         // −log σ(x) and σ(x)
-        let nll = |x: Words<F>| softplus_of_words(isa, x.negative(), decay_of_words(isa, x));
-        let sigmoid = |x: Words<F>| {
-            let (up, down) = sigmoids(x.hi, decay(isa, x.hi));
+        let nll = |x: DoubleWord<F>| softplus_of_words(isa, x.neg(), exp_neg_abs_of_words(isa, x));
+        let sigmoid = |x: DoubleWord<F>| {
+            let (up, down) = sigmoids(x.hi, exp_neg_abs(isa, x.hi));
             up + up * down * x.lo
         };
         // (x − ½/β)²
-        let square = |x: Words<F>| {
-            let d = less(x, Words::of(half).over(isa, beta)).hi;
+        let square = |x: DoubleWord<F>| {
+            let d = less(x, DoubleWord::new(half).div(isa, beta)).hi;
             d * d
         };
         match self.kind {
-            PreferenceKind::Sigmoid => (one - e) * nll(h) + times(e, nll(h.negative())),
+            PreferenceKind::Sigmoid => (one - e) * nll(h) + mul_or_zero(e, nll(h.neg())),
             PreferenceKind::Robust => {
-                ((one - e) * nll(h) - times(e, nll(h.negative()))) / (one - e - e)
+                ((one - e) * nll(h) - mul_or_zero(e, nll(h.neg()))) / (one - e - e)
             }
-            PreferenceKind::Hinge => at_least(less(Words::of(one), h).hi, F::ZERO),
+            PreferenceKind::Hinge => clamp_min(less(DoubleWord::new(one), h).hi, F::ZERO),
             PreferenceKind::Ipo => square(gap),
             PreferenceKind::ExoPair => {
-                let (right, wrong) = (nll(h), nll(h.negative()));
-                times(sigmoid(h), -right - log(isa, one - e))
-                    + times(sigmoid(h.negative()), -wrong - log(isa, e))
+                let (right, wrong) = (nll(h), nll(h.neg()));
+                mul_or_zero(sigmoid(h), -right - log(isa, one - e))
+                    + mul_or_zero(sigmoid(h.neg()), -wrong - log(isa, e))
             }
-            PreferenceKind::NcaPair => {
-                nll(win) + half * nll(win.negative()) + half * nll(lose.negative())
-            }
+            PreferenceKind::NcaPair => nll(win) + half * nll(win.neg()) + half * nll(lose.neg()),
             PreferenceKind::BcoPair => nll(less(win, point)) + nll(less(point, lose)),
             PreferenceKind::KtoPair => sigmoid(less(point, win)) + sigmoid(less(lose, point)),
-            PreferenceKind::SppoHard => square(a) + square(b.negative()),
-            PreferenceKind::ApoZero => sigmoid(win.negative()) + sigmoid(lose),
-            PreferenceKind::ApoDown => sigmoid(win) + sigmoid(h.negative()),
+            PreferenceKind::SppoHard => square(a) + square(b.neg()),
+            PreferenceKind::ApoZero => sigmoid(win.neg()) + sigmoid(lose),
+            PreferenceKind::ApoDown => sigmoid(win) + sigmoid(h.neg()),
         }
     }
 }

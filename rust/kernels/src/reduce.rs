@@ -14,7 +14,7 @@
 //! 3. A second unit, 2^51 times finer, takes what the first leaves, and a third (0.2 ns; from 1e-22 to 15).
 
 use nll_simd::math::power_of_two;
-use nll_simd::{Isa, LANES, Real};
+use nll_simd::{CHUNK_LANES, Isa, Real};
 
 const DIGIT_BITS: i32 = 32;
 /// The lowest digit's lowest bit is worth 2^−1074, the smallest subnormal.
@@ -184,16 +184,16 @@ fn exponent<F: Real>(x: F) -> i32 {
 /// How many bits a sum in f64 may have that does not round.
 const SUM_BITS: i32 = 53;
 
-/// How many bits a sum of so many terms, in [`LANES`] lanes, has more than they.
+/// How many bits a sum of so many terms, in [`CHUNK_LANES`] lanes, has more than they.
 fn carry_bits(terms: usize) -> i32 {
-    terms.div_ceil(LANES).next_power_of_two().ilog2() as i32
+    terms.div_ceil(CHUNK_LANES).next_power_of_two().ilog2() as i32
 }
 
-/// The sums of every [`LANES`]th term, which must not round.
+/// The sums of every [`CHUNK_LANES`]th term, which must not round.
 #[inline(always)]
-fn fold<F: Real>(x: &[F]) -> [f64; LANES] {
-    let mut sums = [0.0; LANES];
-    let (chunks, rest) = x.as_chunks::<LANES>();
+fn fold<F: Real>(x: &[F]) -> [f64; CHUNK_LANES] {
+    let mut sums = [0.0; CHUNK_LANES];
+    let (chunks, rest) = x.as_chunks::<CHUNK_LANES>();
     for chunk in chunks {
         for (sum, x) in sums.iter_mut().zip(chunk) {
             *sum += x.to_f64();

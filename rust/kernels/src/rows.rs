@@ -2,14 +2,14 @@
 
 use crate::softmax::BLOCK;
 use ndarray::{ArrayView1, ArrayViewD, Axis};
-use nll_simd::{Dtype, LANES};
+use nll_simd::{CHUNK_LANES, Dtype};
 use std::ops::Range;
 
 /// Rows taken together: their last steps share vector registers, and a strided tile stays in L2.
 pub const GROUP: usize = 16;
 
 /// Row `row` of `view`, which has at least one axis, as a strided view.
-pub(crate) fn lane<'a, T>(view: &ArrayViewD<'a, T>, row: usize) -> ArrayView1<'a, T> {
+pub(crate) fn row_view<'a, T>(view: &ArrayViewD<'a, T>, row: usize) -> ArrayView1<'a, T> {
     let mut stride: usize = view.shape()[..view.ndim() - 1].iter().product();
     let (mut view, mut row) = (view.clone(), row);
     while view.ndim() > 1 {
@@ -49,8 +49,8 @@ impl<'a, T: Dtype> Rows<'a, T> {
         self.count
     }
 
-    fn lane(&self, row: usize) -> ArrayView1<'a, T::Storage> {
-        lane(&self.view, row)
+    fn row_view(&self, row: usize) -> ArrayView1<'a, T::Storage> {
+        row_view(&self.view, row)
     }
 
     /// How many rows one task should at least take: strided rows share cache lines, others nothing.
@@ -62,7 +62,7 @@ impl<'a, T: Dtype> Rows<'a, T> {
     fn slice(&self, row: usize) -> Option<&'a [T::Storage]> {
         match self.flat {
             Some(flat) => Some(&flat[row * self.classes..(row + 1) * self.classes]),
-            None => self.lane(row).to_slice(),
+            None => self.row_view(row).to_slice(),
         }
     }
 
@@ -70,13 +70,13 @@ impl<'a, T: Dtype> Rows<'a, T> {
     pub fn value(&self, row: usize, class: usize) -> f64 {
         match self.flat {
             Some(flat) => T::value(flat[row * self.classes + class]),
-            None => T::value(self.lane(row)[class]),
+            None => T::value(self.row_view(row)[class]),
         }
     }
 
     /// Whether any of the classes `range` of `row` satisfies `test`. Slow; for ties and infinities.
     pub fn any(&self, row: usize, range: Range<usize>, test: impl Fn(f64) -> bool) -> bool {
-        self.lane(row).iter().take(range.end).skip(range.start).any(|&x| test(T::value(x)))
+        self.row_view(row).iter().take(range.end).skip(range.start).any(|&x| test(T::value(x)))
     }
 
     /// Hands every block of every wanted row of `group` to `visit(row in group, first class, block, length)`.
@@ -95,11 +95,11 @@ impl<'a, T: Dtype> Rows<'a, T> {
         mut visit: impl FnMut(usize, usize, &[T::Storage], usize),
     ) {
         if let Some(flat) = self.flat
-            && self.classes < LANES
+            && self.classes < CHUNK_LANES
         {
             for row in group.clone().filter(|&row| wanted(row)) {
                 let start = row * self.classes;
-                let block = &flat[start..flat.len().min(start + LANES)];
+                let block = &flat[start..flat.len().min(start + CHUNK_LANES)];
                 visit(row - group.start, 0, block, self.classes);
             }
             return;
@@ -114,7 +114,7 @@ impl<'a, T: Dtype> Rows<'a, T> {
             return;
         }
         let lanes: Vec<_> =
-            group.clone().filter(|&r| wanted(r)).map(|r| (r, self.lane(r))).collect();
+            group.clone().filter(|&r| wanted(r)).map(|r| (r, self.row_view(r))).collect();
         let mut tile = vec![T::NEG_INFINITY; BLOCK.min(self.classes) * lanes.len()];
         for start in (0..self.classes).step_by(BLOCK) {
             let length = BLOCK.min(self.classes - start);

@@ -9,9 +9,9 @@
 //! What we do instead, and why:
 //!
 //! 1. **The reference is a power of two.** We sum e^x · 2^−k with a whole k, by putting −k into the
-//!    exponent that `exp` assembles anyway ([`Reference::shifter`]). `x − m` would be rounded (at x − m
+//!    exponent that `exp` assembles anyway ([`SumScale::shifter`]). `x − m` would be rounded (at x − m
 //!    = −11 by up to 5e-7, eight f32 ulps of a small loss); here nothing is. Logits beyond ±2^14 are first
-//!    shifted by a [`Reference::center`]; at that size the difference that matters is exact.
+//!    shifted by a [`SumScale::center`]; at that size the difference that matters is exact.
 //! 2. **One read.** The maximum is taken beside the sum, not before it. k starts at 0 and terms up to 2^60
 //!    still fit, so most rows never move it. If the largest x so far leaves [−20, 41], the sum is rescaled
 //!    to a k that fits it and that block, which is in L1, summed again.
@@ -27,11 +27,11 @@
 //!    comes out as e^(x + n·δ) with δ = ln 2 − fl(ln 2). n·δ matters only where the term does, near the
 //!    largest x, so [`LogSum::scaled`] takes off the n·δ of the largest x (12 % of the time of a class).
 
-use crate::formula::Scaled;
+use crate::formula::ScaledSum;
 pub use crate::terms::NONE;
-use crate::terms::{Reference, larger, largest, quarters, write_terms};
+use crate::terms::{SumScale, max_lane, max2, quarters, write_terms};
 use nll_simd::math::{power_of_two, round};
-use nll_simd::{Ahead, Buffer, Dtype, Isa, LANES, Real, Total, zip};
+use nll_simd::{Buffer, CHUNK_LANES, Dtype, Isa, LaneSum, Prefetch, Real, zip};
 
 /// How many classes are summed before the reference is looked at: 8 KiB of f32, a quarter of L1.
 pub const BLOCK: usize = 2048;
@@ -48,15 +48,16 @@ pub struct Scratch<F> {
 /// Room for chunks that go through the loops together, aligned as [`Buffer`] is.
 #[repr(align(64))]
 struct Piece<F> {
-    terms: [F; PIECE * LANES],
+    terms: [F; PIECE * CHUNK_LANES],
     /// The classes, without the one that is left out.
-    held: [[F; LANES]; PIECE],
+    held: [[F; CHUNK_LANES]; PIECE],
 }
 
 impl<F: Real> Default for Scratch<F> {
     /// No room for values yet: it grows to a block at the first.
     fn default() -> Self {
-        let piece = Piece { terms: [F::ZERO; PIECE * LANES], held: [[F::ZERO; LANES]; PIECE] };
+        let piece =
+            Piece { terms: [F::ZERO; PIECE * CHUNK_LANES], held: [[F::ZERO; CHUNK_LANES]; PIECE] };
         Scratch { values: Buffer::default(), piece }
     }
 }
@@ -64,8 +65,8 @@ impl<F: Real> Default for Scratch<F> {
 /// Σ e^x over the classes pushed so far, and the largest x.
 #[derive(Clone, Copy, Debug)]
 pub struct LogSum<F> {
-    reference: Reference<F>,
-    total: Total,
+    reference: SumScale<F>,
+    total: LaneSum,
     max: F,
 }
 
@@ -73,8 +74,8 @@ impl<F: Real> LogSum<F> {
     /// The sum over no classes.
     #[inline(always)]
     pub fn empty() -> Self {
-        let reference = Reference::new(0.0, 0.0);
-        LogSum { reference, total: Total::ZERO, max: F::NEG_INFINITY }
+        let reference = SumScale::new(0.0, 0.0);
+        LogSum { reference, total: LaneSum::ZERO, max: F::NEG_INFINITY }
     }
 
     /// Adds the first `length` classes of `block` (at most [`BLOCK`]), leaving out the one at index `skip`.
@@ -86,17 +87,17 @@ impl<F: Real> LogSum<F> {
         skip: usize,
         scratch: &mut Scratch<F>,
     ) {
-        let ahead = Ahead::of::<F, T::Storage>(block);
+        let ahead = Prefetch::new::<F, T::Storage>(block);
         let x = T::read(isa, block, &mut scratch.values);
         let block = Block { x, length, skip, ahead };
         let (total, max) = block.sweep(isa, self.reference, self.total, &mut scratch.piece);
         let before = self.max;
-        self.max = larger(max, before);
+        self.max = max2(max, before);
         if self.reference.fits(self.max) {
             self.total = total;
             return;
         }
-        let fitting = Reference::at(self.max);
+        let fitting = SumScale::at(self.max);
         if before != F::NEG_INFINITY {
             self.total = self.total.scaled(self.reference.factor(isa, fitting));
         }
@@ -112,12 +113,12 @@ impl<F: Real> LogSum<F> {
 
     /// The sum.
     #[inline(always)]
-    pub fn scaled(&self) -> Scaled {
-        let Scaled { center, exponent, .. } = self.reference.unit();
+    pub fn scaled(&self) -> ScaledSum {
+        let ScaledSum { center, exponent, .. } = self.reference.unit();
         let above = self.max.to_f64() - center;
         // The n of the largest x, and with it what `exp_parts` left in the terms that matter.
         let n = if above.is_finite() { round(above * core::f64::consts::LOG2_E) } else { exponent };
-        Scaled {
+        ScaledSum {
             center: center - n * F::LN_2_REST,
             exponent: n,
             sum: self.total.value::<F>() * power_of_two((exponent - n) as i32),
@@ -131,21 +132,21 @@ struct Block<'a, F> {
     length: usize,
     skip: usize,
     /// Where they come from.
-    ahead: Ahead,
+    ahead: Prefetch,
 }
 
 impl<F: Real> Block<'_, F> {
     /// The `rest` classes that are left after the full chunks, and −∞ in the other lanes.
     #[inline(always)]
-    fn tail(&self, rest: usize) -> [F; LANES] {
+    fn tail(&self, rest: usize) -> [F; CHUNK_LANES] {
         let x = &self.x[..self.length];
         let skip = self.skip.wrapping_sub(self.length - rest);
         if let Some(&last) = x.last_chunk() {
-            hidden(lesser(last, F::KEEP, rest), skip.wrapping_add(LANES - rest))
+            hidden(lesser(last, F::KEEP, rest), skip.wrapping_add(CHUNK_LANES - rest))
         } else if let Some(&first) = self.x.first_chunk() {
-            hidden(lesser(first, F::KEEP, 2 * LANES - rest), skip)
+            hidden(lesser(first, F::KEEP, 2 * CHUNK_LANES - rest), skip)
         } else {
-            let mut padded = [F::NEG_INFINITY; LANES];
+            let mut padded = [F::NEG_INFINITY; CHUNK_LANES];
             padded[..rest].copy_from_slice(x);
             hidden(padded, skip)
         }
@@ -156,52 +157,52 @@ impl<F: Real> Block<'_, F> {
     fn sweep<S: Isa>(
         &self,
         isa: S,
-        reference: Reference<F>,
-        mut total: Total,
+        reference: SumScale<F>,
+        mut total: LaneSum,
         Piece { terms, held }: &mut Piece<F>,
-    ) -> (Total, F) {
-        let mut lanes = [F::NEG_INFINITY; LANES];
+    ) -> (LaneSum, F) {
+        let mut lanes = [F::NEG_INFINITY; CHUNK_LANES];
         let (mut skip, mut ahead) = (self.skip, self.ahead);
-        let (chunks, rest) = self.x[..self.length].as_chunks::<LANES>();
+        let (chunks, rest) = self.x[..self.length].as_chunks::<CHUNK_LANES>();
         for mut piece in chunks.chunks(PIECE) {
-            ahead.step_alone(piece.len() * LANES);
-            if skip < piece.len() * LANES {
+            ahead.step_alone(piece.len() * CHUNK_LANES);
+            if skip < piece.len() * CHUNK_LANES {
                 let held = &mut held[..piece.len()];
                 for (i, (to, &chunk)) in held.iter_mut().zip(piece).enumerate() {
-                    *to = hidden(chunk, skip.wrapping_sub(i * LANES));
+                    *to = hidden(chunk, skip.wrapping_sub(i * CHUNK_LANES));
                 }
                 piece = held;
             }
-            let terms = &mut terms[..piece.len() * LANES];
+            let terms = &mut terms[..piece.len() * CHUNK_LANES];
             write_terms::<S, F, false>(isa, reference, piece.as_flattened(), terms);
-            for chunk in terms.as_chunks::<LANES>().0 {
-                total = total.plus(quarters(chunk));
+            for chunk in terms.as_chunks::<CHUNK_LANES>().0 {
+                total = total.add(quarters(chunk));
             }
             for chunk in piece {
-                lanes = zip(*chunk, lanes, larger);
+                lanes = zip(*chunk, lanes, max2);
             }
-            skip = skip.wrapping_sub(PIECE * LANES);
+            skip = skip.wrapping_sub(PIECE * CHUNK_LANES);
         }
         if !rest.is_empty() {
             // Loaded now: before its turn it would come from memory, and all others wait for it.
-            let (tail, mut terms) = (self.tail(rest.len()), [F::ZERO; LANES]);
+            let (tail, mut terms) = (self.tail(rest.len()), [F::ZERO; CHUNK_LANES]);
             write_terms::<S, F, false>(isa, reference, &tail, &mut terms);
-            total = total.plus(quarters(&terms));
-            lanes = zip(tail, lanes, larger);
+            total = total.add(quarters(&terms));
+            lanes = zip(tail, lanes, max2);
         }
-        (total, largest(lanes))
+        (total, max_lane(lanes))
     }
 }
 
 /// The chunk with −∞ at `lane`, if it has that lane. NaN becomes +∞, which spoils a sum as well.
 #[inline(always)]
-fn hidden<F: Real>(chunk: [F; LANES], lane: usize) -> [F; LANES] {
-    lesser(chunk, F::HIDE, LANES - lane.min(LANES))
+fn hidden<F: Real>(chunk: [F; CHUNK_LANES], lane: usize) -> [F; CHUNK_LANES] {
+    lesser(chunk, F::HIDE, CHUNK_LANES - lane.min(CHUNK_LANES))
 }
 
 /// The lesser of each lane and the limits from the `start`th on.
 #[inline(always)]
-fn lesser<F: Real>(chunk: [F; LANES], limits: &[F], start: usize) -> [F; LANES] {
+fn lesser<F: Real>(chunk: [F; CHUNK_LANES], limits: &[F], start: usize) -> [F; CHUNK_LANES] {
     match limits[start..].first_chunk() {
         Some(&limits) => zip(chunk, limits, |x, limit| if x < limit { x } else { limit }),
         None => chunk,

@@ -1,15 +1,15 @@
 //! The terms of a sum Σ e^x: what they are counted in, and how they are written, added and compared.
 
-use crate::formula::{Scaled, finite};
+use crate::formula::{ScaledSum, finite};
 use nll_simd::math::{LN_2_HI, LN_2_LO, exp, exp_parts, power_of_two, round};
-use nll_simd::{EIGHT, Isa, LANES, Real, Wide, two_sum_error, zip};
+use nll_simd::{CHUNK_LANES, Extended, Isa, Real, SUM_LANES, two_sum_error, zip};
 
 /// Leaves no class out, stands nowhere.
 pub const NONE: usize = usize::MAX;
 
 /// What the terms of a sum are multiples of: 2^exponent · e^center.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reference<F> {
+pub(crate) struct SumScale<F> {
     center: F,
     /// A whole number.
     exponent: f64,
@@ -21,13 +21,13 @@ pub(crate) struct Reference<F> {
     fits: [F; 2],
 }
 
-impl<F: Real> Reference<F> {
+impl<F: Real> SumScale<F> {
     /// 2^exponent · e^center.
     #[inline(always)]
     pub(crate) fn new(center: f64, exponent: f64) -> Self {
         let nats = |n: f64| F::from_f64(n * core::f64::consts::LN_2);
         let above = |n: f64| F::from_f64(center + n * core::f64::consts::LN_2);
-        Reference {
+        SumScale {
             center: F::from_f64(center),
             exponent,
             shifter: F::from_f64(F::SHIFTER.to_f64() - exponent),
@@ -41,9 +41,9 @@ impl<F: Real> Reference<F> {
     pub(crate) fn at(max: F) -> Self {
         let max = max.to_f64();
         if max.abs() >= 16384.0 {
-            Reference::new(max, 0.0)
+            SumScale::new(max, 0.0)
         } else {
-            Reference::new(0.0, round(max * core::f64::consts::LOG2_E))
+            SumScale::new(0.0, round(max * core::f64::consts::LOG2_E))
         }
     }
 
@@ -51,8 +51,8 @@ impl<F: Real> Reference<F> {
     /// results go, and 2^60 of them still fit.
     #[inline(always)]
     pub(crate) fn below(max: F) -> Self {
-        let Reference { center, exponent, .. } = Reference::at(max);
-        Reference::new(center.to_f64(), exponent - 60.0)
+        let SumScale { center, exponent, .. } = SumScale::at(max);
+        SumScale::new(center.to_f64(), exponent - 60.0)
     }
 
     /// Whether the largest x may be `max`. With no x but −∞, any reference will do.
@@ -64,15 +64,15 @@ impl<F: Real> Reference<F> {
 
     /// The term of e^x is e^x / `unit`.
     #[inline(always)]
-    pub(crate) fn unit(&self) -> Scaled {
-        Scaled { center: self.center.to_f64(), exponent: self.exponent, sum: 1.0 }
+    pub(crate) fn unit(&self) -> ScaledSum {
+        ScaledSum { center: self.center.to_f64(), exponent: self.exponent, sum: 1.0 }
     }
 
     /// The logarithm of the term of e^x.
     #[inline(always)]
-    pub(crate) fn log_term(self, x: F) -> F::Wide {
-        let above = F::Wide::sum(x.to_f64(), -self.center.to_f64());
-        above.plus(F::Wide::ln_2_times(-self.exponent)).normal()
+    pub(crate) fn log_term(self, x: F) -> F::Extended {
+        let above = F::Extended::sum(x.to_f64(), -self.center.to_f64());
+        above.add(F::Extended::ln_2_times(-self.exponent)).renormalize()
     }
 
     /// What a sum at this reference is to be multiplied by to stand at `other`: a power of two, exact,
@@ -101,11 +101,11 @@ impl<F: Real> Reference<F> {
 #[inline(always)]
 pub(crate) fn write_terms<S: Isa, F: Real, const EXACT: bool>(
     isa: S,
-    reference: Reference<F>,
+    reference: SumScale<F>,
     x: &[F],
     terms: &mut [F],
 ) {
-    let Reference { center, shifter, floor, .. } = reference;
+    let SumScale { center, shifter, floor, .. } = reference;
     let term = |y| {
         let y = if y < floor { floor } else { y };
         let (mantissa, exponent) = exp_parts::<S, F, EXACT>(isa, y, shifter);
@@ -124,7 +124,7 @@ pub(crate) fn write_terms<S: Isa, F: Real, const EXACT: bool>(
 
 /// Lane i of each quarter of a chunk, added.
 #[inline(always)]
-pub(crate) fn quarters<F: Real>(chunk: &[F; LANES]) -> [F; EIGHT] {
+pub(crate) fn quarters<F: Real>(chunk: &[F; CHUNK_LANES]) -> [F; SUM_LANES] {
     core::array::from_fn(
         #[inline(always)]
         |i| (chunk[i] + chunk[i + 8]) + (chunk[i + 16] + chunk[i + 24]),
@@ -133,16 +133,16 @@ pub(crate) fn quarters<F: Real>(chunk: &[F; LANES]) -> [F; EIGHT] {
 
 /// The larger of two; `b` if `a` is NaN.
 #[inline(always)]
-pub(crate) fn larger<F: Real>(a: F, b: F) -> F {
+pub(crate) fn max2<F: Real>(a: F, b: F) -> F {
     if a > b { a } else { b }
 }
 
 /// The largest lane, by halves.
 #[inline(always)]
-pub(crate) fn largest<F: Real>(mut lanes: [F; LANES]) -> F {
+pub(crate) fn max_lane<F: Real>(mut lanes: [F; CHUNK_LANES]) -> F {
     for half in [16, 8, 4, 2, 1] {
         for i in 0..half {
-            lanes[i] = larger(lanes[i], lanes[i + half]);
+            lanes[i] = max2(lanes[i], lanes[i + half]);
         }
     }
     lanes[0]
@@ -150,23 +150,23 @@ pub(crate) fn largest<F: Real>(mut lanes: [F; LANES]) -> F {
 
 /// The largest class so far, and where it stands first.
 #[derive(Clone, Copy)]
-pub(crate) struct Largest<F> {
+pub(crate) struct ArgMax<F> {
     pub(crate) x: F,
     /// NONE while there is no class.
     pub(crate) at: usize,
 }
 
-impl<F: Real> Largest<F> {
+impl<F: Real> ArgMax<F> {
     /// Of no classes.
     #[inline(always)]
     pub(crate) fn none() -> Self {
-        Largest { x: F::NEG_INFINITY, at: NONE }
+        ArgMax { x: F::NEG_INFINITY, at: NONE }
     }
 
     /// Looks at the classes from `first` on. A NaN is passed over.
     #[inline(always)]
     pub(crate) fn push(&mut self, first: usize, x: &[F]) {
-        let largest = most(x);
+        let largest = max(x);
         if largest > self.x || self.at == NONE {
             self.x = largest;
             self.at = position(x, largest).map_or(NONE, |at| first + at);
@@ -176,19 +176,19 @@ impl<F: Real> Largest<F> {
 
 /// The largest of `x`, −∞ if there is none. A NaN is passed over.
 #[inline(always)]
-fn most<F: Real>(x: &[F]) -> F {
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    let mut lanes = [F::NEG_INFINITY; LANES];
+fn max<F: Real>(x: &[F]) -> F {
+    let (chunks, rest) = x.as_chunks::<CHUNK_LANES>();
+    let mut lanes = [F::NEG_INFINITY; CHUNK_LANES];
     for chunk in chunks {
-        lanes = zip(*chunk, lanes, larger);
+        lanes = zip(*chunk, lanes, max2);
     }
-    rest.iter().fold(largest(lanes), |most, &x| larger(x, most))
+    rest.iter().fold(max_lane(lanes), |most, &x| max2(x, most))
 }
 
 /// Where `x` stands first: a search with an early end would be done one by one.
 #[inline(always)]
 fn position<F: Real>(values: &[F], x: F) -> Option<usize> {
-    let mut chunks = values.chunks(LANES).zip((0..).step_by(LANES));
+    let mut chunks = values.chunks(CHUNK_LANES).zip((0..).step_by(CHUNK_LANES));
     let holds = |chunk: &[F]| chunk.iter().fold(0, |count, &v| count + u32::from(v == x)) > 0;
     let (chunk, start) = chunks.find(|(chunk, _)| holds(chunk))?;
     Some(start + chunk.iter().position(|&v| v == x)?)

@@ -5,7 +5,7 @@
 
 use crate::aligned::Buffer;
 use crate::isa::Isa;
-use crate::lanes::LANES;
+use crate::lanes::CHUNK_LANES;
 use crate::real::Real;
 
 /// How an array stores its numbers, and what they become when read.
@@ -65,8 +65,8 @@ impl Dtype for F16 {
     #[inline(always)]
     fn read<'a, S: Isa>(isa: S, block: &'a [u16], room: &'a mut Buffer<f32>) -> &'a [f32] {
         let room = room.first(block.len(), 0.0);
-        let (chunks, tail) = block.as_chunks::<LANES>();
-        let (to, tail_to) = room.as_chunks_mut::<LANES>();
+        let (chunks, tail) = block.as_chunks::<CHUNK_LANES>();
+        let (to, tail_to) = room.as_chunks_mut::<CHUNK_LANES>();
         for (to, chunk) in to.iter_mut().zip(chunks) {
             *to = isa.widen_f16(chunk);
         }

@@ -1,6 +1,6 @@
 //! f32 as a [`Real`]: its constants, and its bits.
 
-use crate::lanes::{EIGHT, LANES};
+use crate::lanes::{CHUNK_LANES, SUM_LANES};
 use crate::real::{Real, hide, keep};
 
 impl Real for f32 {
@@ -14,7 +14,7 @@ impl Real for f32 {
     const MANTISSA_BITS: i32 = 23;
     const BIAS: i32 = 127;
     const LEAST_NORMAL: f32 = f32::MIN_POSITIVE;
-    const RAISE: [f32; 2] = [33_554_432.0, 25.0];
+    const SUBNORMAL_SCALE: [f32; 2] = [33_554_432.0, 25.0];
     const LOG2_E: f32 = core::f32::consts::LOG2_E;
     const LN_2: f32 = core::f32::consts::LN_2;
     const LN_2_REST: f64 = -1.904_654_299_957_768e-9;
@@ -22,13 +22,13 @@ impl Real for f32 {
     const EXP: &'static [f32] =
         &[1.0, 1.0, 0.5, 0.166_665_76, 0.041_666_556, 0.008_363_203, 0.001_392_621_3];
     const EXP_RANGE: [f32; 2] = [-105.0, 90.0];
-    const LIFT: f32 = 64.0;
-    const UNLIFT: f32 = f32::from_bits((127 - 64) << 23);
-    const EXP_UNLIFTED: &'static [f32] = &{
+    const EXP_SCALE: f32 = 64.0;
+    const EXP_UNSCALE: f32 = f32::from_bits((127 - 64) << 23);
+    const EXP_UNSCALED: &'static [f32] = &{
         let mut coefficients = [0.0; Self::EXP.len()];
         let mut i = 0;
         while i < coefficients.len() {
-            coefficients[i] = Self::EXP[i] * Self::UNLIFT;
+            coefficients[i] = Self::EXP[i] * Self::EXP_UNSCALE;
             i += 1;
         }
         coefficients
@@ -36,7 +36,7 @@ impl Real for f32 {
     // Interpolation likewise: relative error of the logarithm 1.7e-8.
     const ARTANH: &'static [f32] = &[0.6666664, 0.4000756, 0.2823662, 0.268515];
     // Interpolation likewise: relative error 1e-9.
-    const BEND: &'static [f64] = &[
+    const EXPM1_TAIL: &'static [f64] = &[
         0.5,
         0.16666666852811374,
         0.04166666679876234,
@@ -50,10 +50,10 @@ impl Real for f32 {
         2.217603754335142e-09,
     ];
     const LN_2_PARTS: [f32; 2] = [0.693_138_1, 9.058_001e-6];
-    const KEEP: &'static [f32; 3 * LANES] = &keep();
-    const HIDE: &'static [f32; 2 * LANES + 1] = &hide();
+    const KEEP: &'static [f32; 3 * CHUNK_LANES] = &keep();
+    const HIDE: &'static [f32; 2 * CHUNK_LANES + 1] = &hide();
     const COMPENSATED: bool = false;
-    type Wide = f64;
+    type Extended = f64;
 
     #[inline(always)]
     #[expect(
@@ -64,7 +64,7 @@ impl Real for f32 {
         self.mul_add(b, c)
     }
     #[inline(always)]
-    fn product_error_unfused(a: f32, b: f32, p: f32) -> f32 {
+    fn two_prod_error_unfused(a: f32, b: f32, p: f32) -> f32 {
         (f64::from(a) * f64::from(b) - f64::from(p)) as f32
     }
     #[inline(always)]
@@ -133,7 +133,7 @@ impl Real for f32 {
         f64::from(self)
     }
     #[inline(always)]
-    fn widen(eight: [f32; EIGHT]) -> [f64; EIGHT] {
+    fn widen(eight: [f32; SUM_LANES]) -> [f64; SUM_LANES] {
         core::array::from_fn(|i| f64::from(eight[i]))
     }
 }

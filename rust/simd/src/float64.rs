@@ -1,8 +1,8 @@
 //! f64 as a [`Real`]: its constants, and its bits.
 
-use crate::lanes::{EIGHT, LANES};
+use crate::double_word::DoubleWord;
+use crate::lanes::{CHUNK_LANES, SUM_LANES};
 use crate::real::{Real, hide, keep};
-use crate::words::Words;
 
 impl Real for f64 {
     const ZERO: f64 = 0.0;
@@ -15,7 +15,7 @@ impl Real for f64 {
     const MANTISSA_BITS: i32 = 52;
     const BIAS: i32 = 1023;
     const LEAST_NORMAL: f64 = f64::MIN_POSITIVE;
-    const RAISE: [f64; 2] = [18_014_398_509_481_984.0, 54.0];
+    const SUBNORMAL_SCALE: [f64; 2] = [18_014_398_509_481_984.0, 54.0];
     const LOG2_E: f64 = core::f64::consts::LOG2_E;
     const LN_2: f64 = core::f64::consts::LN_2;
     const LN_2_REST: f64 = 2.319_046_813_846_299_6e-17;
@@ -35,9 +35,9 @@ impl Real for f64 {
         2.510_042_415_700_506_7e-8,
     ];
     const EXP_RANGE: [f64; 2] = [-750.0, 711.0];
-    const LIFT: f64 = 512.0;
-    const UNLIFT: f64 = f64::from_bits((1023 - 512) << 52);
-    const EXP_UNLIFTED: &'static [f64] = &[];
+    const EXP_SCALE: f64 = 512.0;
+    const EXP_UNSCALE: f64 = f64::from_bits((1023 - 512) << 52);
+    const EXP_UNSCALED: &'static [f64] = &[];
     // Interpolation likewise: relative error of the logarithm 7e-18.
     const ARTANH: &'static [f64] = &[
         0.6666666666666666,
@@ -52,7 +52,7 @@ impl Real for f64 {
         0.1616404561194353,
     ];
     // Interpolation likewise: relative error 2.8e-18.
-    const BEND: &'static [f64] = &[
+    const EXPM1_TAIL: &'static [f64] = &[
         0.5,
         0.16666666666666666,
         0.04166666666666663,
@@ -73,10 +73,10 @@ impl Real for f64 {
         8.580357849794261e-18,
     ];
     const LN_2_PARTS: [f64; 2] = [crate::math::LN_2_HI, crate::math::LN_2_LO];
-    const KEEP: &'static [f64; 3 * LANES] = &keep();
-    const HIDE: &'static [f64; 2 * LANES + 1] = &hide();
+    const KEEP: &'static [f64; 3 * CHUNK_LANES] = &keep();
+    const HIDE: &'static [f64; 2 * CHUNK_LANES + 1] = &hide();
     const COMPENSATED: bool = true;
-    type Wide = Words<f64>;
+    type Extended = DoubleWord<f64>;
 
     #[inline(always)]
     #[expect(
@@ -87,7 +87,7 @@ impl Real for f64 {
         self.mul_add(b, c)
     }
     #[inline(always)]
-    fn product_error_unfused(a: f64, b: f64, p: f64) -> f64 {
+    fn two_prod_error_unfused(a: f64, b: f64, p: f64) -> f64 {
         // Halves of 26 bits, whose products are exact (Dekker).
         let halves = |x: f64| {
             let high = f64::from_bits(x.to_bits() & 0xffff_ffff_f800_0000);
@@ -158,7 +158,7 @@ impl Real for f64 {
         self
     }
     #[inline(always)]
-    fn widen(eight: [f64; EIGHT]) -> [f64; EIGHT] {
+    fn widen(eight: [f64; SUM_LANES]) -> [f64; SUM_LANES] {
         eight
     }
 }

@@ -7,7 +7,7 @@
 //! Everything below `vectorize` must be `#[inline(always)]`: a function that is not inlined into it is
 //! compiled for the baseline and silently loses the wide registers.
 
-use crate::lanes::LANES;
+use crate::lanes::CHUNK_LANES;
 use crate::real::Real;
 
 /// An instruction set that this CPU has.
@@ -33,13 +33,13 @@ pub trait Isa: Copy + Send + Sync + 'static {
 
     /// a·b − p exactly, where p is a·b rounded.
     #[inline(always)]
-    fn product_error<F: Real>(self, a: F, b: F, p: F) -> F {
+    fn two_prod_error<F: Real>(self, a: F, b: F, p: F) -> F {
         self.mul_add(a, b, -p)
     }
 
     /// The float32 values of 32 IEEE half-precision bit patterns.
     #[inline(always)]
-    fn widen_f16(self, bits: &[u16; LANES]) -> [f32; LANES] {
+    fn widen_f16(self, bits: &[u16; CHUNK_LANES]) -> [f32; CHUNK_LANES] {
         core::array::from_fn(|i| crate::dtype::f16_to_f32(bits[i]))
     }
 }
@@ -68,11 +68,11 @@ impl Isa for Baseline {
     #[inline(always)]
     fn minus_product<F: Real>(self, c: F, a: F, b: F) -> F {
         let p = a * b;
-        (c - p) - self.product_error(a, b, p)
+        (c - p) - self.two_prod_error(a, b, p)
     }
     #[inline(always)]
-    fn product_error<F: Real>(self, a: F, b: F, p: F) -> F {
-        F::product_error_unfused(a, b, p)
+    fn two_prod_error<F: Real>(self, a: F, b: F, p: F) -> F {
+        F::two_prod_error_unfused(a, b, p)
     }
     #[inline(always)]
     fn minus_ln_2<F: Real>(self, n: F, y: F) -> F {
@@ -101,7 +101,7 @@ impl Isa for Avx2 {
         a.fused_mul_add(b, c)
     }
     #[inline(always)]
-    fn widen_f16(self, bits: &[u16; LANES]) -> [f32; LANES] {
+    fn widen_f16(self, bits: &[u16; CHUNK_LANES]) -> [f32; CHUNK_LANES] {
         // SAFETY: an `Avx2` exists only if the CPU has F16C.
         unsafe { widen_f16_f16c(bits) }
     }
@@ -128,7 +128,7 @@ impl Isa for Avx512 {
         a.fused_mul_add(b, c)
     }
     #[inline(always)]
-    fn widen_f16(self, bits: &[u16; LANES]) -> [f32; LANES] {
+    fn widen_f16(self, bits: &[u16; CHUNK_LANES]) -> [f32; CHUNK_LANES] {
         // SAFETY: an `Avx512` exists only if the CPU has F16C.
         unsafe { widen_f16_f16c(bits) }
     }
@@ -138,9 +138,9 @@ impl Isa for Avx512 {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx,f16c")]
 #[inline]
-fn widen_f16_f16c(bits: &[u16; LANES]) -> [f32; LANES] {
+fn widen_f16_f16c(bits: &[u16; CHUNK_LANES]) -> [f32; CHUNK_LANES] {
     use core::arch::x86_64::{_mm_loadu_si128, _mm256_cvtph_ps, _mm256_storeu_ps};
-    let mut out = [0.0f32; LANES];
+    let mut out = [0.0f32; CHUNK_LANES];
     for (from, to) in bits.as_chunks::<8>().0.iter().zip(out.as_chunks_mut::<8>().0) {
         // SAFETY: `from` is 16 readable bytes and `to` 32 writable ones; neither needs alignment.
         unsafe {

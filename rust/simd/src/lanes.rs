@@ -2,13 +2,13 @@
 //!
 //! Whole arrays go in and come out by value, so that LLVM keeps accumulators in registers.
 
+use crate::double_word::{Extended, two_sum_error};
 use crate::real::Real;
-use crate::words::{Wide, two_sum_error};
 
 /// The virtual width: how many classes a kernel takes at a time.
-pub const LANES: usize = 32;
+pub const CHUNK_LANES: usize = 32;
 /// The width of the running sums: one AVX-512 register of f64.
-pub const EIGHT: usize = 8;
+pub const SUM_LANES: usize = 8;
 
 /// `f` of every pair of lanes.
 #[inline(always)]
@@ -21,57 +21,57 @@ pub fn zip<F: Real, const N: usize>(mut a: [F; N], b: [F; N], f: impl Fn(F, F) -
 
 /// A running sum in eight f64 lanes, with the rounding errors beside it where [`Real::COMPENSATED`].
 #[derive(Clone, Copy, Debug)]
-pub struct Total {
-    sum: [f64; EIGHT],
-    error: [f64; EIGHT],
+pub struct LaneSum {
+    sum: [f64; SUM_LANES],
+    error: [f64; SUM_LANES],
 }
 
-impl Total {
+impl LaneSum {
     /// The empty sum.
-    pub const ZERO: Total = Total { sum: [0.0; EIGHT], error: [0.0; EIGHT] };
+    pub const ZERO: LaneSum = LaneSum { sum: [0.0; SUM_LANES], error: [0.0; SUM_LANES] };
 
     /// Adds eight lanes.
     #[inline(always)]
     #[must_use]
-    pub fn plus<F: Real>(self, eight: [F; EIGHT]) -> Total {
-        self.plus_wide::<F>(F::widen(eight))
+    pub fn add<F: Real>(self, eight: [F; SUM_LANES]) -> LaneSum {
+        self.add_f64::<F>(F::widen(eight))
     }
 
     /// Adds eight lanes made of `F`s.
     #[inline(always)]
     #[must_use]
-    pub fn plus_wide<F: Real>(self, value: [f64; EIGHT]) -> Total {
+    pub fn add_f64<F: Real>(self, value: [f64; SUM_LANES]) -> LaneSum {
         let sum = zip(self.sum, value, |s, v| s + v);
         if !F::COMPENSATED {
-            return Total { sum, error: self.error };
+            return LaneSum { sum, error: self.error };
         }
         let error = core::array::from_fn(
             #[inline(always)]
             |i| self.error[i] + two_sum_error(self.sum[i], value[i], sum[i]),
         );
-        Total { sum, error }
+        LaneSum { sum, error }
     }
 
     /// The sum times `factor`.
     #[inline(always)]
     #[must_use]
-    pub fn scaled(self, factor: f64) -> Total {
-        Total { sum: self.sum.map(|s| s * factor), error: self.error.map(|e| e * factor) }
+    pub fn scaled(self, factor: f64) -> LaneSum {
+        LaneSum { sum: self.sum.map(|s| s * factor), error: self.error.map(|e| e * factor) }
     }
 
     /// All lanes together, rounded.
     #[inline(always)]
     pub fn value<F: Real>(self) -> f64 {
-        self.wide::<F>().rounded()
+        self.extended::<F>().rounded()
     }
 
     /// All lanes together, by halves: 8 → 4 → 2 → 1.
     #[inline(always)]
-    pub fn wide<F: Real>(self) -> F::Wide {
+    pub fn extended<F: Real>(self) -> F::Extended {
         // An infinite sum spoils its own compensation.
         let plain = self.sum.iter().sum::<f64>();
         if F::COMPENSATED && !plain.is_finite() {
-            return F::Wide::of(plain);
+            return F::Extended::new(plain);
         }
         let (mut sum, mut error) = (self.sum, self.error);
         for half in [4, 2, 1] {
@@ -83,6 +83,6 @@ impl Total {
                 sum[i] = s;
             }
         }
-        if F::COMPENSATED { F::Wide::sum(sum[0], error[0]) } else { F::Wide::of(sum[0]) }
+        if F::COMPENSATED { F::Extended::sum(sum[0], error[0]) } else { F::Extended::new(sum[0]) }
     }
 }

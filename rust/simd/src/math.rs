@@ -2,9 +2,9 @@
 //!
 //! None of it calls the platform's libm, so the bits are ours on every machine.
 
+use crate::double_word::{DoubleWord, two_sum_error};
 use crate::isa::Isa;
 use crate::real::Real;
-use crate::words::{Words, two_sum_error};
 
 /// e^y as `mantissa · 2^n`, returned as `(mantissa, shifter + n)` for a `shifter` of the [`Real::SHIFTER`]
 /// kind. The mantissa lies in [0.7, 1.5]. Unless `REST`, it is that of y + n·δ, δ being [`Real::LN_2_REST`].
@@ -53,7 +53,7 @@ pub fn exp<S: Isa, F: Real>(isa: S, x: F) -> F {
 
 /// s·e^x, x in two words, within 1 ulp: e^x is not rounded by itself, and may be out of range.
 #[inline(always)]
-pub fn times_exp<S: Isa, F: Real>(isa: S, s: F, x: [F; 2]) -> F {
+pub fn mul_exp<S: Isa, F: Real>(isa: S, s: F, x: [F; 2]) -> F {
     let ([one, rest], n) = exp_words(isa, x);
     scale_by_power(isa.mul_add(s, one, s * rest), n)
 }
@@ -93,31 +93,34 @@ pub(crate) fn scale_by_power<F: Real>(x: F, n: F) -> F {
 #[inline(always)]
 pub fn exp_nonpositive<S: Isa, F: Real>(isa: S, x: F) -> F {
     if F::COMPENSATED {
-        return exp_lifted(isa, x) * F::UNLIFT;
+        return exp_scaled(isa, x) * F::EXP_UNSCALE;
     }
     let [low, _] = F::EXP_RANGE;
     let x = if x < low { low } else { x };
-    let (r, exponent) = exp_reduced::<S, F, true>(isa, x, F::SHIFTER + F::LIFT);
-    horner(isa, F::EXP_UNLIFTED, r) * F::exponent_of(exponent)
+    let (r, exponent) = exp_reduced::<S, F, true>(isa, x, F::SHIFTER + F::EXP_SCALE);
+    horner(isa, F::EXP_UNSCALED, r) * F::exponent_of(exponent)
 }
 
 /// [`exp_nonpositive`] of an x in two words.
 #[inline(always)]
-pub fn exp_nonpositive_of_two<S: Isa, F: Real>(isa: S, Words { hi: x, lo: lost }: Words<F>) -> F {
+pub fn exp_nonpositive_of_words<S: Isa, F: Real>(
+    isa: S,
+    DoubleWord { hi: x, lo: lost }: DoubleWord<F>,
+) -> F {
     let [low, _] = F::EXP_RANGE;
     let lost = if x < low { F::ZERO } else { lost };
     let x = if x < low { low } else { x };
-    let (mantissa, exponent) = exp_parts_of_two(isa, x, lost, F::SHIFTER + F::LIFT);
-    mantissa * F::exponent_of(exponent) * F::UNLIFT
+    let (mantissa, exponent) = exp_parts_of_two(isa, x, lost, F::SHIFTER + F::EXP_SCALE);
+    mantissa * F::exponent_of(exponent) * F::EXP_UNSCALE
 }
 
-/// e^x · 2^[`Real::LIFT`] for x ≤ 0: a normal number for every x whose e^x is not 0, so that one exponent
+/// e^x · 2^[`Real::EXP_SCALE`] for x ≤ 0: a normal number for every x whose e^x is not 0, so that one exponent
 /// holds it.
 #[inline(always)]
-pub fn exp_lifted<S: Isa, F: Real>(isa: S, x: F) -> F {
+pub fn exp_scaled<S: Isa, F: Real>(isa: S, x: F) -> F {
     let [low, _] = F::EXP_RANGE;
     let x = if x < low { low } else { x };
-    let (mantissa, exponent) = exp_parts::<S, F, true>(isa, x, F::SHIFTER + F::LIFT);
+    let (mantissa, exponent) = exp_parts::<S, F, true>(isa, x, F::SHIFTER + F::EXP_SCALE);
     mantissa * F::exponent_of(exponent)
 }
 
@@ -188,21 +191,21 @@ pub fn log_of_sum<S: Isa, F: Real>(isa: S, a: F, b: F) -> F {
 #[inline(always)]
 pub fn log_of_quotient<S: Isa, F: Real>(isa: S, quotient: F, a: F, b: F) -> F {
     let product = quotient * b;
-    let lost = (a - product) - isa.product_error(quotient, b, product);
+    let lost = (a - product) - isa.two_prod_error(quotient, b, product);
     log_corrected(isa, quotient, lost / a)
 }
 
 /// log(1 + z) for 0 ≤ z ≤ 1, within 1 ulp, without the second division of [`log1p`]. NaN → NaN.
 #[inline(always)]
 pub fn log1p_unit<S: Isa, F: Real>(isa: S, z: F) -> F {
-    let (s, rest) = bend(isa, z);
+    let (s, rest) = log1p_tail(isa, z);
     isa.mul_add(-s, rest, z)
 }
 
 /// u − log(1 + u), all digits kept where u is small.
 #[inline(always)]
-pub fn less_log1p<S: Isa>(isa: S, u: f64) -> f64 {
-    let (s, rest) = bend(isa, u);
+pub fn x_minus_log1p<S: Isa>(isa: S, u: f64) -> f64 {
+    let (s, rest) = log1p_tail(isa, u);
     if u.abs() < 0.25 { s * rest } else { u - log1p(isa, u) }
 }
 
@@ -211,7 +214,7 @@ pub fn less_log1p<S: Isa>(isa: S, u: f64) -> f64 {
 /// With s = f / (2 + f), log(1 + f) = 2·artanh s = f − s·(f − s²·q(s²)) (fdlibm). The series in s² has half
 /// as many terms as one in f; the division runs beside the multiplications (f32: 0.22 → 0.17 ns).
 #[inline(always)]
-fn bend<S: Isa, F: Real>(isa: S, f: F) -> (F, F) {
+fn log1p_tail<S: Isa, F: Real>(isa: S, f: F) -> (F, F) {
     let s = f / (F::ONE + F::ONE + f);
     let square = s * s;
     (s, isa.mul_add(-square, horner(isa, F::ARTANH, square), f))
@@ -243,6 +246,6 @@ fn log_corrected<S: Isa, F: Real>(isa: S, u: F, c: F) -> F {
 fn log_of_parts<S: Isa, F: Real>(isa: S, (k, one_plus_f): (F, F), c: F) -> F {
     let f = one_plus_f - F::ONE;
     let [ln_2_hi, ln_2_lo] = F::LN_2_PARTS;
-    let (s, rest) = bend(isa, f);
+    let (s, rest) = log1p_tail(isa, f);
     k * ln_2_hi + (f + isa.mul_add(-s, rest, isa.mul_add(k, ln_2_lo, c)))
 }

@@ -1,6 +1,6 @@
-//! Stores past the caches are stores: at any place, of any length, and of nothing else.
+//! NonTemporal past the caches are stores: at any place, of any length, and of nothing else.
 
-use nll_simd::{Real, past_caches};
+use nll_simd::{Real, with_non_temporal};
 
 /// Copies 0 to `most` numbers to every place in two cache lines, in two parts, between others that must stay.
 fn everywhere<F: Real + std::fmt::Debug>(most: usize) {
@@ -10,7 +10,7 @@ fn everywhere<F: Real + std::fmt::Debug>(most: usize) {
             let mut to = vec![F::ZERO; start + most + 32];
             let (first, last) = from[..length].split_at(length / 3);
             let (to_first, to_last) = to[start..start + length].split_at_mut(first.len());
-            past_caches(|stores| {
+            with_non_temporal(|stores| {
                 stores.copy(to_first, first);
                 stores.copy(to_last, last);
             });
@@ -32,7 +32,7 @@ fn copies_what_it_is_given_and_nothing_else() {
 fn what_was_stored_can_be_read_by_others_after_a_panic_too() {
     let mut to = vec![0.0f32; 1000];
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        past_caches(|stores| {
+        with_non_temporal(|stores| {
             stores.copy(&mut to, &[1.0; 1000]);
             panic!("after the stores");
         })

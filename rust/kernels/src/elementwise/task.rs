@@ -6,7 +6,7 @@ use crate::Error;
 use crate::drive;
 use crate::input::{Input, Room};
 use crate::out::Run;
-use nll_simd::{Ahead, Aligned, Isa, Real, past_caches};
+use nll_simd::{Aligned, Isa, Prefetch, Real, with_non_temporal};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -67,7 +67,7 @@ impl<F: Real, L: Elementwise<N>, const N: usize> nll_simd::Kernel for Task<'_, '
             results: vec![Aligned([F::ZERO; BLOCK]); count],
         };
         let blocks = blocks(self.given.inputs, self.range.clone());
-        past_caches(
+        with_non_temporal(
             #[inline(always)]
             |stores| {
                 let stores = self.large.then_some(stores);
@@ -94,7 +94,7 @@ impl<F: Real, L: Elementwise<N>, const N: usize> nll_simd::Kernel for Task<'_, '
 
 /// What a task works with.
 struct Desk<F, const N: usize> {
-    ahead: [Ahead; N],
+    ahead: [Prefetch; N],
     /// Room for an incomplete chunk of each input.
     pads: [Aligned<[F; CHUNK]>; N],
     /// The values of a block, and the derivatives if they are wanted.
@@ -211,7 +211,7 @@ impl<'a, F: Real, L: Elementwise<N>, const N: usize> Task<'_, 'a, F, L, N> {
         let both = slopes.0[at..at + CHUNK].iter_mut().zip(&mut curves.0[at..at + CHUNK]);
         for (i, (slope, curve)) in both.enumerate() {
             let [first, second] = self.function.derivatives(element(i), inner[i]);
-            let second = if upper { self.function.curvature(element(i)) } else { second };
+            let second = if upper { self.function.hessian_bound(element(i)) } else { second };
             (*slope, *curve) = (first * scale, second * scale);
         }
     }

@@ -1,10 +1,10 @@
 //! Arithmetic with about twice the digits of the numbers it starts from.
 //!
 //! Where the numbers are f32, f64 is that already. For f64 nothing is wider, so a number is two words `hi + lo`,
-//! `lo` being about what rounding took from `hi`. Formulas written over [`Wide`] stand once for both.
+//! `lo` being about what rounding took from `hi`. Formulas written over [`Extended`] stand once for both.
 
 use crate::isa::Isa;
-use crate::math::{exp_words, log, log1p, scale_by_power, times_exp};
+use crate::math::{exp_words, log, log1p, mul_exp, scale_by_power};
 use crate::real::Real;
 
 /// What rounding took from `s = a + b` (Knuth).
@@ -14,10 +14,10 @@ pub fn two_sum_error<F: Real>(a: F, b: F, s: F) -> F {
     (a - (s - b_in_s)) + (b - b_in_s)
 }
 
-/// Numbers in a precision above that of `F`, or made of `F`s: `Real::Wide` is one that is made of f64.
-pub trait Wide<F: Real = f64>: Copy {
+/// Numbers in a precision above that of `F`, or made of `F`s: `Real::Extended` is one that is made of f64.
+pub trait Extended<F: Real = f64>: Copy {
     /// x
-    fn of(x: F) -> Self;
+    fn new(x: F) -> Self;
     /// The number rounded, and what that took. The second is 0 where it is not finite.
     fn words(self) -> [F; 2];
     /// a + b
@@ -25,13 +25,13 @@ pub trait Wide<F: Real = f64>: Copy {
     /// c + a·b, for |a·b| ≤ |c|: what is lost from the product stays lost.
     fn sum_of_product<S: Isa>(isa: S, c: F, a: F, b: F) -> Self;
     /// self + b
-    fn plus(self, b: Self) -> Self;
+    fn add(self, b: Self) -> Self;
     /// self · b
-    fn times<S: Isa>(self, isa: S, b: Self) -> Self;
+    fn mul<S: Isa>(self, isa: S, b: Self) -> Self;
     /// self / b
-    fn over<S: Isa>(self, isa: S, b: Self) -> Self;
+    fn div<S: Isa>(self, isa: S, b: Self) -> Self;
     /// s·e^self, where e^self may be out of range.
-    fn times_exp<S: Isa>(self, isa: S, s: F) -> Self;
+    fn mul_exp<S: Isa>(self, isa: S, s: F) -> Self;
     /// log x
     fn log<S: Isa>(isa: S, x: F) -> Self;
     /// log(1 + self)
@@ -40,9 +40,9 @@ pub trait Wide<F: Real = f64>: Copy {
     fn ln_2_times(n: F) -> Self;
 
     /// −self
-    fn negative(self) -> Self;
+    fn neg(self) -> Self;
     /// The same number with its first word rounded, which it is not where a sum has cancelled.
-    fn normal(self) -> Self;
+    fn renormalize(self) -> Self;
 
     /// The number rounded.
     #[inline(always)]
@@ -51,9 +51,9 @@ pub trait Wide<F: Real = f64>: Copy {
     }
 }
 
-impl Wide for f64 {
+impl Extended for f64 {
     #[inline(always)]
-    fn of(x: f64) -> f64 {
+    fn new(x: f64) -> f64 {
         x
     }
     #[inline(always)]
@@ -69,20 +69,20 @@ impl Wide for f64 {
         isa.mul_add(a, b, c)
     }
     #[inline(always)]
-    fn plus(self, b: f64) -> f64 {
+    fn add(self, b: f64) -> f64 {
         self + b
     }
     #[inline(always)]
-    fn times<S: Isa>(self, _: S, b: f64) -> f64 {
+    fn mul<S: Isa>(self, _: S, b: f64) -> f64 {
         self * b
     }
     #[inline(always)]
-    fn over<S: Isa>(self, _: S, b: f64) -> f64 {
+    fn div<S: Isa>(self, _: S, b: f64) -> f64 {
         self / b
     }
     #[inline(always)]
-    fn times_exp<S: Isa>(self, isa: S, s: f64) -> f64 {
-        times_exp(isa, s, [self, 0.0])
+    fn mul_exp<S: Isa>(self, isa: S, s: f64) -> f64 {
+        mul_exp(isa, s, [self, 0.0])
     }
     #[inline(always)]
     fn log<S: Isa>(isa: S, x: f64) -> f64 {
@@ -97,47 +97,47 @@ impl Wide for f64 {
         n * core::f64::consts::LN_2
     }
     #[inline(always)]
-    fn negative(self) -> f64 {
+    fn neg(self) -> f64 {
         -self
     }
     #[inline(always)]
-    fn normal(self) -> f64 {
+    fn renormalize(self) -> f64 {
         self
     }
 }
 
 /// hi + lo
 #[derive(Clone, Copy, Debug)]
-pub struct Words<F> {
+pub struct DoubleWord<F> {
     /// The number, nearly.
     pub hi: F,
     /// What is missing.
     pub lo: F,
 }
 
-impl<F: Real> Words<F> {
+impl<F: Real> DoubleWord<F> {
     #[inline(always)]
     fn product<S: Isa>(isa: S, a: F, b: F) -> Self {
         let hi = a * b;
-        Words { hi, lo: isa.product_error(a, b, hi) }
+        DoubleWord { hi, lo: isa.two_prod_error(a, b, hi) }
     }
 
     /// log self from nearly that: a step of Newton's, log + (self·e^−log − 1).
     #[inline(always)]
     fn log_near<S: Isa>(self, isa: S, log: F) -> Self {
-        let one = self.times(isa, Words::of(-log).times_exp(isa, F::ONE));
-        Words { hi: log, lo: one.plus(Words::of(-F::ONE)).rounded() }
+        let one = self.mul(isa, DoubleWord::new(-log).mul_exp(isa, F::ONE));
+        DoubleWord { hi: log, lo: one.add(DoubleWord::new(-F::ONE)).rounded() }
     }
 }
 
-impl<F: Real> Wide<F> for Words<F> {
+impl<F: Real> Extended<F> for DoubleWord<F> {
     #[inline(always)]
-    fn of(x: F) -> Self {
-        Words { hi: x, lo: F::ZERO }
+    fn new(x: F) -> Self {
+        DoubleWord { hi: x, lo: F::ZERO }
     }
     #[inline(always)]
     fn words(self) -> [F; 2] {
-        let Words { hi, lo } = self;
+        let DoubleWord { hi, lo } = self;
         let rounded = hi + lo;
         // The sum of an infinite word and what it lost is NaN.
         if rounded.abs() < F::INFINITY { [rounded, (hi - rounded) + lo] } else { [hi, F::ZERO] }
@@ -145,57 +145,57 @@ impl<F: Real> Wide<F> for Words<F> {
     #[inline(always)]
     fn sum(a: F, b: F) -> Self {
         let hi = a + b;
-        Words { hi, lo: two_sum_error(a, b, hi) }
+        DoubleWord { hi, lo: two_sum_error(a, b, hi) }
     }
     #[inline(always)]
     fn sum_of_product<S: Isa>(_: S, c: F, a: F, b: F) -> Self {
-        Words::sum(c, a * b)
+        DoubleWord::sum(c, a * b)
     }
     #[inline(always)]
-    fn plus(self, b: Self) -> Self {
-        let sum = Words::sum(self.hi, b.hi);
-        Words { hi: sum.hi, lo: sum.lo + (self.lo + b.lo) }
+    fn add(self, b: Self) -> Self {
+        let sum = DoubleWord::sum(self.hi, b.hi);
+        DoubleWord { hi: sum.hi, lo: sum.lo + (self.lo + b.lo) }
     }
     #[inline(always)]
-    fn times<S: Isa>(self, isa: S, b: Self) -> Self {
-        let product = Words::product(isa, self.hi, b.hi);
+    fn mul<S: Isa>(self, isa: S, b: Self) -> Self {
+        let product = DoubleWord::product(isa, self.hi, b.hi);
         let crossed = isa.mul_add(self.hi, b.lo, self.lo * b.hi);
-        Words { hi: product.hi, lo: product.lo + crossed }
+        DoubleWord { hi: product.hi, lo: product.lo + crossed }
     }
     #[inline(always)]
-    fn over<S: Isa>(self, isa: S, b: Self) -> Self {
+    fn div<S: Isa>(self, isa: S, b: Self) -> Self {
         let hi = self.hi / b.hi;
-        let product = Words::of(hi).times(isa, b);
+        let product = DoubleWord::new(hi).mul(isa, b);
         let rest = (self.hi - product.hi) + (self.lo - product.lo);
-        Words { hi, lo: rest / b.hi }
+        DoubleWord { hi, lo: rest / b.hi }
     }
     #[inline(always)]
-    fn times_exp<S: Isa>(self, isa: S, s: F) -> Self {
+    fn mul_exp<S: Isa>(self, isa: S, s: F) -> Self {
         let ([one, rest], n) = exp_words(isa, [self.hi, self.lo]);
-        let product = Words::product(isa, s, one).plus(Words::of(s * rest));
+        let product = DoubleWord::product(isa, s, one).add(DoubleWord::new(s * rest));
         let [hi, lo] = product.words().map(|word| scale_by_power(word, n));
-        Words { hi, lo }
+        DoubleWord { hi, lo }
     }
     #[inline(always)]
     fn log<S: Isa>(isa: S, x: F) -> Self {
-        Words::of(x).log_near(isa, log(isa, x))
+        DoubleWord::new(x).log_near(isa, log(isa, x))
     }
     #[inline(always)]
     fn log1p<S: Isa>(self, isa: S) -> Self {
-        Words::of(F::ONE).plus(self).log_near(isa, log1p(isa, self.hi))
+        DoubleWord::new(F::ONE).add(self).log_near(isa, log1p(isa, self.hi))
     }
     #[inline(always)]
     fn ln_2_times(n: F) -> Self {
         let [hi, lo] = F::LN_2_PARTS;
-        Words { hi: n * hi, lo: n * lo }
+        DoubleWord { hi: n * hi, lo: n * lo }
     }
     #[inline(always)]
-    fn negative(self) -> Self {
-        Words { hi: -self.hi, lo: -self.lo }
+    fn neg(self) -> Self {
+        DoubleWord { hi: -self.hi, lo: -self.lo }
     }
     #[inline(always)]
-    fn normal(self) -> Self {
+    fn renormalize(self) -> Self {
         let [hi, lo] = self.words();
-        Words { hi, lo }
+        DoubleWord { hi, lo }
     }
 }
