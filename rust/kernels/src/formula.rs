@@ -1,7 +1,7 @@
 //! One branch-free scalar function per formula. Each reads like its line in `reference.py`.
 
 use nll_simd::math::{exp, horner, log};
-use nll_simd::{Extended, Isa, Level, Real};
+use nll_simd::{Extended, Float, Isa, Level, Real};
 
 /// Σ e^x over some classes, as `sum · 2^exponent · e^center`, so that it neither over- nor underflows.
 #[derive(Clone, Copy, Debug)]

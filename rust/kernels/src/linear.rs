@@ -1,7 +1,7 @@
 //! The part of label smoothing that is linear in the logits.
 
 use crate::softmax::Scratch;
-use nll_simd::{Dtype, Isa, LaneSum, Real, SUM_LANES, zip};
+use nll_simd::{Dtype, Float, Isa, LaneSum, SUM_LANES, zip};
 
 /// Σ_c w_c·(x_c − shift), for label smoothing. A class of weight 0 adds 0, whatever its logit.
 #[derive(Clone, Copy, Debug)]

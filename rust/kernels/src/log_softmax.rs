@@ -7,7 +7,7 @@ use crate::rows::{GROUP, Rows};
 use crate::softmax::{LogSum, NONE, Scratch};
 use crate::terms::ArgMax;
 use crate::{Dtype, Error};
-use nll_simd::{Buffer, Isa, Real};
+use nll_simd::{Buffer, Float, Isa};
 use std::ops::Range;
 
 /// log Σ e^x of every row, into `out`.   +∞ without a NaN → +∞.

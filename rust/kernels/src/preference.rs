@@ -13,7 +13,8 @@ fn exp_neg_abs_of_words<S: Isa, F: Real>(isa: S, x: DoubleWord<F>) -> F {
     if !F::COMPENSATED {
         return exp_neg_abs(isa, x.hi);
     }
-    exp_nonpositive_of_words(isa, if x.hi > F::ZERO { x.neg() } else { x })
+    let x = if x.hi > F::ZERO { x.neg() } else { x };
+    exp_nonpositive_of_words(isa, [x.hi, x.lo])
 }
 
 /// log(1 + e^x), with the [`exp_neg_abs_of_words`] of x.

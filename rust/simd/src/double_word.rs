@@ -1,28 +1,22 @@
-//! Arithmetic with about twice the digits of the numbers it starts from.
+//! Arithmetic with about twice the digits of its operands.
 //!
-//! Where the numbers are f32, f64 is that already. For f64 nothing is wider, so a number is two words `hi + lo`,
-//! `lo` being about what rounding took from `hi`. Formulas written over [`Extended`] stand once for both.
+//! For operands in f32 the wider type is f64. No type is wider than f64, so there a number is a
+//! double-double `hi + lo`, where `lo` is about the rounding error of `hi`. A formula over
+//! [`Extended`] is written once for both.
 
+use crate::float::{Float, two_sum_error};
 use crate::isa::Isa;
 use crate::math::{exp_words, log, log1p, mul_exp, scale_by_power};
-use crate::real::Real;
 
-/// What rounding took from `s = a + b` (Knuth).
-#[inline(always)]
-pub fn two_sum_error<F: Real>(a: F, b: F, s: F) -> F {
-    let b_in_s = s - a;
-    (a - (s - b_in_s)) + (b - b_in_s)
-}
-
-/// Numbers in a precision above that of `F`, or made of `F`s: `Real::Extended` is one that is made of f64.
-pub trait Extended<F: Real = f64>: Copy {
+/// A number type with about twice the digits of its operands, whose words are of type `F`.
+pub trait Extended<F: Float = f64>: Copy {
     /// x
     fn new(x: F) -> Self;
-    /// The number rounded, and what that took. The second is 0 where it is not finite.
+    /// The number rounded to `F`, and the rounding error, which is 0 if the number is not finite.
     fn words(self) -> [F; 2];
     /// a + b
     fn sum(a: F, b: F) -> Self;
-    /// c + a·b, for |a·b| ≤ |c|: what is lost from the product stays lost.
+    /// c + a·b, for |a·b| ≤ |c|; the product itself may be rounded.
     fn sum_of_product<S: Isa>(isa: S, c: F, a: F, b: F) -> Self;
     /// self + b
     fn add(self, b: Self) -> Self;
@@ -30,21 +24,20 @@ pub trait Extended<F: Real = f64>: Copy {
     fn mul<S: Isa>(self, isa: S, b: Self) -> Self;
     /// self / b
     fn div<S: Isa>(self, isa: S, b: Self) -> Self;
-    /// s·e^self, where e^self may be out of range.
+    /// s·e^self; e^self alone may be out of range.
     fn mul_exp<S: Isa>(self, isa: S, s: F) -> Self;
     /// log x
     fn log<S: Isa>(isa: S, x: F) -> Self;
     /// log(1 + self)
     fn log1p<S: Isa>(self, isa: S) -> Self;
-    /// n·ln 2 for a whole |n| < 2^20.
+    /// n·ln 2 for an integer |n| < 2^20.
     fn ln_2_times(n: F) -> Self;
-
     /// −self
     fn neg(self) -> Self;
-    /// The same number with its first word rounded, which it is not where a sum has cancelled.
+    /// The same number with its leading word rounded again, which a sum with cancellation needs.
     fn renormalize(self) -> Self;
 
-    /// The number rounded.
+    /// The number rounded to `F`.
     #[inline(always)]
     fn rounded(self) -> F {
         self.words()[0]
@@ -106,23 +99,23 @@ impl Extended for f64 {
     }
 }
 
-/// hi + lo
+/// The number hi + lo (a double-double).
 #[derive(Clone, Copy, Debug)]
 pub struct DoubleWord<F> {
-    /// The number, nearly.
+    /// The leading word: the number rounded, or nearly so after a sum has cancelled.
     pub hi: F,
-    /// What is missing.
+    /// The trailing word: about the rounding error of `hi`.
     pub lo: F,
 }
 
-impl<F: Real> DoubleWord<F> {
+impl<F: Float> DoubleWord<F> {
     #[inline(always)]
     fn product<S: Isa>(isa: S, a: F, b: F) -> Self {
         let hi = a * b;
         DoubleWord { hi, lo: isa.two_prod_error(a, b, hi) }
     }
 
-    /// log self from nearly that: a step of Newton's, log + (self·e^−log − 1).
+    /// log self, by one Newton step from an approximation: log + (self·e^−log − 1).
     #[inline(always)]
     fn log_near<S: Isa>(self, isa: S, log: F) -> Self {
         let one = self.mul(isa, DoubleWord::new(-log).mul_exp(isa, F::ONE));
@@ -130,7 +123,7 @@ impl<F: Real> DoubleWord<F> {
     }
 }
 
-impl<F: Real> Extended<F> for DoubleWord<F> {
+impl<F: Float> Extended<F> for DoubleWord<F> {
     #[inline(always)]
     fn new(x: F) -> Self {
         DoubleWord { hi: x, lo: F::ZERO }
@@ -139,7 +132,7 @@ impl<F: Real> Extended<F> for DoubleWord<F> {
     fn words(self) -> [F; 2] {
         let DoubleWord { hi, lo } = self;
         let rounded = hi + lo;
-        // The sum of an infinite word and what it lost is NaN.
+        // If hi is infinite, lo may be NaN, and so may be their sum.
         if rounded.abs() < F::INFINITY { [rounded, (hi - rounded) + lo] } else { [hi, F::ZERO] }
     }
     #[inline(always)]

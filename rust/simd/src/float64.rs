@@ -1,94 +1,50 @@
-//! f64 as a [`Real`]: its constants, and its bits.
+//! f64 as a [`Float`]: its constants and its bits.
 
-use crate::double_word::DoubleWord;
-use crate::lanes::{CHUNK_LANES, SUM_LANES};
-use crate::real::{Real, hide, keep};
+use crate::float::{Float, shared_items};
+use crate::width::{CHUNK_LANES, SUM_LANES};
 
-impl Real for f64 {
-    const ZERO: f64 = 0.0;
-    const ONE: f64 = 1.0;
-    const HALF: f64 = 0.5;
-    const NEG_INFINITY: f64 = f64::NEG_INFINITY;
-    const INFINITY: f64 = f64::INFINITY;
-    const NAN: f64 = f64::NAN;
+impl Float for f64 {
+    shared_items!(f64, u64);
+
     const SHIFTER: f64 = 6_755_399_441_055_744.0 + 1023.0;
     const MANTISSA_BITS: i32 = 52;
     const BIAS: i32 = 1023;
-    const LEAST_NORMAL: f64 = f64::MIN_POSITIVE;
     const SUBNORMAL_SCALE: [f64; 2] = [18_014_398_509_481_984.0, 54.0];
-    const LOG2_E: f64 = core::f64::consts::LOG2_E;
-    const LN_2: f64 = core::f64::consts::LN_2;
     const LN_2_REST: f64 = 2.319_046_813_846_299_6e-17;
     // Interpolation at Chebyshev nodes, rounded to f64: relative error 1.7e-17.
+    #[rustfmt::skip]
     const EXP: &'static [f64] = &[
-        1.0,
-        1.0,
-        0.5,
-        0.166_666_666_666_666_69,
-        0.041_666_666_666_623_99,
-        0.008_333_333_333_330_051,
-        0.001_388_888_891_728_179_4,
-        0.000_198_412_698_631_059_68,
-        2.480_152_119_021_773e-5,
-        2.755_726_837_868_419_2e-6,
-        2.762_013_871_973_399_4e-7,
+        1.0, 1.0, 0.5, 0.166_666_666_666_666_69, 0.041_666_666_666_623_99,
+        0.008_333_333_333_330_051, 0.001_388_888_891_728_179_4, 0.000_198_412_698_631_059_68,
+        2.480_152_119_021_773e-5, 2.755_726_837_868_419_2e-6, 2.762_013_871_973_399_4e-7,
         2.510_042_415_700_506_7e-8,
     ];
     const EXP_RANGE: [f64; 2] = [-750.0, 711.0];
     const EXP_SCALE: f64 = 512.0;
     const EXP_UNSCALE: f64 = f64::from_bits((1023 - 512) << 52);
     const EXP_UNSCALED: &'static [f64] = &[];
-    // Interpolation likewise: relative error of the logarithm 7e-18.
+    // Interpolation at Chebyshev nodes: relative error of the logarithm 7e-18.
+    #[rustfmt::skip]
     const ARTANH: &'static [f64] = &[
-        0.6666666666666666,
-        0.40000000000014585,
-        0.2857142856710876,
-        0.22222222717427864,
-        0.18181789436132859,
-        0.15385570064958623,
-        0.13314144209654935,
-        0.12001072809590713,
-        0.08800738486144674,
-        0.1616404561194353,
+        0.6666666666666666, 0.40000000000014585, 0.2857142856710876, 0.22222222717427864,
+        0.18181789436132859, 0.15385570064958623, 0.13314144209654935, 0.12001072809590713,
+        0.08800738486144674, 0.1616404561194353,
     ];
-    // Interpolation likewise: relative error 2.8e-18.
+    // Interpolation at Chebyshev nodes: relative error 2.8e-18.
+    #[rustfmt::skip]
     const EXPM1_TAIL: &'static [f64] = &[
-        0.5,
-        0.16666666666666666,
-        0.04166666666666663,
-        0.008333333333333331,
-        0.0013888888888891197,
-        0.00019841269841270936,
-        2.4801587300995483e-05,
-        2.7557319223705004e-06,
-        2.755731930001314e-07,
-        2.505210842152821e-08,
-        2.087675150417348e-09,
-        1.6059041233681633e-10,
-        1.147097775321909e-11,
-        7.647273957195198e-13,
-        4.7737580214960735e-14,
-        2.8087409252747675e-15,
-        1.6376126325516946e-16,
-        8.580357849794261e-18,
+        0.5, 0.16666666666666666, 0.04166666666666663, 0.008333333333333331, 0.0013888888888891197,
+        0.00019841269841270936, 2.4801587300995483e-05, 2.7557319223705004e-06,
+        2.755731930001314e-07, 2.505210842152821e-08, 2.087675150417348e-09, 1.6059041233681633e-10,
+        1.147097775321909e-11, 7.647273957195198e-13, 4.7737580214960735e-14,
+        2.8087409252747675e-15, 1.6376126325516946e-16, 8.580357849794261e-18,
     ];
-    const LN_2_PARTS: [f64; 2] = [crate::math::LN_2_HI, crate::math::LN_2_LO];
-    const KEEP: &'static [f64; 3 * CHUNK_LANES] = &keep();
-    const HIDE: &'static [f64; 2 * CHUNK_LANES + 1] = &hide();
+    const LN_2_PARTS: [f64; 2] = [6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10];
     const COMPENSATED: bool = true;
-    type Extended = DoubleWord<f64>;
 
     #[inline(always)]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place: reached only through Isa::mul_add"
-    )]
-    fn fused_mul_add(self, b: f64, c: f64) -> f64 {
-        self.mul_add(b, c)
-    }
-    #[inline(always)]
     fn two_prod_error_unfused(a: f64, b: f64, p: f64) -> f64 {
-        // Halves of 26 bits, whose products are exact (Dekker).
+        // Halves of 26 and 27 bits: all their products but the last are exact (Dekker).
         let halves = |x: f64| {
             let high = f64::from_bits(x.to_bits() & 0xffff_ffff_f800_0000);
             [high, x - high]
@@ -98,16 +54,13 @@ impl Real for f64 {
     }
     #[inline(always)]
     fn minus_ln_2_unfused(n: f64, y: f64) -> f64 {
-        use crate::math::LN_2_HI;
-        (y - n * LN_2_HI) - n * (Self::LN_2 - LN_2_HI)
-    }
-    #[inline(always)]
-    fn exponent_of(shifted: f64) -> f64 {
-        f64::from_bits(shifted.to_bits() << 52)
+        let [high, _] = Self::LN_2_PARTS;
+        (y - n * high) - n * (Self::LN_2 - high)
     }
     #[inline(always)]
     fn magnitudes(x: &[f64]) -> Option<[f64; 2]> {
-        // As integers, which LLVM may compare in any order; 0 − 1 wraps round and is never the smallest.
+        // Integer comparisons, because LLVM may reorder and so vectorise them. 0 − 1 wraps around
+        // to the largest integer, so zeros are never the minimum.
         let (mut least, mut most) = (u64::MAX, 0);
         for x in x {
             let bits = x.to_bits() & 0x7fff_ffff_ffff_ffff;
@@ -115,19 +68,6 @@ impl Real for f64 {
             most = most.max(bits);
         }
         (most > 0).then(|| [f64::from_bits(least + 1), f64::from_bits(most)])
-    }
-    #[inline(always)]
-    fn bits_at_most(x: &[f64], high: f64, nan: bool) -> bool {
-        let most = x.iter().fold(0, |most, x| x.to_bits().max(most));
-        most <= if nan { u64::MAX >> 1 } else { high.to_bits() }
-    }
-    #[inline(always)]
-    fn abs(self) -> f64 {
-        f64::abs(self)
-    }
-    #[inline(always)]
-    fn is_nan(self) -> bool {
-        f64::is_nan(self)
     }
     #[inline(always)]
     fn split_normal(x: f64) -> (f64, f64) {
@@ -146,16 +86,8 @@ impl Real for f64 {
         None
     }
     #[inline(always)]
-    fn same<T: Real>(slice: &[f64]) -> Option<&[T]> {
+    fn same<T: Float>(slice: &[f64]) -> Option<&[T]> {
         T::of_f64(slice)
-    }
-    #[inline(always)]
-    fn from_f64(x: f64) -> f64 {
-        x
-    }
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        self
     }
     #[inline(always)]
     fn widen(eight: [f64; SUM_LANES]) -> [f64; SUM_LANES] {

@@ -1,50 +1,55 @@
-//! Which instructions this CPU has, as types.
+//! The instruction sets of this CPU, as types.
 //!
-//! A token such as [`Avx2`] is a zero-sized proof: its field is private and only [`Level::available`]
-//! makes one, after asking the CPU. So `vectorize` may call a `#[target_feature]` function, and one
-//! `unsafe` block per instruction set serves every kernel there will ever be.
+//! A token such as [`Avx2`] is a zero-sized proof that the CPU has an instruction set: its field is
+//! private, and only [`Level::available`] creates one, after the CPU has reported the features.
+//! This allows `vectorize` to call a `#[target_feature]` function, so one `unsafe` block per
+//! instruction set serves every kernel.
 //!
-//! Everything below `vectorize` must be `#[inline(always)]`: a function that is not inlined into it is
-//! compiled for the baseline and silently loses the wide registers.
+//! Every function called inside `vectorize` must be `#[inline(always)]`: a function that is not
+//! inlined is compiled for the baseline and silently loses the wide registers.
 
-use crate::lanes::CHUNK_LANES;
-use crate::real::Real;
+use crate::float::Float;
+use crate::half::f16_to_f32;
+use crate::width::CHUNK_LANES;
 
-/// An instruction set that this CPU has.
+/// An instruction set of this CPU. The provided methods are for sets with fused multiply-add.
 pub trait Isa: Copy + Send + Sync + 'static {
     /// Runs `f` compiled for this instruction set.
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R;
 
-    /// `a * b + c`, rounded once where the CPU can, twice on the x86 baseline.
-    fn mul_add<F: Real>(self, a: F, b: F, c: F) -> F;
-
-    /// c − a·b without rounding the product, which keeps their difference where they are nearly equal. Where a·b
-    /// overflows, it may be NaN on the x86 baseline.
+    /// `a * b + c`: rounded once with fused multiply-add, twice by [`Baseline`].
     #[inline(always)]
-    fn minus_product<F: Real>(self, c: F, a: F, b: F) -> F {
+    fn mul_add<F: Float>(self, a: F, b: F, c: F) -> F {
+        a.fused_mul_add(b, c)
+    }
+
+    /// c − a·b with the unrounded product, so the difference is accurate where c and a·b are nearly
+    /// equal. If a·b overflows, [`Baseline`] may return NaN.
+    #[inline(always)]
+    fn minus_product<F: Float>(self, c: F, a: F, b: F) -> F {
         self.mul_add(-a, b, c)
     }
 
-    /// y − n·ln 2 likewise, for |n| < 2^20: the x86 baseline knows a cheaper way.
+    /// y − n·ln 2 with the unrounded product, for |n| < 2^20.
     #[inline(always)]
-    fn minus_ln_2<F: Real>(self, n: F, y: F) -> F {
+    fn minus_ln_2<F: Float>(self, n: F, y: F) -> F {
         self.minus_product(y, n, F::LN_2)
     }
 
-    /// a·b − p exactly, where p is a·b rounded.
+    /// The rounding error a·b − p of the product p = a·b, exact with fused multiply-add.
     #[inline(always)]
-    fn two_prod_error<F: Real>(self, a: F, b: F, p: F) -> F {
+    fn two_prod_error<F: Float>(self, a: F, b: F, p: F) -> F {
         self.mul_add(a, b, -p)
     }
 
     /// The float32 values of 32 IEEE half-precision bit patterns.
     #[inline(always)]
     fn widen_f16(self, bits: &[u16; CHUNK_LANES]) -> [f32; CHUNK_LANES] {
-        core::array::from_fn(|i| crate::dtype::f16_to_f32(bits[i]))
+        core::array::from_fn(|i| f16_to_f32(bits[i]))
     }
 }
 
-/// A computation that is generic over the instruction set; [`Level::run`] picks the set.
+/// A computation that is generic over the instruction set; [`Level::run`] chooses the set.
 pub trait Kernel {
     /// What the computation returns.
     type Output;
@@ -52,7 +57,7 @@ pub trait Kernel {
     fn run<S: Isa>(self, isa: S) -> Self::Output;
 }
 
-/// What every CPU of the architecture has. On x86-64 that is SSE2, without fused multiply-add.
+/// The instructions of every CPU of the architecture (x86-64: SSE2), without fused multiply-add.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Baseline;
 
@@ -62,25 +67,25 @@ impl Isa for Baseline {
         f()
     }
     #[inline(always)]
-    fn mul_add<F: Real>(self, a: F, b: F, c: F) -> F {
+    fn mul_add<F: Float>(self, a: F, b: F, c: F) -> F {
         a * b + c
     }
     #[inline(always)]
-    fn minus_product<F: Real>(self, c: F, a: F, b: F) -> F {
+    fn minus_product<F: Float>(self, c: F, a: F, b: F) -> F {
         let p = a * b;
         (c - p) - self.two_prod_error(a, b, p)
     }
     #[inline(always)]
-    fn two_prod_error<F: Real>(self, a: F, b: F, p: F) -> F {
+    fn two_prod_error<F: Float>(self, a: F, b: F, p: F) -> F {
         F::two_prod_error_unfused(a, b, p)
     }
     #[inline(always)]
-    fn minus_ln_2<F: Real>(self, n: F, y: F) -> F {
+    fn minus_ln_2<F: Float>(self, n: F, y: F) -> F {
         F::minus_ln_2_unfused(n, y)
     }
 }
 
-/// Safety invariant: exists only if the CPU has AVX2, FMA and F16C.
+/// Safety invariant: exists only if the CPU has AVX2, FMA, F16C, BMI1 and BMI2.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Avx2(());
@@ -97,17 +102,13 @@ impl Isa for Avx2 {
         unsafe { inside(f) }
     }
     #[inline(always)]
-    fn mul_add<F: Real>(self, a: F, b: F, c: F) -> F {
-        a.fused_mul_add(b, c)
-    }
-    #[inline(always)]
     fn widen_f16(self, bits: &[u16; CHUNK_LANES]) -> [f32; CHUNK_LANES] {
         // SAFETY: an `Avx2` exists only if the CPU has F16C.
         unsafe { widen_f16_f16c(bits) }
     }
 }
 
-/// Safety invariant: exists only if the CPU has AVX-512 F/BW/DQ/VL, AVX2, FMA and F16C.
+/// Safety invariant: exists only if the CPU has AVX-512 F/BW/DQ/VL, and all that [`Avx2`] requires.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Avx512(());
@@ -124,17 +125,13 @@ impl Isa for Avx512 {
         unsafe { inside(f) }
     }
     #[inline(always)]
-    fn mul_add<F: Real>(self, a: F, b: F, c: F) -> F {
-        a.fused_mul_add(b, c)
-    }
-    #[inline(always)]
     fn widen_f16(self, bits: &[u16; CHUNK_LANES]) -> [f32; CHUNK_LANES] {
         // SAFETY: an `Avx512` exists only if the CPU has F16C.
         unsafe { widen_f16_f16c(bits) }
     }
 }
 
-/// Half precision by F16C: one instruction for eight lanes, where the portable text takes about ten.
+/// Half precision by F16C: one instruction for eight lanes, instead of about ten integer ones.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx,f16c")]
 #[inline]
@@ -164,31 +161,27 @@ impl Isa for Neon {
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
         f()
     }
-    #[inline(always)]
-    fn mul_add<F: Real>(self, a: F, b: F, c: F) -> F {
-        a.fused_mul_add(b, c)
-    }
 }
 
-/// One of the instruction sets this CPU has, chosen at run time and passed down.
+/// One of the instruction sets of this CPU, chosen at run time and passed to every kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Level {
     /// See [`Baseline`].
     Baseline(Baseline),
-    /// See [`Avx2`].
+    /// AVX2, FMA, F16C, BMI1 and BMI2.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
-    /// See [`Avx512`].
+    /// AVX-512 F, BW, DQ and VL, in addition to those of `Avx2`.
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
-    /// See [`Neon`].
+    /// NEON.
     #[cfg(target_arch = "aarch64")]
     Neon(Neon),
 }
 
 impl Level {
-    /// Every level this CPU has, from the narrowest to the widest.
+    /// Every level of this CPU, from the narrowest to the widest.
     pub fn available() -> Vec<Level> {
         #[cfg_attr(
             not(any(target_arch = "x86_64", target_arch = "aarch64")),
@@ -211,7 +204,7 @@ impl Level {
         levels
     }
 
-    /// The name that `NLL_FAST_SIMD` takes.
+    /// The name by which the environment variable `NLL_FAST_SIMD` selects this level.
     pub fn name(self) -> &'static str {
         match self {
             Level::Baseline(_) => "baseline",
@@ -224,7 +217,7 @@ impl Level {
         }
     }
 
-    /// Whether results at this level are those of every CPU with fused multiply-add, bit for bit.
+    /// Whether this level has fused multiply-add. All such levels give the same bits.
     pub fn has_fma(self) -> bool {
         !matches!(self, Level::Baseline(_))
     }
@@ -232,26 +225,21 @@ impl Level {
     /// Runs `kernel` compiled for this level.
     #[inline]
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[inline(always)]
+        fn run<S: Isa, K: Kernel>(isa: S, kernel: K) -> K::Output {
+            isa.vectorize(
+                #[inline(always)]
+                || kernel.run(isa),
+            )
+        }
         match self {
-            Level::Baseline(isa) => isa.vectorize(
-                #[inline(always)]
-                || kernel.run(isa),
-            ),
+            Level::Baseline(isa) => run(isa, kernel),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2(isa) => isa.vectorize(
-                #[inline(always)]
-                || kernel.run(isa),
-            ),
+            Level::Avx2(isa) => run(isa, kernel),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512(isa) => isa.vectorize(
-                #[inline(always)]
-                || kernel.run(isa),
-            ),
+            Level::Avx512(isa) => run(isa, kernel),
             #[cfg(target_arch = "aarch64")]
-            Level::Neon(isa) => isa.vectorize(
-                #[inline(always)]
-                || kernel.run(isa),
-            ),
+            Level::Neon(isa) => run(isa, kernel),
         }
     }
 }

@@ -1,25 +1,22 @@
-//! Arrays as registers: 32 lanes on every CPU, folded to eight and to one by fixed trees.
+//! Arrays as vector registers, and a sum of eight lanes that is reduced to one by a fixed tree.
 //!
-//! Whole arrays go in and come out by value, so that LLVM keeps accumulators in registers.
+//! The functions take and return whole arrays by value, so that LLVM keeps them in registers.
 
-use crate::double_word::{Extended, two_sum_error};
+use crate::double_word::Extended;
+use crate::float::{Float, two_sum_error};
 use crate::real::Real;
-
-/// The virtual width: how many classes a kernel takes at a time.
-pub const CHUNK_LANES: usize = 32;
-/// The width of the running sums: one AVX-512 register of f64.
-pub const SUM_LANES: usize = 8;
+use crate::width::SUM_LANES;
 
 /// `f` of every pair of lanes.
 #[inline(always)]
-pub fn zip<F: Real, const N: usize>(mut a: [F; N], b: [F; N], f: impl Fn(F, F) -> F) -> [F; N] {
+pub fn zip<F: Float, const N: usize>(mut a: [F; N], b: [F; N], f: impl Fn(F, F) -> F) -> [F; N] {
     for (x, y) in a.iter_mut().zip(b) {
         *x = f(*x, y);
     }
     a
 }
 
-/// A running sum in eight f64 lanes, with the rounding errors beside it where [`Real::COMPENSATED`].
+/// A running sum in eight f64 lanes, with its rounding errors where [`Float::COMPENSATED`].
 #[derive(Clone, Copy, Debug)]
 pub struct LaneSum {
     sum: [f64; SUM_LANES],
@@ -30,17 +27,18 @@ impl LaneSum {
     /// The empty sum.
     pub const ZERO: LaneSum = LaneSum { sum: [0.0; SUM_LANES], error: [0.0; SUM_LANES] };
 
-    /// Adds eight lanes.
+    /// Adds eight lanes of `F`.
     #[inline(always)]
     #[must_use]
-    pub fn add<F: Real>(self, eight: [F; SUM_LANES]) -> LaneSum {
+    #[expect(clippy::should_implement_trait, reason = "an operator would hide the widening to f64")]
+    pub fn add<F: Float>(self, eight: [F; SUM_LANES]) -> LaneSum {
         self.add_f64::<F>(F::widen(eight))
     }
 
-    /// Adds eight lanes made of `F`s.
+    /// Adds eight f64 lanes that were computed from numbers of type `F`.
     #[inline(always)]
     #[must_use]
-    pub fn add_f64<F: Real>(self, value: [f64; SUM_LANES]) -> LaneSum {
+    pub fn add_f64<F: Float>(self, value: [f64; SUM_LANES]) -> LaneSum {
         let sum = zip(self.sum, value, |s, v| s + v);
         if !F::COMPENSATED {
             return LaneSum { sum, error: self.error };
@@ -59,16 +57,16 @@ impl LaneSum {
         LaneSum { sum: self.sum.map(|s| s * factor), error: self.error.map(|e| e * factor) }
     }
 
-    /// All lanes together, rounded.
+    /// The sum of the lanes, rounded to f64.
     #[inline(always)]
     pub fn value<F: Real>(self) -> f64 {
         self.extended::<F>().rounded()
     }
 
-    /// All lanes together, by halves: 8 → 4 → 2 → 1.
+    /// The sum of the lanes, by halves: 8 → 4 → 2 → 1.
     #[inline(always)]
     pub fn extended<F: Real>(self) -> F::Extended {
-        // An infinite sum spoils its own compensation.
+        // If the sum is infinite or NaN, so are its rounding errors: they must not be added.
         let plain = self.sum.iter().sum::<f64>();
         if F::COMPENSATED && !plain.is_finite() {
             return F::Extended::new(plain);

@@ -1,26 +1,72 @@
-//! Floor 0: everything that knows about instruction sets. Zero dependencies.
+//! Floor 0 of nll_fast: instruction sets, lanes, element loads, exp and log. No dependencies.
 //!
-//! **The bit contract.** A kernel is written once, over plain arrays of [`CHUNK_LANES`] numbers, and compiled
-//! once per instruction set by [`Isa::vectorize`]. The virtual width is the same everywhere, every
-//! operation is a correctly rounded IEEE one, and Rust neither reassociates nor contracts, so AVX2,
-//! AVX-512 and NEON give the same bits. Only the x86 baseline, which has no fused multiply-add, differs
-//! in the last place.
+//! A [`Kernel`] is a computation that is generic over the instruction set. [`Level::run`] is
+//! compiled once for each set and runs the version for one level of this CPU:
+//!
+//! ```
+//! use nll_simd::{Isa, Kernel, LaneSum, Level, SUM_LANES, math::exp};
+//!
+//! struct SumOfExp<'a>(&'a [f32]);
+//!
+//! impl Kernel for SumOfExp<'_> {
+//!     type Output = f64;
+//!     #[inline(always)]
+//!     fn run<S: Isa>(self, isa: S) -> f64 {
+//!         let mut sum = LaneSum::ZERO;
+//!         for part in self.0.chunks(SUM_LANES) {
+//!             let mut terms = [0.0; SUM_LANES];
+//!             for (term, &x) in terms.iter_mut().zip(part) {
+//!                 *term = exp(isa, x);
+//!             }
+//!             sum = sum.add(terms);
+//!         }
+//!         sum.value::<f32>()
+//!     }
+//! }
+//!
+//! let x: Vec<f32> = (0..100).map(|i| -(i as f32)).collect();
+//! let widest = Level::available().pop().expect("the baseline always exists");
+//! assert!((widest.run(SumOfExp(&x)) - 1.581_976_71).abs() < 1e-6); // 1 / (1 − 1/e)
+//! ```
+//!
+//! **The bit contract.** A kernel is written once, over plain arrays of [`CHUNK_LANES`] numbers,
+//! and compiled once for each instruction set by [`Isa::vectorize`]. The virtual width is the same
+//! on every CPU, every operation is a correctly rounded IEEE one, and Rust neither reassociates nor
+//! contracts operations. Therefore AVX2, AVX-512 and NEON give the same bits. Only [`Baseline`],
+//! which uses no fused multiply-add, differs in the last place.
+//!
+//! **The files.** Each imports only from rows above its own:
+//!
+//! ```text
+//! width  half  aligned            the two widths; half precision to f32; aligned scratch memory
+//! float                           Float (sealed): constants, coefficients, bits
+//! float32  float64  isa  memory   f32 and f64; Isa and Level; prefetch and non-temporal stores
+//! math                            exp, log, log1p
+//! double_word                     Extended and DoubleWord: twice the digits
+//! real                            Real: a Float and its Extended
+//! lanes  dtype                    sums in eight lanes; loads of f32, f64, f16 and bfloat16
+//! ```
 
 mod aligned;
 mod double_word;
 mod dtype;
+mod float;
 mod float32;
 mod float64;
+mod half;
 mod isa;
 mod lanes;
 pub mod math;
 mod memory;
 mod real;
+mod width;
 
 pub use aligned::{Aligned, Buffer};
-pub use double_word::{DoubleWord, Extended, two_sum_error};
+pub use double_word::{DoubleWord, Extended};
 pub use dtype::{BF16, Dtype, F16};
+pub use float::{Float, two_sum_error};
 pub use isa::{Baseline, Isa, Kernel, Level};
-pub use lanes::{CHUNK_LANES, LaneSum, SUM_LANES, zip};
+pub use lanes::{LaneSum, zip};
 pub use memory::{NonTemporal, Prefetch, with_non_temporal};
 pub use real::Real;
+pub use width::{CHUNK_LANES, SUM_LANES};

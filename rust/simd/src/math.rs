@@ -1,49 +1,51 @@
-//! exp, log and log1p: plain branch-free scalar text, vectorised by whoever loops over it.
+//! exp, log and log1p: branch-free scalar functions, which LLVM vectorises in the caller's loop.
 //!
-//! None of it calls the platform's libm, so the bits are ours on every machine.
+//! No function calls the platform's libm, so the bits are the same on every machine.
+//!
+//! A "number in two words" is an unevaluated sum [hi, lo] in which lo is a correction to hi.
 
-use crate::double_word::{DoubleWord, two_sum_error};
+use crate::float::{Float, two_sum_error};
 use crate::isa::Isa;
-use crate::real::Real;
 
-/// e^y as `mantissa · 2^n`, returned as `(mantissa, shifter + n)` for a `shifter` of the [`Real::SHIFTER`]
-/// kind. The mantissa lies in [0.7, 1.5]. Unless `REST`, it is that of y + n·δ, δ being [`Real::LN_2_REST`].
+/// e^y as `mantissa · 2^n` with a mantissa in [0.7, 1.5], returned as `(mantissa, shifter + n)`.
+/// `shifter` is [`Float::SHIFTER`] plus an integer.
 ///
-/// With n = round(y·log2 e) and r = y − n·ln 2, e^y = 2^n · e^r. Adding `shifter` does the rounding: its
-/// ulp is one, so the low bits of the sum are an integer. e^r is a polynomial by Horner. The ln 2 that is
-/// taken off is rounded, one fused multiply-add instead of two, and the caller makes up for n·δ. With `REST`, f64
-/// (which has nothing wider to correct it in) is within 0.6 ulp.
+/// With n = round(y·log2 e) and r = y − n·ln 2, e^y = 2^n · e^r. The addition of `shifter` rounds
+/// to n, because the ulp of the sum is 1. e^r is a polynomial by Horner's rule. The subtraction
+/// uses the rounded ln 2, one fused multiply-add instead of two, so r is too large by n·δ, where δ
+/// is [`Float::LN_2_REST`]. With `REST` this function corrects that error, and f64 is within
+/// 0.6 ulp; without, the mantissa is that of y + n·δ and the caller corrects it.
 #[inline(always)]
-pub fn exp_parts<S: Isa, F: Real, const REST: bool>(isa: S, y: F, shifter: F) -> (F, F) {
+pub fn exp_parts<S: Isa, F: Float, const REST: bool>(isa: S, y: F, shifter: F) -> (F, F) {
     if REST && F::COMPENSATED {
-        // Adding −0 to what is lost changes nothing, and costs nothing.
+        // x + (−0) is x for every x, so LLVM removes the addition.
         return exp_parts_of_two(isa, y, -F::ZERO, shifter);
     }
     let (r, shifted) = exp_reduced::<S, F, REST>(isa, y, shifter);
     (horner(isa, F::EXP, r), shifted)
 }
 
-/// r and `shifter` + n of [`exp_parts`].
+/// The r and the `shifter + n` of [`exp_parts`].
 #[inline(always)]
-fn exp_reduced<S: Isa, F: Real, const REST: bool>(isa: S, y: F, shifter: F) -> (F, F) {
+fn exp_reduced<S: Isa, F: Float, const REST: bool>(isa: S, y: F, shifter: F) -> (F, F) {
     let shifted = isa.mul_add(y, F::LOG2_E, shifter);
     let n = shifted - shifter;
     let r = isa.minus_ln_2(n, y);
     (if REST { isa.mul_add(n, -F::from_f64(F::LN_2_REST), r) } else { r }, shifted)
 }
 
-/// [`exp_parts`] of a y in two words, within 0.6 ulp.
+/// [`exp_parts`] of y + y_lo, within 0.6 ulp.
 #[inline(always)]
-fn exp_parts_of_two<S: Isa, F: Real>(isa: S, y: F, y_lost: F, shifter: F) -> (F, F) {
+fn exp_parts_of_two<S: Isa, F: Float>(isa: S, y: F, y_lo: F, shifter: F) -> (F, F) {
     let (r, shifted) = exp_reduced::<S, F, false>(isa, y, shifter);
     let n = shifted - shifter;
-    let [one, rest] = exp_of_words(isa, [r, n * -F::from_f64(F::LN_2_REST) + y_lost]);
+    let [one, rest] = exp_of_words(isa, [r, n * -F::from_f64(F::LN_2_REST) + y_lo]);
     (one + rest, shifted)
 }
 
 /// e^x, within 1 ulp. −∞ → 0, +∞ → +∞, NaN → NaN; subnormal results are kept.
 #[inline(always)]
-pub fn exp<S: Isa, F: Real>(isa: S, x: F) -> F {
+pub fn exp<S: Isa, F: Float>(isa: S, x: F) -> F {
     let [low, high] = F::EXP_RANGE;
     let x = if x < low { low } else { x };
     let x = if x > high { high } else { x };
@@ -51,47 +53,48 @@ pub fn exp<S: Isa, F: Real>(isa: S, x: F) -> F {
     scale_by_power(horner(isa, F::EXP, r), shifted - F::SHIFTER)
 }
 
-/// s·e^x, x in two words, within 1 ulp: e^x is not rounded by itself, and may be out of range.
+/// s·e^x for an x in two words, within 1 ulp. e^x is not rounded before the multiplication, and may
+/// be out of range.
 #[inline(always)]
-pub fn mul_exp<S: Isa, F: Real>(isa: S, s: F, x: [F; 2]) -> F {
+pub fn mul_exp<S: Isa, F: Float>(isa: S, s: F, x: [F; 2]) -> F {
     let ([one, rest], n) = exp_words(isa, x);
     scale_by_power(isa.mul_add(s, one, s * rest), n)
 }
 
-/// e^x, x in two words, as (one + rest)·2^n.
+/// e^x for an x in two words, as (one + rest)·2^n.
 #[inline(always)]
-pub(crate) fn exp_words<S: Isa, F: Real>(isa: S, [x, x_lost]: [F; 2]) -> ([F; 2], F) {
+pub(crate) fn exp_words<S: Isa, F: Float>(isa: S, [x, x_lo]: [F; 2]) -> ([F; 2], F) {
     let [low, high] = F::EXP_RANGE.map(|bound| bound + F::HALF * bound);
     let clamped = if x < low { low } else { x };
     let clamped = if clamped > high { high } else { clamped };
     let (main, shifted) = exp_reduced::<S, F, false>(isa, clamped, F::SHIFTER);
     let n = shifted - F::SHIFTER;
-    let lost = if x == clamped { x_lost } else { F::ZERO };
-    let lost = isa.mul_add(n, -F::from_f64(F::LN_2_REST), lost);
-    (exp_of_words(isa, [main, lost]), n)
+    let lo = if x == clamped { x_lo } else { F::ZERO };
+    let lo = isa.mul_add(n, -F::from_f64(F::LN_2_REST), lo);
+    (exp_of_words(isa, [main, lo]), n)
 }
 
-/// e^(r + lost), |r| ≤ ln 2 / 2, as one + rest, within 0.1 ulp.
+/// e^(main + lo) for |main| ≤ ln 2 / 2, as one + rest, within 0.1 ulp.
 #[inline(always)]
-fn exp_of_words<S: Isa, F: Real>(isa: S, [main, lost]: [F; 2]) -> [F; 2] {
-    let r = main + lost;
-    // e^r = 1 + r + rest, where 1 + r = one and what its rounding took.
-    let (one, low) = (F::ONE + r, (main - r) + lost);
+fn exp_of_words<S: Isa, F: Float>(isa: S, [main, lo]: [F; 2]) -> [F; 2] {
+    let r = main + lo;
+    // e^r = 1 + r + r²·(…). `one` is 1 + r rounded; its rounding error goes into `rest`.
+    let (one, low) = (F::ONE + r, (main - r) + lo);
     let rest = isa.mul_add(r * r, horner(isa, &F::EXP[2..], r), (r - (one - F::ONE)) + low);
     [one, rest]
 }
 
-/// x · 2^n in two halves: 2^n itself may be out of range where the product is not.
+/// x · 2^n by two factors, because 2^n may be out of range where the product is not.
 #[inline(always)]
-pub(crate) fn scale_by_power<F: Real>(x: F, n: F) -> F {
+pub(crate) fn scale_by_power<F: Float>(x: F, n: F) -> F {
     let half = n * F::HALF + F::SHIFTER;
     let rest = n - (half - F::SHIFTER) + F::SHIFTER;
     x * F::exponent_of(half) * F::exponent_of(rest)
 }
 
-/// e^x for x ≤ 0, within 1 ulp; cheaper than [`exp`]. −∞ → 0, NaN → NaN; subnormal results are kept.
+/// e^x for x ≤ 0, within 1 ulp, cheaper than [`exp`]. −∞ → 0, NaN → NaN; subnormals are kept.
 #[inline(always)]
-pub fn exp_nonpositive<S: Isa, F: Real>(isa: S, x: F) -> F {
+pub fn exp_nonpositive<S: Isa, F: Float>(isa: S, x: F) -> F {
     if F::COMPENSATED {
         return exp_scaled(isa, x) * F::EXP_UNSCALE;
     }
@@ -103,21 +106,18 @@ pub fn exp_nonpositive<S: Isa, F: Real>(isa: S, x: F) -> F {
 
 /// [`exp_nonpositive`] of an x in two words.
 #[inline(always)]
-pub fn exp_nonpositive_of_words<S: Isa, F: Real>(
-    isa: S,
-    DoubleWord { hi: x, lo: lost }: DoubleWord<F>,
-) -> F {
+pub fn exp_nonpositive_of_words<S: Isa, F: Float>(isa: S, [x, x_lo]: [F; 2]) -> F {
     let [low, _] = F::EXP_RANGE;
-    let lost = if x < low { F::ZERO } else { lost };
+    let x_lo = if x < low { F::ZERO } else { x_lo };
     let x = if x < low { low } else { x };
-    let (mantissa, exponent) = exp_parts_of_two(isa, x, lost, F::SHIFTER + F::EXP_SCALE);
+    let (mantissa, exponent) = exp_parts_of_two(isa, x, x_lo, F::SHIFTER + F::EXP_SCALE);
     mantissa * F::exponent_of(exponent) * F::EXP_UNSCALE
 }
 
-/// e^x · 2^[`Real::EXP_SCALE`] for x ≤ 0: a normal number for every x whose e^x is not 0, so that one exponent
-/// holds it.
+/// e^x · 2^[`Float::EXP_SCALE`] for x ≤ 0. The product is a normal number wherever e^x does not
+/// round to 0, so one multiplication by a power of two is enough.
 #[inline(always)]
-pub fn exp_scaled<S: Isa, F: Real>(isa: S, x: F) -> F {
+pub fn exp_scaled<S: Isa, F: Float>(isa: S, x: F) -> F {
     let [low, _] = F::EXP_RANGE;
     let x = if x < low { low } else { x };
     let (mantissa, exponent) = exp_parts::<S, F, true>(isa, x, F::SHIFTER + F::EXP_SCALE);
@@ -137,41 +137,41 @@ pub fn power_of_two(n: i32) -> f64 {
     f64::from_bits(((n + f64::BIAS) as u64) << 52)
 }
 
-/// ln 2 in two parts; the first has 20 trailing zero bits, so n times it is exact for |n| < 2^20.
-pub const LN_2_HI: f64 = 6.931_471_803_691_238e-1;
-/// The rest of ln 2.
-pub const LN_2_LO: f64 = 1.908_214_929_270_587_7e-10;
+/// The leading part of ln 2, with 20 trailing zero bits: n · `LN_2_HI` is exact for |n| < 2^20.
+pub const LN_2_HI: f64 = f64::LN_2_PARTS[0];
+/// The trailing part: ln 2 − `LN_2_HI`.
+pub const LN_2_LO: f64 = f64::LN_2_PARTS[1];
 
 /// log x, within 1 ulp. 0 → −∞, +∞ → +∞, NaN and x < 0 → NaN.
 #[inline(always)]
-pub fn log<S: Isa, F: Real>(isa: S, x: F) -> F {
+pub fn log<S: Isa, F: Float>(isa: S, x: F) -> F {
     log_corrected(isa, x, F::ZERO)
 }
 
-/// log x of an x that is not 0, negative or subnormal; a fifth cheaper than [`log`], with the same bits.
-/// +∞ → +∞, NaN → NaN.
+/// [`log`] of a positive normal x, the same bits at less cost. +∞ → +∞, NaN → NaN.
 #[inline(always)]
-pub fn log_normal<S: Isa, F: Real>(isa: S, x: F) -> F {
+pub fn log_normal<S: Isa, F: Float>(isa: S, x: F) -> F {
     let value = log_of_parts(isa, F::split_normal(x), F::ZERO);
     if x < F::INFINITY { value } else { x }
 }
 
-/// log(1 + x), within 1 ulp, for small x above all. −1 → −∞, +∞ → +∞, NaN and x < −1 → NaN.
+/// log(1 + x), within 1 ulp, for tiny x too. −1 → −∞, +∞ → +∞, NaN and x < −1 → NaN.
 ///
-/// u = 1 + x rounds; what rounding took, relative to u, is added to log u (fdlibm's `log1p`).
+/// With u = 1 + x rounded, the result is log u plus the rounding error over u (fdlibm's `log1p`).
 #[inline(always)]
-pub fn log1p<S: Isa, F: Real>(isa: S, x: F) -> F {
+pub fn log1p<S: Isa, F: Float>(isa: S, x: F) -> F {
     let u = F::ONE + x;
     let lost = if x < F::ONE { x - (u - F::ONE) } else { F::ONE - (u - x) };
     log_corrected(isa, u, lost / u)
 }
 
-/// log p if `yes`, else log(1 − p), within 1 ulp, for 0 ≤ p ≤ 1: one logarithm for lanes that want either.
+/// log p if `yes`, else log(1 − p), within 1 ulp, for 0 ≤ p ≤ 1. Every lane takes one logarithm.
 ///
-/// As [`log1p`], but for the division: what 1 − p lost is nothing for p ≥ ½, and else small beside log(1 − p), the
-/// smaller p is. So 1/(1 − p) need only be right to p², as 1 + p is.
+/// The method is that of [`log1p`] with a multiplication instead of its division. For p ≥ ½ the
+/// difference 1 − p is exact. For p < ½ its rounding error is divided by 1 − p, and there
+/// 1/(1 − p) ≈ 1 + p is accurate enough: its relative error of p² shrinks with p.
 #[inline(always)]
-pub fn log_of_outcome<S: Isa, F: Real>(isa: S, p: F, yes: bool) -> F {
+pub fn log_of_outcome<S: Isa, F: Float>(isa: S, p: F, yes: bool) -> F {
     let not = F::ONE - p;
     let lost = (F::ONE - not) - p;
     let correction = isa.mul_add(lost, p, lost);
@@ -179,17 +179,18 @@ pub fn log_of_outcome<S: Isa, F: Real>(isa: S, p: F, yes: bool) -> F {
     log_corrected(isa, u, c)
 }
 
-/// log(a + b), within 1 ulp also where rounding the sum would take as much as its logarithm. Limits as of [`log`].
+/// log(a + b), within 1 ulp even where the rounding error of a + b is as large as the logarithm.
+/// The limits are those of [`log`].
 #[inline(always)]
-pub fn log_of_sum<S: Isa, F: Real>(isa: S, a: F, b: F) -> F {
+pub fn log_of_sum<S: Isa, F: Float>(isa: S, a: F, b: F) -> F {
     let u = a + b;
     log_corrected(isa, u, two_sum_error(a, b, u) / u)
 }
 
-/// log(a/b), within 1 ulp also where rounding the quotient takes as much as its logarithm; `quotient` is a/b rounded,
-/// a normal number.
+/// log(a/b), within 1 ulp even where the rounding error of a/b is as large as the logarithm.
+/// `quotient` is a/b rounded, a normal number.
 #[inline(always)]
-pub fn log_of_quotient<S: Isa, F: Real>(isa: S, quotient: F, a: F, b: F) -> F {
+pub fn log_of_quotient<S: Isa, F: Float>(isa: S, quotient: F, a: F, b: F) -> F {
     let product = quotient * b;
     let lost = (a - product) - isa.two_prod_error(quotient, b, product);
     log_corrected(isa, quotient, lost / a)
@@ -197,12 +198,12 @@ pub fn log_of_quotient<S: Isa, F: Real>(isa: S, quotient: F, a: F, b: F) -> F {
 
 /// log(1 + z) for 0 ≤ z ≤ 1, within 1 ulp, without the second division of [`log1p`]. NaN → NaN.
 #[inline(always)]
-pub fn log1p_unit<S: Isa, F: Real>(isa: S, z: F) -> F {
+pub fn log1p_unit<S: Isa, F: Float>(isa: S, z: F) -> F {
     let (s, rest) = log1p_tail(isa, z);
     isa.mul_add(-s, rest, z)
 }
 
-/// u − log(1 + u), all digits kept where u is small.
+/// u − log(1 + u), without cancellation where u is small.
 #[inline(always)]
 pub fn x_minus_log1p<S: Isa>(isa: S, u: f64) -> f64 {
     let (s, rest) = log1p_tail(isa, u);
@@ -211,10 +212,10 @@ pub fn x_minus_log1p<S: Isa>(isa: S, u: f64) -> f64 {
 
 /// f − log(1 + f) as two factors, for √½ ≤ 1 + f ≤ 2.
 ///
-/// With s = f / (2 + f), log(1 + f) = 2·artanh s = f − s·(f − s²·q(s²)) (fdlibm). The series in s² has half
-/// as many terms as one in f; the division runs beside the multiplications (f32: 0.22 → 0.17 ns).
+/// With s = f / (2 + f), log(1 + f) = 2·artanh s = f − s·(f − s²·q(s²)) (fdlibm). The series in s²
+/// has half as many terms as one in f, and the CPU divides while it multiplies.
 #[inline(always)]
-fn log1p_tail<S: Isa, F: Real>(isa: S, f: F) -> (F, F) {
+fn log1p_tail<S: Isa, F: Float>(isa: S, f: F) -> (F, F) {
     let s = f / (F::ONE + F::ONE + f);
     let square = s * s;
     (s, isa.mul_add(-square, horner(isa, F::ARTANH, square), f))
@@ -222,7 +223,7 @@ fn log1p_tail<S: Isa, F: Real>(isa: S, f: F) -> (F, F) {
 
 /// c0 + c1·x + c2·x² + …
 #[inline(always)]
-pub fn horner<S: Isa, F: Real>(isa: S, coefficients: &[F], x: F) -> F {
+pub fn horner<S: Isa, F: Float>(isa: S, coefficients: &[F], x: F) -> F {
     let mut value = coefficients[coefficients.len() - 1];
     for &coefficient in coefficients[..coefficients.len() - 1].iter().rev() {
         value = isa.mul_add(value, x, coefficient);
@@ -230,11 +231,9 @@ pub fn horner<S: Isa, F: Real>(isa: S, coefficients: &[F], x: F) -> F {
     value
 }
 
-/// log u + c for |c| ≪ 1.
-///
-/// u = 2^k·(1 + f) with √½ ≤ 1 + f < √2. Subnormal u are scaled up first.
+/// log u + c for |c| ≪ 1, where u = 2^k·(1 + f) with √½ ≤ 1 + f < √2.
 #[inline(always)]
-fn log_corrected<S: Isa, F: Real>(isa: S, u: F, c: F) -> F {
+fn log_corrected<S: Isa, F: Float>(isa: S, u: F, c: F) -> F {
     let value = log_of_parts(isa, F::split(u), c);
     let value = if u == F::INFINITY { u } else { value };
     let value = if u == F::ZERO { F::NEG_INFINITY } else { value };
@@ -243,7 +242,7 @@ fn log_corrected<S: Isa, F: Real>(isa: S, u: F, c: F) -> F {
 
 /// k·ln 2 + log(1 + f) + c
 #[inline(always)]
-fn log_of_parts<S: Isa, F: Real>(isa: S, (k, one_plus_f): (F, F), c: F) -> F {
+fn log_of_parts<S: Isa, F: Float>(isa: S, (k, one_plus_f): (F, F), c: F) -> F {
     let f = one_plus_f - F::ONE;
     let [ln_2_hi, ln_2_lo] = F::LN_2_PARTS;
     let (s, rest) = log1p_tail(isa, f);

@@ -1,38 +1,39 @@
-//! Reading and writing arrays that no cache holds.
+//! Prefetches and non-temporal stores, for arrays that are larger than the caches.
 //!
-//! A loop over memory needs nothing of this to be right. It is as fast as memory by two means:
+//! Nothing here affects results, only speed:
 //!
-//! 1. **Asking for what comes next**, [`Prefetch`]. The CPU guesses it. AMD's guesses keep up with a loop that reads
-//!    steadily, and asking besides makes it slower (two cores of Zen 4: cross entropy of 128256 classes 3.7 → 4.7 ms,
-//!    Gaussian 11.6 → 16). Intel's are too few while we compute, and end at the end of a page (two of a Xeon with 300
-//!    MiB of L3: cross entropy 8.4 → 6.0 ms, of 1000 classes 12.5 → 6.8, BCE no slower; a prefetch that bypasses L2
-//!    makes them slower). What is converted is read a block at a time, between which no CPU goes on reading by itself
-//!    (BCE of bfloat16 on Zen 4: 13.5 → 10.4 ms).
-//! 2. **Writing past the caches**, [`NonTemporal`]. A plain store first reads the cache line that it will overwrite. (Two
-//!    cores of Granite Rapids write 18 GB/s by plain stores, by `memcpy` of blocks, and by `rep movsb`, but 46 GB/s past the
-//!    caches.)
+//! 1. [`Prefetch`] requests the cache lines that a loop will read next. The hardware prefetcher
+//!    does so too. AMD's keeps up with a loop that reads steadily, and more requests cost time.
+//!    Intel's falls behind a loop that computes, and stops at the end of each page. A loop that
+//!    converts its elements reads in bursts, one block at a time, and no hardware prefetcher
+//!    continues between two bursts, so such a loop prefetches on every CPU.
+//! 2. [`NonTemporal`] stores bypass the caches. A plain store to a line that is not cached first
+//!    reads the line from memory, although all of it will be overwritten.
 //!
-//! Every x86-64 CPU has these instructions. Elsewhere stable Rust lacks them, and plain loads and stores remain.
+//! Every x86-64 CPU has both. On other architectures stable Rust offers neither, and plain loads
+//! and stores are used. The measurements are in `docs/performance.md`.
 
-use crate::real::Real;
+use crate::float::Float;
 use core::any::TypeId;
 use core::marker::PhantomData;
 
-/// The bytes of a cache line.
+/// The size of a cache line in bytes.
 const LINE: usize = 64;
 
-/// Where a loop reads.
+/// The position of a loop in an array that it reads from start to end.
 #[derive(Clone, Copy, Debug)]
 pub struct Prefetch {
+    /// The address of the element that the loop reads next.
     next: *const u8,
+    /// The size of an element in bytes, or 0 if the loop needs no prefetch.
     size: usize,
 }
 
 impl Prefetch {
-    /// A loop that needs nothing.
+    /// No prefetch.
     pub const NOTHING: Prefetch = Prefetch { next: core::ptr::null(), size: 0 };
 
-    /// A loop that reads these elements, and what lies behind them next, and computes in `F`.
+    /// For a loop that reads `elements`, then the memory behind them, and computes in `F`.
     #[inline(always)]
     pub fn new<F: 'static, T: 'static>(elements: &[T]) -> Self {
         let converts = TypeId::of::<T>() != TypeId::of::<F>();
@@ -42,13 +43,14 @@ impl Prefetch {
         Prefetch { next: elements.as_ptr().cast(), size: size_of::<T>() }
     }
 
-    /// Called before the next `count` elements are read, by a loop that reads several arrays.
+    /// Call before the loop reads the next `count` elements, if it reads several arrays at once.
     #[inline(always)]
     pub fn step(&mut self, count: usize) {
         self.lines(count, |line| fetch_line::<1>(line.wrapping_add(2048)));
     }
 
-    /// The same, by a loop that reads one array: it has room for two steps, and reads 20 % faster by them.
+    /// [`Prefetch::step`] for a loop that reads one array. The CPU limits the number of requests in
+    /// flight; one array leaves enough of them for a second, more distant request per line.
     #[inline(always)]
     pub fn step_alone(&mut self, count: usize) {
         self.lines(count, |line| {
@@ -57,6 +59,7 @@ impl Prefetch {
         });
     }
 
+    /// Calls `fetch` with the address of each cache line in the next `count` elements.
     #[inline(always)]
     fn lines(&mut self, count: usize, fetch: impl Fn(*const u8)) {
         let bytes = count * self.size;
@@ -67,7 +70,8 @@ impl Prefetch {
     }
 }
 
-/// Whether the CPU's own guesses keep up with a loop that reads steadily: whether it is AMD's.
+/// Whether the hardware prefetcher keeps up with a loop that reads steadily, as AMD's does. SSE4a
+/// identifies AMD: no Intel CPU has it.
 #[inline(always)]
 fn hardware_prefetch_suffices() -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -76,12 +80,12 @@ fn hardware_prefetch_suffices() -> bool {
     true
 }
 
-/// Starts to fetch the cache line at an address, which need not be one of ours, into that cache: 1 is L1, 2 is L2, to
-/// which more lines can be on their way.
+/// Requests the cache line at `address`, which may lie outside the array, into L1 (`CACHE` is 1) or
+/// L2 (`CACHE` is 2), which can have more requests in flight.
 #[inline(always)]
 fn fetch_line<const CACHE: u8>(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the instruction takes any address, and changes nothing.
+    // SAFETY: a prefetch never faults, whatever the address, and changes no memory.
     unsafe {
         use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
         if CACHE == 1 {
@@ -94,19 +98,19 @@ fn fetch_line<const CACHE: u8>(address: *const u8) {
     let _ = address;
 }
 
-/// NonTemporal past the caches, by one thread, during [`with_non_temporal`].
+/// Permission to issue non-temporal stores from one thread, during [`with_non_temporal`].
 ///
-/// Nobody may look at what they wrote before a fence. So what they write to is borrowed for all of `'scope`, which
-/// ends after the fence; `'env` is whatever outlives that, as in [`std::thread::scope`].
+/// Other threads may read the stored data only after a fence. Therefore every destination is
+/// borrowed for `'scope`, which ends after the fence (compare [`std::thread::scope`]).
 #[derive(Debug)]
 pub struct NonTemporal<'scope, 'env: 'scope> {
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
-    /// The fence is this thread's.
+    /// Makes the type `!Send`, because the fence orders the stores of its own thread only.
     thread: PhantomData<*const ()>,
 }
 
-/// Runs `f`, which may store past the caches.
+/// Runs `f`, which may issue non-temporal stores, and then a fence.
 #[inline(always)]
 pub fn with_non_temporal<'env, R>(
     f: impl for<'scope> FnOnce(&'scope NonTemporal<'scope, 'env>) -> R,
@@ -122,31 +126,34 @@ pub fn with_non_temporal<'env, R>(
             }
         }
     }
-    // Dropped if `f` panics, too.
+    // The destructor runs if `f` panics, too.
     let _fence = Fence;
     f(&NonTemporal { scope: PhantomData, env: PhantomData, thread: PhantomData })
 }
 
 impl<'scope> NonTemporal<'scope, '_> {
-    /// Copies `from` to `to`, which is as long.
+    /// Copies `from` to `to`, which has the same length.
     #[inline(always)]
-    pub fn copy<F: Real>(&self, to: &'scope mut [F], from: &[F]) {
+    pub fn copy<F: Float>(&self, to: &'scope mut [F], from: &[F]) {
         let per_line = LINE / size_of::<F>();
-        // What shares its line with others' results, which may be stored elsewise.
+        // The first elements share a cache line with a neighbouring slice, which may be written by
+        // plain stores. Only whole lines are stored past the caches.
         let first = to.as_ptr().align_offset(LINE).min(to.len());
         let whole = (to.len() - first) / per_line * per_line;
         let (to_first, to) = to.split_at_mut(first);
         let (to_whole, to_last) = to.split_at_mut(whole);
         let (from_first, from) = from.split_at(first);
         let (from_whole, from_last) = from.split_at(whole);
-        // NonTemporal keep their order: without it all that follow wait for this line.
+        // The store buffer drains in order. Without this prefetch all later stores would wait until
+        // the last line, which is written by plain stores, has been read from memory.
         fetch_line::<1>(to_last.as_ptr().cast());
         to_first.copy_from_slice(from_first);
         #[cfg(target_arch = "x86_64")]
         for (to, from) in to_whole.chunks_exact_mut(per_line).zip(from_whole.chunks_exact(per_line))
         {
-            // SAFETY: both are 64 bytes of f32 or f64, the only types that are `Real`, and `to` starts at a multiple
-            // of 16. It is borrowed until `with_non_temporal` has seen to a fence, on this thread.
+            // SAFETY: `Float` is sealed, so F is f32 or f64, and both chunks are 64 bytes without
+            // padding. `to` starts at a multiple of 64 bytes; the store requires 16. It stays
+            // borrowed until `with_non_temporal` has issued the fence on this thread.
             unsafe {
                 use core::arch::x86_64::{_mm_loadu_ps, _mm_stream_ps};
                 let (to, from) = (to.as_mut_ptr().cast::<f32>(), from.as_ptr().cast::<f32>());

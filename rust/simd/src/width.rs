@@ -1,0 +1,6 @@
+//! The two widths that every kernel is written for, on every CPU.
+
+/// The virtual width: the number of classes that a kernel handles at a time.
+pub const CHUNK_LANES: usize = 32;
+/// The number of running sums: the f64 lanes of one AVX-512 register.
+pub const SUM_LANES: usize = 8;
