@@ -1,11 +1,28 @@
+"""What ran, and what did not: a test that a machine cannot run is named at the end, never passed over."""
+
+import importlib.util
 import os
+import platform
 from pathlib import Path
 
+import nll_fast
 import numpy as np
 import pytest
 from nll_fast import _core
 
 ROOT = Path(__file__).parent.parent
+PEERS = ("torch", "jax", "scipy", "sklearn", "xgboost", "numexpr", "lightgbm")
+INSTRUCTION_SETS = ("avx512", "avx2", "neon", "baseline")
+
+
+def missing():
+    """(what, why): the peers and instruction sets that no test here can have met."""
+    for peer in PEERS:
+        if importlib.util.find_spec(peer) is None:
+            yield peer, "not installed"
+    for level in INSTRUCTION_SETS:
+        if level not in _core.simd_levels():
+            yield level, f"this {platform.machine()} CPU does not have it"
 
 
 def pytest_report_header():
@@ -13,6 +30,18 @@ def pytest_report_header():
         f"nll_fast: SIMD level {_core.simd_level()} of {', '.join(_core.simd_levels())}; "
         f"{_core.get_num_threads()} threads, {os.cpu_count()} cores"
     )
+
+
+def pytest_terminal_summary(terminalreporter):
+    for what, why in missing():
+        terminalreporter.write_line(f"did not run: {what}: {why}")
+
+
+@pytest.fixture
+def threads():
+    """Sets how many threads compute; afterwards they are as many as before."""
+    yield nll_fast.set_num_threads
+    nll_fast.set_num_threads(0)
 
 
 @pytest.fixture(scope="session")

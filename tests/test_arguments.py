@@ -1,44 +1,104 @@
-"""Wrong arguments: one sentence that names the argument, the user's own value and what to pass instead."""
+"""Wrong calls: an error names the argument and the user's own value. One line for each mistake."""
 
 import nll_fast
 import numpy as np
 import pytest
 
+NAN, INF = np.nan, np.inf
 X = np.zeros((3, 4), np.float32)
 T = [1, 2, 3]
+LM, TOKENS = np.zeros((3, 12, 5), np.float32), np.zeros((3, 12), int)  # a language model's logits and targets
+MASK = np.ones((3, 12), bool)
+PROBS = [[0, 0, 1.0], [0, 0, 1.5]]
 
 # a call, its error, and words of its sentence
 WRONG = [
-    (lambda f: f.cross_entropy(X, np.eye(4, dtype=int)[:3]), ValueError, "of one-hot rows, target.argmax"),
+    # what logits are
+    (lambda f: f.cross_entropy(X + 1j, T), TypeError, "logits has dtype complex64"),
+    (lambda f: f.cross_entropy([[1, 2]], [1]), TypeError, "logits has dtype int64"),
+    (lambda f: f.cross_entropy(X[:, :0], T), ValueError, "no classes"),
+    (lambda f: f.cross_entropy(X.astype(">f4"), T), TypeError, "byte order"),
+    (lambda f: f.entropy(1.0), ValueError, "class axis"),
+    (lambda f: f.entropy(X, axis=2), ValueError, "axis is 2"),
+    (lambda f: f.cross_entropy(X, T, axis=1.0), TypeError, "axis is 1.0"),
+    (lambda f: f.kl_divergence(X, X[:, :3]), ValueError, r"p_logits \(3, 4\), q_logits \(3, 3\)"),
+    (lambda f: f.softplus("abc"), TypeError, "x has dtype <U3"),
+    (lambda f: f.softplus(np.zeros(2, complex)), TypeError, "x has dtype complex128"),
+    (lambda f: f.softplus(np.zeros((1,) * 40)), ValueError, "x has 40 axes"),
+    # what targets are
+    (lambda f: f.cross_entropy(X, np.eye(4, dtype=int)[:3]), ValueError, "target.argmax"),
     (lambda f: f.cross_entropy(X, ["a", "b", "c"]), TypeError, "target has dtype <U1"),
     (lambda f: f.cross_entropy(X, [None] * 3), TypeError, "target has dtype object"),
-    (lambda f: f.cross_entropy(X + 1j, T), TypeError, "logits has dtype complex64"),
-    (lambda f: f.cross_entropy([[1, 2]], [1]), TypeError, r"logits has dtype int64.*np.asarray\(logits"),
+    (lambda f: f.cross_entropy(X, np.zeros(3)), TypeError, "target has dtype float64"),
+    (lambda f: f.cross_entropy(X, np.zeros(3, bool)), TypeError, "target has dtype bool"),
+    (lambda f: f.cross_entropy(X, np.ma.masked_array(T, mask=[1, 0, 0])), TypeError, "target is a masked array"),
+    (lambda f: f.cross_entropy(X, [0, 1]), ValueError, r"target has shape \(2,\)"),
+    (lambda f: f.nll_loss(X, T, axis=0), ValueError, r"shape \(4,\)"),
+    (lambda f: f.cross_entropy(X, [1, 2, 4]), IndexError, "target 4 at row 2"),
+    (lambda f: f.cross_entropy(X, np.array([0, 1, 2**64 - 1], "u8")), IndexError, "18446744073709551615 at row 2"),
+    (lambda f: f.cross_entropy_grad(X, X), TypeError, "class indices"),
+    (lambda f: f.sequence_log_probs(LM[0, 0], 3), ValueError, "target is a scalar"),
+    (lambda f: f.categorical_nll(PROBS, [2, 2]), ValueError, "1.5 at row 1, class 2"),
+    # numbers beside them
     (lambda f: f.cross_entropy(X, T, label_smoothing="a"), TypeError, "label_smoothing is 'a'"),
-    (lambda f: f.cross_entropy(X, T, label_smoothing=np.nan), ValueError, "label_smoothing is nan"),
+    (lambda f: f.cross_entropy(X, T, label_smoothing=NAN), ValueError, "label_smoothing is nan"),
     (lambda f: f.cross_entropy(X, X, label_smoothing=1.5), ValueError, "label_smoothing is 1.5"),
     (lambda f: f.cross_entropy_grad(X, T, label_smoothing=-1), ValueError, "label_smoothing is -1"),
-    (lambda f: f.cross_entropy_grad(X, X), TypeError, "class indices only"),
+    (lambda f: f.cross_entropy(X, T, weight=[1, NAN, 1, 1]), ValueError, "weight"),
+    (lambda f: f.cross_entropy(X, T, weight=[1, 2]), ValueError, r"weight has shape \(2,\)"),
     (lambda f: f.cross_entropy(X, T, ignore_index=2**70), ValueError, "ignore_index is 1180591620717411303424"),
     (lambda f: f.cross_entropy(X, T, ignore_index=1.5), TypeError, "ignore_index is 1.5"),
+    (lambda f: f.cross_entropy(X, X, ignore_index=1), ValueError, "ignore_index=1"),
+    (lambda f: f.cross_entropy(X, T, empty_mean="zero"), TypeError, "empty_mean is 'zero'"),
+    (lambda f: f.nll_loss(X, T, empty_mean="zero"), TypeError, "empty_mean is 'zero'"),
+    (lambda f: f.categorical_nll(X, T, empty_mean=0.0, reduction="partial"), ValueError, "empty_mean.*'partial'"),
+    (lambda f: f.cross_entropy(X, T, reduction="avg"), ValueError, "reduction is 'avg'"),
+    (lambda f: f.mse_loss([0.0], [0.0], reduction="avg"), ValueError, "reduction is 'avg'"),
+    (lambda f: f.cross_entropy_grad(X, T, reduction="none"), ValueError, "reduction is 'none'"),
+    (lambda f: f.kl_div(0.0, 0.5, reduction="batchmean"), ValueError, "first axis"),
+    (lambda f: f.set_num_threads("2"), TypeError, "threads is '2'"),
+    (lambda f: f.set_num_threads(5000), ValueError, "5000"),
+    # shift, mask, bytes
     (lambda f: f.cross_entropy(X, T, shift=1.0), TypeError, "shift is 1.0"),
     (lambda f: f.cross_entropy(X, T[:2], shift=1), ValueError, r"target has shape \(2,\)"),
+    (lambda f: f.cross_entropy(LM, TOKENS, shift=13), ValueError, "shift is 13"),
+    (lambda f: f.cross_entropy(LM, TOKENS, shift=-1), ValueError, "shift is -1"),
+    (lambda f: f.cross_entropy(LM, TOKENS, shift=1, axis=1), ValueError, "class axis, not axis 1"),
+    (lambda f: f.cross_entropy(LM, TOKENS, mask=MASK.astype(int)), TypeError, "mask has dtype int64"),
+    (lambda f: f.cross_entropy(LM, TOKENS, mask=MASK[:2]), ValueError, r"mask has shape \(2, 12\)"),
     (lambda f: f.cross_entropy(X, X, mask=[True] * 3), TypeError, "mask needs integer targets, not float32"),
-    (lambda f: f.cross_entropy(X, T, mask=[1, 0, 1]), TypeError, "mask has dtype int64"),
-    (lambda f: f.cross_entropy(X, T, mask=[True]), ValueError, r"mask has shape \(1,\)"),
-    (lambda f: f.nll_loss(X, T, axis=0), ValueError, r"one class index each, shape \(4,\)"),
-    (lambda f: f.bits_per_byte(X, T, b"text"), TypeError, "len"),
+    (lambda f: f.cross_entropy(LM, TOKENS - 100, mask=MASK, ignore_index=None), IndexError, "target -100 at row 0"),
+    (lambda f: f.bits_per_byte(X, T, b"text"), TypeError, "n_bytes"),
     (lambda f: f.bits_per_byte(X, T, 0), ValueError, "n_bytes is 0"),
+    # losses of elements
+    (lambda f: f.binary_cross_entropy_with_logits(np.zeros((2, 1)), [0, 1]), ValueError, r"logits of shape \(2, 1\)"),
+    (lambda f: f.binary_cross_entropy_with_logits([1.0], [1.0], weight="a"), TypeError, "weight has dtype"),
+    (lambda f: f.binary_cross_entropy_with_logits([1.0], [1.0], hess="all"), ValueError, "hess is 'all'"),
+    (lambda f: f.binary_cross_entropy([0.5, 1.0001], [0, 1]), ValueError, r"probs is 1.0001 at index \(1,\)"),
+    (lambda f: f.binary_cross_entropy([[0.5, NAN]], [[0, 1]]), ValueError, r"probs is nan at index \(0, 1\)"),
+    (lambda f: f.binary_cross_entropy([0.5], [1.5]), ValueError, "target is 1.5"),
+    (lambda f: f.binary_cross_entropy([0.5], [1], clamp="max"), ValueError, "clamp is 'max'"),
+    (lambda f: f.gaussian_nll_loss([0.0], [0.0], [-1.0]), ValueError, "var is -1"),
+    (lambda f: f.gaussian_nll_loss([1.0], [2.0], sigma=[1.0, -1.0]), ValueError, r"sigma is -1.0 at index \(1,\)"),
+    (lambda f: f.gaussian_nll_loss([0.0], [0.0], 1.0, sigma=1.0), TypeError, "exactly one"),
+    (lambda f: f.gaussian_nll_loss([1.0], [2.0], 1.0, eps="a"), TypeError, "eps is 'a'"),
+    (lambda f: f.gaussian_nll_loss(X, X, np.ones(3)), ValueError, r"var \(3,\)"),
+    (lambda f: f.poisson_nll_loss([1.0], [2.0], eps=-1), ValueError, "eps is -1"),
+    (lambda f: f.poisson_nll_loss([0.0], [1], hess="upper"), ValueError, "hess='upper'"),
     (lambda f: f.dpo_loss([1.0], [2.0], beta=[1.0]), TypeError, r"beta is an array of shape \(1,\)"),
     (lambda f: f.dpo_loss([1.0], [2.0], beta=-1), ValueError, "beta is -1"),
-    (lambda f: f.gaussian_nll_loss([1.0], [2.0], 1.0, eps="a"), TypeError, "eps is 'a'"),
-    (lambda f: f.gaussian_nll_loss([1.0], [2.0], sigma=[1.0, -1.0]), ValueError, r"-1.0 at index \(1,\)"),
-    (lambda f: f.poisson_nll_loss([1.0], [2.0], eps=-1), ValueError, "eps is -1"),
-    (lambda f: f.softplus("abc"), TypeError, "x has dtype <U3"),
-    (lambda f: f.binary_cross_entropy_with_logits([1.0], [1.0], weight="a"), TypeError, "weight has dtype"),
-    (lambda f: f.set_num_threads("2"), TypeError, "threads is '2'"),
+    (lambda f: f.dpo_loss([0.0], [0.0], loss_type="dpo"), ValueError, "loss_type is 'dpo'"),
+    (lambda f: f.dpo_loss([0.0], [0.0], loss_type="exo_pair"), ValueError, "label_smoothing is 0"),
+    # where results go
+    (lambda f: f.softplus(X, out=np.empty((3, 4), int)), TypeError, "out"),
+    (lambda f: f.softplus(X, out=np.empty((4, 3))), ValueError, r"out has shape \(4, 3\)"),
+    (lambda f: f.softplus(X, out=np.empty((3, 8))[:, ::2]), ValueError, "out"),
+    (lambda f: f.softplus(X, out=X), ValueError, "out shares memory"),
+    (lambda f: f.cross_entropy(X, T, reduction="none", out=X.reshape(-1)[:3]), ValueError, "out shares memory"),
+    (lambda f: f.log_softmax(X, axis=0, out=np.empty((4, 3))), ValueError, "out.* axis 0"),
+    # partial totals
     (lambda f: f.Partial(1.0), TypeError, "total is 1.0"),
-    (lambda f: f.Partial.from_dict({"total": 1}), ValueError, "not total"),
+    (lambda f: f.Partial.from_dict({"total": 1}), ValueError, "total"),
 ]
 
 
@@ -48,5 +108,25 @@ def test_a_wrong_argument_is_named(call, error, words):
         call(nll_fast)
 
 
-def test_a_partial_shows_what_one_asks_of_it():
-    assert repr(nll_fast.mse_loss([1.0, 2.0], [1.0, 4.0], reduction="partial")) == "Partial(sum=4.0, mean=2.0, count=2)"
+@pytest.mark.parametrize("wrong", [-1e-45, 1.0000001, -INF, INF, NAN, -NAN])
+def test_the_place_of_a_wrong_probability_is_named(wrong):
+    with pytest.raises(ValueError, match=r"probs is .* at index \(1,\)"):
+        nll_fast.binary_cross_entropy(np.float32([0.5, wrong]), [0, 1])
+
+
+@pytest.mark.parametrize("value", [3, -1, -3, 2**40])
+def test_the_first_target_out_of_range_is_named_and_nothing_is_written(value):
+    x = np.zeros((40_000, 3), np.float32)
+    target = np.zeros(40_000, np.int64)
+    target[[30_001, 39_000]] = value
+    out = np.full(40_000, 7, np.float32)
+    with pytest.raises(IndexError, match=rf"target {value} at row 30001 "):
+        nll_fast.cross_entropy(x, target, reduction="none", out=out)
+    assert (out == 7).all()
+
+
+def test_an_unsigned_target_beyond_int64_does_not_become_the_ignored_one():
+    target = np.array([0, 2**64 - 100], np.uint64)
+    for mask in (None, [True, True]):
+        with pytest.raises(IndexError, match="18446744073709551516 at row 1"):
+            nll_fast.cross_entropy(np.zeros((2, 4)), target, mask=mask)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from nll_fast import cli
-from nll_fast.bench.measure import load
+from nll_fast.cli.bench.measure import load
 
 SMALL = """
 [[workload]]

@@ -1,25 +1,65 @@
-"""The hot loops are as wide as the registers: a lost `inline(always)` is silent otherwise."""
+"""The hot loops are as wide as the registers, function by function: a lost `inline(always)` is silent otherwise.
+
+The library is stripped, so functions have no names; where they begin and end is in its unwind tables.
+"""
 
 import platform
 import re
 import shutil
 import subprocess
+from bisect import bisect_right
+from collections import Counter
 
 import pytest
 from nll_fast import _core
 
+pytestmark = [
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="reads x86-64 instructions"),
+    pytest.mark.skipif(shutil.which("objdump") is None, reason="objdump is not installed"),
+]
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="reads x86-64 instructions")
-@pytest.mark.skipif(shutil.which("objdump") is None, reason="objdump is not installed")
-def test_multiplications_are_wide_and_fused():
-    command = ["objdump", "-d", "--no-show-raw-insn", _core.__file__]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    fused = re.findall(r"vfn?m(?:add|sub)\d*([ps])([sd])\s+.*%([xyz])mm\d+$", text, re.MULTILINE)
-    for letter, least in (("s", 3000), ("d", 1500)):
-        wide = {register: fused.count(("p", letter, register)) for register in "zy"}
-        narrow = sum(count == ("s", letter, "x") for count in fused)
-        print(f"fused multiply-adds of {letter}: {wide}, {narrow} of one number")
-        # About 5000 and 3000 of each width; formulas of single rows, and ends of loops, are narrow.
-        assert all(count > least for count in wide.values())
-    assert sum(kind == ("s", "s", "x") for kind in fused) * 4 < sum(k[:2] == ("p", "s") for k in fused)
-    assert not re.search(r"call.*<fmaf?[@>]", text)
+
+def objdump(*options):
+    return subprocess.run(["objdump", *options, _core.__file__], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def functions():
+    """The instructions of each function."""
+    bounds = re.findall(r"FDE.*pc=([0-9a-f]+)\.\.([0-9a-f]+)", objdump("--dwarf=frames"))
+    bounds = sorted({(int(start, 16), int(end, 16)) for start, end in bounds})
+    found, starts = [[] for _ in bounds], [start for start, _ in bounds]
+    for address, instruction in re.findall(r"^ *([0-9a-f]+):\s+(.+)$", objdump("-d", "--no-show-raw-insn"), re.M):
+        function = bisect_right(starts, int(address, 16)) - 1
+        if function >= 0 and int(address, 16) < bounds[function][1]:
+            found[function].append(instruction)
+    assert sum(map(len, found)) > 100_000, "the unwind tables do not cover the code"
+    return found
+
+
+def fused(function):
+    """How many fused multiply-adds: of packed (p) or single (s) numbers, of type s or d, in x, y or z registers."""
+    found = (re.match(r"vfn?m(?:add|sub)\d*([ps])([sd])\s+.*%([xyz])mm\d+", line) for line in function)
+    return Counter("".join(match.groups()) for match in found if match)
+
+
+def test_no_intrinsic_is_a_function_of_its_own(functions):
+    """What is not inlined loses the instruction set: its intrinsics become calls of a few wide instructions each."""
+    short = [function for function in functions if len(function) < 40 and re.search("%[yz]mm", " ".join(function))]
+    assert not short, short[0]
+
+
+def test_functions_multiply_packed_numbers(functions):
+    widths = Counter()
+    for counts in filter(None, map(fused, functions)):
+        packed = {letter: sum(counts[f"p{letter}{register}"] for register in "xyz") for letter in "sd"}
+        # Ends of loops are of one number each. So are the float64 formulas of a row, beside the loops over its classes.
+        assert counts["ssx"] <= packed["s"], counts
+        assert counts["sdx"] <= 20 + 5 * (packed["s"] + packed["d"]), counts
+        widths.update(key for key in ("psy", "psz", "pdy", "pdz") if counts[key])
+    print("functions with fused multiply-adds:", dict(widths))
+    assert len(widths) == 4 and min(widths.values()) >= 10
+
+
+def test_no_multiply_add_is_a_call(functions):
+    assert not re.search(r"call.*<fmaf?[@>]", objdump("-d", "--no-show-raw-insn"))

@@ -1,85 +1,120 @@
-"""torch as a second oracle, and its tensors as inputs. Skips, saying so, where torch is not installed."""
+"""Other libraries as second oracles, and torch's tensors as inputs. A peer that is missing is named at the end."""
+
+import importlib
+import importlib.util
 
 import nll_fast
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch is not installed")
+from .cases import CASES, Reach
 
 
-def example(classes=50, rows=40):
-    rng = np.random.default_rng(5)
-    x = rng.standard_normal((rows, classes)) * 4
-    target = rng.integers(0, classes, rows)
-    target[::7] = -100
-    return torch.tensor(x), torch.tensor(target)
+def of_torch(name):
+    """torch's function of the same name, with the keywords of the row, which are torch's too."""
+
+    def call(torch, arguments, how):
+        a, k = [torch.as_tensor(x) for x in arguments], {**CASES[name].keywords, **how}
+        if "var" in k:
+            k["var"] = torch.full_like(a[0], k["var"])
+        if CASES[name].function == "binary_cross_entropy_with_logits" and len(a) == 3:
+            k["weight"] = a.pop()
+        return getattr(torch.nn.functional, CASES[name].function)(*a, **k).numpy()
+
+    return call
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_cross_entropy(reduction, smoothing, weighted):
-    x, target = example()
-    weight = torch.linspace(0.5, 2, 50, dtype=x.dtype) if weighted else None
-    want = torch.nn.functional.cross_entropy(
-        x, target, weight=weight, label_smoothing=smoothing, reduction=reduction
-    )
-    got = nll_fast.cross_entropy(
-        x, target, weight=weight, label_smoothing=smoothing, reduction=reduction
-    )
-    np.testing.assert_allclose(got, want.numpy(), rtol=1e-12)
+def binary_scipy(special, x, y):
+    return -(y * special.log_expit(x) + (1 - y) * special.log_expit(-x))
 
 
-def test_class_axis_one():
-    x, target = example(classes=6, rows=60)
-    x, target = x.reshape(3, 4, 5, 6).permute(0, 3, 1, 2), target.reshape(3, 4, 5) % 6
-    want = torch.nn.functional.cross_entropy(x, target, reduction="none")
-    got = nll_fast.cross_entropy(x, target, axis=1, reduction="none")
-    np.testing.assert_allclose(got, want.numpy(), rtol=1e-12)
+def softplus_numexpr(numexpr, x):
+    return numexpr.evaluate("where(x > 0, x, 0) + log1p(exp(-abs(x)))", {"x": x})
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_tensors_are_read_where_they_lie(dtype):
-    from nll_fast._arrays import as_rows
+BCE = "binary_cross_entropy_with_logits"
+TORCH = [
+    BCE, f"{BCE}, weight", "binary_cross_entropy", "mse_loss", "gaussian_nll_loss, full", "poisson_nll_loss",
+    "poisson_nll_loss, log_input=False", "poisson_nll_loss, log_input=False, full", "kl_div", "kl_div, log_target",
+    "cross_entropy", "cross_entropy, weight", "cross_entropy, weight, label_smoothing=0.1",
+    "cross_entropy, weight, label_smoothing=1.0", "cross_entropy, soft targets", "nll_loss, weight",
+]  # fmt: skip
+# A peer, the module to import, a row of the table, and the peer's function of its arguments. torch's takes reduction=.
+PEERS = [
+    *(("torch", "torch", name, of_torch(name)) for name in TORCH),
+    ("scipy", "scipy.special", "logsumexp", lambda special, a, k: special.logsumexp(*a, axis=-1)),
+    ("scipy", "scipy.special", "log_softmax", lambda special, a, k: special.log_softmax(*a, axis=-1)),
+    ("scipy", "scipy.special", "log_sigmoid", lambda special, a, k: special.log_expit(*a)),
+    ("scipy", "scipy.special", "entr", lambda special, a, k: special.entr(*a)),
+    ("scipy", "scipy.special", "rel_entr", lambda special, a, k: special.rel_entr(*a)),
+    ("scipy", "scipy.special", "entropy", lambda special, a, k: special.entr(special.softmax(*a, axis=-1)).sum(-1)),
+    ("scipy", "scipy.special", BCE, lambda special, a, k: binary_scipy(special, *a)),
+    ("numexpr", "numexpr", "softplus", lambda numexpr, a, k: softplus_numexpr(numexpr, *a)),
+    ("jax", "jax.nn", "softplus", lambda nn, a, k: nn.softplus(*a)),
+    ("jax", "jax.nn", "log_sigmoid", lambda nn, a, k: nn.log_sigmoid(*a)),
+    ("jax", "jax.nn", "log_softmax", lambda nn, a, k: nn.log_softmax(*a)),
+    ("jax", "jax.nn", "logsumexp", lambda nn, a, k: nn.logsumexp(*a, axis=-1)),
+]  # fmt: skip
 
-    x = example()[0].to(dtype).requires_grad_()
-    rows, name = as_rows(x, "logits", -1)
-    assert name == str(dtype).removeprefix("torch.")
-    assert rows.ctypes.data == x.data_ptr()
-    target = torch.zeros(len(x), dtype=torch.int32)
-    want = nll_fast.cross_entropy(x.detach().to(torch.float64), target)
-    np.testing.assert_allclose(nll_fast.cross_entropy(x, target), want, rtol=1e-6)
+
+def peer(name):
+    """The module; a peer that is installed but cannot be imported is an error."""
+    if importlib.util.find_spec(name.partition(".")[0]) is None:
+        pytest.skip(f"{name} is not installed")
+    return importlib.import_module(name)
 
 
 @pytest.mark.filterwarnings("ignore:reduction:UserWarning")  # torch's advice on kl_div's mean
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_single_observations(reduction):
-    functional = torch.nn.functional
-    rng = np.random.default_rng(6)
-    x, y, p = rng.standard_normal((3, 200)) * 3, rng.random((3, 200)), rng.random((3, 200))
-    counts = rng.poisson(3, (3, 200)).astype(float)
-    tx, ty, tp, tc = map(torch.tensor, (x, y, p, counts))
-    pairs = [
-        (nll_fast.binary_cross_entropy_with_logits, functional.binary_cross_entropy_with_logits, (tx, ty), {}),
-        (nll_fast.binary_cross_entropy, functional.binary_cross_entropy, (tp, ty), {}),
-        (nll_fast.gaussian_nll_loss, functional.gaussian_nll_loss, (tx, ty, tp), {"full": True}),
-        (nll_fast.mse_loss, functional.mse_loss, (tx, ty), {}),
-        (nll_fast.poisson_nll_loss, functional.poisson_nll_loss, (tx, tc), {"full": True}),
-        (nll_fast.poisson_nll_loss, functional.poisson_nll_loss, (tp, tc), {"log_input": False}),
-        (nll_fast.kl_div, functional.kl_div, (torch.log(tp), ty), {}),
-        (nll_fast.kl_div, functional.kl_div, (torch.log(tp), torch.log(ty)), {"log_target": True}),
-        (nll_fast.cross_entropy, functional.cross_entropy, (tx, ty), {"label_smoothing": 0.2}),
-    ]
-    for ours, theirs, arguments, keywords in pairs:
-        want = theirs(*arguments, reduction=reduction, **keywords).numpy()
-        np.testing.assert_allclose(ours(*arguments, reduction=reduction, **keywords), want, rtol=1e-12, atol=1e-13)
+@pytest.mark.parametrize(("library", "module", "name", "theirs"), PEERS, ids=lambda x: x if type(x) is str else "")
+def test_values(library, module, name, theirs):
+    case, module = CASES[name], peer(module)
+    arguments = case.draw("float32" if library == "jax" else "float64", 200, 50, Reach(8, 4))
+    for reduction in ("mean", "sum", "none") if library == "torch" else ("none",):
+        how = {"reduction": reduction} if library == "torch" else {}
+        want = theirs(module, tuple(arguments.values()), how)
+        got = case.call(arguments, **({"reduction": reduction} if case.reduces else {}))
+        rtol = 1e-5 if library == "jax" else 1e-12
+        np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol / 10)
+
+
+def test_log_loss_of_sklearn():
+    metrics = peer("sklearn.metrics")
+    p, y = CASES["binary_cross_entropy, clamp=None"].draw("float64", 200).values()
+    got = nll_fast.binary_cross_entropy(p, y, clamp="eps")
+    np.testing.assert_allclose(got, metrics.log_loss(y, p), rtol=1e-12)
+
+
+def test_lightgbm_learns_from_our_derivatives_what_it_learns_from_its_own():
+    lightgbm = peer("lightgbm")
+    r = np.random.default_rng(0)
+    x = r.standard_normal((500, 4))
+    labels = (x[:, 0] * x[:, 1] > 0).astype(np.float32)
+
+    def ours(margins, data):
+        return nll_fast.binary_cross_entropy_with_logits(margins, data.get_label(), reduction="sum", hess="exact")[1:]
+
+    margins = []
+    for objective in (ours, "binary"):
+        options = {"objective": objective, "boost_from_average": False, "verbose": -1, "num_threads": 1}
+        booster = lightgbm.train(options, lightgbm.Dataset(x, labels), 10)
+        margins.append(booster.predict(x, raw_score=True))
+    np.testing.assert_allclose(*margins, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["float32", "float16", "bfloat16"])
+def test_tensors_of_torch_give_the_bits_of_arrays(name):
+    torch = peer("torch")
+    x = torch.tensor(np.random.default_rng(5).standard_normal((40, 50)) * 4).to(getattr(torch, name)).requires_grad_()
+    target = torch.zeros(40, dtype=torch.int32)
+    want = nll_fast.cross_entropy(x.detach().to(torch.float32).numpy(), target.numpy())
+    assert nll_fast.cross_entropy(x, target) == want
 
 
 def test_gradients_are_those_of_autograd():
-    rng = np.random.default_rng(7)
-    x, y = torch.tensor(rng.standard_normal(100), requires_grad=True), torch.tensor(rng.random(100))
-    weight = torch.tensor(2.5)
-    loss = torch.nn.functional.binary_cross_entropy_with_logits(x, y, pos_weight=weight)
+    torch = peer("torch")
+    r = np.random.default_rng(7)
+    x, y = torch.tensor(r.standard_normal(100), requires_grad=True), torch.tensor(r.random(100))
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(x, y, pos_weight=torch.tensor(2.5))
     loss.backward()
     value, gradient = nll_fast.binary_cross_entropy_with_logits(x, y, pos_weight=2.5, grad=True)
     assert value == pytest.approx(loss.item(), rel=1e-13)
@@ -87,10 +122,10 @@ def test_gradients_are_those_of_autograd():
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_cross_entropy_grad(reduction):
-    x, target = example()
-    x, weight = x.requires_grad_(), torch.linspace(0.5, 2, 50, dtype=x.dtype)
+def test_cross_entropy_grad_is_that_of_autograd(reduction):
+    torch = peer("torch")
+    x, target, weight = map(torch.tensor, CASES["cross_entropy_grad"].draw("float64", 40, 50, Reach(8, 4)).values())
     options = {"weight": weight, "label_smoothing": 0.1, "reduction": reduction}
-    torch.nn.functional.cross_entropy(x, target, **options).backward()
+    torch.nn.functional.cross_entropy(x.requires_grad_(), target, **options).backward()
     got = nll_fast.cross_entropy_grad(x, target, **options)
     np.testing.assert_allclose(got, x.grad.numpy(), rtol=1e-10, atol=1e-15)

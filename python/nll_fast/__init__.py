@@ -1,15 +1,31 @@
 """Negative log-likelihoods on CPU at memory speed, exactly and reproducibly.
 
-Every function takes NumPy arrays (or torch CPU tensors, ml_dtypes arrays, anything NumPy can view),
-the class axis last unless told otherwise, and speaks in nats. What it returns is a float or a NumPy array,
-for torch tensors too, and no part of autograd: gradients are ``cross_entropy_grad`` and ``grad=True``.
+Inputs
+------
+NumPy arrays, lists and numbers, torch tensors on the CPU, and whatever else NumPy can view; bfloat16 arrays of
+torch, ml_dtypes or :func:`as_bfloat16`. Class logits are floats, with the class axis last unless ``axis`` says
+otherwise. Inputs of elementwise losses may also be integers or booleans, which count as float64 where no other
+input is a float.
 
-``out=``, where there is one, takes a float32 or float64 array of the result's shape, C-contiguous, that shares
-no memory with an input. Class logits must be floats; inputs of elementwise losses may be integers or booleans,
-and count as float64 where no other input is a float.
+Results
+-------
+Nats, as a float or a NumPy array, for torch tensors too. Nothing is part of autograd: gradients are
+:func:`cross_entropy_grad` and ``grad=True``. Elementwise results keep the memory order of their inputs.
+
+``out``, where a function has it, may be given with any reduction and then holds each loss: a float32 or
+float64 NumPy array of the losses' shape, C-contiguous, sharing no memory with an input.
+
+Errors
+------
+TypeError for a dtype, ValueError for a shape or an option, IndexError for a target that is not a class. The
+sentence names the argument, its value and, for one of many values, its index.
+
+Every loss has a readable NumPy twin in :mod:`nll_fast.reference`.
 """
 
 from nll_fast import reference
+from nll_fast._arrays import as_bfloat16
+from nll_fast._core import Partial
 from nll_fast.distributions import entr, entropy, kl_div, kl_divergence, rel_entr
 from nll_fast.likelihoods import (
     binary_cross_entropy,
@@ -28,7 +44,6 @@ from nll_fast.losses import (
     logsumexp,
     nll_loss,
 )
-from nll_fast.partial import Partial
 from nll_fast.preference import bradley_terry_loss, dpo_loss
 from nll_fast.threads import get_num_threads, set_num_threads, simd_level
 from nll_fast.tokens import bits_per_byte, bits_per_token, perplexity, sequence_log_probs, token_log_probs
@@ -37,6 +52,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Partial",
+    "as_bfloat16",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "bits_per_byte",

@@ -1,53 +1,131 @@
 from typing import Any, final
 
-from numpy import int64
+from numpy import float64, int64
 from numpy.typing import NDArray
 
+from nll_fast._elements import Wanted
+
+_Array = NDArray[Any]
+_Input = _Array | float
+_Weight = NDArray[float64] | None
+_Rows = tuple[_Array | None, Partial]
+_Elements = tuple[_Array | None, _Array | None, _Array | None, Partial]
+
 @final
-class Totals:
+class Partial:
+    def __new__(
+        cls,
+        total: int | None = None,
+        weights: int | None = None,
+        count: int | None = None,
+        special: float = 0.0,
+        ignored: int | None = None,
+        top1: int | None = None,
+    ) -> Partial: ...
     @property
     def sum(self) -> float: ...
     @property
-    def weight(self) -> float: ...
+    def mean(self) -> float: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def weights(self) -> int | None: ...
     @property
     def count(self) -> int: ...
     @property
-    def ignored(self) -> int: ...
+    def special(self) -> float: ...
     @property
-    def greedy(self) -> int: ...
-    def digits(self) -> tuple[bytes, bytes | None, float]: ...
+    def ignored(self) -> int | None: ...
+    @property
+    def top1(self) -> int | None: ...
+    def __add__(self, other: Partial | int, /) -> Partial: ...
+    def __radd__(self, other: Partial | int, /) -> Partial: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Partial: ...
 
-def row_losses(
-    kind: str,
-    rows: tuple[NDArray[Any], str],
+def softplus(x: _Input, wanted: Wanted) -> _Elements: ...
+def log_sigmoid(x: _Input, wanted: Wanted) -> _Elements: ...
+def binary_cross_entropy_with_logits(
+    logits: _Input, target: _Input, pos_weight: _Input, wanted: Wanted
+) -> _Elements: ...
+def binary_cross_entropy(
+    probs: _Input, target: _Input, clamp: str | None, validate: bool, wanted: Wanted
+) -> _Elements: ...
+def gaussian_nll_loss(
+    mean: _Input,
+    target: _Input,
+    var: _Input | None,
+    log_var: _Input | None,
+    sigma: _Input | None,
+    eps: float,
+    full: bool,
+    wanted: Wanted,
+) -> _Elements: ...
+def mse_loss(mean: _Input, target: _Input, wanted: Wanted) -> _Elements: ...
+def poisson_nll_loss(
+    input: _Input, target: _Input, log_input: bool, full: bool, eps: float, wanted: Wanted
+) -> _Elements: ...
+def bradley_terry_loss(chosen: _Input, rejected: _Input, margin: _Input, wanted: Wanted) -> _Elements: ...
+def dpo_loss(
+    policy_chosen_logps: _Input,
+    policy_rejected_logps: _Input,
+    ref_chosen_logps: _Input,
+    ref_rejected_logps: _Input,
+    beta: float,
+    label_smoothing: float,
+    loss_type: str,
+    reference_point: float,
+    wanted: Wanted,
+) -> _Elements: ...
+def entr(p: _Input, wanted: Wanted) -> _Elements: ...
+def rel_entr(p: _Input, q: _Input, wanted: Wanted) -> _Elements: ...
+def kl_div(input: _Input, target: _Input, log_target: bool, wanted: Wanted) -> _Elements: ...
+def cross_entropy(
+    logits: _Array,
     target: NDArray[int64],
-    options: tuple[int | None, NDArray[Any] | None, float],
-    out: tuple[NDArray[Any] | None, float],
-) -> Totals: ...
-def elementwise(
-    function: tuple[str, list[float], bool, bool],
-    inputs: list[tuple[Any, str]],
-    weight: tuple[Any, str] | None,
-    elements: tuple[int, list[tuple[int, float, bool]]],
-    wanted: tuple[list[NDArray[Any] | None], float, bool],
-) -> tuple[Totals, tuple[int, int, float] | None]: ...
+    weight: _Weight,
+    ignore_index: int | None,
+    out: _Array | None,
+    each: bool,
+    label_smoothing: float = 0.0,
+    negate: bool = False,
+) -> _Rows: ...
+def nll_loss(
+    log_probs: _Array,
+    target: NDArray[int64],
+    weight: _Weight,
+    ignore_index: int | None,
+    out: _Array | None,
+    each: bool,
+) -> _Rows: ...
+def categorical_nll(
+    probs: _Array,
+    target: NDArray[int64],
+    weight: _Weight,
+    ignore_index: int | None,
+    out: _Array | None,
+    each: bool,
+) -> _Rows: ...
+def soft_cross_entropy(
+    logits: _Array, target: _Array, weight: _Weight, label_smoothing: float, out: _Array | None, each: bool
+) -> _Rows: ...
+def entropy(logits: _Array, out: _Array | None, each: bool) -> _Rows: ...
+def kl_divergence(p_logits: _Array, q_logits: _Array, out: _Array | None, each: bool) -> _Rows: ...
+def logsumexp(logits: _Array, out: _Array | None) -> _Array: ...
+def log_softmax(logits: _Array, out: _Array | None) -> _Array: ...
 def cross_entropy_grad(
-    logits: tuple[Any, str],
+    logits: _Array,
     target: NDArray[int64],
-    classes: int,
-    options: tuple[int | None, NDArray[Any] | None, float, bool],
-    out: NDArray[Any],
-) -> None: ...
-def distributions(
-    quantity: str,
-    logits: tuple[Any, str],
-    second: tuple[Any, str] | None,
-    shape: tuple[int, int],
-    options: tuple[NDArray[Any] | None, float, bool],
-    out: NDArray[Any] | None,
-) -> Totals: ...
-def logsumexp(rows: NDArray[Any], dtype: str, out: NDArray[Any]) -> None: ...
-def log_softmax(rows: NDArray[Any], dtype: str, out: NDArray[Any]) -> None: ...
+    weight: _Weight,
+    ignore_index: int | None,
+    label_smoothing: float,
+    mean: bool,
+    out: _Array | None,
+) -> _Array: ...
 def exp(x: float) -> float: ...
 def get_num_threads() -> int: ...
 def set_num_threads(threads: int) -> None: ...
@@ -55,16 +133,31 @@ def simd_level() -> str: ...
 def simd_levels() -> list[str]: ...
 
 __all__ = [
-    "Totals",
+    "Partial",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "bradley_terry_loss",
+    "categorical_nll",
+    "cross_entropy",
     "cross_entropy_grad",
-    "distributions",
-    "elementwise",
+    "dpo_loss",
+    "entr",
+    "entropy",
     "exp",
+    "gaussian_nll_loss",
     "get_num_threads",
+    "kl_div",
+    "kl_divergence",
+    "log_sigmoid",
     "log_softmax",
     "logsumexp",
-    "row_losses",
+    "mse_loss",
+    "nll_loss",
+    "poisson_nll_loss",
+    "rel_entr",
     "set_num_threads",
     "simd_level",
     "simd_levels",
+    "soft_cross_entropy",
+    "softplus",
 ]

@@ -2,138 +2,178 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nll_fast import _core
-from nll_fast._arrays import as_array, as_element, as_integer, as_out
-from nll_fast._elementwise import broadcast_shape, elementwise
-from nll_fast.reduction import Loss, check_reduction, reduced
-
-_Array = Any
+from nll_fast._elements import elements
+from nll_fast._rows import row_quantity
+from nll_fast._types import Array, Loss, Reduction, mean_by_default, none_by_default
 
 
-def quantity_of_rows(
-    quantity: str,
-    arrays: dict[str, Any],
-    axis: int,
-    reduction: str,
-    out: np.ndarray | None,
-    options: tuple[np.ndarray | None, float] = (None, 0.0),
-    empty_mean: float = math.nan,
-) -> Loss:
-    """``quantity`` of each row of one or two arrays of one shape, then reduced over the rows."""
-    check_reduction(reduction, out, empty_mean)
-    axis = as_integer(axis, "axis")
-    inputs = []
-    for name, x in arrays.items():
-        x, dtype = as_element(x, name)
-        if dtype not in ("float64", "float32", "float16", "bfloat16"):
-            raise TypeError(f"{name} must be an array of floats with a class axis, not {dtype}")
-        if not -x.ndim <= axis < x.ndim:
-            raise ValueError(f"axis is {axis}, but {name} has shape {x.shape}")
-        inputs.append((np.moveaxis(x, axis, -1), dtype))
-    shape = inputs[0][0].shape
-    if any(x.shape != shape for x, _ in inputs):
-        listed = ", ".join(f"{name} {np.shape(x)}" for name, x in arrays.items())
-        raise ValueError(f"the shapes must be equal: {listed}")
-    if shape[-1] == 0:
-        raise ValueError(f"no classes along axis {axis} of shape {shape}")
-    rows = math.prod(shape[:-1])
-    double = any(dtype == "float64" for _, dtype in inputs)
-    held = tuple(x for x, _ in inputs)
-    dtype = "float64" if double else "float32"
-    value = as_out(out, shape[:-1], dtype, held) if reduction == "none" else None
-    second = inputs[1] if len(inputs) > 1 else None
-    totals = _core.distributions(quantity, inputs[0], second, (rows, shape[-1]), (*options, double), value)
-    return value if reduction == "none" else reduced(totals, reduction, empty_mean)
+@none_by_default
+def entropy(logits: ArrayLike, *, axis: int = -1, reduction: Reduction = "none", out: Array | None = None) -> Loss:
+    """−Σ p·log p of p = softmax(logits) along one axis, in nats.
 
+    Follows ``torch.distributions.Categorical(logits=logits).entropy()``.
 
-def entropy(logits: _Array, *, axis: int = -1, reduction: str = "none", out: np.ndarray | None = None) -> Loss:
-    """−Σ p·log p of p = softmax(logits) along ``axis``, in nats: one number for each row.
+    Parameters
+    ----------
+    logits : array_like, shape (..., C)
+        Unnormalised log-probabilities: float64, float32, float16 or bfloat16.
+    axis : int
+        The class axis, by default the last one.
+    reduction : {"none", "mean", "sum", "partial"}
+        One number per row, their mean, their sum, or a :class:`nll_fast.Partial`.
+    out : ndarray, optional
+        Receives the entropy of each row, whatever the reduction: a float32 or float64 NumPy array of the
+        losses' shape, C-contiguous, sharing no memory with an input.
 
-    A logit of −∞ contributes 0; a row of −∞ alone, or with +∞ or NaN, gives NaN. float64 for float64
-    logits, else float32. Source: ``torch.distributions.Categorical(logits=...).entropy()``.
+    Returns
+    -------
+    float, ndarray or Partial
+        An array for "none", float64 for float64 logits, else float32. A float for "mean" and "sum". A logit
+        of −∞ contributes 0; a row of −∞ throughout, or with +∞ or NaN, is NaN.
 
+    Examples
+    --------
     >>> import numpy as np
     >>> entropy(np.array([[0.0, 0.0, -np.inf]])).round(4)
     array([0.6931])
     """
-    return quantity_of_rows("entropy", {"logits": logits}, axis, reduction, out)
+    return row_quantity(_core.entropy, {"logits": logits}, axis=axis, reduction=reduction, out=out)
 
 
+@mean_by_default
 def kl_divergence(
-    p_logits: _Array,
-    q_logits: _Array,
+    p_logits: ArrayLike,
+    q_logits: ArrayLike,
     *,
     axis: int = -1,
-    reduction: str = "mean",
-    out: np.ndarray | None = None,
+    reduction: Reduction = "mean",
+    out: Array | None = None,
 ) -> Loss:
-    """Σ p·(log p − log q) of the softmax of two arrays of logits along ``axis``, in nats.
+    """Σ p·(log p − log q) of p = softmax(p_logits) and q = softmax(q_logits) along one axis, in nats.
 
-    Never negative, and 0 where the logits are equal. p = 0 contributes 0; p > 0 = q gives ∞. The mean is
-    over rows. Source: Kullback & Leibler 1951; ``torch.distributions.kl_divergence``.
+    Kullback and Leibler's divergence (1951), as in ``torch.distributions.kl_divergence``.
 
+    Parameters
+    ----------
+    p_logits, q_logits : array_like, shape (..., C)
+        Two arrays of one shape, with the dtypes of :func:`entropy`; nothing is broadcast.
+    axis, reduction, out
+        As in :func:`entropy`, but the default is the mean over the rows.
+
+    Returns
+    -------
+    float, ndarray or Partial
+        As in :func:`entropy`, float64 if one of the two arrays is. Never negative, and 0 for equal logits. A
+        class with p = 0 contributes 0, one with p > 0 = q contributes ∞.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> round(kl_divergence(np.log([[0.5, 0.5]]), np.log([[0.25, 0.75]])), 6)
     0.143841
     """
-    return quantity_of_rows("divergence", {"p_logits": p_logits, "q_logits": q_logits}, axis, reduction, out)
+    arrays = {"p_logits": p_logits, "q_logits": q_logits}
+    return row_quantity(_core.kl_divergence, arrays, axis=axis, reduction=reduction, out=out)
 
 
-def entr(p: _Array, *, out: np.ndarray | None = None) -> np.ndarray:
-    """−p·log p of every element. 0 → 0, p < 0 → −∞. Source: ``scipy.special.entr``.
+def entr(p: ArrayLike, *, out: Array | None = None) -> Array:
+    """−p·log p of each element, as in ``scipy.special.entr``.
 
+    Parameters
+    ----------
+    p : array_like
+        Floats, integers or booleans.
+    out : ndarray, optional
+        Receives each result: a float32 or float64 NumPy array of the results' shape, C-contiguous, sharing no
+        memory with an input.
+
+    Returns
+    -------
+    ndarray
+        float32 for floats narrower than float64, else float64. 0 → 0, p < 0 → −∞.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> entr(np.array([0.0, 0.5]))
     array([0.        , 0.34657359])
     """
-    return elementwise("entropy", {"p": p}, out=out)
+    return elements(_core.entr, {"p": p}, out=out)
 
 
-def rel_entr(p: _Array, q: _Array, *, out: np.ndarray | None = None) -> np.ndarray:
-    """p·log(p/q) of every element; p = 0 gives 0, p > 0 = q gives ∞. Broadcasts.
+def rel_entr(p: ArrayLike, q: ArrayLike, *, out: Array | None = None) -> Array:
+    """p·log(p/q) of each element, as in ``scipy.special.rel_entr``.
 
-    Exact to the last digits where p is near q. Source: ``scipy.special.rel_entr``.
+    Parameters
+    ----------
+    p, q : array_like
+        Floats, integers or booleans; they broadcast by NumPy's rules.
+    out : ndarray, optional
+        As in :func:`entr`.
 
+    Returns
+    -------
+    ndarray
+        As in :func:`entr`. p = 0 gives 0, p > 0 = q gives ∞. Full relative precision where p is near q.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> rel_entr(np.array([0.0, 0.5]), np.array([0.5, 0.25])).round(6)
     array([0.      , 0.346574])
     """
-    return elementwise("relative_entropy", {"p": p, "q": q}, shape=broadcast_shape, out=out)
+    return elements(_core.rel_entr, {"p": p, "q": q}, out=out)
 
 
+@mean_by_default
 def kl_div(
-    input: _Array,
-    target: _Array,
+    input: ArrayLike,
+    target: ArrayLike,
     *,
     log_target: bool = False,
-    reduction: str = "mean",
-    out: np.ndarray | None = None,
+    reduction: Reduction | Literal["batchmean"] = "mean",
+    out: Array | None = None,
 ) -> Loss:
-    """target·(log target − input), ``input`` being log q and ``target`` p: torch's order of arguments.
+    """target·(log target − input) of each element, as in ``torch.nn.functional.kl_div``.
 
-    ``reduction="batchmean"`` divides the sum by the first axis, which is the divergence; ``"mean"``
-    divides by all elements, as torch does. ``log_target`` says that target is log p. p = 0 gives 0, also
-    where ``input`` is −∞.  Source: ``torch.nn.functional.kl_div``.
+    Parameters
+    ----------
+    input : array_like
+        log q.
+    target : array_like
+        p, or log p if ``log_target=True``. The two arrays broadcast by NumPy's rules.
+    log_target : bool
+        Whether ``target`` is log p.
+    reduction : {"mean", "batchmean", "sum", "none", "partial"}
+        "batchmean" divides the sum by the length of the first axis, which gives the divergence of rows of
+        classes. "mean" divides it by the number of elements, as PyTorch does. The others return the sum, each
+        element, or a :class:`nll_fast.Partial`.
+    out : ndarray, optional
+        As in :func:`entr`.
 
+    Returns
+    -------
+    float, ndarray or Partial
+        As in :func:`binary_cross_entropy_with_logits`. p = 0 gives 0, also where ``input`` is −∞.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> round(kl_div(np.log([[0.5, 0.5]]), [[0.5, 0.5]], reduction="batchmean"), 12)
     0.0
     """
-    batch = reduction == "batchmean"
-    shape = np.broadcast_shapes(*(as_array(x, "input")[0].shape for x in (input, target)))
-    if batch and not shape:
+    arrays, batchmean = {"input": input, "target": target}, reduction == "batchmean"
+    how = "sum" if batchmean else reduction
+    loss = elements(_core.kl_div, arrays, reduction=how, out=out, log_target=bool(log_target))
+    if not batchmean:
+        return loss
+    shape = np.broadcast_shapes(np.shape(input), np.shape(target))
+    if not shape:
         raise ValueError("reduction='batchmean' needs a first axis to divide by, and there is none")
-    value = elementwise(
-        "kl_div",
-        {"input": input, "target": target},
-        (float(log_target),),
-        shape=broadcast_shape,
-        reduction="sum" if batch else reduction,
-        out=out,
-    )
-    return value / max(shape[0], 1) if batch else value
+    return loss / max(shape[0], 1)

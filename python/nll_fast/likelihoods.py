@@ -1,236 +1,315 @@
-"""Losses of single observations, yes or no, real, or counted: documentation, and one call each."""
+"""Losses of single observations: yes or no, a real number, a count."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Literal
 
-import numpy as np
+from numpy.typing import ArrayLike
 
-from nll_fast._arrays import as_element, as_floats, as_number
-from nll_fast._elementwise import broadcast_shape, derivatives, elementwise
-from nll_fast.reduction import Loss
-
-_Array = Any
-_PROBABILITY = (
-    1.0, False, "outside [0, 1]: pass validate=False to compute anyway, or use the form with logits"
-)  # fmt: skip
-_VARIANCE = (math.inf, True, "a variance cannot be negative")
-_EPSILON = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
-"""Machine epsilon of the types below float64."""
+from nll_fast import _core
+from nll_fast._arrays import as_number
+from nll_fast._elements import elements
+from nll_fast._types import Array, Hessian, Loss, Reduction, mean_by_default
 
 
+@mean_by_default
 def binary_cross_entropy_with_logits(
-    logits: _Array,
-    target: _Array,
+    logits: ArrayLike,
+    target: ArrayLike,
     *,
-    weight: _Array | None = None,
-    pos_weight: _Array | float = 1.0,
-    reduction: str = "mean",
-    out: np.ndarray | None = None,
+    weight: ArrayLike | None = None,
+    pos_weight: ArrayLike = 1.0,
+    reduction: Reduction = "mean",
+    out: Array | None = None,
     grad: bool = False,
-    hess: str | None = None,
+    hess: Hessian | None = None,
 ) -> Loss:
     """pos_weight·y·softplus(−x) + (1 − y)·softplus(x): −log p of a yes/no label, in nats.
 
-    ``logits`` and ``target`` have one shape, or one is a number (a (n, 1) against (n,) is a mistake, not broadcast);
-    ``target`` is of any dtype, 0, 1 or a probability, and not checked. ``weight`` multiplies the losses and
-    ``pos_weight`` the positive term; both broadcast. The mean divides by the number of elements.
+    Follows ``torch.nn.functional.binary_cross_entropy_with_logits``.
 
-    ``grad=True`` returns ``(value, gradient)`` and ``hess="exact"`` ``(value, gradient, hessian)``, by the
-    logits, of what ``reduction`` makes of the loss; ``hess="upper"`` gives the second
-    derivative's upper bound over all logits, (pos_weight·y + 1 − y)/4, which never vanishes.
+    Parameters
+    ----------
+    logits : array_like
+        The log-odds x of "yes". Floats, integers or booleans, of any shape and strides.
+    target : array_like
+        The label y: 0, 1 or a probability, of any such dtype, and not checked. It has the shape of
+        ``logits``, or one of the two is a single number: (n, 1) beside (n,) is an error and not broadcast.
+    weight : array_like, optional
+        A factor for each loss; broadcasts to the shape of the losses.
+    pos_weight : array_like
+        A factor for the positive term; broadcasts to the shape of the losses.
+    reduction : {"mean", "sum", "none", "partial"}
+        The mean over all elements (also with ``weight``), their sum, the loss of each element, or a
+        :class:`nll_fast.Partial`: a total that adds up over several calls without rounding.
+    out : ndarray, optional
+        Receives each loss, whatever the reduction: a float32 or float64 NumPy array of the losses' shape,
+        C-contiguous, sharing no memory with an input.
+    grad : bool
+        Also return the gradient of the reduced loss by the first argument, an array of the losses' shape.
+    hess : {"exact", "upper"}, optional
+        Also return the gradient and the second derivatives, or upper bounds of these over all values of the
+        first argument; here the bound is (pos_weight·y + 1 − y)/4, which never vanishes.
 
-    Returns a float, or with ``reduction="none"`` float64 for float64 inputs, else float32, or a
-    :class:`nll_fast.Partial`. A certain logit (±∞) costs 0 or ∞, never NaN; NaN stays NaN.
-    Source: ``torch.nn.functional.binary_cross_entropy_with_logits``.
+    Returns
+    -------
+    float, ndarray or Partial
+        A float for "mean" and "sum", from the exact sum of the losses, rounded once; the mean of nothing is
+        NaN. For "none" an array in the memory order of the inputs, or ``out``: float32 if a float input is
+        narrower than float64 and none is float64, else float64. A NumPy number if all inputs are numbers.
+    tuple
+        (loss, gradient) with ``grad=True``, (loss, gradient, hessian) with ``hess``.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If a dtype, a shape or an option is wrong.
+
+    Notes
+    -----
+    A certain logit, ±∞, costs 0 or ∞ and never NaN. A NaN costs NaN.
+
+    Examples
+    --------
     >>> round(binary_cross_entropy_with_logits([0.0, 2.0], [0, 1]), 6)
     0.410038
+    >>> binary_cross_entropy_with_logits([0.0, 0.0], [0, 1], reduction="sum", grad=True)[1]
+    array([ 0.5, -0.5])
     """
-    return elementwise(
-        "bernoulli_logit",
-        {"logits": logits, "target": target},
-        spread={"pos_weight": pos_weight},
-        weight=weight,
-        reduction=reduction,
-        out=out,
-        **derivatives(grad, hess),
-    )
+    return elements(
+        _core.binary_cross_entropy_with_logits,
+        {"logits": logits, "target": target, "pos_weight": pos_weight},
+        weight=weight, reduction=reduction, out=out, grad=grad, hess=hess,
+    )  # fmt: skip
 
 
+@mean_by_default
 def binary_cross_entropy(
-    probs: _Array,
-    target: _Array,
+    probs: ArrayLike,
+    target: ArrayLike,
     *,
-    weight: _Array | None = None,
-    clamp: str | None = "torch",
+    weight: ArrayLike | None = None,
+    clamp: Literal["torch", "eps"] | None = "torch",
     validate: bool = True,
-    reduction: str = "mean",
-    out: np.ndarray | None = None,
+    reduction: Reduction = "mean",
+    out: Array | None = None,
 ) -> Loss:
-    """−y·log p − (1 − y)·log(1 − p), from probabilities. Prefer the form with logits: p near 1 has lost them.
+    """−y·log p − (1 − y)·log(1 − p): −log p of a yes/no label, in nats, from probabilities.
 
-    ``clamp="torch"`` lets no logarithm fall below −100, ``"eps"`` clips p to [ε, 1 − ε] as scikit-learn's
-    ``log_loss`` does, ``None`` gives ∞ for a certain mistake. Shapes as for the form with logits.
+    Follows ``torch.nn.functional.binary_cross_entropy``. Results and other errors are those of
+    :func:`binary_cross_entropy_with_logits`. Prefer that function: a p near 1 has lost the digits of 1 − p.
 
-    Raises ValueError, with value and index, for a probability or target outside [0, 1], unless
-    ``validate=False``. Source: ``torch.nn.functional.binary_cross_entropy``.
+    Parameters
+    ----------
+    probs : array_like
+        The probability p of "yes".
+    target : array_like
+        The label y, 0, 1 or a probability; of the shape of ``probs``, or one of the two is a single number.
+    clamp : {"torch", "eps"} or None
+        "torch" lets no logarithm fall below −100. "eps" clips p to [ε, 1 − ε] like scikit-learn's
+        ``log_loss``, with the machine epsilon of the dtype of ``probs``. None: a certain mistake costs ∞.
+    validate : bool
+        Raise if a probability or a label lies outside [0, 1] or is NaN.
+    weight, reduction, out
+        As in :func:`binary_cross_entropy_with_logits`.
 
+    Raises
+    ------
+    ValueError
+        If ``validate`` finds such a value. It and its index are named; ``out`` may have been written to.
+
+    Examples
+    --------
     >>> round(binary_cross_entropy([0.9, 0.2], [1, 0]), 6)
     0.164252
     """
-    if clamp not in ("torch", "eps", None):
-        raise ValueError(f"clamp is {clamp!r}; use 'torch', 'eps' or None")
-    floor = -100.0 if clamp == "torch" else -math.inf
-    dtype = as_element(probs, "probs")[1]
-    margin = _EPSILON.get(dtype, 2.0**-52) if clamp == "eps" else 0.0
-    return elementwise(
-        "bernoulli",
+    return elements(
+        _core.binary_cross_entropy,
         {"probs": probs, "target": target},
-        (floor, margin),
-        weight=weight,
-        reduction=reduction,
-        out=out,
-        limits={"probs": _PROBABILITY, "target": _PROBABILITY} if validate else None,
-    )
+        weight=weight, reduction=reduction, out=out, clamp=clamp, validate=bool(validate),
+    )  # fmt: skip
 
 
-def log_sigmoid(x: _Array, *, out: np.ndarray | None = None) -> np.ndarray:
-    """log(1/(1 + e^−x)) of every element, subnormal results kept. −∞ → −∞, +∞ → 0, NaN → NaN.
+def log_sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """log(1/(1 + e^−x)) of each element, as in ``torch.nn.functional.logsigmoid`` and SciPy's ``log_expit``.
 
-    float64 for float64 input, else float32. Source: ``torch.nn.functional.logsigmoid``, SciPy's ``log_expit``.
+    Parameters
+    ----------
+    x : array_like
+        Floats, integers or booleans.
+    out : ndarray, optional
+        As in :func:`binary_cross_entropy_with_logits`.
 
+    Returns
+    -------
+    ndarray
+        float32 for floats narrower than float64, else float64, in the memory order of ``x``. −∞ → −∞, +∞ → 0,
+        NaN → NaN; subnormal results are kept.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> log_sigmoid(np.array([0.0, 40.0]))
     array([-6.93147181e-01, -4.24835426e-18])
     """
-    return elementwise("log_sigmoid", {"x": x}, out=out)
+    return elements(_core.log_sigmoid, {"x": x}, out=out)
 
 
-def softplus(x: _Array, *, out: np.ndarray | None = None) -> np.ndarray:
-    """log(1 + e^x) of every element. −∞ → 0, +∞ → +∞, NaN → NaN.
+def softplus(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """log(1 + e^x) of each element, as in ``torch.nn.functional.softplus``.
 
-    float64 for float64 input, else float32. Source: ``torch.nn.functional.softplus``.
+    Parameters
+    ----------
+    x, out
+        As in :func:`log_sigmoid`.
 
+    Returns
+    -------
+    ndarray
+        The negative of :func:`log_sigmoid` at −x, of the same dtype. −∞ → 0, +∞ → +∞, NaN → NaN.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> softplus(np.array([0.0, 1000.0]))
     array([6.93147181e-01, 1.00000000e+03])
     """
-    return elementwise("softplus", {"x": x}, out=out)
+    return elements(_core.softplus, {"x": x}, out=out)
 
 
-def _constant(hess: str | None) -> str | None:
-    """A second derivative that is the same for all first inputs is its own upper bound."""
-    return "exact" if hess == "upper" else hess
-
-
+@mean_by_default
 def gaussian_nll_loss(
-    mean: _Array,
-    target: _Array,
-    var: _Array | float | None = None,
+    mean: ArrayLike,
+    target: ArrayLike,
+    var: ArrayLike | None = None,
     *,
-    log_var: _Array | float | None = None,
-    sigma: _Array | float | None = None,
+    log_var: ArrayLike | None = None,
+    sigma: ArrayLike | None = None,
     full: bool = False,
     eps: float = 1e-6,
-    reduction: str = "mean",
-    out: np.ndarray | None = None,
+    reduction: Reduction = "mean",
+    out: Array | None = None,
     grad: bool = False,
-    hess: str | None = None,
+    hess: Hessian | None = None,
 ) -> Loss:
-    """½·(log var + (target − mean)²/var), plus ½·log 2π if ``full``, in nats.
+    """½·(log var + (target − mean)²/var): −log of the normal density but for a constant, in nats.
 
-    Give exactly one of ``var`` (variance, at least ``eps``), ``log_var`` and ``sigma`` (standard
-    deviation). Everything broadcasts by NumPy's rules; torch lets a ``var`` of shape (n,) broadcast over
-    the *first* axis of (n, d): write ``var[:, None]``. The gradient is by ``mean``, the Hessian 1/var.
+    Follows ``torch.nn.functional.gaussian_nll_loss``, with the results and errors of
+    :func:`binary_cross_entropy_with_logits`. All arrays broadcast by NumPy's rules. PyTorch instead lets a
+    ``var`` of shape (n,) broadcast over the *first* axis of (n, d): write ``var[:, None]`` for that.
 
-    Negative variances raise ValueError. var = 0 counts as ``eps``; ∞ gives ∞, NaN gives NaN. The error is
-    within 2 ulp of the larger of the two terms, which may cancel.
-    Source: ``torch.nn.functional.gaussian_nll_loss``.
+    Parameters
+    ----------
+    mean, target : array_like
+        The predicted mean and the observation.
+    var, log_var, sigma : array_like, exactly one of them
+        The variance, its logarithm, or the standard deviation. A variance given by ``var`` or ``sigma``
+        counts as ``eps`` if it is less; ``log_var`` is used as it is.
+    full : bool
+        Add the constant ½·log 2π.
+    eps : float
+        The least variance, at least 0.
+    reduction, out, grad, hess
+        As in :func:`binary_cross_entropy_with_logits`; the derivatives are with respect to ``mean``, and both
+        kinds of ``hess`` are 1/var.
 
+    Raises
+    ------
+    ValueError
+        If a variance or a standard deviation is negative; it and its index are named.
+    TypeError
+        Unless exactly one of ``var``, ``log_var`` and ``sigma`` is given.
+
+    Notes
+    -----
+    An infinite variance costs ∞, a NaN NaN. The error is at most 2 ulp of the larger of the two terms, which
+    may cancel.
+
+    Examples
+    --------
     >>> gaussian_nll_loss([0.0, 1.0], [1.0, 1.0], 1.0)
     0.25
     """
-    given = [x is not None for x in (var, log_var, sigma)]
-    if sum(given) != 1:
-        raise TypeError(f"give exactly one of var, log_var and sigma, not {sum(given)}")
-    if sigma is not None:
-        sigma = as_floats(sigma, "sigma")
-        if np.any(sigma < 0):
-            index = tuple(int(i) for i in np.argwhere(sigma < 0)[0])
-            raise ValueError(f"sigma is {sigma[index]} at index {index}; a standard deviation cannot be negative")
-        var = np.square(sigma) if sigma.ndim else float(sigma) ** 2
-    third = {"log_var": log_var} if log_var is not None else {"var": var}
-    constant = 0.5 * math.log(2 * math.pi) if full else 0.0
-    return elementwise(
-        "gaussian",
-        {"mean": mean, "target": target, **third},
-        (as_number(eps, "eps", 0.0), float(log_var is not None), constant),
-        shape=broadcast_shape,
-        limits=None if log_var is not None else {"var": _VARIANCE},
-        reduction=reduction,
-        out=out,
-        **derivatives(grad, _constant(hess)),
-    )
+    return elements(
+        _core.gaussian_nll_loss,
+        {"mean": mean, "target": target, "var": var, "log_var": log_var, "sigma": sigma},
+        reduction=reduction, out=out, grad=grad, hess=hess, eps=as_number(eps, "eps"), full=bool(full),
+    )  # fmt: skip
 
 
+@mean_by_default
 def mse_loss(
-    mean: _Array,
-    target: _Array,
+    mean: ArrayLike,
+    target: ArrayLike,
     *,
-    reduction: str = "mean",
-    out: np.ndarray | None = None,
+    reduction: Reduction = "mean",
+    out: Array | None = None,
     grad: bool = False,
-    hess: str | None = None,
+    hess: Hessian | None = None,
 ) -> Loss:
-    """(target − mean)²: twice the Gaussian loss with variance 1. One shape, or one is a number; nothing else is
-    broadcast.
+    """(target − mean)²: twice the Gaussian loss with variance 1.
 
-    Source: ``torch.nn.functional.mse_loss``.
+    Follows ``torch.nn.functional.mse_loss``, with the results and errors of
+    :func:`binary_cross_entropy_with_logits`.
 
+    Parameters
+    ----------
+    mean, target : array_like
+        The prediction and the observation, of one shape, or one of them is a single number.
+    reduction, out, grad, hess
+        As in :func:`binary_cross_entropy_with_logits`; both kinds of ``hess`` are 2.
+
+    Examples
+    --------
     >>> mse_loss([0.0, 1.0], [1.0, 3.0])
     2.5
     """
-    return elementwise(
-        "squared_error",
-        {"mean": mean, "target": target},
-        reduction=reduction,
-        out=out,
-        **derivatives(grad, _constant(hess)),
-    )
+    arrays = {"mean": mean, "target": target}
+    return elements(_core.mse_loss, arrays, reduction=reduction, out=out, grad=grad, hess=hess)
 
 
+@mean_by_default
 def poisson_nll_loss(
-    input: _Array,
-    target: _Array,
+    input: ArrayLike,
+    target: ArrayLike,
     *,
     log_input: bool = True,
     full: bool = False,
     eps: float = 1e-8,
-    reduction: str = "mean",
-    out: np.ndarray | None = None,
+    reduction: Reduction = "mean",
+    out: Array | None = None,
     grad: bool = False,
-    hess: str | None = None,
+    hess: Hessian | None = None,
 ) -> Loss:
-    """λ − target·log λ, with ``input`` = log λ, or = λ if ``log_input=False`` (then log(λ + ``eps``)).
+    """λ − target·log λ: −log of the Poisson probability but for log target!, in nats.
 
-    ``full`` adds Stirling's target·log target − target + ½·log(2π·target) where target > 1.
-    ``hess="upper"`` is refused: e^x has no bound. A count of 0 costs λ. Everything broadcasts; that counts are
-    whole and not negative is not checked, λ < 0 gives NaN; the gradient is by ``input``.
-    Source: ``torch.nn.functional.poisson_nll_loss``.
+    Follows ``torch.nn.functional.poisson_nll_loss``, with the results and errors of
+    :func:`binary_cross_entropy_with_logits`.
 
+    Parameters
+    ----------
+    input : array_like
+        log λ, or λ itself if ``log_input=False``; a negative λ gives NaN.
+    target : array_like
+        The count, which is not checked to be whole; a count of 0 costs λ. The two arrays broadcast.
+    log_input : bool
+        Whether ``input`` is log λ.
+    full : bool
+        Add Stirling's target·log target − target + ½·log(2π·target) where target > 1.
+    eps : float
+        At least 0; without ``log_input`` the logarithm is that of λ + ``eps``.
+    reduction, out, grad, hess
+        As in :func:`binary_cross_entropy_with_logits`; the derivatives are with respect to ``input``. The
+        second one has no upper bound, so ``hess="upper"`` is refused.
+
+    Examples
+    --------
     >>> poisson_nll_loss([0.0], [3])
     1.0
     """
-    if hess == "upper":
-        raise ValueError("hess='upper': the second derivative of the Poisson loss has no upper bound; use 'exact'")
-    return elementwise(
-        "poisson",
+    return elements(
+        _core.poisson_nll_loss,
         {"input": input, "target": target},
-        (float(log_input), float(full), as_number(eps, "eps", 0.0)),
-        shape=broadcast_shape,
-        reduction=reduction,
-        out=out,
-        **derivatives(grad, hess),
-    )
+        reduction=reduction, out=out, grad=grad, hess=hess,
+        log_input=bool(log_input), full=bool(full), eps=as_number(eps, "eps"),
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The public losses: documentation, and one call each."""
+"""Losses of rows of classes: cross entropy, its gradient, and the normalisations it is built on."""
 
 from __future__ import annotations
 
@@ -6,230 +6,316 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nll_fast import _core
-from nll_fast._arrays import RESULT, aligned, as_array, as_integer, as_number, as_out, as_rows, as_targets, as_weight
-from nll_fast.distributions import quantity_of_rows
-from nll_fast.reduction import Loss, check_reduction, reduced
-
-_Array = Any
+from nll_fast._arrays import as_array, as_integer, as_number, dtype_name
+from nll_fast._rows import row_array, row_losses, row_quantity, shift_and_mask
+from nll_fast._types import Array, Loss, Reduction, mean_by_default
 
 
-def row_losses(
-    kind, rows, target, axis, weight, ignore_index, smoothing=0.0, *, reduction, out, sign=1.0, empty_mean=math.nan
-):
-    """The losses of rows that are logits, log-probabilities or probabilities, reduced."""
-    check_reduction(reduction, out, empty_mean)
-    smoothing = as_number(smoothing, "label_smoothing", 0.0, 1.0)
-    if ignore_index is not None:
-        ignore_index = as_integer(ignore_index, "ignore_index")
-    rows, dtype = as_rows(rows, kind, axis)
-    targets = as_targets(target, rows)
-    weight = as_weight(weight, rows.shape[-1])
-    if reduction == "none":
-        held = (rows, targets) if weight is None else (rows, targets, weight)
-        out = as_out(out, rows.shape[:-1], dtype, held)
-    options = (ignore_index, weight, smoothing)
-    totals = _core.row_losses(kind, (rows, dtype), targets, options, (out, sign))
-    return out if reduction == "none" else reduced(totals, reduction, empty_mean)
-
-
+@mean_by_default
 def cross_entropy(
-    logits: _Array,
-    target: _Array,
+    logits: ArrayLike,
+    target: ArrayLike,
     *,
     axis: int = -1,
-    weight: _Array | None = None,
+    weight: ArrayLike | None = None,
     ignore_index: int | None = -100,
     label_smoothing: float = 0.0,
     shift: int = 0,
-    mask: _Array | None = None,
-    reduction: str = "mean",
+    mask: ArrayLike | None = None,
+    reduction: Reduction = "mean",
     empty_mean: float = math.nan,
-    out: np.ndarray | None = None,
+    out: Array | None = None,
 ) -> Loss:
-    """−log softmax(logits)[target], in nats. The class axis is the last one (torch: axis 1).
+    """−log softmax(logits)[target], in nats, as in ``torch.nn.functional.cross_entropy``.
 
-    With w the class weights and ε the smoothing, the loss of a row is
-    ``(1 − ε)·w[t]·nll[t] + ε/C · Σ_c w[c]·nll[c]``, and the mean divides by ``Σ w[t]`` (torch's rule).
+    Parameters
+    ----------
+    logits : array_like, shape (..., C)
+        Unnormalised log-probabilities of C classes: float64, float32, float16 or bfloat16, of any strides,
+        never copied.
+    target : array_like
+        Integers of the shape of ``logits`` without ``axis``, the class of each row. Or floats of the shape of
+        ``logits``, a distribution over the classes for each row, whose sum is not checked.
+    axis : int
+        The class axis, by default the last one (in PyTorch it is axis 1).
+    weight : array_like, shape (C,), optional
+        A finite factor for each class.
+    ignore_index : int or None
+        A row with this target is not read, costs 0 and does not count. Not for distributions.
+    label_smoothing : float
+        The share ε of the target, in [0, 1], that is spread evenly over all classes.
+    shift : int
+        How many positions later the target of a row is found: 1 for a language model whose ``target`` are its
+        input tokens. Nothing is copied, but the last ``shift`` positions have no result. The class axis must
+        be the last one, and the axis before it counts the positions.
+    mask : array_like of bool, optional
+        False where a target is to be ignored like ``ignore_index``; of the shape of an integer ``target``.
+    reduction : {"mean", "sum", "none", "partial"}
+        The mean over the counted rows, their sum, the loss of each row, or a :class:`nll_fast.Partial`: a
+        total that adds up over several calls without rounding.
+    empty_mean : float
+        The mean if no row counts; only with ``reduction="mean"``.
+    out : ndarray, optional
+        Receives each loss, whatever the reduction: a float32 or float64 NumPy array of the losses' shape,
+        C-contiguous, sharing no memory with an input.
 
-    Parameters: ``logits`` float64, float32, float16 or bfloat16, any strides, never copied; ``target`` integers
-    of the shape of ``logits`` without ``axis``, or floats of the shape of ``logits``: a distribution y for each
-    row, whose loss is ``Σ_c w[c]·y[c]·nll[c]``, the mean over rows; rows with target ``ignore_index`` are not
-    read and count for nothing, nor do those where the boolean ``mask``, of the shape of ``target``, is False
-    (neither is for distributions, which are not checked to be such); ``shift`` = 1 for a language model whose
-    ``target`` are its input tokens: the logits of a position are scored against the target of the next, without a
-    copy; ``out`` a float32 or float64 array for the losses of ``reduction="none"``.
+    Returns
+    -------
+    float, ndarray or Partial
+        A float for "mean" and "sum", from the exact sum of the losses, rounded once. For "none" an array of
+        one loss per row, or ``out``: float64 if an input is float64, else float32, and 0 for ignored rows.
 
-    Returns: a Python float, the exact sum of the row losses, rounded once (and divided; each row loss is a
-    float64 number, but as precise as its logits' type, float32 at least); or with
-    ``"none"`` float64 for float64 logits (or distributions), else float32, 0 for ignored rows; or with ``"partial"`` a
-    :class:`nll_fast.Partial`, which adds up over calls without rounding.
+    Raises
+    ------
+    IndexError
+        If a target is not a class; the first such target and its row are named.
+    TypeError, ValueError
+        If a dtype, a shape or an option is wrong.
 
-    Edge cases: a target at −∞ costs ∞; +∞ or NaN in a row makes that row NaN; no counted rows make the
-    mean ``empty_mean``, NaN unless told, and the sum 0 (rows that count, but whose weights are all 0, make the
-    mean NaN); any −∞ logit with a weight makes a smoothed loss ∞.
+    Notes
+    -----
+    Let nll = −log softmax(logits), w the weights, all 1 if not given, and y a distribution. A row costs ::
 
-    Raises: IndexError for a target out of range, TypeError for dtypes, ValueError for shapes.
-    Source: ``torch.nn.functional.cross_entropy``.
+        (1 − ε)·w[t]·nll[t] + ε/C · Σ_c w[c]·nll[c]      for a class t
+        Σ_c w[c]·((1 − ε)·y[c] + ε/C)·nll[c]             for a distribution y
 
+    and the mean divides by the sum of w[t] over the counted rows, or by the number of rows for distributions.
+
+    A target whose logit is −∞ costs ∞; with smoothing so does any logit of −∞ whose class has a weight. A
+    class with y[c] = 0 costs 0. A row with +∞ or NaN is NaN. If all counted rows have the weight 0, the mean
+    is NaN.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> round(cross_entropy(np.log([[0.1, 0.7, 0.2]]), [1]), 3)
     0.357
+    >>> cross_entropy(np.zeros((3, 4)), [0, 3, -100], reduction="none").round(4)
+    array([1.3863, 1.3863, 0.    ])
     """
-    if shift or mask is not None:
-        logits, target, ignore_index = aligned(logits, target, axis, shift, mask, ignore_index)
-    indices = type(target) is np.ndarray and target.dtype.kind == "i"
-    if not indices and _is_distribution(target, logits):
+    smoothing = as_number(label_smoothing, "label_smoothing")
+    if _is_distribution(target, logits):
         if ignore_index is not None and as_integer(ignore_index, "ignore_index") != -100:
             raise ValueError(
                 f"ignore_index={ignore_index} means nothing to a target that is a distribution for each row: leave it "
                 "out, and leave out rows by slicing"
             )
-        return _soft_cross_entropy(logits, target, axis, weight, label_smoothing, reduction, out, empty_mean)
+        logits, target, _ = shift_and_mask(logits, target, axis, shift, mask, None)
+        return row_quantity(
+            _core.soft_cross_entropy,
+            {"logits": logits, "target": target},
+            axis=axis, reduction=reduction, out=out, empty_mean=empty_mean, weight=weight, label_smoothing=smoothing,
+        )  # fmt: skip
     return row_losses(
-        "logits", logits, target, axis, weight, ignore_index, label_smoothing,
-        reduction=reduction, out=out, empty_mean=empty_mean,
+        _core.cross_entropy,
+        {"logits": logits},
+        target,
+        axis=axis, weight=weight, ignore_index=ignore_index, shift=shift, mask=mask,
+        reduction=reduction, empty_mean=empty_mean, out=out, label_smoothing=smoothing,
     )  # fmt: skip
 
 
-def _is_distribution(target, logits):
-    given, dtype = as_array(target, "target")
-    return dtype in RESULT and given.ndim == np.ndim(logits)
-
-
-def _soft_cross_entropy(logits, target, axis, weight, smoothing, reduction, out, empty_mean):
-    smoothing = as_number(smoothing, "label_smoothing", 0.0, 1.0)
-    if weight is not None:
-        rows, _ = as_rows(logits, "logits", axis)
-        weight = as_weight(weight, rows.shape[-1])
-    arrays = {"logits": logits, "target": target}
-    options = (weight, smoothing)
-    return quantity_of_rows("cross_entropy", arrays, axis, reduction, out, options, empty_mean)
+def _is_distribution(target: Any, logits: Any) -> bool:
+    """Whether ``target`` holds floats and has as many axes as ``logits``."""
+    if type(target) is np.ndarray and target.dtype.kind == "i":
+        return False
+    target = as_array(target, "target")
+    return "float" in dtype_name(target) and target.ndim == np.ndim(logits)
 
 
 def cross_entropy_grad(
-    logits: _Array,
-    target: _Array,
+    logits: ArrayLike,
+    target: ArrayLike,
     *,
     axis: int = -1,
-    weight: _Array | None = None,
+    weight: ArrayLike | None = None,
     ignore_index: int | None = -100,
     label_smoothing: float = 0.0,
-    reduction: str = "mean",
-    out: np.ndarray | None = None,
-) -> np.ndarray:
+    reduction: Reduction = "mean",
+    out: Array | None = None,
+) -> Array:
     """The gradient of :func:`cross_entropy` by the logits: softmax − one-hot, weighted and scaled.
 
-    Of the ``"mean"`` or the ``"sum"``; ignored rows get 0. float64 for float64 logits, else float32, of the
-    shape of ``logits``; ``out``, of that shape, needs ``axis`` to be the last. The target's entry keeps its
-    digits however certain it is. Class indices only, and neither ``shift`` nor ``mask``: what is left out is
-    ``ignore_index``. Arguments and errors as for :func:`cross_entropy`.
+    Errors are those of :func:`cross_entropy`.
 
+    Parameters
+    ----------
+    logits, axis, weight, ignore_index, label_smoothing
+        As in :func:`cross_entropy`. Ignored rows have the gradient 0.
+    target : array_like of int
+        The class of each row. Distributions are refused: their gradient is ``sum(y) * softmax(logits) - y``.
+    reduction : {"mean", "sum"}
+        The reduction of the loss whose gradient is returned.
+    out : ndarray, optional
+        Receives the gradient: a float32 or float64 NumPy array of the shape of ``logits``, C-contiguous,
+        sharing no memory with an input. The class axis must then be the last one.
+
+    Returns
+    -------
+    ndarray
+        The gradient, of the shape of ``logits``, or ``out``: float64 for float64 logits, else float32. The
+        target's entry keeps its relative precision where the model is almost certain.
+
+    Examples
+    --------
     >>> cross_entropy_grad([[0.0, 0.0]], [1])
     array([[ 0.5, -0.5]])
     """
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction is {reduction!r}; a gradient is of the 'mean' or the 'sum'")
-    label_smoothing = as_number(label_smoothing, "label_smoothing", 0.0, 1.0)
-    if ignore_index is not None:
-        ignore_index = as_integer(ignore_index, "ignore_index")
-    rows, dtype = as_rows(logits, "logits", axis)
     if _is_distribution(target, logits):
         raise TypeError(
             "cross_entropy_grad takes class indices only; for a distribution y the gradient of a row is "
             "sum(y) * softmax(logits) - y"
         )
-    if out is not None and axis not in (-1, rows.ndim - 1):
-        raise ValueError(f"out needs the class axis to be the last, not axis {axis}")
-    targets = as_targets(target, rows)
-    classes = rows.shape[-1]
-    weight = as_weight(weight, classes)
-    held = (rows, targets) if weight is None else (rows, targets, weight)
-    out = as_out(out, rows.shape, dtype, held)
-    options = (ignore_index, weight, label_smoothing, reduction == "mean")
-    _core.cross_entropy_grad((rows, dtype), targets, classes, options, out)
-    return out if axis == -1 else np.moveaxis(out, -1, axis)
+    return row_array(
+        _core.cross_entropy_grad,
+        {"logits": logits, "target": target},
+        axis=axis,
+        out=out,
+        weight=weight,
+        ignore_index=None if ignore_index is None else as_integer(ignore_index, "ignore_index"),
+        label_smoothing=as_number(label_smoothing, "label_smoothing"),
+        mean=reduction == "mean",
+    )
 
 
+@mean_by_default
 def nll_loss(
-    log_probs: _Array,
-    target: _Array,
+    log_probs: ArrayLike,
+    target: ArrayLike,
     *,
     axis: int = -1,
-    weight: _Array | None = None,
+    weight: ArrayLike | None = None,
     ignore_index: int | None = -100,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     empty_mean: float = math.nan,
-    out: np.ndarray | None = None,
+    out: Array | None = None,
 ) -> Loss:
-    """−w[t]·log_probs[target]. Reads one entry a row, and does not check that it is a log-probability; the rest,
-    ``empty_mean`` too, as :func:`cross_entropy` with classes as target.
+    """−weight[target]·log_probs[target], in nats, as in ``torch.nn.functional.nll_loss``.
 
-    Source: ``torch.nn.functional.nll_loss``.
+    Results and errors are those of :func:`cross_entropy`.
 
+    Parameters
+    ----------
+    log_probs : array_like, shape (..., C)
+        Log-probabilities of the same dtypes. One entry of each row is read, and its sign is not checked.
+    target : array_like of int
+        The class of each row.
+    axis, weight, ignore_index, reduction, empty_mean, out
+        As in :func:`cross_entropy`.
+
+    Examples
+    --------
     >>> nll_loss([[-1.5, -0.25]], [1])
     0.25
     """
     return row_losses(
-        "log_probs", log_probs, target, axis, weight, ignore_index, reduction=reduction, out=out, empty_mean=empty_mean
-    )
+        _core.nll_loss,
+        {"log_probs": log_probs},
+        target,
+        axis=axis, weight=weight, ignore_index=ignore_index, reduction=reduction, empty_mean=empty_mean, out=out,
+    )  # fmt: skip
 
 
+@mean_by_default
 def categorical_nll(
-    probs: _Array,
-    target: _Array,
+    probs: ArrayLike,
+    target: ArrayLike,
     *,
     axis: int = -1,
-    weight: _Array | None = None,
+    weight: ArrayLike | None = None,
     ignore_index: int | None = -100,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     empty_mean: float = math.nan,
-    out: np.ndarray | None = None,
+    out: Array | None = None,
 ) -> Loss:
-    """−w[t]·log probs[target]. Reads one entry a row; a probability of 0 costs ∞. The rest as :func:`nll_loss`.
+    """−weight[target]·log probs[target], in nats.
 
-    Raises ValueError, with the value, its row and class, if that entry is not in [0, 1].
+    Results and other errors are those of :func:`cross_entropy`.
 
+    Parameters
+    ----------
+    probs : array_like, shape (..., C)
+        Probabilities of the same dtypes. One entry of each row is read; a probability of 0 costs ∞.
+    target : array_like of int
+        The class of each row.
+    axis, weight, ignore_index, reduction, empty_mean, out
+        As in :func:`cross_entropy`.
+
+    Raises
+    ------
+    ValueError
+        If an entry that is read lies outside [0, 1]; its value, row and class are named.
+
+    Examples
+    --------
     >>> round(categorical_nll([[0.1, 0.7, 0.2]], [2]), 3)
     1.609
     """
     return row_losses(
-        "probs", probs, target, axis, weight, ignore_index, reduction=reduction, out=out, empty_mean=empty_mean
-    )
+        _core.categorical_nll,
+        {"probs": probs},
+        target,
+        axis=axis, weight=weight, ignore_index=ignore_index, reduction=reduction, empty_mean=empty_mean, out=out,
+    )  # fmt: skip
 
 
-def logsumexp(logits: _Array, *, axis: int = -1, keepdims: bool = False, out: np.ndarray | None = None) -> np.ndarray:
-    """log Σ exp(logits) along ``axis`` (SciPy's default is all axes), in nats.
+def logsumexp(logits: ArrayLike, *, axis: int = -1, keepdims: bool = False, out: Array | None = None) -> Array:
+    """log Σ exp(logits) along one axis, in nats, as in ``scipy.special.logsumexp``.
 
-    float64 for float64 logits, else float32. All −∞ gives −∞, a +∞ gives +∞, a NaN gives NaN. The error
-    is within 2 ulp of max(|result|, 1): near 0 the two logarithms of the sum cancel.
-    Source: ``scipy.special.logsumexp``.
+    Parameters
+    ----------
+    logits : array_like, shape (..., C)
+        float64, float32, float16 or bfloat16, of any strides.
+    axis : int
+        The axis to sum over, which is not of length 0; by default the last one (in SciPy, all axes).
+    keepdims : bool
+        Keep ``axis`` in the result, with length 1.
+    out : ndarray, optional
+        Receives each result: a float32 or float64 NumPy array of the shape of ``logits`` without ``axis``,
+        C-contiguous, sharing no memory with an input.
 
+    Returns
+    -------
+    ndarray
+        float64 for float64 logits, else float32. −∞ throughout gives −∞, a +∞ gives +∞, a NaN gives NaN. The
+        error is at most 2 ulp of max(1, |result|): near 0 the largest logit and the logarithm cancel.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> logsumexp(np.zeros((2, 8))).round(4)
     array([2.0794, 2.0794])
     """
-    rows, dtype = as_rows(logits, "logits", axis)
-    out = as_out(out, rows.shape[:-1], dtype, (rows,))
-    _core.logsumexp(rows, dtype, out)
-    return np.expand_dims(out, axis) if keepdims else out
+    return row_array(_core.logsumexp, {"logits": logits}, axis=axis, out=out, keepdims=keepdims)
 
 
-def log_softmax(logits: _Array, *, axis: int = -1, out: np.ndarray | None = None) -> np.ndarray:
-    """logits − logsumexp(logits) along ``axis``, in nats: the one function whose result is as large as
-    its input. For the log-probabilities of given tokens, :func:`token_log_probs` needs no such array.
+def log_softmax(logits: ArrayLike, *, axis: int = -1, out: Array | None = None) -> Array:
+    """logits − logsumexp(logits) along one axis, in nats, as in ``scipy.special.log_softmax``.
 
-    float64 for float64 logits, else float32; ``out``, of that dtype, needs ``axis`` to be the last.
-    A +∞ or NaN makes its row NaN. Source: ``scipy.special.log_softmax``.
+    For the log-probabilities of given tokens alone, :func:`token_log_probs` needs no array of this size.
 
+    Parameters
+    ----------
+    logits, axis
+        As in :func:`logsumexp`.
+    out : ndarray, optional
+        Receives the result: a float32 or float64 NumPy array of the shape of ``logits``, C-contiguous,
+        sharing no memory with an input. The class axis must then be the last one.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``logits``; float64 for float64 logits, else float32. A row with +∞ or NaN is NaN.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> log_softmax(np.log([0.25, 0.75])).round(4)
     array([-1.3863, -0.2877])
     """
-    rows, dtype = as_rows(logits, "logits", axis)
-    if out is not None and axis not in (-1, rows.ndim - 1):
-        raise ValueError(f"out needs the class axis to be the last, not axis {axis}")
-    out = as_out(out, rows.shape, dtype, (rows,))
-    _core.log_softmax(rows, dtype, out)
-    return out if axis == -1 else np.moveaxis(out, -1, axis)
+    return row_array(_core.log_softmax, {"logits": logits}, axis=axis, out=out)

@@ -1,4 +1,4 @@
-"""Language models: what a token, a text and a byte cost."""
+"""Language models: what a token, a text and a byte cost. Errors are those of :func:`cross_entropy`."""
 
 from __future__ import annotations
 
@@ -6,58 +6,88 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nll_fast import _core
-from nll_fast._arrays import aligned, as_integer
-from nll_fast.losses import cross_entropy, row_losses
-
-_Array = Any
+from nll_fast._arrays import as_integer
+from nll_fast._rows import row_losses, shift_and_mask
+from nll_fast._types import Array
+from nll_fast.losses import cross_entropy
 
 
 def token_log_probs(
-    logits: _Array,
-    target: _Array,
+    logits: ArrayLike,
+    target: ArrayLike,
     *,
     axis: int = -1,
     ignore_index: int | None = -100,
     shift: int = 0,
-    mask: _Array | None = None,
-    out: np.ndarray | None = None,
-) -> np.ndarray:
-    """log softmax(logits)[target] of each row, in nats: ``-cross_entropy(reduction="none")``.
+    mask: ArrayLike | None = None,
+    out: Array | None = None,
+) -> Array:
+    """log softmax(logits)[target] of each row, in nats: the negative of ``cross_entropy(reduction="none")``.
 
-    Never above 0; 0 for ignored rows. Arguments, dtypes and errors as for :func:`cross_entropy`; with
-    ``shift`` the last axis is that much shorter than ``target``'s.
+    Parameters
+    ----------
+    logits, axis, ignore_index, shift, mask, out
+        As in :func:`cross_entropy`.
+    target : array_like of int
+        The token of each row, of the shape of ``logits`` without ``axis``.
 
+    Returns
+    -------
+    ndarray
+        Of the shape of ``target``, its last axis ``shift`` shorter, or ``out``: float64 for float64 logits,
+        else float32. Never above 0; 0 for ignored rows.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> token_log_probs(np.zeros((1, 4)), [2]).round(4)
     array([-1.3863])
     """
-    if shift or mask is not None:
-        logits, target, ignore_index = aligned(logits, target, axis, shift, mask, ignore_index)
-    return row_losses("logits", logits, target, axis, None, ignore_index, reduction="none", out=out, sign=-1.0)
+    return row_losses(
+        _core.cross_entropy,
+        {"logits": logits},
+        target,
+        axis=axis, ignore_index=ignore_index, shift=shift, mask=mask, reduction="none", out=out, negate=True,
+    )  # fmt: skip
 
 
 def sequence_log_probs(
-    logits: _Array,
-    target: _Array,
+    logits: ArrayLike,
+    target: ArrayLike,
     *,
     ignore_index: int | None = -100,
     shift: int = 0,
-    mask: _Array | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The log-probability of each text, in nats, and how many of its tokens counted.
+    mask: ArrayLike | None = None,
+) -> tuple[Array, Array]:
+    """The log-probability of each text, in nats, and the number of its counted tokens.
 
-    Sums :func:`token_log_probs` over the positions, the last axis of ``target`` (…, T) and the last but one
-    of ``logits`` (…, T, V): two arrays of shape (…), float64 and int64. What ``dpo_loss`` takes; divide
-    by the counts for a length-normalised score.
+    Parameters
+    ----------
+    logits : array_like, shape (..., T, V)
+        For each of T positions the logits of V tokens, with the dtypes of :func:`cross_entropy`.
+    target : array_like of int, shape (..., T)
+        The tokens.
+    ignore_index, shift, mask
+        As in :func:`cross_entropy`.
 
+    Returns
+    -------
+    sums : ndarray of float64, shape (...)
+        The sums of :func:`token_log_probs` over the positions, as :func:`dpo_loss` takes them.
+    counts : ndarray of int64, shape (...)
+        How many tokens counted; ``sums / counts`` is the length-normalised score.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> sums, counts = sequence_log_probs(np.zeros((2, 3, 4)), [[0, 1, 2], [3, -100, -100]], shift=0)
     >>> sums.round(4), counts
     (array([-4.1589, -1.3863]), array([3, 1]))
     """
-    logits, target, ignore_index = aligned(logits, target, -1, shift, mask, ignore_index)
+    logits, target, ignore_index = shift_and_mask(logits, target, -1, shift, mask, ignore_index)
     target = np.asarray(target)
     if target.ndim == 0:
         raise ValueError("target is a scalar; it needs a last axis of positions")
@@ -67,59 +97,98 @@ def sequence_log_probs(
 
 
 def perplexity(
-    logits: _Array,
-    target: _Array,
+    logits: ArrayLike,
+    target: ArrayLike,
     *,
     axis: int = -1,
     ignore_index: int | None = -100,
     shift: int = 0,
-    mask: _Array | None = None,
+    mask: ArrayLike | None = None,
 ) -> float:
-    """exp of the mean cross entropy over all counted tokens. ∞ where that overflows.
+    """exp of the mean cross entropy of all counted tokens.
 
-    This weighs tokens equally; the mean of the perplexities of several texts is another number.
+    All tokens weigh the same, whatever text they belong to: the mean of the perplexities of several texts is
+    another number.
 
+    Parameters
+    ----------
+    logits, target, axis, ignore_index, shift, mask
+        As in :func:`token_log_probs`.
+
+    Returns
+    -------
+    float
+        At least 1; ∞ if it exceeds float64, NaN if no token counts.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> round(perplexity(np.zeros((3, 8)), [0, 1, 2]), 12)
     8.0
     """
-    where: dict[str, Any] = {"axis": axis, "ignore_index": ignore_index, "shift": shift, "mask": mask}
-    return _core.exp(cross_entropy(logits, target, **where))
+    return _core.exp(cross_entropy(logits, target, axis=axis, ignore_index=ignore_index, shift=shift, mask=mask))
 
 
 def bits_per_token(
-    logits: _Array,
-    target: _Array,
+    logits: ArrayLike,
+    target: ArrayLike,
     *,
     axis: int = -1,
     ignore_index: int | None = -100,
     shift: int = 0,
-    mask: _Array | None = None,
+    mask: ArrayLike | None = None,
 ) -> float:
-    """The mean cross entropy in bits: nats / ln 2.
+    """The mean cross entropy of all counted tokens in bits: nats / log 2.
 
+    Parameters
+    ----------
+    logits, target, axis, ignore_index, shift, mask
+        As in :func:`token_log_probs`.
+
+    Returns
+    -------
+    float
+        NaN if no token counts.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> bits_per_token(np.zeros((3, 8)), [0, 1, 2])
     3.0
     """
-    where: dict[str, Any] = {"axis": axis, "ignore_index": ignore_index, "shift": shift, "mask": mask}
-    return cross_entropy(logits, target, **where) / math.log(2)
+    mean = cross_entropy(logits, target, axis=axis, ignore_index=ignore_index, shift=shift, mask=mask)
+    return mean / math.log(2)
 
 
 def bits_per_byte(
-    logits: _Array,
-    target: _Array,
+    logits: ArrayLike,
+    target: ArrayLike,
     n_bytes: int,
     *,
     axis: int = -1,
     ignore_index: int | None = -100,
     shift: int = 0,
-    mask: _Array | None = None,
+    mask: ArrayLike | None = None,
 ) -> float:
-    """Σ −log p of the counted tokens in bits, over the ``n_bytes`` of UTF-8 they stand for.
+    """The cross entropy of all counted tokens in bits, over the number of bytes of their text.
 
-    Comparable between models of different vocabularies. Source: The Pile; EleutherAI's lm-evaluation-harness.
+    It compares models with different vocabularies, as in The Pile (Gao et al. 2020) and EleutherAI's
+    lm-evaluation-harness.
 
+    Parameters
+    ----------
+    logits, target, axis, ignore_index, shift, mask
+        As in :func:`token_log_probs`.
+    n_bytes : int
+        The length in UTF-8 of the text that the counted tokens stand for: ``len(text.encode())``; at least 1.
+
+    Returns
+    -------
+    float
+        0 if no token counts.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> bits_per_byte(np.zeros((2, 256)), [104, 105], n_bytes=len("hi"))
     8.0

@@ -1,8 +1,9 @@
-//! What can be wrong with the meaning of an input. `Display` is the sentence the user reads.
+//! What can be wrong with a call. `Display` is the sentence the user reads.
 
 use core::fmt;
+use std::fmt::Write;
 
-/// An input that has no answer, or a call that was stopped.
+/// A call that has no answer, or was stopped.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
@@ -15,7 +16,7 @@ pub enum Error {
         /// How many classes there are.
         classes: usize,
     },
-    /// A probability outside [0, 1].
+    /// A probability outside [0, 1] among the entries that were gathered.
     Probability {
         /// The value.
         value: f64,
@@ -24,10 +25,66 @@ pub enum Error {
         /// Its class.
         class: usize,
     },
-    /// A function that does not exist, or not with so many inputs: a mistake of ours.
-    Function,
+    /// An element outside the range of its argument.
+    Element {
+        /// The argument's name.
+        argument: &'static str,
+        /// The value.
+        value: f64,
+        /// Its index.
+        index: Vec<usize>,
+        /// What is allowed, or what to do.
+        advice: &'static str,
+    },
+    /// A number outside the range of its argument.
+    Number {
+        /// The argument's name.
+        argument: &'static str,
+        /// The value.
+        value: f64,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// Arguments whose shapes do not fit, or that exclude each other: the sentence itself.
+    Shapes(String),
+    /// A choice that does not exist, or cannot be combined with another: the sentence itself.
+    Choice(String),
+    /// Arguments that are missing, or exclude each other: the sentence itself.
+    Arguments(String),
+    /// Threads that could not be started.
+    Threads {
+        /// How many.
+        threads: usize,
+        /// What the system said.
+        reason: String,
+    },
     /// Ctrl-C while the work was running.
     Interrupted,
+}
+
+/// A shape as Python writes it.
+pub(crate) fn shown(shape: &[usize]) -> String {
+    match shape {
+        [length] => format!("({length},)"),
+        _ => {
+            let lengths: Vec<_> = shape.iter().map(usize::to_string).collect();
+            format!("({})", lengths.join(", "))
+        }
+    }
+}
+
+/// A number as Python writes it: a whole one with a point.
+struct Number(f64);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Number(x) = self;
+        match x {
+            x if x.is_nan() => write!(f, "nan"),
+            x if x.is_finite() => write!(f, "{x:?}"),
+            x => write!(f, "{x}"),
+        }
+    }
 }
 
 impl fmt::Display for Error {
@@ -44,10 +101,35 @@ impl fmt::Display for Error {
                 "probability {value} at row {row}, class {class} is outside [0, 1]; for logits use \
                  cross_entropy, for log-probabilities nll_loss"
             ),
-            Error::Function => write!(f, "no such elementwise function; please report this"),
-            Error::Interrupted => write!(f, "interrupted"),
+            Error::Element { argument, value, index, advice } => {
+                write!(f, "{argument} is {} at index {}; {advice}", Number(*value), shown(index))
+            }
+            Error::Number { argument, value, allowed } => {
+                write!(f, "{argument} is {}; {allowed}", Number(*value))
+            }
+            Error::Shapes(sentence) | Error::Choice(sentence) | Error::Arguments(sentence) => {
+                f.write_str(sentence)
+            }
+            Error::Threads { threads, reason } => {
+                write!(f, "cannot start {threads} threads: {reason}")
+            }
+            Error::Interrupted => f.write_str("interrupted"),
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+/// Names joined as in "a, b and c".
+pub(crate) fn listed<T: fmt::Display>(items: &[T]) -> String {
+    let mut text = String::new();
+    for (i, item) in items.iter().enumerate() {
+        let before = match i {
+            0 => "",
+            i if i + 1 == items.len() => " and ",
+            _ => ", ",
+        };
+        let _ = write!(text, "{before}{item}");
+    }
+    text
+}

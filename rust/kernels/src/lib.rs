@@ -1,29 +1,66 @@
-//! Floors 1 and 2 of nll_fast.
+//! Floors 1 to 4 of nll_fast: what a call means, and how it is computed. Knows neither Python nor
+//! `unsafe`.
 //!
-//! Floor 1 is mathematics: [`formula`] (a scalar function per formula), [`softmax`] (the sweep over
-//! classes), [`losses`] (what is made of a row), [`elementwise`] (what is made
-//! of an element). Floor 2 runs it: [`drive`] over threads, [`reduce`] into
-//! exact totals.
+//! The cross entropy of two rows of logits, whose classes are 0 and 2:
+//!
+//! ```
+//! use ndarray::array;
+//! use nll_kernels::call::{Entries, RowLosses};
+//! use nll_kernels::data::{array::Array, out::Out, pool, targets::Targets};
+//!
+//! let logits = array![[2.0, 0.0, 0.0], [0.0, 0.0, 0.0]].into_dyn();
+//! let losses = RowLosses {
+//!     rows: &Array::F64(logits.view().into()),
+//!     entries: Entries::Logits { label_smoothing: 0.0 },
+//!     targets: Targets { target: &[0, 2], shape: &[2], ignore_index: None, weight: None },
+//!     negate: false,
+//! };
+//! let mut each = [0.0; 2];
+//! let totals = pool::here(|exec| losses.run(exec, Out::F64(&mut each)))?;
+//!
+//! assert!((each[0] - 0.239_545).abs() < 1e-6); // log(1 + 2·e^−2)
+//! assert!((each[1] - 1.098_612).abs() < 1e-6); // log 3
+//! assert_eq!((totals.sum.value(), totals.weight()), (each[0] + each[1], 2.0));
+//! // Class 2 of the second row is as large as any, but not the first of the largest.
+//! assert_eq!(totals.top1, Some(1));
+//! # Ok::<(), nll_kernels::Error>(())
+//! ```
+//!
+//! **The floors.** Each imports only from floors below its own:
+//!
+//! ```text
+//! 4  call   typed calls, which check their arguments
+//!           loss  elements  stream    losses of single observations
+//!           rows                      losses of rows with a class as target
+//!           gradient                  of the cross entropy, by the logits
+//!           log_softmax               log softmax, and log Σ e^x
+//!           quantities                entropy, divergence, distributions as targets
+//! 3  fold   quantities of a row as states that take in blocks of classes, and merge
+//!           log_sum  pick  linear     one sweep: the cross entropy and its label smoothing
+//!           arg_max  max_term         a sweep for the largest logit, then sums relative to it
+//!           divergence                two rows of logits together
+//! 2  data   arrays in and out, exact totals, threads
+//!           array  strided  element   arrays of any type and strides
+//!           rows  scratch             read by rows and blocks, into memory that is used again
+//!           out  targets              results; the class of each row, and its weight
+//!           totals  exact_sum         sums that do not depend on the order of their terms
+//!           drive  pool               tasks on threads; which threads, and which instructions
+//! 1  math   one formula for each loss
+//!           density                   what a loss of single observations is
+//!           bernoulli  gaussian  poisson  preference  entropy
+//!           row  terms                formulas of a row, and the terms of its sums
+//! 0  nll_simd, the crate below: instruction sets, exp and log
+//! ```
+//!
+//! Beside the floors, `error` has all that can be wrong with a call, with the sentence that the
+//! user reads.
 #![forbid(unsafe_code)]
 
-pub mod distribution;
-mod divergence;
-pub mod drive;
-pub mod elementwise;
+pub mod call;
+pub mod data;
 mod error;
-pub mod formula;
-pub mod gradient;
-pub mod input;
-pub mod likelihood;
-mod linear;
-pub mod log_softmax;
-pub mod losses;
-pub mod out;
-pub mod preference;
-pub mod reduce;
-pub mod rows;
-pub mod softmax;
-mod terms;
+pub mod fold;
+pub mod math;
 
 pub use error::Error;
-pub use nll_simd::{BF16, Dtype, F16, Level};
+pub use nll_simd::{BF16, F16, Level};

@@ -1,215 +1,584 @@
-//! The same bits on every CPU with fused multiply-add, as one number for each family.
+//! The same bits on every CPU with fused multiply-add, as one golden number for each function.
 //!
-//! The numbers were computed on AVX-512. A change of one is a change of results and belongs in the release notes.
+//! The numbers were computed on AVX-512. A change of one is a change of results and belongs in the
+//! release notes. Each is a hash of results whose inputs depend on the function's name and on
+//! nothing else, so a new function is a new line and leaves the other numbers as they are.
 
-use ndarray::{Array1, ArrayD, ArrayViewD};
-use nll_kernels::distribution::{self, Distributions, Quantity};
-use nll_kernels::drive::Par;
-use nll_kernels::elementwise::{self, Elementwise, Given, Wanted};
-use nll_kernels::gradient::{self, Gradient};
-use nll_kernels::input::Input;
-use nll_kernels::likelihood::{
-    Bernoulli, BernoulliLogit, Entropy, Gaussian, KlDiv, LogSigmoid, Poisson, RelativeEntropy,
-    Softplus, SquaredError, WeightedBernoulliLogit,
+mod support;
+
+use ndarray::ArrayD;
+use nll_kernels::call::{
+    Clamp, Elements, Entries, Gradient, Loss, Outputs, PreferenceOptions, Quantity, RowLosses,
+    Spread, log_softmax, log_sum_exp,
 };
-use nll_kernels::losses::{self, CrossEntropy, Targets};
-use nll_kernels::out::{Out, Run};
-use nll_kernels::preference::{BradleyTerry, Preference, PreferenceKind};
-use nll_kernels::rows::Rows;
-use nll_kernels::{Error, Level, log_softmax};
-use nll_simd::{Dtype, Real};
+use nll_kernels::data::array::Array;
+use nll_kernels::data::drive::{Exec, Par};
+use nll_kernels::data::out::Out;
+use nll_kernels::data::targets::Targets;
+use nll_kernels::data::totals::Totals;
+use nll_kernels::math::preference::PreferenceKind;
+use nll_kernels::{Error, Level};
+use support::{Hash, Numbers, fused_levels};
 
-const ELEMENTWISE: [u64; 2] = [0x1221_ea42_8dd5_98d5, 0x9235_b31e_0e05_8e74];
-const ROWS: [u64; 2] = [0xbafb_ab89_7923_0cb6, 0xfac9_3c7a_0833_3620];
+/// All results of a function, as f64.
+type Results = Result<Vec<f64>, Error>;
 
-/// FNV-1a.
-struct Hash(u64);
+/// A function's name, a call of it, and the golden numbers of float32 and of float64.
+type Line = (&'static str, fn(&Inputs) -> Results, [u64; 2]);
 
-impl Hash {
-    fn add(&mut self, values: &[f64]) {
-        for value in values {
-            assert!(!value.is_nan(), "the bits of NaN are not promised");
-            self.0 = (self.0 ^ value.to_bits()).wrapping_mul(0x0000_0100_0000_01b3);
+const ELEMENTS: &[Line] = &[
+    (
+        "softplus",
+        |i| i.values(Loss::Softplus { x: i.real("x").array() }),
+        [0x6d6a_99ee_5ce4_8ac2, 0x9637_ffbc_94ee_ff2b],
+    ),
+    (
+        "log_sigmoid",
+        |i| i.values(Loss::LogSigmoid { x: i.real("x").array() }),
+        [0x3743_1b91_286f_5e0c, 0xd2c0_817e_623a_b25f],
+    ),
+    (
+        "binary_cross_entropy_with_logits",
+        |i| i.binary(Array::Scalar(1.0)),
+        [0xc6a4_3f6c_88c1_a55b, 0xc79f_b5eb_f4f3_9706],
+    ),
+    (
+        "binary_cross_entropy_with_logits, pos_weight",
+        |i| i.binary(i.positive("w").array()),
+        [0x8d38_3787_8cb3_f3e7, 0x57ba_6fe9_8506_6e89],
+    ),
+    (
+        "binary_cross_entropy_with_logits, weight, mean",
+        |i| i.weighted_mean(),
+        [0x62b0_0e3d_fdb5_6df8, 0xd4de_a2c1_c94e_0936],
+    ),
+    (
+        "binary_cross_entropy",
+        |i| i.probs(i.label("y"), Clamp::Torch),
+        [0x27c1_7259_5c10_bf28, 0x9f77_9511_5534_7b3f],
+    ),
+    (
+        "binary_cross_entropy, soft labels",
+        |i| i.probs(i.unit("y"), Clamp::Torch),
+        [0xd9c4_b81b_36eb_6a50, 0x9bfb_153d_9b12_a230],
+    ),
+    (
+        "binary_cross_entropy, clamp eps",
+        |i| i.probs(i.unit("y"), Clamp::Epsilon),
+        [0x9129_13bd_fc62_93e9, 0x3bdb_f76f_cdb7_31fb],
+    ),
+    (
+        "binary_cross_entropy, no clamp",
+        |i| i.probs(i.unit("y"), Clamp::Never),
+        [0x4f0f_584a_3bc9_3bb3, 0xf68d_e77c_c6f8_792d],
+    ),
+    (
+        "gaussian_nll_loss, var",
+        |i| i.gaussian(Spread::Variance(i.positive("v").array()), 1e-6, true),
+        [0x1907_87ca_22d7_8a4d, 0xe7c9_024e_cbd4_5361],
+    ),
+    (
+        "gaussian_nll_loss, var, eps 0",
+        |i| i.gaussian(Spread::Variance(i.positive("v").array()), 0.0, false),
+        [0x9a96_f711_4a35_69e4, 0xb69a_f0b2_6d4a_bbd0],
+    ),
+    (
+        "gaussian_nll_loss, log_var",
+        |i| i.gaussian(Spread::LogVariance(i.small("l").array()), 1e-6, false),
+        [0x60fb_b6a3_2693_efd4, 0x2dfe_babc_b335_30da],
+    ),
+    (
+        "gaussian_nll_loss, sigma",
+        |i| i.gaussian(Spread::Sigma(i.positive("s").array()), 1e-6, true),
+        [0xe582_0b78_be3a_db56, 0x2093_02eb_d353_b517],
+    ),
+    (
+        "mse_loss",
+        |i| {
+            let (mean, target) = (i.real("mean"), i.small("target"));
+            i.derivatives(Loss::SquaredError { mean: mean.array(), target: target.array() })
+        },
+        [0x3477_a1ca_726b_5387, 0x88eb_30ae_ab4b_aee2],
+    ),
+    (
+        "poisson_nll_loss, log_input",
+        |i| i.poisson(i.small("x"), true, false),
+        [0x1cff_08df_d3ad_254e, 0x1f25_e4fc_f2a1_7a8d],
+    ),
+    (
+        "poisson_nll_loss, log_input, full",
+        |i| i.poisson(i.small("x"), true, true),
+        [0x7479_d53b_af20_ad28, 0x8bd3_a4e8_3255_7405],
+    ),
+    (
+        "poisson_nll_loss",
+        |i| i.poisson(i.positive("x"), false, false),
+        [0xfef8_9ecc_3c7d_dc7f, 0x38e5_4129_b7a4_1a05],
+    ),
+    (
+        "poisson_nll_loss, full",
+        |i| i.poisson(i.positive("x"), false, true),
+        [0x095d_674e_ca2a_2471, 0x8e2f_a74c_4d08_cfbe],
+    ),
+    (
+        "bradley_terry_loss",
+        |i| i.bradley_terry(Array::Scalar(0.0)),
+        [0x57ba_88a2_9d0f_b4ac, 0xfd34_f0ab_ff54_4ce1],
+    ),
+    (
+        "bradley_terry_loss, margin",
+        |i| i.bradley_terry(i.unit("margin").array()),
+        [0x03bc_cf56_db9d_8fb6, 0xa75c_7bca_945d_f93a],
+    ),
+    (
+        "preference_loss, sigmoid",
+        |i| i.preference(PreferenceKind::Sigmoid),
+        [0xa2cd_99be_bb8a_ef48, 0x8692_acd2_c837_8212],
+    ),
+    (
+        "preference_loss, robust",
+        |i| i.preference(PreferenceKind::Robust),
+        [0x8978_6e58_d97a_d33b, 0x7098_1f07_6e87_fa7e],
+    ),
+    (
+        "preference_loss, hinge",
+        |i| i.preference(PreferenceKind::Hinge),
+        [0x6e2a_57a6_0df8_5c3c, 0x7884_96f2_7c25_cb30],
+    ),
+    (
+        "preference_loss, ipo",
+        |i| i.preference(PreferenceKind::Ipo),
+        [0x1569_6526_4fed_d5c3, 0xa54f_9dcf_55db_4317],
+    ),
+    (
+        "preference_loss, exo_pair",
+        |i| i.preference(PreferenceKind::ExoPair),
+        [0xa93d_bbbf_d67f_8d67, 0x9030_909e_fe35_916c],
+    ),
+    (
+        "preference_loss, nca_pair",
+        |i| i.preference(PreferenceKind::NcaPair),
+        [0x4338_4bf8_f722_464f, 0x8aaf_3c92_a6fd_b2cd],
+    ),
+    (
+        "preference_loss, bco_pair",
+        |i| i.preference(PreferenceKind::BcoPair),
+        [0x7188_9ad3_e683_fcfe, 0x882d_02f5_b7c4_8704],
+    ),
+    (
+        "preference_loss, kto_pair",
+        |i| i.preference(PreferenceKind::KtoPair),
+        [0x7c72_94ab_0405_9d7b, 0x7a4b_5bdf_a5b1_f73b],
+    ),
+    (
+        "preference_loss, sppo_hard",
+        |i| i.preference(PreferenceKind::SppoHard),
+        [0x16b3_cd3e_980c_81f4, 0xbb42_9f7e_0a9d_0cd1],
+    ),
+    (
+        "preference_loss, apo_zero",
+        |i| i.preference(PreferenceKind::ApoZero),
+        [0x49d0_54bf_fecc_45de, 0xaf85_1ccf_495b_592e],
+    ),
+    (
+        "preference_loss, apo_down",
+        |i| i.preference(PreferenceKind::ApoDown),
+        [0x987c_1d36_56e8_1790, 0xcad8_bdc6_8761_20ac],
+    ),
+    (
+        "entr",
+        |i| i.values(Loss::Entropy { p: i.unit("p").array() }),
+        [0x81ff_3d11_a1cd_5f7b, 0xccce_6d5a_45d4_5c92],
+    ),
+    (
+        "rel_entr",
+        |i| {
+            let (p, q) = (i.unit("p"), i.unit("q"));
+            i.values(Loss::RelativeEntropy { p: p.array(), q: q.array() })
+        },
+        [0xf5cf_1341_e2ce_be6a, 0x7e5a_3b4a_ed90_ca4c],
+    ),
+    (
+        "kl_div",
+        |i| i.kl_div(i.unit("target"), false),
+        [0x5e1b_22d4_e1ec_5eea, 0x3664_f9ae_7ff5_f672],
+    ),
+    (
+        "kl_div, log_target",
+        |i| i.kl_div(i.small("target"), true),
+        [0xc3d3_bbd8_aced_fea0, 0xf250_d6de_d4d1_fc23],
+    ),
+];
+
+/// Run with rows of each of [`WIDTHS`] classes.
+const ROWS: &[Line] = &[
+    ("cross_entropy", |i| i.losses(LOGITS, false), [0xfa03_a666_e602_87da, 0xed4e_4f47_b374_7977]),
+    (
+        "cross_entropy, label_smoothing",
+        |i| i.losses(SMOOTHED, false),
+        [0x1e46_c781_922f_bbc9, 0x147f_3c1d_3d3f_2d08],
+    ),
+    (
+        "cross_entropy, weight",
+        |i| i.losses(LOGITS, true),
+        [0x6488_3b2b_3ef9_22fb, 0x08fd_97b2_1d72_a206],
+    ),
+    (
+        "cross_entropy, label_smoothing, weight",
+        |i| i.losses(SMOOTHED, true),
+        [0x5420_24b8_d6e7_b46a, 0xba88_774e_4449_882e],
+    ),
+    (
+        "nll_loss",
+        |i| i.losses(Entries::LogProbabilities, true),
+        [0xc5bb_118f_48f7_ea60, 0x80c9_83c1_bbc7_c47f],
+    ),
+    (
+        "nll_of_probs",
+        |i| i.losses(Entries::Probabilities, true),
+        [0xb422_bf2a_9ae0_123f, 0xd692_1300_6877_dc2b],
+    ),
+    (
+        "cross_entropy_grad",
+        |i| i.gradient(0.0, false),
+        [0x69a2_e451_bc42_7842, 0x67b9_dfa7_b953_4c19],
+    ),
+    (
+        "cross_entropy_grad, label_smoothing",
+        |i| i.gradient(0.1, false),
+        [0xb262_8109_f0a2_5454, 0xcad6_7bb1_c083_454f],
+    ),
+    (
+        "cross_entropy_grad, label_smoothing, weight",
+        |i| i.gradient(0.1, true),
+        [0x3bf5_e6e5_6a86_148e, 0x0267_29c9_cfa3_95be],
+    ),
+    (
+        "logsumexp",
+        |i| i.results(ROW_COUNT, |out| log_sum_exp(i.exec, &i.logits("x").array(), out)),
+        [0x24ff_1474_b2e0_8e1f, 0x4ebe_d2d5_bcdd_7027],
+    ),
+    (
+        "log_softmax",
+        |i| i.results(i.length(), |out| log_softmax(i.exec, &i.logits("x").array(), out)),
+        [0x1b44_f061_e5d4_9748, 0x6374_be9b_13b6_e29d],
+    ),
+    (
+        "entropy",
+        |i| i.quantity(Quantity::Entropy { logits: &i.logits("x").array() }),
+        [0x8ed1_22ef_ff32_fa1a, 0xe703_4b63_e322_e098],
+    ),
+    (
+        "soft cross_entropy",
+        |i| i.soft_target(0.0, false),
+        [0x332d_ec69_d8c6_9b95, 0xce3e_6f39_dc51_9419],
+    ),
+    (
+        "soft cross_entropy, label_smoothing, weight",
+        |i| i.soft_target(0.1, true),
+        [0xea28_063b_f512_a1ea, 0x5143_3953_777d_646f],
+    ),
+    (
+        "kl_divergence",
+        |i| {
+            let [p, q] = ["p", "q"].map(|name| i.logits(name));
+            let (p_logits, q_logits) = (&p.array(), &q.array());
+            i.quantity(Quantity::Divergence { p_logits, q_logits })
+        },
+        [0xf7ca_f164_392d_4b09, 0xedfe_ec70_f13e_d21c],
+    ),
+];
+
+const LOGITS: Entries = Entries::Logits { label_smoothing: 0.0 };
+const SMOOTHED: Entries = Entries::Logits { label_smoothing: 0.1 };
+const ROW_COUNT: usize = 18;
+const WIDTHS: [usize; 5] = [2, 31, 33, 300, 2100];
+
+/// An array of either precision.
+enum Data {
+    Single(ArrayD<f32>),
+    Double(ArrayD<f64>),
+}
+
+impl Data {
+    fn array(&self) -> Array<'_> {
+        match self {
+            Data::Single(x) => Array::F32(x.view().into()),
+            Data::Double(x) => Array::F64(x.view().into()),
         }
     }
 }
 
-/// f32 or f64, as an input and as rows.
-trait Number: Real + Dtype<Storage = Self, Real = Self> {
-    fn input(view: ArrayViewD<'_, Self>) -> Input<'_>;
-    fn out(values: &mut [Self]) -> Out<'_>;
+/// Where the inputs of a function come from, and how it runs.
+struct Inputs {
+    exec: Exec<'static>,
+    name: &'static str,
+    double: bool,
+    shape: Vec<usize>,
 }
 
-impl Number for f32 {
-    fn input(view: ArrayViewD<'_, f32>) -> Input<'_> {
-        Input::F32(view.into())
-    }
-    fn out(values: &mut [f32]) -> Out<'_> {
-        Out::F32(values)
-    }
-}
-
-impl Number for f64 {
-    fn input(view: ArrayViewD<'_, f64>) -> Input<'_> {
-        Input::F64(view.into())
-    }
-    fn out(values: &mut [f64]) -> Out<'_> {
-        Out::F64(values)
-    }
-}
-
-/// Values of a linear congruence between `low` and `high`.
-fn values<F: Number>(length: usize, seed: u32, [low, high]: [f64; 2]) -> ArrayD<F> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        F::from_f64(low + f64::from(state >> 8) / 16_777_216.0 * (high - low))
-    };
-    (0..length).map(|_| next()).collect::<Array1<F>>().into_dyn()
-}
-
-fn doubles<F: Real>(values: &[F]) -> Vec<f64> {
-    values.iter().map(|x| x.to_f64()).collect()
-}
-
-/// What is computed with, and what has come of it so far.
-struct Machine {
-    level: Level,
-    hash: Hash,
-}
-
-impl Machine {
-    fn run(&self) -> Run<'static> {
-        Run { level: self.level, par: Par::Here }
+impl Inputs {
+    fn length(&self) -> usize {
+        self.shape.iter().product()
     }
 
-    /// The values and the exact total of `function`, and its derivatives.
-    fn elements<F: Number, const N: usize>(
-        &mut self,
-        function: impl Elementwise<N>,
-        inputs: [&ArrayD<F>; N],
-        differentiates: bool,
-    ) -> Result<(), Error> {
-        let length = inputs[0].len();
-        let inputs = inputs.map(|x| F::input(x.view()));
-        let mut outs = [(); 3].map(|()| vec![F::ZERO; length]);
-        let [value, slope, curve] = &mut outs;
-        let derivative = |out| if differentiates { F::out(out) } else { Out::Nothing };
-        let (gradient, hessian) = (derivative(slope), derivative(curve));
-        let wanted = Wanted {
-            value: F::out(value),
-            gradient,
-            hessian,
-            upper: false,
-            scale: 1.0,
-            total: true,
+    fn classes(&self) -> usize {
+        self.shape[1]
+    }
+
+    /// Numbers between `low` and `high`, changed by `map`, of the argument with this name.
+    fn numbers(&self, argument: &str, [low, high]: [f64; 2], map: fn(f64) -> f64) -> Data {
+        let mut seed = Hash::new();
+        self.name.bytes().chain(argument.bytes()).for_each(|byte| seed.add(byte.into()));
+        let mut numbers = Numbers(seed.0 as u32);
+        let mut next = || map(numbers.between(low, high));
+        match self.double {
+            false => Data::Single(ArrayD::from_shape_simple_fn(&self.shape[..], || next() as f32)),
+            true => Data::Double(ArrayD::from_shape_simple_fn(&self.shape[..], next)),
+        }
+    }
+
+    fn real(&self, argument: &str) -> Data {
+        self.numbers(argument, [-60.0, 60.0], |x| x)
+    }
+
+    fn small(&self, argument: &str) -> Data {
+        self.numbers(argument, [-9.0, 9.0], |x| x)
+    }
+
+    /// Squares, many of them small.
+    fn positive(&self, argument: &str) -> Data {
+        self.numbers(argument, [-9.0, 9.0], |x| x * x + 1e-9)
+    }
+
+    fn unit(&self, argument: &str) -> Data {
+        self.numbers(argument, [1e-6, 1.0], |x| x)
+    }
+
+    /// Zeros and ones.
+    fn label(&self, argument: &str) -> Data {
+        self.numbers(argument, [0.0, 2.0], f64::floor)
+    }
+
+    fn count(&self, argument: &str) -> Data {
+        self.numbers(argument, [0.0, 60.0], f64::floor)
+    }
+
+    fn logits(&self, argument: &str) -> Data {
+        self.numbers(argument, [-20.0, 20.0], |x| x)
+    }
+
+    /// The `count` results that `call` writes.
+    fn results(&self, count: usize, call: impl FnOnce(Out<'_>) -> Result<(), Error>) -> Results {
+        if self.double {
+            let mut results = vec![0.0; count];
+            call(Out::F64(&mut results))?;
+            return Ok(results);
+        }
+        let mut results = vec![0.0; count];
+        call(Out::F32(&mut results))?;
+        Ok(results.into_iter().map(f64::from).collect())
+    }
+
+    /// The `count` results that `call` writes, and its totals.
+    fn with_totals(
+        &self,
+        count: usize,
+        call: impl FnOnce(Out<'_>) -> Result<Totals, Error>,
+    ) -> Results {
+        let mut totals = Totals::default();
+        let mut results = self.results(count, |out| {
+            totals = call(out)?;
+            Ok(())
+        })?;
+        let counts = [Some(totals.count), totals.ignored, totals.top1];
+        results.extend([totals.sum.value(), totals.weight()]);
+        results.extend(counts.into_iter().flatten().map(|count| count as f64));
+        Ok(results)
+    }
+
+    /// The values of a loss, and its total.
+    fn values(&self, loss: Loss<'_>) -> Results {
+        let elements = Elements::new(loss, None, true)?;
+        self.with_totals(self.length(), |out| {
+            run(self.exec, &elements, [out, Out::Nothing, Out::Nothing], false)
+        })
+    }
+
+    /// The values of a loss, its total and both derivatives.
+    fn derivatives(&self, loss: Loss<'_>) -> Results {
+        self.all_of(&Elements::new(loss, None, true)?, false)
+    }
+
+    /// The values, the total and both derivatives; with `mean` the derivatives of the mean, and
+    /// upper bounds of the second ones.
+    fn all_of(&self, elements: &Elements<'_>, mean: bool) -> Results {
+        let length = self.length();
+        self.with_totals(3 * length, |out| match out {
+            Out::F32(out) => run(self.exec, elements, thirds(out, length).map(Out::F32), mean),
+            Out::F64(out) => run(self.exec, elements, thirds(out, length).map(Out::F64), mean),
+            Out::Nothing => unreachable!("results are wanted"),
+        })
+    }
+
+    fn binary(&self, pos_weight: Array<'_>) -> Results {
+        let (logits, target) = (self.real("logits"), self.unit("target"));
+        let (logits, target) = (logits.array(), target.array());
+        self.derivatives(Loss::BinaryWithLogits { logits, target, pos_weight })
+    }
+
+    fn weighted_mean(&self) -> Results {
+        let [logits, target] = [self.real("logits"), self.unit("target")];
+        let (logits, target, pos_weight) = (logits.array(), target.array(), Array::Scalar(3.0));
+        let loss = Loss::BinaryWithLogits { logits, target, pos_weight };
+        let weight = self.positive("weight");
+        self.all_of(&Elements::new(loss, Some(weight.array()), true)?, true)
+    }
+
+    fn probs(&self, target: Data, clamp: Clamp) -> Results {
+        let (probs, target) = (&self.unit("probs"), &target);
+        let (probs, target) = (probs.array(), target.array());
+        self.values(Loss::Binary { probs, target, clamp, validate: true })
+    }
+
+    fn gaussian(&self, spread: Spread<'_>, eps: f64, full: bool) -> Results {
+        let (mean, target) = (&self.real("mean"), &self.small("target"));
+        let (mean, target) = (mean.array(), target.array());
+        self.derivatives(Loss::Gaussian { mean, target, spread, eps, full })
+    }
+
+    fn poisson(&self, input: Data, log_input: bool, full: bool) -> Results {
+        let (input, target, eps) = (&input, &self.count("target"), 1e-8);
+        let (input, target) = (input.array(), target.array());
+        self.derivatives(Loss::Poisson { input, target, log_input, full, eps })
+    }
+
+    fn bradley_terry(&self, margin: Array<'_>) -> Results {
+        let (chosen, rejected) = (&self.real("chosen"), &self.small("rejected"));
+        let (chosen, rejected) = (chosen.array(), rejected.array());
+        self.derivatives(Loss::BradleyTerry { chosen, rejected, margin })
+    }
+
+    fn preference(&self, kind: PreferenceKind) -> Results {
+        let names = ["chosen", "rejected", "ref_chosen", "ref_rejected"];
+        let log_probs = names.map(|name| self.numbers(name, [-60.0, 0.0], |x| x));
+        let options =
+            PreferenceOptions { kind, beta: 0.1, label_smoothing: 0.1, reference_point: 0.5 };
+        let log_probs = log_probs.each_ref().map(Data::array);
+        self.values(Loss::Preference { log_probs, options })
+    }
+
+    fn kl_div(&self, target: Data, log_target: bool) -> Results {
+        let (input, target) = (&self.small("input"), &target);
+        self.values(Loss::KlDiv { input: input.array(), target: target.array(), log_target })
+    }
+
+    /// Calls `run` with targets of all rows, of which those of class 0 do not count.
+    fn with_targets(&self, weighted: bool, run: impl FnOnce(Targets<'_>) -> Results) -> Results {
+        let classes = self.classes();
+        let target: Vec<_> = (0..ROW_COUNT).map(|row| (row * 7919 % classes) as i64).collect();
+        let weight = self.weight();
+        let weight = weighted.then_some(&weight[..]);
+        let (target, shape) = (&target[..], &self.shape[..1]);
+        run(Targets { target, shape, ignore_index: Some(0), weight })
+    }
+
+    /// A weight for each class, some of them 0.
+    fn weight(&self) -> Vec<f64> {
+        (0..self.classes()).map(|class| (class % 5) as f64 / 4.0).collect()
+    }
+
+    fn losses(&self, entries: Entries, weighted: bool) -> Results {
+        let rows = &match entries {
+            Entries::Probabilities => self.unit("x"),
+            _ => self.logits("x"),
         };
-        let given = Given { inputs: &inputs, weight: None, limits: &[] };
-        let outcome = elementwise::run::<F, N>(self.run(), function, given, length, wanted)?;
-        outs.iter().for_each(|out| self.hash.add(&doubles(out)));
-        self.hash.add(&[outcome.total.value()]);
-        Ok(())
+        let rows = &rows.array();
+        self.with_targets(weighted, |targets| {
+            let losses = RowLosses { rows, entries, targets, negate: false };
+            self.with_totals(ROW_COUNT, |out| losses.run(self.exec, out))
+        })
     }
 
-    fn every_element<F: Number>(&mut self) -> Result<(), Error> {
-        let length = 1000;
-        let x = &values::<F>(length, 1, [-60.0, 60.0]);
-        let y = &values::<F>(length, 2, [-9.0, 9.0]);
-        let [p, q] = &[3, 4].map(|seed| values::<F>(length, seed, [1e-6, 1.0]));
-        let label = &x.mapv(|x| if x > F::ZERO { F::ONE } else { F::ZERO });
-        let v = &y.mapv(|y| y * y + F::from_f64(1e-9));
-        let count = &x.mapv(|x| F::from_f64(x.to_f64().abs().floor()));
-        self.elements(Softplus, [x], false)?;
-        self.elements(LogSigmoid, [x], false)?;
-        self.elements(BernoulliLogit, [x, p], true)?;
-        self.elements(WeightedBernoulliLogit, [x, p, v], true)?;
-        self.elements(Bernoulli::<false> { floor: -100.0, margin: 0.0 }, [p, label], false)?;
-        self.elements(Bernoulli::<true> { floor: -100.0, margin: 1e-3 }, [p, q], false)?;
-        self.elements(Gaussian::<false, true> { eps: 1e-6, constant: 0.5 }, [x, y, v], true)?;
-        self.elements(Gaussian::<false, false> { eps: 0.0, constant: 0.0 }, [x, y, v], true)?;
-        self.elements(Gaussian::<true, false> { eps: 0.0, constant: 0.0 }, [x, y, y], true)?;
-        self.elements(SquaredError, [x, y], true)?;
-        self.elements(Poisson::<true, false> { eps: 0.0 }, [y, count], true)?;
-        self.elements(Poisson::<false, true> { eps: 1e-8 }, [v, count], true)?;
-        self.elements(Entropy, [p], false)?;
-        self.elements(RelativeEntropy, [p, q], false)?;
-        self.elements(KlDiv::<false>, [y, p], false)?;
-        self.elements(BradleyTerry::<true>, [x, y, p], true)?;
-        let kind = PreferenceKind::NcaPair;
-        let preference = Preference { kind, beta: 0.1, smoothing: 0.1, reference_point: 0.0 };
-        self.elements(preference, [x, y, p, q], false)
+    fn gradient(&self, label_smoothing: f64, weighted: bool) -> Results {
+        let logits = &self.logits("x");
+        let logits = &logits.array();
+        self.with_targets(weighted, |targets| {
+            let gradient = Gradient { logits, targets, label_smoothing, mean: true };
+            self.results(self.length(), |out| gradient.run(self.exec, out))
+        })
     }
 
-    fn every_row<F: Number>(&mut self, classes: usize) -> Result<(), Error> {
-        let rows = 18;
-        let run = self.run();
-        let shape = [rows, classes];
-        let [x, y] = [5, 6].map(|seed| values::<F>(rows * classes, seed, [-20.0, 20.0]));
-        let p = values::<F>(rows * classes, 7, [0.0, 2.0 / classes as f64]);
-        let [x, y, p] = [&x, &y, &p].map(|a| a.to_shape(&shape[..]).expect("as many"));
-        let target: Vec<i64> = (0..rows).map(|row| (row * 7919 % classes) as i64).collect();
-        let weight: Vec<f64> = (0..classes).map(|c| (c % 5) as f64 / 4.0).collect();
-        let mut each = vec![F::ZERO; rows];
-        let mut all = vec![F::ZERO; rows * classes];
-        for (weight, smoothing) in [(None, 0.0), (None, 0.1), (Some(&weight[..]), 0.1)] {
-            let targets = Targets { target: &target, ignore_index: Some(0), weight };
-            let weights = weight.map_or(classes as f64, |w| w.iter().sum());
-            let loss = CrossEntropy::<F> { rows: Rows::new(x.view()), targets, smoothing, weights };
-            let totals = losses::each(run, &loss, (F::out(&mut each), 1.0))?;
-            self.hash.add(&doubles(&each));
-            self.hash.add(&[totals.sum.value(), totals.weight.value(), totals.greedy as f64]);
-            let logits = F::input(x.view());
-            let of = Gradient { logits, targets, classes, smoothing, mean: true };
-            gradient::each::<F>(run, &of, F::out(&mut all))?;
-            self.hash.add(&doubles(&all));
-        }
-        log_softmax::log_sum_exp::<F>(run, &Rows::new(x.view()), F::out(&mut each))?;
-        self.hash.add(&doubles(&each));
-        log_softmax::log_softmax::<F>(run, &Rows::new(x.view()), &mut all)?;
-        self.hash.add(&doubles(&all));
-        for (quantity, second, weight) in [
-            (Quantity::Entropy, None, None),
-            (Quantity::CrossEntropy, Some(&p), None),
-            (Quantity::CrossEntropy, Some(&p), Some(&weight[..])),
-            (Quantity::Divergence, Some(&y), None),
-        ] {
-            let (logits, second) = (F::input(x.view()), second.map(|a| F::input(a.view())));
-            let smoothing = if weight.is_some() { 0.1 } else { 0.0 };
-            let of = Distributions { logits, second, rows, classes, quantity, weight, smoothing };
-            let totals = distribution::each::<F>(run, &of, F::out(&mut each))?;
-            self.hash.add(&doubles(&each));
-            self.hash.add(&[totals.sum.value()]);
-        }
-        Ok(())
+    fn soft_target(&self, label_smoothing: f64, weighted: bool) -> Results {
+        let (logits, target, weight) = (self.logits("x"), self.unit("y"), self.weight());
+        let (logits, target) = (&logits.array(), &target.array());
+        let weight = weighted.then_some(&weight[..]);
+        self.quantity(Quantity::SoftTarget { logits, target, weight, label_smoothing })
+    }
+
+    fn quantity(&self, quantity: Quantity<'_>) -> Results {
+        self.with_totals(ROW_COUNT, |out| quantity.run(self.exec, out))
     }
 }
 
-/// The hashes in f32 and f64 on each level, beside those that are promised.
-fn check(
-    promised: [u64; 2],
-    single: fn(&mut Machine) -> Result<(), Error>,
-    double: fn(&mut Machine) -> Result<(), Error>,
-) {
-    for level in Level::available().into_iter().filter(|level| level.has_fma()) {
-        let hashes = [single, double].map(|family| {
-            let mut machine = Machine { level, hash: Hash(0xcbf2_9ce4_8422_2325) };
-            family(&mut machine).expect("inputs without errors");
-            machine.hash.0
-        });
-        println!("golden bits run on {}", level.name());
-        assert_eq!(hashes, promised, "{}: {hashes:#x?}", level.name());
+fn run(
+    exec: Exec<'_>,
+    elements: &Elements<'_>,
+    [value, gradient, hessian]: [Out<'_>; 3],
+    mean: bool,
+) -> Result<Totals, Error> {
+    let outputs = Outputs { value, gradient, hessian, upper: mean, mean, total: true };
+    elements.run(exec, outputs)
+}
+
+fn thirds<T>(all: &mut [T], length: usize) -> [&mut [T]; 3] {
+    let (first, rest) = all.split_at_mut(length);
+    let (second, third) = rest.split_at_mut(length);
+    [first, second, third]
+}
+
+/// The hash of the results for every shape.
+fn hash(line: &Line, level: Level, double: bool, shapes: &[Vec<usize>]) -> u64 {
+    let (name, function, _) = *line;
+    let mut hash = Hash::new();
+    for shape in shapes {
+        let exec = Exec { level, par: Par::Here };
+        let inputs = Inputs { exec, name, double, shape: shape.clone() };
+        for result in function(&inputs).expect("inputs without errors") {
+            assert!(!result.is_nan(), "{name}: the bits of NaN are not promised");
+            // Byte by byte: added whole, a number's high bits would reach few bits of the hash.
+            result.to_bits().to_le_bytes().into_iter().for_each(|byte| hash.add(byte.into()));
+        }
     }
+    hash.0
+}
+
+/// Compares every function at every fused level with its golden numbers. All that differ are shown
+/// at once, with the numbers as they would stand in the table.
+fn check(test: &str, lines: &[Line], shapes: &[Vec<usize>]) {
+    let mut differing = String::new();
+    for level in fused_levels(test) {
+        for line in lines {
+            let found = [false, true].map(|double| hash(line, level, double, shapes));
+            if found != line.2 {
+                let [single, double] = found.map(|hash| {
+                    let digits = format!("{hash:016x}");
+                    [0, 4, 8, 12].map(|at| &digits[at..at + 4]).join("_")
+                });
+                let (name, level) = (line.0, level.name());
+                differing += &format!("{level}: {name:?}: [0x{single}, 0x{double}]\n");
+            }
+        }
+    }
+    assert!(differing.is_empty(), "other bits than the golden numbers say:\n{differing}");
 }
 
 #[test]
 fn golden_bits_of_elements() {
-    check(ELEMENTWISE, Machine::every_element::<f32>, Machine::every_element::<f64>);
+    check("golden bits of elements", ELEMENTS, &[vec![1000]]);
 }
 
 #[test]
 fn golden_bits_of_rows() {
-    fn widths<F: Number>(machine: &mut Machine) -> Result<(), Error> {
-        [2, 31, 33, 300, 2100].into_iter().try_for_each(|classes| machine.every_row::<F>(classes))
-    }
-    check(ROWS, widths::<f32>, widths::<f64>);
+    check("golden bits of rows", ROWS, &WIDTHS.map(|classes| vec![ROW_COUNT, classes]));
 }

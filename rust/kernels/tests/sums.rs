@@ -1,11 +1,29 @@
 //! Σ e^x at every level, and exact totals.
 #![expect(clippy::disallowed_methods, reason = "the platform's libm is the oracle here")]
 
+mod support;
+
 use nll_kernels::Level;
-use nll_kernels::formula;
-use nll_kernels::reduce::ExactSum;
-use nll_kernels::softmax::{BLOCK, LogSum, NONE, Scratch};
-use nll_simd::{Isa, Kernel, Real};
+use nll_kernels::data::exact_sum::ExactSum;
+use nll_kernels::data::rows::{BLOCK, Block};
+use nll_kernels::data::scratch::Scratch;
+use nll_kernels::fold::{Fold, LogSum};
+use nll_kernels::math::row;
+use nll_kernels::math::terms::NONE;
+use nll_simd::{Isa, Kernel, Prefetch, Real};
+use support::{Hash, Numbers, fused_levels};
+
+/// Σ e^x over the blocks of a row, without the class `skip`.
+#[inline(always)]
+fn sum_of<S: Isa>(isa: S, row: &[f32], skip: usize) -> LogSum<f32> {
+    let (mut sum, mut scratch) = (LogSum::without(skip), Scratch::default());
+    for (i, x) in row.chunks(BLOCK).enumerate() {
+        let (first, length) = (i * BLOCK, x.len());
+        let block = Block { first, length, x: [x], prefetch: Prefetch::NOTHING };
+        sum.push(isa, &block, &mut scratch);
+    }
+    sum
+}
 
 struct Sum<'a>(&'a [f32], usize);
 
@@ -13,13 +31,9 @@ impl Kernel for Sum<'_> {
     type Output = (f64, f64);
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) -> (f64, f64) {
-        let (mut sum, mut scratch) = (LogSum::empty(), Scratch::default());
-        for (i, block) in self.0.chunks(BLOCK).enumerate() {
-            let skip = self.1.wrapping_sub(i * BLOCK);
-            sum.push::<S, f32>(isa, (block, block.len()), skip, &mut scratch);
-        }
-        let scaled = sum.scaled();
-        (scaled.center + scaled.exponent * core::f64::consts::LN_2 + scaled.sum.ln(), sum.max())
+        let scaled = sum_of(isa, self.0, self.1).finish(isa);
+        let log = scaled.center + scaled.exponent * core::f64::consts::LN_2 + scaled.sum.ln();
+        (log, scaled.max)
     }
 }
 
@@ -29,47 +43,36 @@ impl Kernel for Bits<'_> {
     type Output = [u64; 3];
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) -> [u64; 3] {
-        let (mut sum, mut scratch) = (LogSum::empty(), Scratch::default());
-        for block in self.0.chunks(BLOCK) {
-            sum.push::<S, f32>(isa, (block, block.len()), NONE, &mut scratch);
-        }
-        let all = sum.scaled();
-        let lse = formula::log_sum_exp::<S, f32>(isa, all);
-        let loss = formula::target_against_rest::<S, f32>(isa, all, f64::from(self.0[0]));
+        let all = sum_of(isa, self.0, NONE).finish(isa);
+        let lse = row::log_sum_exp::<S, f32>(isa, all);
+        let loss = row::target_against_rest::<S, f32>(isa, all, f64::from(self.0[0]));
         [all.sum.to_bits(), lse.to_bits(), loss.to_bits()]
     }
 }
 
-/// FNV-1a over the bits of sums, logarithms and losses of many rows. The number was computed on AVX-512 and
-/// holds on every CPU with fused multiply-add; a change of it is a change of results and belongs in the
-/// release notes.
+/// A hash over the bits of sums, logarithms and losses of many rows. The number was computed on
+/// AVX-512 and holds on every CPU with fused multiply-add; a change of it is a change of results
+/// and belongs in the release notes.
 #[test]
 fn golden_bits_on_every_fused_level() {
-    for level in Level::available().into_iter().filter(|level| level.has_fma()) {
-        let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    for level in fused_levels("golden bits of sums") {
+        let mut hash = Hash::new();
         for length in 1..300 {
             for shift in [0.0, -700.0, 1e5] {
                 let row: Vec<f32> = values(length * 17, 3).iter().map(|x| x + shift).collect();
-                for bits in level.run(Bits(&row)) {
-                    hash = (hash ^ bits).wrapping_mul(0x0000_0100_0000_01b3);
-                }
+                level.run(Bits(&row)).into_iter().for_each(|bits| hash.add(bits));
             }
         }
-        println!("golden bits run on {}", level.name());
-        assert_eq!(hash, GOLDEN, "{}: {hash:#x}", level.name());
+        assert_eq!(hash.0, GOLDEN, "{}: {:#x}", level.name(), hash.0);
     }
 }
 
 const GOLDEN: u64 = 0xb88a_13ea_cae7_dc09;
 
-/// Values of a linear congruence, in about [−7, 7].
+/// Numbers in about [−7, 7].
 fn values(length: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / 1_198_373.0 - 7.0
-    };
-    (0..length).map(|_| next()).collect()
+    let mut numbers = Numbers(seed);
+    (0..length).map(|_| numbers.next() as f32 / 1_198_373.0 - 7.0).collect()
 }
 
 #[test]
@@ -105,9 +108,11 @@ impl Kernel for Short<'_> {
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) -> [u64; 2] {
         let Short(x, length, skip) = self;
-        let (mut sum, mut scratch) = (LogSum::empty(), Scratch::default());
-        sum.push::<S, f32>(isa, (x, length), skip, &mut scratch);
-        [sum.scaled().sum.to_bits(), sum.max().to_bits()]
+        let (mut sum, mut scratch) = (LogSum::without(skip), Scratch::default());
+        let block = Block { first: 0, length, x: [x], prefetch: Prefetch::NOTHING };
+        sum.push(isa, &block, &mut scratch);
+        let sum = sum.finish(isa);
+        [sum.sum.to_bits(), sum.max.to_bits()]
     }
 }
 
@@ -193,8 +198,8 @@ fn blocks_are_exact<F: Real>(exponent: i32, crowded: bool) {
     let sizes = values(2048, 11);
     for spread in (0..130).step_by(3).chain(40..56) {
         for length in [1, 31, 32, 33, 1000, 2048] {
-            // One term is as large as can be, one as small, the others between or `crowded` at the top, and all
-            // mantissas are full.
+            // All mantissas are full. One term is as large as can be, one as small as can be; the
+            // others lie between, or all at the top if `crowded`.
             let terms = sizes[..length].iter().enumerate().map(|(i, &x)| {
                 let others = if crowded { 0.0 } else { (f64::from(x).abs() / 8.0).fract() };
                 let size = if i < 2 { i as f64 } else { others };

@@ -1,70 +1,20 @@
-//! NumPy arrays as typed views: rows by [`with_rows`], elementwise inputs by [`Element`].
+//! NumPy arrays as typed views, and arrays of results.
 
-use nll_kernels::input::Input;
-use nll_kernels::out::Out;
-use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn};
+use nll_kernels::data::array::Array;
+use nll_kernels::data::out::Out;
+use numpy::{
+    PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
+    PyUntypedArray, PyUntypedArrayMethods,
+};
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyFloat, PyTuple};
 
-/// Logits of one of the four dtypes. Half precision comes as its `uint16` bits.
-pub(crate) enum Array<'py> {
-    F32(PyReadonlyArrayDyn<'py, f32>),
-    F64(PyReadonlyArrayDyn<'py, f64>),
-    F16(PyReadonlyArrayDyn<'py, u16>),
-    BF16(PyReadonlyArrayDyn<'py, u16>),
-}
-
-fn readonly<'py, T: numpy::Element>(
-    array: &Bound<'py, PyAny>,
-) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
-    let busy =
-        |_| PyValueError::new_err("an input is the out of another call that is not done yet");
-    array.cast::<PyArrayDyn<T>>()?.try_readonly().map_err(busy)
-}
-
-impl<'py> Array<'py> {
-    pub(crate) fn new(array: &Bound<'py, PyAny>, dtype: &str) -> PyResult<Self> {
-        Ok(match dtype {
-            "float32" => Array::F32(readonly(array)?),
-            "float64" => Array::F64(readonly(array)?),
-            "float16" => Array::F16(readonly(array)?),
-            "bfloat16" => Array::BF16(readonly(array)?),
-            _ => return Err(PyTypeError::new_err(format!("no kernel reads {dtype}"))),
-        })
-    }
-}
-
-/// Binds `$rows` to the typed [`nll_kernels::rows::Rows`] of `$array` and `$T` to its dtype.
-macro_rules! with_rows {
-    ($array:expr, |$rows:ident: $T:ident| $body:expr) => {
-        match &$array {
-            Array::F32(a) => {
-                type $T = f32;
-                let $rows = Rows::<$T>::new(a.as_array());
-                $body
-            }
-            Array::F64(a) => {
-                type $T = f64;
-                let $rows = Rows::<$T>::new(a.as_array());
-                $body
-            }
-            Array::F16(a) => {
-                type $T = F16;
-                let $rows = Rows::<$T>::new(a.as_array());
-                $body
-            }
-            Array::BF16(a) => {
-                type $T = BF16;
-                let $rows = Rows::<$T>::new(a.as_array());
-                $body
-            }
-        }
-    };
-}
-pub(crate) use with_rows;
-
-/// One input of an elementwise function.
-pub(crate) enum Element<'py> {
+/// An input: a number or an array. NumPy's dtype says what its elements are; uint16 is bfloat16, since
+/// other 16-bit integers are widened before they come here.
+pub(crate) enum Input<'py> {
     Scalar(f64),
     F32(PyReadonlyArrayDyn<'py, f32>),
     F64(PyReadonlyArrayDyn<'py, f64>),
@@ -75,58 +25,126 @@ pub(crate) enum Element<'py> {
     I64(PyReadonlyArrayDyn<'py, i64>),
 }
 
-impl<'py> Element<'py> {
-    pub(crate) fn new(array: &Bound<'py, PyAny>, dtype: &str) -> PyResult<Self> {
-        Ok(match dtype {
-            "scalar" => Element::Scalar(array.extract()?),
-            "float32" => Element::F32(readonly(array)?),
-            "float64" => Element::F64(readonly(array)?),
-            "float16" => Element::F16(readonly(array)?),
-            "bfloat16" => Element::BF16(readonly(array)?),
-            "uint8" => Element::U8(readonly(array)?),
-            "int32" => Element::I32(readonly(array)?),
-            "int64" => Element::I64(readonly(array)?),
-            _ => return Err(PyTypeError::new_err(format!("no kernel reads {dtype}"))),
-        })
-    }
+/// NumPy's numbers of two types that have no Rust type of their own.
+const BOOL: i32 = 0;
+const HALF: i32 = 23;
 
-    pub(crate) fn input(&self) -> Input<'_> {
-        match self {
-            Element::Scalar(x) => Input::Scalar(*x),
-            Element::F32(a) => Input::F32(a.as_array().into()),
-            Element::F64(a) => Input::F64(a.as_array().into()),
-            Element::F16(a) => Input::F16(a.as_array().into()),
-            Element::BF16(a) => Input::BF16(a.as_array().into()),
-            Element::U8(a) => Input::U8(a.as_array().into()),
-            Element::I32(a) => Input::I32(a.as_array().into()),
-            Element::I64(a) => Input::I64(a.as_array().into()),
+fn readonly<'py, T: numpy::Element>(
+    array: &Bound<'py, PyAny>,
+) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
+    let busy =
+        |_| PyValueError::new_err("an input is the out of another call that is not done yet");
+    array.cast::<PyArrayDyn<T>>()?.try_readonly().map_err(busy)
+}
+
+impl<'py> FromPyObject<'_, 'py> for Input<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(number) = object.cast::<PyFloat>() {
+            return Ok(Input::Scalar(number.extract()?));
+        }
+        let (py, object) = (object.py(), &*object);
+        if object.cast::<PyArrayDyn<f32>>().is_ok() {
+            return Ok(Input::F32(readonly(object)?));
+        }
+        if object.cast::<PyArrayDyn<f64>>().is_ok() {
+            return Ok(Input::F64(readonly(object)?));
+        }
+        let dtype = object.cast::<PyUntypedArray>()?.dtype();
+        let view = |dtype| object.call_method1(intern!(py, "view"), (dtype,));
+        match (dtype.num(), dtype.kind(), dtype.itemsize()) {
+            (HALF, ..) => Ok(Input::F16(readonly(&view("u2")?)?)),
+            (BOOL, ..) => Ok(Input::U8(readonly(&view("u1")?)?)),
+            (_, b'u', 2) => Ok(Input::BF16(readonly(object)?)),
+            (_, b'u', 1) => Ok(Input::U8(readonly(object)?)),
+            (_, b'i', 4) => Ok(Input::I32(readonly(object)?)),
+            (_, b'i', 8) => Ok(Input::I64(readonly(object)?)),
+            _ => Err(PyTypeError::new_err(format!("no kernel reads {dtype}"))),
         }
     }
 }
 
-/// A C-contiguous array to write into.
-pub(crate) enum Output<'py> {
-    Nothing,
+impl Input<'_> {
+    pub(crate) fn array(&self) -> Array<'_> {
+        match self {
+            Input::Scalar(x) => Array::Scalar(*x),
+            Input::F32(a) => Array::F32(a.as_array().into()),
+            Input::F64(a) => Array::F64(a.as_array().into()),
+            Input::F16(a) => Array::F16(a.as_array().into()),
+            Input::BF16(a) => Array::BF16(a.as_array().into()),
+            Input::U8(a) => Array::U8(a.as_array().into()),
+            Input::I32(a) => Array::I32(a.as_array().into()),
+            Input::I64(a) => Array::I64(a.as_array().into()),
+        }
+    }
+}
+
+/// An array of results: the user's, or a new one.
+pub(crate) struct Output<'py> {
+    pub(crate) array: Bound<'py, PyAny>,
+    borrow: Borrow<'py>,
+}
+
+enum Borrow<'py> {
     F32(PyReadwriteArrayDyn<'py, f32>),
     F64(PyReadwriteArrayDyn<'py, f64>),
 }
 
 impl<'py> Output<'py> {
-    pub(crate) fn new(out: Option<&Bound<'py, PyAny>>) -> PyResult<Self> {
-        let Some(out) = out else { return Ok(Output::Nothing) };
-        let busy = || PyValueError::new_err("out is being read or written by another call");
-        if let Ok(array) = out.cast::<PyArrayDyn<f32>>() {
-            return Ok(Output::F32(array.try_readwrite().map_err(|_| busy())?));
+    /// The user's `out`, if it has the shape of the results.
+    pub(crate) fn given(array: &Bound<'py, PyAny>, shape: &[usize]) -> PyResult<Self> {
+        let py = array.py();
+        let given = array.cast::<PyUntypedArray>()?.shape();
+        if given != shape {
+            let (given, shape) = (PyTuple::new(py, given)?, PyTuple::new(py, shape)?);
+            let sentence = format!("out has shape {given}, but the result has {shape}");
+            return Err(PyValueError::new_err(sentence));
         }
-        let array = out.cast::<PyArrayDyn<f64>>()?;
-        Ok(Output::F64(array.try_readwrite().map_err(|_| busy())?))
+        let busy = |_| PyValueError::new_err("out is being read or written by another call");
+        let borrow = match array.cast::<PyArrayDyn<f32>>() {
+            Ok(array) => Borrow::F32(array.try_readwrite().map_err(busy)?),
+            Err(_) => Borrow::F64(array.cast::<PyArrayDyn<f64>>()?.try_readwrite().map_err(busy)?),
+        };
+        Ok(Output { array: array.clone(), borrow })
+    }
+
+    /// A new array by NumPy's `empty`, which asks the system for large pages, its axes in `order`.
+    pub(crate) fn new(
+        py: Python<'py>,
+        shape: &[usize],
+        order: &[usize],
+        double: bool,
+    ) -> PyResult<Self> {
+        static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let empty = EMPTY
+            .get_or_try_init(py, || py.import("numpy")?.getattr("empty").map(Bound::unbind))?;
+        let shape = PyTuple::new(py, order.iter().map(|&axis| shape[axis]))?;
+        let array = empty.bind(py).call1((shape, if double { "f8" } else { "f4" }))?;
+        let borrow = match double {
+            true => Borrow::F64(array.cast::<PyArrayDyn<f64>>()?.readwrite()),
+            false => Borrow::F32(array.cast::<PyArrayDyn<f32>>()?.readwrite()),
+        };
+        if order.is_sorted() {
+            return Ok(Output { array, borrow });
+        }
+        let mut axes = vec![0; order.len()];
+        for (k, &axis) in order.iter().enumerate() {
+            axes[axis] = k;
+        }
+        let array = array.call_method1(intern!(py, "transpose"), (axes,))?;
+        Ok(Output { array, borrow })
     }
 
     pub(crate) fn out(&mut self) -> PyResult<Out<'_>> {
-        Ok(match self {
-            Output::Nothing => Out::Nothing,
-            Output::F32(array) => Out::F32(array.as_slice_mut()?),
-            Output::F64(array) => Out::F64(array.as_slice_mut()?),
+        Ok(match &mut self.borrow {
+            Borrow::F32(array) => Out::F32(array.as_slice_mut()?),
+            Borrow::F64(array) => Out::F64(array.as_slice_mut()?),
         })
     }
+}
+
+/// The places of an output that may not be wanted.
+pub(crate) fn places<'o>(output: &'o mut Option<Output<'_>>) -> PyResult<Out<'o>> {
+    output.as_mut().map_or(Ok(Out::Nothing), Output::out)
 }

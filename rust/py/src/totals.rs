@@ -1,56 +1,229 @@
 //! Totals as Python sees them: rounded where one looks, exact where one asks.
 
-use nll_kernels::reduce;
+use nll_kernels::data::exact_sum::{BYTES, ExactSum};
+use nll_kernels::data::totals::Totals;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyTuple, PyType};
 
-/// What many rows or elements come to.
-#[pyclass(frozen, module = "nll_fast._core")]
-pub(crate) struct Totals {
-    pub(crate) totals: reduce::Totals,
-    pub(crate) weighted: bool,
+/// The exact sum of some losses, as ``reduction="partial"`` returns it; ``+`` joins two.
+///
+/// However the losses are split into calls, machines or days, the joined total is the same number and is
+/// rounded once, when ``sum`` or ``mean`` is read. Pickles; ``to_dict`` goes through JSON.
+///
+/// Parameters
+/// ----------
+/// total : int
+///     The sum of the finite losses, in units of 2^-1074: every float64 is a whole number of them.
+/// weights : int or None
+///     The sum of the weights, in the same units; None where every weight is 1.
+/// count : int
+///     How many losses were counted.
+/// special : float
+///     The sum of the infinite and NaN losses.
+/// ignored : int or None
+///     How many rows were left out; None where no row can be.
+/// top1 : int or None
+///     How many rows have the first largest class as target; None where that is not known.
+///
+/// Examples
+/// --------
+/// >>> import numpy as np, nll_fast
+/// >>> logits, target = np.array([[0.0, 1.0], [2.0, 0.5], [1.0, 1.0]]), np.array([0, 1, 1])
+/// >>> parts = [nll_fast.cross_entropy(logits[i:i + 1], target[i:i + 1], reduction="partial") for i in range(3)]
+/// >>> sum(parts).mean == nll_fast.cross_entropy(logits, target)
+/// True
+#[pyclass(frozen, name = "Partial", module = "nll_fast")]
+pub(crate) struct Partial {
+    pub(crate) totals: Totals,
 }
 
+/// The fields of a Partial in the order of its parameters.
+const FIELDS: [&str; 6] = ["total", "weights", "count", "special", "ignored", "top1"];
+
 #[pymethods]
-impl Totals {
-    /// Σ loss, rounded once.
+impl Partial {
+    #[new]
+    #[pyo3(signature = (total=None, weights=None, count=None, special=0.0, ignored=None, top1=None))]
+    fn new(
+        total: Option<Bound<'_, PyAny>>,
+        weights: Option<Bound<'_, PyAny>>,
+        count: Option<Bound<'_, PyAny>>,
+        special: f64,
+        ignored: Option<Bound<'_, PyAny>>,
+        top1: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let sum = match total {
+            Some(total) => exact_sum("total", &total, special)?,
+            None => ExactSum::from_bytes(&[0; BYTES], special),
+        };
+        let weight = weights.map(|weights| exact_sum("weights", &weights, 0.0)).transpose()?;
+        let number = |name, x: Option<Bound<'_, PyAny>>| x.map(|x| number(name, &x)).transpose();
+        let count = number("count", count)?.unwrap_or(0);
+        let (ignored, top1) = (number("ignored", ignored)?, number("top1", top1)?);
+        let weight = weight.map(Box::new);
+        Ok(Partial { totals: Totals { sum, weight, count, ignored, top1 } })
+    }
+
+    /// The sum, rounded once; 0 for no losses.
     #[getter]
     fn sum(&self) -> f64 {
         self.totals.sum.value()
     }
 
-    /// Σ weight, or the count.
+    /// ``sum`` over the sum of the weights; NaN for no losses, or weights of 0.
     #[getter]
-    fn weight(&self) -> f64 {
-        if self.weighted { self.totals.weight.value() } else { self.totals.rows as f64 }
+    fn mean(&self) -> f64 {
+        let weight = self.totals.weight();
+        if weight == 0.0 { f64::NAN } else { self.sum() / weight }
     }
 
-    /// How many were counted.
+    /// The sum of the finite losses, in units of 2^-1074.
+    #[getter]
+    fn total<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        integer(py, &self.totals.sum)
+    }
+
+    /// The sum of the weights, in units of 2^-1074; None where every weight is 1.
+    #[getter]
+    fn weights<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.totals.weight.as_ref().map(|weight| integer(py, weight)).transpose()
+    }
+
+    /// How many losses were counted.
     #[getter]
     fn count(&self) -> u64 {
-        self.totals.rows
+        self.totals.count
     }
 
-    /// How many were left out.
+    /// The sum of the infinite and NaN losses.
     #[getter]
-    fn ignored(&self) -> u64 {
+    fn special(&self) -> f64 {
+        self.totals.sum.special()
+    }
+
+    /// How many rows were left out; None where no row can be.
+    #[getter]
+    fn ignored(&self) -> Option<u64> {
         self.totals.ignored
     }
 
-    /// How many rows have the first largest class as target.
+    /// How many rows have the first largest class as target; None where that is not known.
     #[getter]
-    fn greedy(&self) -> u64 {
-        self.totals.greedy
+    fn top1(&self) -> Option<u64> {
+        self.totals.top1
     }
 
-    /// (Σ loss, Σ weight if weighted) as little-endian signed numbers of 2^−1074ths, and the sum of the
-    /// losses that are not finite.
-    fn digits<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> (Bound<'py, PyBytes>, Option<Bound<'py, PyBytes>>, f64) {
-        let (sum, special) = self.totals.sum.to_bytes();
-        let weight = self.weighted.then(|| PyBytes::new(py, &self.totals.weight.to_bytes().0));
-        (PyBytes::new(py, &sum), weight, special)
+    fn __add__<'py>(
+        slf: &Bound<'py, Self>,
+        other: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if let Ok(other) = other.cast::<Partial>() {
+            let totals = slf.get().totals.clone().add(other.get().totals.clone());
+            return Ok(Bound::new(py, Partial { totals })?.into_any());
+        }
+        // `sum` starts with 0.
+        if other.cast::<PyInt>().is_ok() && other.eq(0)? {
+            return Ok(slf.clone().into_any());
+        }
+        Ok(py.NotImplemented().into_bound(py))
     }
+
+    fn __radd__<'py>(
+        slf: &Bound<'py, Self>,
+        other: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::__add__(slf, other)
+    }
+
+    fn __eq__<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<bool> {
+        match other.cast::<Partial>() {
+            Ok(other) => self.fields(py)?.eq(other.get().fields(py)?),
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        self.fields(py)?.hash()
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let [sum, mean] = [self.sum(), self.mean()].map(|x| PyFloat::new(py, x).repr());
+        Ok(format!("Partial(sum={}, mean={}, count={})", sum?, mean?, self.totals.count))
+    }
+
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyType>, Bound<'py, PyTuple>)> {
+        Ok((slf.get_type(), slf.get().fields(slf.py())?))
+    }
+
+    /// The fields by name, for JSON or a database.
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let fields = PyDict::new(py);
+        for (name, value) in FIELDS.iter().zip(self.fields(py)?.iter()) {
+            fields.set_item(name, value)?;
+        }
+        Ok(fields)
+    }
+
+    /// The Partial whose ``to_dict`` this is; ``ignored`` and ``top1`` may be missing.
+    #[classmethod]
+    fn from_dict<'py>(
+        cls: &Bound<'py, PyType>,
+        fields: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let names: Vec<String> = fields.keys().extract()?;
+        let has = |name: &&str| names.iter().any(|given| given == name);
+        if !FIELDS[..4].iter().all(has) || names.iter().any(|name| !FIELDS.contains(&&name[..])) {
+            let (given, known) = (names.join(", "), FIELDS.join(", "));
+            let sentence = format!("a Partial has the fields {known}, not {given}");
+            return Err(PyValueError::new_err(sentence));
+        }
+        cls.call((), Some(fields))
+    }
+}
+
+impl Partial {
+    fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        (
+            self.total(py)?,
+            self.weights(py)?,
+            self.count(),
+            self.special(),
+            self.totals.ignored,
+            self.totals.top1,
+        )
+            .into_pyobject(py)
+    }
+}
+
+/// An exact sum as a Python integer.
+fn integer<'py>(py: Python<'py>, sum: &ExactSum) -> PyResult<Bound<'py, PyAny>> {
+    let signed = PyDict::new(py);
+    signed.set_item("signed", true)?;
+    let bytes = PyBytes::new(py, &sum.to_bytes());
+    py.get_type::<PyInt>().call_method("from_bytes", (bytes, "little"), Some(&signed))
+}
+
+/// A Python integer of units as an exact sum.
+fn exact_sum(name: &str, units: &Bound<'_, PyAny>, special: f64) -> PyResult<ExactSum> {
+    if units.cast::<PyInt>().is_err() {
+        let sentence =
+            format!("{name} is {}; it must be an int, of units of 2^-1074", units.repr()?);
+        return Err(PyTypeError::new_err(sentence));
+    }
+    let signed = PyDict::new(units.py());
+    signed.set_item("signed", true)?;
+    let bytes = units.call_method("to_bytes", (BYTES, "little"), Some(&signed));
+    let large = |_| PyValueError::new_err(format!("{name} is larger than any sum of float64s"));
+    let bytes: [u8; BYTES] = bytes.map_err(large)?.cast::<PyBytes>()?.as_bytes().try_into()?;
+    Ok(ExactSum::from_bytes(&bytes, special))
+}
+
+/// A count as a Python integer.
+fn number(name: &str, x: &Bound<'_, PyAny>) -> PyResult<u64> {
+    let wrong = |_| PyTypeError::new_err(format!("{name} is {x}; it must be an int, 0 or more"));
+    x.extract().map_err(wrong)
 }

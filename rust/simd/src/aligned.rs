@@ -12,13 +12,17 @@ const PADDING: usize = 16;
 pub struct Aligned<T>(pub T);
 
 /// Scratch memory that grows on demand.
-#[derive(Clone, Debug)]
-pub struct Buffer<F>(Vec<F>);
+#[derive(Debug)]
+pub struct Buffer<F> {
+    memory: Vec<F>,
+    /// The index of the first aligned element.
+    start: usize,
+}
 
 impl<F> Default for Buffer<F> {
     /// An empty buffer, without an allocation.
     fn default() -> Self {
-        Buffer(Vec::new())
+        Buffer { memory: Vec::new(), start: 0 }
     }
 }
 
@@ -27,10 +31,15 @@ impl<F: Copy> Buffer<F> {
     /// otherwise they keep their values.
     #[inline(always)]
     pub fn first(&mut self, length: usize, fill: F) -> &mut [F] {
-        if self.0.len() < length + PADDING {
-            self.0 = vec![fill; length + PADDING];
+        if self.memory.len() < length + PADDING {
+            self.grow(length, fill);
         }
-        let start = self.0.as_ptr().align_offset(64).min(PADDING);
-        &mut self.0[start..start + length]
+        &mut self.memory[self.start..self.start + length]
+    }
+
+    #[cold]
+    fn grow(&mut self, length: usize, fill: F) {
+        self.memory = vec![fill; length + PADDING];
+        self.start = self.memory.as_ptr().align_offset(64).min(PADDING);
     }
 }

@@ -50,6 +50,14 @@ impl LaneSum {
         LaneSum { sum, error }
     }
 
+    /// The sum of both.
+    #[inline(always)]
+    #[must_use]
+    pub fn merge<F: Float>(self, other: LaneSum) -> LaneSum {
+        let LaneSum { sum, error } = self.add_f64::<F>(other.sum);
+        LaneSum { sum, error: zip(error, other.error, |a, b| a + b) }
+    }
+
     /// The sum times `factor`.
     #[inline(always)]
     #[must_use]

@@ -1,0 +1,152 @@
+"""Engine of the functions of rows: arguments to the binding, results to the user, shift and mask."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nll_fast._arrays import (
+    as_array,
+    as_int64,
+    as_integer,
+    as_number,
+    as_rows,
+    as_targets,
+    as_weight,
+    check_out,
+    dtype_name,
+)
+from nll_fast._core import Partial
+from nll_fast._types import Array
+
+_REDUCTIONS = ("mean", "sum", "none", "partial")
+
+
+def check_reduction(reduction: str, empty_mean: float = math.nan) -> None:
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"reduction is {reduction!r}; use 'mean', 'sum', 'none' or 'partial'")
+    if empty_mean is not math.nan and not math.isnan(as_number(empty_mean, "empty_mean")) and reduction != "mean":
+        raise ValueError(f"empty_mean is of reduction='mean', not {reduction!r}")
+
+
+def apply_reduction(each: Any, totals: Partial, reduction: str, empty_mean: float = math.nan) -> Any:
+    """What the user gets of the losses and their totals."""
+    if reduction == "mean":
+        return totals.mean if totals.count else float(empty_mean)
+    return each if reduction == "none" else totals.sum if reduction == "sum" else totals
+
+
+def row_losses(
+    call: Callable[..., Any],
+    rows: dict[str, Any],
+    target: Any,
+    *,
+    axis: int,
+    weight: Any = None,
+    ignore_index: int | None = -100,
+    shift: int = 0,
+    mask: Any = None,
+    reduction: str = "mean",
+    empty_mean: float = math.nan,
+    out: Array | None = None,
+    **options: Any,
+) -> Any:
+    """The losses of rows with a class as target, reduced."""
+    check_reduction(reduction, empty_mean)
+    ((name, x),) = rows.items()
+    if shift or mask is not None:
+        x, target, ignore_index = shift_and_mask(x, target, axis, shift, mask, ignore_index)
+    if ignore_index is not None:
+        ignore_index = as_integer(ignore_index, "ignore_index")
+    x, target, weight = as_rows(x, name, axis), as_targets(target), as_weight(weight)
+    if out is not None:
+        check_out(out, (x, target, weight))
+    each, totals = call(x, target, weight, ignore_index, out, reduction == "none", **options)
+    return apply_reduction(each, totals, reduction, empty_mean)
+
+
+def row_quantity(
+    call: Callable[..., Any],
+    arrays: dict[str, Any],
+    *,
+    axis: int,
+    reduction: str,
+    out: Array | None = None,
+    empty_mean: float = math.nan,
+    **options: Any,
+) -> Any:
+    """A quantity of each row of one or two arrays of one shape, reduced."""
+    check_reduction(reduction, empty_mean)
+    if "weight" in options:
+        options["weight"] = as_weight(options["weight"])
+    inputs = {name: as_rows(x, name, axis) for name, x in arrays.items()}
+    if out is not None:
+        check_out(out, (*inputs.values(), options.get("weight")))
+    each, totals = call(**inputs, **options, out=out, each=reduction == "none")
+    return apply_reduction(each, totals, reduction, empty_mean)
+
+
+def row_array(
+    call: Callable[..., Any],
+    rows: dict[str, Any],
+    *,
+    axis: int,
+    out: Array | None = None,
+    keepdims: bool = False,
+    **options: Any,
+) -> Array:
+    """An array of results: one for each row, or one for each class, with its class axis at ``axis``."""
+    arguments: dict[str, Any] = {name: x for name, x in rows.items() if name != "target"}
+    ((name, x),) = arguments.items()
+    arguments[name] = x = as_rows(x, name, axis)
+    if "target" in rows:
+        arguments["target"] = as_targets(rows["target"])
+    if "weight" in options:
+        options["weight"] = as_weight(options["weight"])
+    if out is not None:
+        check_out(out, (x, *arguments.values(), options.get("weight")))
+    result = call(**arguments, **options, out=out)
+    if result.ndim < x.ndim:
+        return np.expand_dims(result, axis) if keepdims else result
+    if axis in (-1, x.ndim - 1):
+        return result
+    if out is not None:
+        raise ValueError(f"out needs the class axis to be the last, not axis {axis}")
+    return np.moveaxis(result, -1, axis)
+
+
+def shift_and_mask(
+    logits: Any, target: Any, axis: int, shift: int, mask: Any, ignore_index: int | None
+) -> tuple[Any, Any, int | None]:
+    """Logits, targets and ignore_index for ``target[..., t + shift]`` at the logits of position t, where ``mask``
+    allows it. The logits are a view; the targets are copied only for a mask.
+    """
+    if shift:
+        logits, target = (x if hasattr(x, "shape") else np.asarray(x) for x in (logits, target))
+        if axis not in (-1, logits.ndim - 1) or logits.ndim < 2:
+            raise ValueError(f"shift needs positions before a last class axis, not axis {axis} of {logits.shape}")
+        positions = logits.shape[-2]
+        if not 0 < as_integer(shift, "shift") <= positions:
+            raise ValueError(f"shift is {shift}; with {positions} positions it must lie in [0, {positions}]")
+        if target.shape[: logits.ndim - 1] != logits.shape[:-1]:
+            raise ValueError(
+                f"target has shape {target.shape}, but logits of shape {logits.shape} need {logits.shape[:-1]}"
+            )
+        after = (slice(shift, None),) if target.ndim < logits.ndim else (slice(shift, None), slice(None))
+        logits, target = logits[..., : positions - shift, :], target[(..., *after)]
+        mask = mask if mask is None else np.asarray(mask)[..., shift:]
+    if mask is None:
+        return logits, target, ignore_index
+    mask, target = np.asarray(mask), as_array(target, "target")
+    if mask.dtype != np.bool_:
+        raise TypeError(f"mask has dtype {mask.dtype}; pass booleans, True where a target counts: mask != 0")
+    dtype = dtype_name(target)
+    if target.dtype.kind not in "iu" or dtype == "bfloat16":
+        raise TypeError(f"mask needs integer targets, not {dtype}; select rows instead: logits[mask], target[mask]")
+    if mask.shape != target.shape:
+        raise ValueError(f"mask has shape {mask.shape}, but target has {target.shape}")
+    ignored = np.iinfo(np.int64).min if ignore_index is None else ignore_index
+    return logits, np.where(mask, as_int64(target), ignored), ignored

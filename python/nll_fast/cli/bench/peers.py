@@ -1,0 +1,232 @@
+"""The same losses as their users write them in NumPy, SciPy, numexpr, torch and JAX.
+
+Every answer is checked against NumPy's formulas in float64.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+_Functions = dict[str, Callable[..., Any]]
+
+
+def _reduced(losses: Any, reduction: str) -> Any:
+    return losses if reduction == "none" else losses.mean()
+
+
+def _bernoulli_numpy(x, y):
+    return np.maximum(x, 0) - x * y + np.log1p(np.exp(-np.abs(x)))
+
+
+def _log_softmax_numpy(x):
+    x = x - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+def _categorical_numpy(x, target):
+    if target.ndim == x.ndim:
+        return -(target * _log_softmax_numpy(x)).sum(-1)
+    m = x.max(-1, keepdims=True)
+    return m[:, 0] + np.log(np.exp(x - m).sum(-1)) - x[np.arange(len(x)), target]
+
+
+def _divergence_numpy(p, q):
+    p, q = _log_softmax_numpy(p), _log_softmax_numpy(q)
+    return (np.exp(p) * (p - q)).sum(-1)
+
+
+def _entropy_numpy(x):
+    x = _log_softmax_numpy(x)
+    return -(np.exp(x) * x).sum(-1)
+
+
+NUMPY: _Functions = {
+    "cross_entropy": _categorical_numpy,
+    "entropy": _entropy_numpy,
+    "kl_divergence": _divergence_numpy,
+    "binary_cross_entropy_with_logits": _bernoulli_numpy,
+    "binary_cross_entropy": lambda p, y: -(y * np.log(p) + (1 - y) * np.log1p(-p)),
+    "log_sigmoid": lambda x: -np.logaddexp(0, -x),
+    "softplus": lambda x: np.logaddexp(0, x),
+    "gaussian_nll_loss": lambda m, y, v: 0.5 * (np.log(v) + (y - m) ** 2 / v),
+    "mse_loss": lambda m, y: (y - m) ** 2,
+    "poisson_nll_loss": lambda x, y: np.exp(x) - y * x,
+    "bradley_terry_loss": lambda chosen, rejected: np.logaddexp(0, rejected - chosen),
+}
+
+
+def _numpy(threads: int) -> Callable[..., Any]:
+    def prepare(function: str, arrays: list[np.ndarray], reduction: str) -> Callable[[], Any] | None:
+        if any(a.dtype.itemsize == 2 for a in arrays):
+            return None  # NumPy computes halves one by one, which takes minutes
+        return lambda: _reduced(NUMPY[function](*arrays), reduction)
+
+    return prepare
+
+
+def _scipy(threads: int) -> Callable[..., Any]:
+    special = importlib.import_module("scipy.special")
+
+    def categorical(x, target):
+        if target.ndim == x.ndim:
+            return -(target * special.log_softmax(x, axis=-1)).sum(-1)
+        return special.logsumexp(x, axis=-1) - x[np.arange(len(x)), target]
+
+    functions: _Functions = {
+        "cross_entropy": categorical,
+        "entropy": lambda x: special.entr(special.softmax(x, axis=-1)).sum(-1),
+        "kl_divergence": lambda p, q: special.rel_entr(special.softmax(p, axis=-1), special.softmax(q, axis=-1)).sum(
+            -1
+        ),
+        "binary_cross_entropy_with_logits": lambda x, y: -(y * special.log_expit(x) + (1 - y) * special.log_expit(-x)),
+        "binary_cross_entropy": lambda p, y: -(special.xlogy(y, p) + special.xlog1py(1 - y, -p)),
+        "log_sigmoid": special.log_expit,
+        "bradley_terry_loss": lambda chosen, rejected: -special.log_expit(chosen - rejected),
+    }
+
+    def prepare(function: str, arrays: list[np.ndarray], reduction: str) -> Callable[[], Any] | None:
+        if function not in functions or any(a.dtype.itemsize == 2 for a in arrays):
+            return None
+        return lambda: _reduced(functions[function](*arrays), reduction)
+
+    return prepare
+
+
+def _numexpr(threads: int) -> Callable[..., Any]:
+    numexpr = importlib.import_module("numexpr")
+    numexpr.set_num_threads(threads)
+    softplus = "where({0} > 0, {0}, 0) + log1p(exp(-abs({0})))"
+    expressions = {
+        "binary_cross_entropy_with_logits": softplus.format("a") + " - a * b",
+        "binary_cross_entropy": "-(b * log(a) + (1 - b) * log1p(-a))",
+        "log_sigmoid": "-(" + softplus.format("(-a)") + ")",
+        "gaussian_nll_loss": "0.5 * (log(c) + (b - a) ** 2 / c)",
+        "mse_loss": "(b - a) ** 2",
+        "poisson_nll_loss": "exp(a) - b * a",
+        "bradley_terry_loss": softplus.format("(b - a)"),
+    }
+
+    def prepare(function: str, arrays: list[np.ndarray], reduction: str) -> Callable[[], Any] | None:
+        if function not in expressions or any(a.dtype.itemsize == 2 for a in arrays):
+            return None
+        names = dict(zip("abc", arrays, strict=False))
+        return lambda: _reduced(numexpr.evaluate(expressions[function], names), reduction)
+
+    return prepare
+
+
+def _torch(threads: int, compiled: bool = False) -> Callable[..., Any]:
+    torch = importlib.import_module("torch")
+    torch.set_num_threads(threads)
+    f = torch.nn.functional
+
+    def tensor(a: np.ndarray) -> Any:
+        if a.dtype.name == "bfloat16":
+            return torch.from_numpy(a.view(np.int16)).view(torch.bfloat16)
+        return torch.from_numpy(a)
+
+    def entropy(x):
+        x = f.log_softmax(x, -1)
+        return -(x.exp() * x).sum(-1)
+
+    def divergence(p, q):
+        p, q = f.log_softmax(p, -1), f.log_softmax(q, -1)
+        return f.kl_div(q, p, log_target=True, reduction="none").sum(-1)
+
+    def reduced(function):
+        return lambda *x, reduction: _reduced(function(*x), reduction)
+
+    functions: _Functions = {
+        "cross_entropy": f.cross_entropy,
+        "entropy": reduced(entropy),
+        "kl_divergence": reduced(divergence),
+        "binary_cross_entropy_with_logits": f.binary_cross_entropy_with_logits,
+        "binary_cross_entropy": f.binary_cross_entropy,
+        "log_sigmoid": reduced(f.logsigmoid),
+        "softplus": reduced(f.softplus),
+        "gaussian_nll_loss": f.gaussian_nll_loss,
+        "mse_loss": f.mse_loss,
+        "poisson_nll_loss": f.poisson_nll_loss,
+        "bradley_terry_loss": lambda c, r, reduction: _reduced(-f.logsigmoid(c - r), reduction),
+    }
+
+    def prepare(function: str, arrays: list[np.ndarray], reduction: str) -> Callable[[], Any]:
+        tensors, call = [tensor(a) for a in arrays], functions[function]
+        if compiled:
+            torch.compiler.reset()
+            call = torch.compile(call, dynamic=False)
+
+        def run():
+            with torch.no_grad():
+                return call(*tensors, reduction=reduction).float().numpy()
+
+        return run
+
+    return prepare
+
+
+def _jax(threads: int) -> Callable[..., Any]:
+    jax = importlib.import_module("jax")
+    jnp, nn = importlib.import_module("jax.numpy"), importlib.import_module("jax.nn")
+
+    def categorical(x, target):
+        log_p = nn.log_softmax(x, axis=-1)
+        if target.ndim == x.ndim:
+            return -(target * log_p).sum(-1)
+        return -jnp.take_along_axis(log_p, target[:, None], -1)[:, 0]
+
+    def entropy(x):
+        x = nn.log_softmax(x, axis=-1)
+        return -(jnp.exp(x) * x).sum(-1)
+
+    def divergence(p, q):
+        p, q = nn.log_softmax(p, axis=-1), nn.log_softmax(q, axis=-1)
+        return (jnp.exp(p) * (p - q)).sum(-1)
+
+    functions: _Functions = {
+        "cross_entropy": categorical,
+        "entropy": entropy,
+        "kl_divergence": divergence,
+        "binary_cross_entropy_with_logits": lambda x, y: nn.softplus(x) - x * y,
+        "binary_cross_entropy": lambda p, y: -(y * jnp.log(p) + (1 - y) * jnp.log1p(-p)),
+        "log_sigmoid": nn.log_sigmoid,
+        "softplus": nn.softplus,
+        "gaussian_nll_loss": lambda m, y, v: 0.5 * (jnp.log(v) + (y - m) ** 2 / v),
+        "mse_loss": lambda m, y: (y - m) ** 2,
+        "poisson_nll_loss": lambda x, y: jnp.exp(x) - y * x,
+        "bradley_terry_loss": lambda chosen, rejected: nn.softplus(rejected - chosen),
+    }
+
+    def prepare(function: str, arrays: list[np.ndarray], reduction: str) -> Callable[[], Any]:
+        device = [jnp.asarray(a) for a in arrays]
+        call = jax.jit(lambda *x: _reduced(functions[function](*x), reduction))
+        return lambda: np.asarray(call(*device).block_until_ready(), np.float32)
+
+    return prepare
+
+
+PEERS: dict[str, tuple[str, Callable[[int], Callable[..., Any]]]] = {
+    "NumPy": ("numpy", _numpy),
+    "SciPy": ("scipy", _scipy),
+    "numexpr": ("numexpr", _numexpr),
+    "torch": ("torch", _torch),
+    "compiled": ("torch", lambda threads: _torch(threads, compiled=True)),
+    "JAX": ("jax", _jax),
+}
+"""The name of a column → its package, and a function of the number of threads. That function returns another,
+which turns a loss, its arrays and its reduction into a call without arguments, or None if the peer lacks the
+loss."""
+
+
+def installed(names: list[str] | None, threads: int) -> dict[str, Callable[..., Any]]:
+    """The installed peers, or those of them in ``names``, set to use ``threads`` threads."""
+    found = {}
+    for name, (package, load) in PEERS.items():
+        if (names is None or name.lower() in names) and importlib.util.find_spec(package):
+            found[name] = load(threads)
+    return found

@@ -1,0 +1,101 @@
+"""The measurements as a table and as a picture."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+from pathlib import Path
+
+import nll_fast
+from nll_fast.cli.bench.measure import Result
+from nll_fast.cli.bench.peers import PEERS
+
+
+def machine() -> dict[str, str | int]:
+    """The machine and the versions of the libraries that were measured."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        model = lines[0].partition(":")[2].strip() if lines else model
+    found: dict[str, str | int] = {
+        "cpu": model,
+        "simd": nll_fast.simd_level(),
+        "threads": nll_fast.get_num_threads(),
+        "nll_fast": importlib.metadata.version("nll-fast"),
+    }
+    for package, _ in PEERS.values():
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def header(peers: list[str]) -> str:
+    """The lines above the table, and the names of its columns."""
+    m = machine()
+    versions = ", ".join(f"{key} {m[key]}" for key in m if key not in ("cpu", "simd", "threads"))
+    columns = "".join(f"{name:>10}" for name in peers)
+    return (
+        f"{m['cpu']}, {m['simd']}, {m['threads']} threads; {versions}\n"
+        "GB/s: read and written by nll_fast; of bound: its share of what this machine reads, or copies, in the same\n"
+        "run ('in cache': the data are too small for that); then how many times as long the others take. Every answer\n"
+        "was checked against float64 first.\n\n"
+        f"{'workload':<30}{'shape':>14}{'dtype':>10}{'time':>10}{'GB/s':>7}{'of bound':>10}{columns}"
+    )
+
+
+def line(result: Result) -> str:
+    """The line of one workload."""
+    w, ms = result.workload, result.seconds * 1e3
+    duration = f"{ms:.2f} ms" if ms >= 0.1 else f"{ms * 1e3:.2f} µs"
+    of_bound = f"{result.bound / result.seconds:.0%}" if result.bound else "in cache"
+    peers = "".join(
+        f"{'-':>10}" if seconds is None else f"{seconds / result.seconds:>10.1f}" for seconds in result.peers.values()
+    )
+    shape = " x ".join(map(str, w.shape))
+    rate = result.bytes / result.seconds / 1e9
+    return f"{w.name:<30}{shape:>14}{w.dtype:>10}{duration:>10}{rate:>7.1f}{of_bound:>10}{peers}"
+
+
+def check_plot(path: str) -> None:
+    """Raise, before measuring for minutes, if the picture could not be written."""
+    if not importlib.util.find_spec("matplotlib"):
+        raise ValueError('--plot needs matplotlib: python -m pip install "nll-fast[bench]"')
+    if Path(path).suffix not in (".svg", ".png", ".pdf"):
+        raise ValueError(f"--plot {path} must end in .svg, .png or .pdf")
+    if not Path(path).resolve().parent.is_dir():
+        raise ValueError(f"--plot {path}: there is no folder {Path(path).resolve().parent}")
+
+
+def plot(results: list[Result], path: str) -> None:
+    """Draw a bar in GB/s for each library and workload, and a mark at the machine's bandwidth."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    large = [r for r in results if r.bound is not None]
+    if not large:
+        raise ValueError("--plot draws bandwidths, but all workloads fit in the cache")
+    libraries = ["nll_fast", *large[0].peers]
+    figure, axes = pyplot.subplots(figsize=(9, 0.18 * len(libraries) * len(large) + 1.5))
+    height = 0.8 / len(libraries)
+    for i, library in enumerate(libraries):
+        seconds = [r.seconds if library == "nll_fast" else r.peers[library] for r in large]
+        rates = [0 if s is None else r.bytes / s / 1e9 for r, s in zip(large, seconds, strict=True)]
+        places = [row + i * height for row in range(len(large))]
+        axes.barh(places, rates, height, label=library, align="edge")
+    for row, r in enumerate(large):
+        label = "the machine" if row == 0 else None
+        axes.vlines(r.bytes / (r.bound or 1) / 1e9, row, row + 0.8, colors="black", label=label)
+    axes.set_yticks([row + 0.4 for row in range(len(large))], [r.workload.name for r in large])
+    axes.set_ylim(len(large), -0.2)
+    axes.set_xlabel("GB/s read and written")
+    m = machine()
+    axes.set_title(f"{m['cpu']}, {m['simd']}, {m['threads']} threads")
+    axes.legend(loc="lower right")
+    figure.tight_layout()
+    figure.savefig(path)

@@ -1,0 +1,168 @@
+//! The gradient of the cross entropy by the logits: a result as large as its input.
+
+use crate::Error;
+use crate::call::{check_smoothing, check_targets};
+use crate::data::array::Array;
+use crate::data::drive::{self, Exec, Work, ranges};
+use crate::data::out::{Out, PerClass};
+use crate::data::rows::{BLOCK, GROUP, Rows};
+use crate::data::scratch::Scratch;
+use crate::data::targets::Targets;
+use crate::fold::{self, ArgMax, Fold, MaxTerm, Pick, Terms, sweep};
+use crate::math::row;
+use nll_simd::{Buffer, Extended, Isa, NonTemporal, Real, with_non_temporal};
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// The gradient of the mean or the sum of the cross entropies of rows.
+pub struct Gradient<'a> {
+    /// The logits; the last axis is the class axis.
+    pub logits: &'a Array<'a>,
+    /// What happened in each row, which rows count, and the weights.
+    pub targets: Targets<'a>,
+    /// ε of label smoothing.
+    pub label_smoothing: f64,
+    /// Divides by Σ w_t: the gradient of the mean, not of the sum.
+    pub mean: bool,
+}
+
+impl Gradient<'_> {
+    /// scale·(Σ_c a_c · p_j − a_j) of every logit j into `out`, with a_c = (1 − ε)·w_t·[c = t] + ε/C·w_c;
+    /// 0 in ignored rows.
+    pub fn run(&self, exec: Exec<'_>, out: Out<'_>) -> Result<(), Error> {
+        check_smoothing(self.label_smoothing)?;
+        check_targets(exec, self.logits, &self.targets)?;
+        let rows = Rows::new([self.logits]);
+        let classes = rows.classes();
+        let large = out.is_large();
+        let call = Call {
+            rows,
+            targets: self.targets,
+            sharp: 1.0 - self.label_smoothing,
+            uniform: self.label_smoothing / classes as f64,
+            scale: if self.mean { 1.0 / self.targets.sum_of_row_weights() } else { 1.0 },
+            weights: self.targets.sum_of_class_weights(classes),
+            large,
+        };
+        let out = PerClass { out, classes };
+        match self.logits.is_double() {
+            Some(true) => drive::run(exec, &Gradients { call, real: PhantomData::<f64> }, out),
+            _ => drive::run(exec, &Gradients { call, real: PhantomData::<f32> }, out),
+        }
+    }
+}
+
+/// What all rows have in common.
+struct Call<'a> {
+    rows: Rows<'a>,
+    targets: Targets<'a>,
+    /// 1 − ε
+    sharp: f64,
+    /// ε/C
+    uniform: f64,
+    scale: f64,
+    /// Σ_c w_c
+    weights: f64,
+    /// Whether the results are written by non-temporal stores.
+    large: bool,
+}
+
+/// The gradients of all rows, computed in `F`.
+struct Gradients<'a, F> {
+    call: Call<'a>,
+    real: PhantomData<F>,
+}
+
+impl<F: Real> Work<PerClass<'_>> for Gradients<'_, F> {
+    type Total = ();
+
+    fn count(&self) -> usize {
+        self.call.rows.count()
+    }
+
+    fn per_task(&self) -> usize {
+        self.call.rows.per_task()
+    }
+
+    #[inline(always)]
+    fn task<S: Isa>(&self, isa: S, range: Range<usize>, PerClass { mut out, .. }: PerClass<'_>) {
+        let Call { rows, targets, large, .. } = &self.call;
+        let (mut reading, mut computing) = ([Scratch::default()], Scratch::default());
+        let mut buffer = Buffer::<F>::default();
+        let classes = rows.classes();
+        with_non_temporal(
+            #[inline(always)]
+            |stores| {
+                let stores = large.then_some(stores);
+                for group in rows.groups(range) {
+                    let counts = |row| targets.counts(row);
+                    let mut terms =
+                        buffer.first(group.len() * classes, F::ZERO).chunks_mut(classes);
+                    let scratch = (&mut reading, &mut computing);
+                    let mut largest = [Some(ArgMax::<F>::empty()); GROUP];
+                    sweep(isa, rows, (group.clone(), BLOCK), counts, scratch, &mut largest);
+                    let mut folds = fold::group();
+                    let rows_of_group = largest.iter().flatten().zip(group.clone());
+                    for (fold, (largest, row)) in folds.iter_mut().zip(rows_of_group) {
+                        let terms = terms.next().unwrap_or_default();
+                        let max = MaxTerm::new(isa, *largest);
+                        let pick = Pick::new(targets.target[row] as usize);
+                        *fold = Some((Terms::new(max, terms), pick));
+                    }
+                    let scratch = (&mut reading, &mut computing);
+                    sweep(isa, rows, (group.clone(), BLOCK), counts, scratch, &mut folds);
+                    for (row, (terms, pick)) in group.zip(folds.iter_mut().flatten()) {
+                        let x_t = Fold::<F>::finish(pick, isa);
+                        self.call.write_row(isa, row, terms, x_t, (&mut out, stores));
+                    }
+                }
+            },
+        );
+    }
+}
+
+impl Call<'_> {
+    /// The results of one row.
+    #[inline(always)]
+    fn write_row<'o: 's, 's, S: Isa, F: Real>(
+        &self,
+        isa: S,
+        row: usize,
+        terms: &mut Terms<'_, F>,
+        x_t: f64,
+        (out, stores): (&mut Out<'o>, Option<&'s NonTemporal<'s, '_>>),
+    ) {
+        let (max, rest, terms) = terms.parts();
+        if !self.targets.counts(row) {
+            terms.fill(F::ZERO);
+            return out.write(terms, stores);
+        }
+        let (weight, class) = (self.targets.weight(row), self.targets.class(row));
+        let sharp = self.sharp * weight;
+        let sum = sharp + self.uniform * self.weights;
+        let (loss, unit) = (max.loss(isa, rest).rounded(), 1.0 / max.sum(rest).rounded());
+        let factor = self.scale * sum * unit;
+        for block in ranges(0..terms.len(), BLOCK) {
+            let start = block.start;
+            let values = &mut terms[block];
+            if self.uniform == 0.0 {
+                let factor = F::from_f64(factor);
+                values.iter_mut().for_each(|value| *value = *value * factor);
+            } else {
+                let even =
+                    |class: usize| self.uniform * self.targets.weight.map_or(1.0, |w| w[class]);
+                for (value, class) in values.iter_mut().zip(start..) {
+                    *value = F::from_f64(factor * value.to_f64() - self.scale * even(class));
+                }
+            }
+            if let Some(value) = values.get_mut(class.wrapping_sub(start)) {
+                // p_t − 1 would lose the digits of a certain target: e^x − 1 keeps them.
+                let log_p = (x_t - max.x.to_f64()) - loss;
+                let less = row::exp_minus_one(isa, log_p);
+                let rest = self.uniform * (self.weights * (less + 1.0) - weight);
+                *value = F::from_f64(self.scale * (sharp * less + rest));
+            }
+            out.write(values, stores);
+        }
+    }
+}

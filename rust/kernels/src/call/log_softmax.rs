@@ -1,0 +1,141 @@
+//! log Σ e^x and log softmax of every row: no targets.
+
+use crate::Error;
+use crate::call::check_classes;
+use crate::data::array::Array;
+use crate::data::drive::{self, Exec, Work, ranges};
+use crate::data::out::{Out, PerClass};
+use crate::data::rows::{BLOCK, GROUP, Rows};
+use crate::data::scratch::Scratch;
+use crate::fold::{self, ArgMax, Fold, LogSum, sweep};
+use crate::math::row::{self, ScaledSum};
+use crate::math::terms::NONE;
+use nll_simd::{Isa, Real};
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// log Σ e^x of every row of `logits` into `out`.   +∞ without a NaN → +∞.
+pub fn log_sum_exp(exec: Exec<'_>, logits: &Array<'_>, out: Out<'_>) -> Result<(), Error> {
+    check_classes("logits", logits)?;
+    let rows = Rows::new([logits]);
+    match logits.is_double() {
+        Some(true) => drive::run(exec, &LogSumExp { rows, real: PhantomData::<f64> }, out),
+        _ => drive::run(exec, &LogSumExp { rows, real: PhantomData::<f32> }, out),
+    }
+}
+
+/// log softmax of every row of `logits` into `out`, which has a row for each row.
+///
+/// With x_m the largest logit, log softmax(x)_j = (x_j − x_m) − loss_m, `loss_m` being the loss of class
+/// m against the rest: the likely class keeps its digits. A row is read three times, the second and the
+/// third time from cache.
+pub fn log_softmax(exec: Exec<'_>, logits: &Array<'_>, out: Out<'_>) -> Result<(), Error> {
+    check_classes("logits", logits)?;
+    let rows = Rows::new([logits]);
+    let out = PerClass { out, classes: rows.classes() };
+    match logits.is_double() {
+        Some(true) => drive::run(exec, &LogSoftmax { rows, real: PhantomData::<f64> }, out),
+        _ => drive::run(exec, &LogSoftmax { rows, real: PhantomData::<f32> }, out),
+    }
+}
+
+struct LogSumExp<'a, F> {
+    rows: Rows<'a>,
+    real: PhantomData<F>,
+}
+
+impl<F: Real> Work<Out<'_>> for LogSumExp<'_, F> {
+    type Total = ();
+
+    fn count(&self) -> usize {
+        self.rows.count()
+    }
+
+    fn per_task(&self) -> usize {
+        self.rows.per_task()
+    }
+
+    #[inline(always)]
+    fn task<S: Isa>(&self, isa: S, range: Range<usize>, mut out: Out<'_>) {
+        let (mut reading, mut computing) = ([Scratch::default()], Scratch::default());
+        for group in ranges(range, GROUP) {
+            let (start, count) = (group.start, group.len());
+            let mut folds = [Some(LogSum::<F>::without(NONE)); GROUP];
+            let scratch = (&mut reading, &mut computing);
+            sweep(isa, &self.rows, (group, BLOCK), |_| true, scratch, &mut folds);
+            let (mut sums, mut value) = ([ScaledSum::default(); GROUP], [0.0; GROUP]);
+            for (sum, fold) in sums.iter_mut().zip(folds.iter().flatten()) {
+                *sum = fold.finish(isa);
+            }
+            for (value, &sum) in value.iter_mut().zip(&sums) {
+                *value = row::log_sum_exp::<S, F>(isa, sum);
+            }
+            for (i, value) in value[..count].iter_mut().enumerate() {
+                let is_nan = |x: f64| x.is_nan();
+                let all = 0..self.rows.classes();
+                if sums[i].max == f64::INFINITY && self.rows.find(start + i, all, &is_nan).is_none()
+                {
+                    *value = f64::INFINITY;
+                }
+            }
+            out.write(&value[..count], None);
+        }
+    }
+}
+
+struct LogSoftmax<'a, F> {
+    rows: Rows<'a>,
+    real: PhantomData<F>,
+}
+
+impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
+    type Total = ();
+
+    fn count(&self) -> usize {
+        self.rows.count()
+    }
+
+    fn per_task(&self) -> usize {
+        self.rows.per_task()
+    }
+
+    #[inline(always)]
+    fn task<S: Isa>(
+        &self,
+        isa: S,
+        range: Range<usize>,
+        PerClass { mut out, classes }: PerClass<'_>,
+    ) {
+        let (mut reading, mut computing) = ([Scratch::default()], Scratch::default());
+        let first = range.start;
+        for group in self.rows.groups(range) {
+            let (start, count) = (group.start - first, group.len());
+            let mut largest = [Some(ArgMax::<F>::empty()); GROUP];
+            let scratch = (&mut reading, &mut computing);
+            sweep(isa, &self.rows, (group.clone(), BLOCK), |_| true, scratch, &mut largest);
+            let mut others = fold::group();
+            for (sum, largest) in others.iter_mut().zip(largest.iter().flatten()).take(count) {
+                *sum = Some(LogSum::<F>::without(largest.at));
+            }
+            let scratch = (&mut reading, &mut computing);
+            sweep(isa, &self.rows, (group.clone(), BLOCK), |_| true, scratch, &mut others);
+            let mut tops = [[0.0; 2]; GROUP];
+            let folds = largest.iter().flatten().zip(others.iter().flatten());
+            for (top, (largest, others)) in tops.iter_mut().zip(folds).take(count) {
+                let x_m = largest.x.to_f64();
+                *top = [x_m, row::target_against_rest::<S, F>(isa, others.finish(isa), x_m)];
+            }
+            self.rows.visit(
+                isa,
+                (group, BLOCK),
+                |_| true,
+                &mut reading,
+                #[inline(always)]
+                |i, block| {
+                    let ([x], [x_m, loss]) = (block.classes(), tops[i]);
+                    out.set((start + i) * classes + block.first, x, |x| (x.to_f64() - x_m) - loss);
+                },
+            );
+        }
+    }
+}

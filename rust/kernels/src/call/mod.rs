@@ -1,0 +1,94 @@
+//! Floor 4: what a call means. Everything that can be wrong with the meaning of an argument is found
+//! here, once, and named in an [`Error`]; a front end only translates types.
+
+mod elements;
+mod gradient;
+mod log_softmax;
+mod loss;
+mod quantities;
+mod rows;
+mod stream;
+
+pub use elements::{Elements, Outputs};
+pub use gradient::Gradient;
+pub use log_softmax::{log_softmax, log_sum_exp};
+pub use loss::{Clamp, Hessian, Loss, PreferenceOptions, Spread, choose};
+pub use quantities::Quantity;
+pub use rows::{Entries, RowLosses};
+
+use crate::Error;
+use crate::data::array::Array;
+use crate::data::drive::Exec;
+use crate::data::targets::Targets;
+use crate::error::shown;
+
+/// An error unless `value` lies in [`low`, `high`].
+fn check_range(argument: &'static str, value: f64, [low, high]: [f64; 2]) -> Result<(), Error> {
+    if value >= low && value <= high {
+        return Ok(());
+    }
+    let allowed = format!("it must lie in [{low}, {high}]");
+    Err(Error::Number { argument, value, allowed })
+}
+
+fn check_smoothing(label_smoothing: f64) -> Result<(), Error> {
+    check_range("label_smoothing", label_smoothing, [0.0, 1.0])
+}
+
+/// An error unless there are `classes` weights, all finite.
+fn check_weight(weight: Option<&[f64]>, classes: usize) -> Result<(), Error> {
+    let Some(weight) = weight else { return Ok(()) };
+    if let Some((class, value)) = weight.iter().enumerate().find(|(_, w)| !w.is_finite()) {
+        let sentence = format!("weight has entries that are not finite: {value} of class {class}");
+        return Err(Error::Choice(sentence));
+    }
+    if weight.len() != classes {
+        let (given, needed) = (shown(&[weight.len()]), shown(&[classes]));
+        let sentence = format!("weight has shape {given}, but {classes} classes need {needed}");
+        return Err(Error::Shapes(sentence));
+    }
+    Ok(())
+}
+
+/// An error unless there is a class axis, with at least one class.
+pub(crate) fn check_classes(argument: &str, logits: &Array<'_>) -> Result<(), Error> {
+    match logits.shape().last() {
+        None => Err(Error::Shapes(format!("{argument} is a scalar; it needs a class axis"))),
+        Some(0) => Err(Error::Shapes(format!(
+            "{argument} has shape {}, class axis last: no classes",
+            shown(logits.shape())
+        ))),
+        Some(_) => Ok(()),
+    }
+}
+
+/// An error unless all arrays have one shape, with a class axis and a class.
+fn check_equal_shapes(arrays: &[(&'static str, &Array<'_>)]) -> Result<(), Error> {
+    for (argument, array) in arrays {
+        check_classes(argument, array)?;
+    }
+    let shape = arrays[0].1.shape();
+    if arrays.iter().all(|(_, array)| array.shape() == shape) {
+        return Ok(());
+    }
+    let shapes: Vec<_> =
+        arrays.iter().map(|(name, array)| format!("{name} {}", shown(array.shape()))).collect();
+    Err(Error::Shapes(format!("the shapes must be equal: {}", shapes.join(", "))))
+}
+
+/// An error unless every row has a target, and every row that counts one that names a class.
+fn check_targets(exec: Exec<'_>, rows: &Array<'_>, targets: &Targets<'_>) -> Result<(), Error> {
+    check_classes("logits", rows)?;
+    let (&classes, leading) = rows.shape().split_last().unwrap_or((&1, &[]));
+    if targets.shape != leading || targets.target.len() != leading.iter().product() {
+        let (given, whole, needed) = (shown(targets.shape), shown(rows.shape()), shown(leading));
+        let one_hot = targets.shape == rows.shape();
+        let advice = if one_hot { ": of one-hot rows, target.argmax(-1)" } else { "" };
+        return Err(Error::Shapes(format!(
+            "target has shape {given}, but rows of shape {whole} (class axis last) need one class \
+             index each, shape {needed}{advice}"
+        )));
+    }
+    check_weight(targets.weight, classes)?;
+    targets.check(exec, classes)
+}

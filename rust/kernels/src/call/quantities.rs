@@ -1,0 +1,259 @@
+//! Quantities of whole distributions: entropy, divergence, and cross entropy with a distribution as
+//! target. A row is read twice, the largest logit first, and three times for the divergence; every time
+//! but the first from cache.
+
+use crate::Error;
+use crate::call::{check_equal_shapes, check_smoothing, check_weight};
+use crate::data::array::Array;
+use crate::data::drive::{self, Exec, Work};
+use crate::data::out::Out;
+use crate::data::rows::{BLOCK, GROUP, Rows};
+use crate::data::scratch::Scratch;
+use crate::data::totals::Totals;
+use crate::fold::{
+    self, ArgMax, Divergence, Entropy, Fold, Group, MaxTerm, Pair, SoftTarget, Terms, Weighting,
+    sweep,
+};
+use nll_simd::{Buffer, Isa, Real};
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// A quantity of each row of logits x, with p = softmax(x).
+pub enum Quantity<'a> {
+    /// −Σ p·log p
+    Entropy {
+        /// x
+        logits: &'a Array<'a>,
+    },
+    /// −Σ_c w_c·((1 − ε)·y_c + ε/C)·log p_c
+    SoftTarget {
+        /// x
+        logits: &'a Array<'a>,
+        /// y
+        target: &'a Array<'a>,
+        /// w; None for a weight of 1 each.
+        weight: Option<&'a [f64]>,
+        /// ε
+        label_smoothing: f64,
+    },
+    /// Σ p·(log p − log q), with q the softmax of other logits.
+    Divergence {
+        /// x
+        p_logits: &'a Array<'a>,
+        /// The logits of q.
+        q_logits: &'a Array<'a>,
+    },
+}
+
+impl Quantity<'_> {
+    /// Whether it is computed in float64: if any of its arrays is.
+    pub fn is_double(&self) -> bool {
+        let [first, second] = self.arrays();
+        [first, second].iter().any(|(_, array)| array.is_double() == Some(true))
+    }
+
+    fn arrays(&self) -> [(&'static str, &Array<'_>); 2] {
+        match self {
+            Quantity::Entropy { logits } => [("logits", logits); 2],
+            Quantity::SoftTarget { logits, target, .. } => [("logits", logits), ("target", target)],
+            Quantity::Divergence { p_logits, q_logits } => {
+                [("p_logits", p_logits), ("q_logits", q_logits)]
+            }
+        }
+    }
+
+    /// An error if shapes or options do not fit.
+    pub fn check(&self) -> Result<(), Error> {
+        check_equal_shapes(&self.arrays())?;
+        if let Quantity::SoftTarget { logits, weight, label_smoothing, .. } = self {
+            check_smoothing(*label_smoothing)?;
+            check_weight(*weight, Rows::new([logits]).classes())?;
+        }
+        Ok(())
+    }
+
+    /// The quantity of every row into `out`, and the totals.
+    pub fn run(&self, exec: Exec<'_>, out: Out<'_>) -> Result<Totals, Error> {
+        self.check()?;
+        match self.is_double() {
+            true => drive::run(exec, &Quantities::<f64> { of: self, real: PhantomData }, out),
+            false => drive::run(exec, &Quantities::<f32> { of: self, real: PhantomData }, out),
+        }
+    }
+}
+
+/// The quantity of every row, computed in `F`.
+struct Quantities<'q, F> {
+    of: &'q Quantity<'q>,
+    real: PhantomData<F>,
+}
+
+/// What a task keeps from group to group: a scratch for each array and one to compute with, and the
+/// terms of a group of rows of each array.
+struct Memory<F> {
+    reading: [Scratch<F>; 2],
+    computing: Scratch<F>,
+    terms: [Buffer<F>; 2],
+}
+
+impl<F> Default for Memory<F> {
+    fn default() -> Self {
+        let (reading, terms) = ([(); 2].map(|()| Scratch::default()), Default::default());
+        Memory { reading, computing: Scratch::default(), terms }
+    }
+}
+
+impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
+    type Total = Totals;
+
+    fn count(&self) -> usize {
+        Rows::new([self.of.arrays()[0].1]).count()
+    }
+
+    fn per_task(&self) -> usize {
+        let [(_, first), (_, second)] = self.of.arrays();
+        Rows::new([first, second]).per_task()
+    }
+
+    #[inline(always)]
+    fn task<S: Isa>(&self, isa: S, range: Range<usize>, mut out: Out<'_>) -> Totals {
+        let [(_, first), (_, second)] = self.of.arrays();
+        let (one, both) = (Rows::new([first]), Rows::new([first, second]));
+        let mut memory = Memory::<F>::default();
+        let mut totals = Totals::default();
+        let mut values = Vec::new();
+        for group in both.groups(range) {
+            values.clear();
+            match self.of {
+                Quantity::Entropy { .. } => {
+                    memory.entropy(isa, &one, group, &mut values);
+                }
+                Quantity::SoftTarget { weight, label_smoothing, .. } => {
+                    let (smoothing, classes) = (*label_smoothing, both.classes());
+                    let weighting = Weighting { weight: *weight, smoothing, classes };
+                    memory.soft_target(isa, (&one, &both), group, weighting, &mut values);
+                }
+                Quantity::Divergence { .. } => {
+                    let rows = (&one, &Rows::new([second]), &both);
+                    memory.divergence(isa, rows, group, &mut values);
+                }
+            }
+            values.iter().for_each(|&value| totals.sum.add(value));
+            totals.count += values.len() as u64;
+            out.write(&values, None);
+        }
+        totals
+    }
+}
+
+impl<F: Real> Memory<F> {
+    /// Starts the folds of a second sweep over a group, each by `make` from the largest logit of its row.
+    ///
+    /// They are written to their place: a group of folds is large to move. The loop is no iterator that is
+    /// collected: what is not inlined is compiled for the baseline.
+    #[inline(always)]
+    fn after_largest<S: Isa, A>(
+        &mut self,
+        isa: S,
+        rows: &Rows<'_>,
+        group: Range<usize>,
+        folds: &mut Group<A>,
+        mut make: impl FnMut(MaxTerm<F>) -> A,
+    ) {
+        let mut largest = [Some(ArgMax::<F>::empty()); GROUP];
+        let count = group.len();
+        let scratch = (core::array::from_mut(&mut self.reading[0]), &mut self.computing);
+        sweep(isa, rows, (group, BLOCK), |_| true, scratch, &mut largest);
+        for (fold, largest) in folds.iter_mut().zip(largest.iter().flatten()).take(count) {
+            *fold = Some(make(MaxTerm::new(isa, *largest)));
+        }
+    }
+
+    #[inline(always)]
+    fn entropy<S: Isa>(
+        &mut self,
+        isa: S,
+        rows: &Rows<'_>,
+        group: Range<usize>,
+        values: &mut Vec<f64>,
+    ) {
+        let mut folds = fold::group();
+        self.after_largest(isa, rows, group.clone(), &mut folds, Entropy::new);
+        let scratch = (core::array::from_mut(&mut self.reading[0]), &mut self.computing);
+        sweep(isa, rows, (group, BLOCK), |_| true, scratch, &mut folds);
+        finish(isa, &folds, values);
+    }
+
+    #[inline(always)]
+    fn soft_target<S: Isa>(
+        &mut self,
+        isa: S,
+        (logits, both): (&Rows<'_>, &Rows<'_, 2>),
+        group: Range<usize>,
+        weighting: Weighting<'_>,
+        values: &mut Vec<f64>,
+    ) {
+        let mut folds = fold::group();
+        let make = |max| SoftTarget::new(max, weighting);
+        self.after_largest(isa, logits, group.clone(), &mut folds, make);
+        let scratch = (&mut self.reading, &mut self.computing);
+        sweep(isa, both, (group, BLOCK), |_| true, scratch, &mut folds);
+        finish(isa, &folds, values);
+    }
+
+    #[inline(always)]
+    fn divergence<S: Isa>(
+        &mut self,
+        isa: S,
+        (p, q, both): (&Rows<'_>, &Rows<'_>, &Rows<'_, 2>),
+        group: Range<usize>,
+        values: &mut Vec<f64>,
+    ) {
+        let [mut p_terms, mut q_terms] = core::mem::take(&mut self.terms);
+        let size = group.len() * both.classes();
+        let (mut p_folds, mut q_folds) = (fold::group(), fold::group());
+        self.terms(isa, p, group.clone(), p_terms.first(size, F::ZERO), &mut p_folds);
+        self.terms(isa, q, group.clone(), q_terms.first(size, F::ZERO), &mut q_folds);
+        let mut folds = fold::group();
+        let pairs = p_folds.iter_mut().flatten().zip(q_folds.iter_mut().flatten());
+        for (fold, (p, q)) in folds.iter_mut().zip(pairs) {
+            *fold = Some(Divergence::new(Pair::new(isa, p, q)));
+        }
+        let scratch = (&mut self.reading, &mut self.computing);
+        sweep(isa, both, (group, PIECE), |_| true, scratch, &mut folds);
+        finish(isa, &folds, values);
+        self.terms = [p_terms, q_terms];
+    }
+
+    /// The terms of every row of a group.
+    #[inline(always)]
+    fn terms<'t, S: Isa>(
+        &mut self,
+        isa: S,
+        rows: &Rows<'_>,
+        group: Range<usize>,
+        terms: &'t mut [F],
+        folds: &mut Group<Terms<'t, F>>,
+    ) {
+        let mut terms = terms.chunks_mut(rows.classes());
+        let make = |max| Terms::new(max, terms.next().unwrap_or_default());
+        self.after_largest(isa, rows, group.clone(), folds, make);
+        let scratch = (core::array::from_mut(&mut self.reading[0]), &mut self.computing);
+        sweep(isa, rows, (group, BLOCK), |_| true, scratch, folds);
+    }
+}
+
+/// Appends the quantities of finished rows.
+#[inline(always)]
+fn finish<S: Isa, X, const N: usize>(
+    isa: S,
+    folds: &Group<impl Fold<X, N, Row = f64>>,
+    values: &mut Vec<f64>,
+) {
+    for fold in folds.iter().flatten() {
+        values.push(fold.finish(isa));
+    }
+}
+
+/// How many classes of both rows a divergence looks at together: their products stay in L1.
+const PIECE: usize = 512;

@@ -1,0 +1,290 @@
+//! Losses of rows with a class as target: cross entropy of logits, and gathered entries of tables of
+//! probabilities.
+
+use crate::Error;
+use crate::call::{check_smoothing, check_targets};
+use crate::data::array::Array;
+use crate::data::drive::{self, Exec, Work, ranges};
+use crate::data::out::Out;
+use crate::data::rows::{BLOCK, GROUP, Rows};
+use crate::data::scratch::Scratch;
+use crate::data::targets::Targets;
+use crate::data::totals::Totals;
+use crate::fold::{Fold, Linear, LogSum, Pick};
+use crate::math::row::{self, ScaledSum, Smoothing};
+use crate::math::terms::NONE;
+use nll_simd::{Isa, Real};
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// What the entries of a row are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Entries {
+    /// Logits, of which the loss is the cross entropy, with label smoothing ε.
+    Logits {
+        /// ε, 0 for none.
+        label_smoothing: f64,
+    },
+    /// Probabilities: −log p of the target.
+    Probabilities,
+    /// Log-probabilities: the negative of the target's.
+    LogProbabilities,
+}
+
+/// The losses of rows with a class as target.
+pub struct RowLosses<'a> {
+    /// The rows; the last axis is the class axis.
+    pub rows: &'a Array<'a>,
+    /// What their entries are.
+    pub entries: Entries,
+    /// What happened in each row, which rows count, and the weights.
+    pub targets: Targets<'a>,
+    /// Whether the results are log-probabilities, −loss, in the place of losses. Totals are of losses.
+    pub negate: bool,
+}
+
+impl RowLosses<'_> {
+    /// The loss of every row into `out`, 0 for ignored rows, and the totals.
+    pub fn run(&self, exec: Exec<'_>, out: Out<'_>) -> Result<Totals, Error> {
+        check_targets(exec, self.rows, &self.targets)?;
+        let rows = Rows::new([self.rows]);
+        match self.entries {
+            Entries::Logits { label_smoothing } => {
+                check_smoothing(label_smoothing)?;
+                let weights = self.targets.sum_of_class_weights(rows.classes());
+                if self.rows.is_double() == Some(true) {
+                    let loss =
+                        CrossEntropy::<f64>::new(&rows, self.targets, label_smoothing, weights);
+                    return drive::run(exec, &Losses { loss, rows: &rows, call: self }, out);
+                }
+                let loss = CrossEntropy::<f32>::new(&rows, self.targets, label_smoothing, weights);
+                drive::run(exec, &Losses { loss, rows: &rows, call: self }, out)
+            }
+            entries => {
+                let logarithmic = entries == Entries::LogProbabilities;
+                let loss =
+                    Gather { array: self.rows, rows: &rows, targets: self.targets, logarithmic };
+                loss.check(exec)?;
+                drive::run(exec, &Losses { loss, rows: &rows, call: self }, out)
+            }
+        }
+    }
+}
+
+/// The loss of a group of rows.
+trait GroupLoss: Sync {
+    /// Memory that a task keeps from group to group.
+    type Scratch: Default;
+
+    /// Whether the target is compared with the other classes.
+    const KNOWS_TOP1: bool;
+
+    /// Writes the loss of every row of `group` that counts; returns for each whether its target is the
+    /// first largest class.
+    fn group<S: Isa>(
+        &self,
+        isa: S,
+        group: Range<usize>,
+        scratch: &mut Self::Scratch,
+        loss: &mut [f64; GROUP],
+    ) -> [bool; GROUP];
+}
+
+/// The losses of all rows, with their totals.
+struct Losses<'r, L> {
+    loss: L,
+    rows: &'r Rows<'r>,
+    call: &'r RowLosses<'r>,
+}
+
+impl<L: GroupLoss> Work<Out<'_>> for Losses<'_, L> {
+    type Total = Totals;
+
+    fn count(&self) -> usize {
+        self.rows.count()
+    }
+
+    fn per_task(&self) -> usize {
+        self.rows.per_task()
+    }
+
+    #[inline(always)]
+    fn task<S: Isa>(&self, isa: S, range: Range<usize>, mut out: Out<'_>) -> Totals {
+        let targets = self.call.targets;
+        let (mut totals, mut ignored, mut top1) = (Totals::default(), 0, 0);
+        totals.weight = targets.weight.map(|_| Box::default());
+        let mut scratch = L::Scratch::default();
+        for group in ranges(range, GROUP) {
+            let mut loss = [0.0; GROUP];
+            let is_top1 = self.loss.group(isa, group.clone(), &mut scratch, &mut loss);
+            for (i, row) in group.clone().enumerate() {
+                if !targets.counts(row) {
+                    loss[i] = 0.0;
+                    ignored += 1;
+                    continue;
+                }
+                totals.count += 1;
+                top1 += u64::from(is_top1[i]);
+                totals.sum.add(loss[i]);
+                if let Some(weight) = &mut totals.weight {
+                    weight.add(targets.weight(row));
+                }
+                loss[i] = if self.call.negate { 0.0 - loss[i] } else { loss[i] };
+            }
+            out.write(&loss[..group.len()], None);
+        }
+        totals.ignored = Some(ignored);
+        totals.top1 = L::KNOWS_TOP1.then_some(top1);
+        totals
+    }
+}
+
+/// Cross entropy of logits: [`row::target_against_rest`], weighted and smoothed.
+struct CrossEntropy<'r, F> {
+    rows: &'r Rows<'r>,
+    targets: Targets<'r>,
+    smoothing: f64,
+    /// Σ_c w_c, for the smoothing.
+    weights: f64,
+    real: PhantomData<F>,
+}
+
+impl<'r, F: Real> CrossEntropy<'r, F> {
+    fn new(rows: &'r Rows<'r>, targets: Targets<'r>, smoothing: f64, weights: f64) -> Self {
+        CrossEntropy { rows, targets, smoothing, weights, real: PhantomData }
+    }
+
+    /// Whether the target is the first largest class of the row.
+    #[inline(always)]
+    fn is_top1(&self, row: usize, x_t: f64, rest: f64) -> bool {
+        let is_first = || self.rows.find(row, 0..self.targets.class(row), &|x| x == x_t).is_none();
+        x_t > rest || (x_t == rest && is_first())
+    }
+
+    /// (1 − ε)·w_t·loss and the smoothing's share.
+    #[inline(always)]
+    fn weighted(&self, row: usize, loss: f64, x_t: f64, linear: Option<[f64; 2]>) -> f64 {
+        let weight = self.targets.weight(row);
+        let Some([linear, shift]) = linear else {
+            return if self.targets.weight.is_some() { loss * weight } else { loss };
+        };
+        let (epsilon, classes) = (self.smoothing, self.rows.classes() as f64);
+        let smoothing = Smoothing { epsilon, classes, weights: self.weights, linear };
+        row::smoothed(loss, weight, x_t - shift, smoothing)
+    }
+}
+
+impl<F: Real> GroupLoss for CrossEntropy<'_, F> {
+    type Scratch = [Scratch<F>; 2];
+
+    const KNOWS_TOP1: bool = true;
+
+    #[inline(always)]
+    fn group<S: Isa>(
+        &self,
+        isa: S,
+        group: Range<usize>,
+        [reading, computing]: &mut [Scratch<F>; 2],
+        loss: &mut [f64; GROUP],
+    ) -> [bool; GROUP] {
+        let (start, targets) = (group.start, self.targets);
+        let class = |i: usize| targets.target.get(start + i).map_or(NONE, |&class| class as usize);
+        let mut folds: [(LogSum<F>, Pick); GROUP] = core::array::from_fn(
+            #[inline(always)]
+            |i| (LogSum::without(class(i)), Pick::new(class(i))),
+        );
+        let smoothed = self.smoothing > 0.0;
+        let mut linear = vec![Linear::empty(targets.weight); if smoothed { GROUP } else { 0 }];
+        let count = group.len();
+        self.rows.visit(
+            isa,
+            (group, BLOCK),
+            |row| targets.counts(row),
+            core::array::from_mut(reading),
+            #[inline(always)]
+            |i, block| {
+                folds[i].push(isa, &block, computing);
+                if let Some(linear) = linear.get_mut(i) {
+                    linear.push(isa, &block, computing);
+                }
+            },
+        );
+        // An array for each number: a loop over arrays of structures is not vectorised.
+        let [mut center, mut exponent, mut rest, mut max, mut target] = [[0.0; GROUP]; 5];
+        for (i, fold) in folds.iter().enumerate() {
+            let (sum, x_t) = fold.finish(isa);
+            (center[i], exponent[i], rest[i]) = (sum.center, sum.exponent, sum.sum);
+            (max[i], target[i]) = (sum.max, x_t);
+        }
+        for i in 0..GROUP {
+            let (center, exponent, sum, max) = (center[i], exponent[i], rest[i], max[i]);
+            let rest = ScaledSum { center, exponent, sum, max };
+            loss[i] = row::target_against_rest::<S, F>(isa, rest, target[i]);
+        }
+        let mut is_top1 = [false; GROUP];
+        for i in (0..count).filter(|&i| targets.counts(start + i)) {
+            is_top1[i] = !loss[i].is_nan() && self.is_top1(start + i, target[i], max[i]);
+            let linear = linear.get(i).map(|linear| Fold::<F>::finish(linear, isa));
+            loss[i] = self.weighted(start + i, loss[i], target[i], linear);
+        }
+        is_top1
+    }
+}
+
+/// The loss of rows that are probabilities or log-probabilities: one entry of each row is read.
+struct Gather<'r> {
+    array: &'r Array<'r>,
+    rows: &'r Rows<'r>,
+    targets: Targets<'r>,
+    /// Whether the entries are logarithms.
+    logarithmic: bool,
+}
+
+impl Gather<'_> {
+    /// The entry of the target of a row that counts.
+    #[inline(always)]
+    fn entry(&self, row: usize) -> f64 {
+        self.array.element(row * self.rows.classes() + self.targets.class(row))
+    }
+
+    /// An error for the first probability outside [0, 1] among those that count.
+    fn check(&self, exec: Exec<'_>) -> Result<(), Error> {
+        if self.logarithmic {
+            return Ok(());
+        }
+        let is_bad =
+            |row: usize| self.targets.counts(row) && !(0.0..=1.0).contains(&self.entry(row));
+        match drive::first(exec, self.rows.count(), is_bad)? {
+            Some(row) => {
+                let (value, class) = (self.entry(row), self.targets.class(row));
+                Err(Error::Probability { value, row, class })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl GroupLoss for Gather<'_> {
+    type Scratch = ();
+
+    const KNOWS_TOP1: bool = false;
+
+    #[inline(always)]
+    fn group<S: Isa>(
+        &self,
+        isa: S,
+        group: Range<usize>,
+        _scratch: &mut (),
+        loss: &mut [f64; GROUP],
+    ) -> [bool; GROUP] {
+        for (i, row) in group.enumerate().filter(|&(_, row)| self.targets.counts(row)) {
+            let value = match self.logarithmic {
+                true => row::log_probability(self.entry(row)),
+                false => row::probability(isa, self.entry(row)),
+            };
+            let weighted = self.targets.weight.is_some();
+            loss[i] = if weighted { value * self.targets.weight(row) } else { value };
+        }
+        [false; GROUP]
+    }
+}

@@ -1,0 +1,213 @@
+//! Arrays of numbers of any type and any strides, read a block at a time.
+//!
+//! The type is looked at once for each block and is no type parameter: a loss of three inputs would
+//! otherwise be compiled for every combination of their types. A block whose elements are neighbours in
+//! memory and have the type of the computation is read where it lies; any other is converted or copied
+//! into [`Scratch`].
+//!
+//! A new storage format is one more variant, and an [`Element`](crate::data::element::Element) that says how it is read.
+
+use crate::data::scratch::Scratch;
+use crate::data::strided::{Strided, View};
+use nll_simd::{BF16, F16, Isa, Prefetch, Real};
+use std::cmp::Reverse;
+use std::ops::Range;
+
+/// An array, or one number that stands for an array of any shape.
+pub enum Array<'a> {
+    /// The same number everywhere.
+    Scalar(f64),
+    /// float32
+    F32(Strided<'a, f32>),
+    /// float64
+    F64(Strided<'a, f64>),
+    /// float16 bits
+    F16(Strided<'a, F16>),
+    /// bfloat16 bits
+    BF16(Strided<'a, BF16>),
+    /// uint8, or booleans
+    U8(Strided<'a, u8>),
+    /// int32
+    I32(Strided<'a, i32>),
+    /// int64
+    I64(Strided<'a, i64>),
+}
+
+/// Evaluates `$body` with `$x` bound to the typed view of `$array`, or `$scalar` with `$value` bound to
+/// the number that it is.
+macro_rules! with_view {
+    ($array:expr, $value:ident => $scalar:expr, $x:ident => $body:expr) => {
+        match $array {
+            Array::Scalar($value) => $scalar,
+            Array::F32($x) => $body,
+            Array::F64($x) => $body,
+            Array::F16($x) => $body,
+            Array::BF16($x) => $body,
+            Array::U8($x) => $body,
+            Array::I32($x) => $body,
+            Array::I64($x) => $body,
+        }
+    };
+}
+
+impl Array<'_> {
+    fn view(&self) -> Option<&dyn View> {
+        with_view!(self, _value => None, x => Some(x as &dyn View))
+    }
+
+    /// The lengths of the axes; none of a scalar.
+    pub fn shape(&self) -> &[usize] {
+        self.view().map_or(&[], View::shape)
+    }
+
+    /// Whether it is one number, which goes with arrays of any shape.
+    pub fn is_scalar(&self) -> bool {
+        matches!(self, Array::Scalar(_))
+    }
+
+    /// Whether it asks for a computation in float64; None where that is for the other arrays to say,
+    /// because it holds integers or is a scalar.
+    pub fn is_double(&self) -> Option<bool> {
+        match self {
+            Array::F64(_) => Some(true),
+            Array::F32(_) | Array::F16(_) | Array::BF16(_) => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The machine epsilon of its type: the distance from 1 to the next number.
+    pub(crate) fn epsilon(&self) -> f64 {
+        match self {
+            Array::F32(_) => f64::from(f32::EPSILON),
+            Array::F16(_) => 2f64.powi(-10),
+            Array::BF16(_) => 2f64.powi(-7),
+            _ => f64::EPSILON,
+        }
+    }
+
+    /// Whether all elements lie in C order without gaps.
+    pub(crate) fn is_flat(&self) -> bool {
+        self.view().is_none_or(View::is_flat)
+    }
+
+    /// Whether the elements of each row, along the last axis, are neighbours in memory.
+    pub(crate) fn has_contiguous_rows(&self) -> bool {
+        self.view().is_none_or(View::has_contiguous_rows)
+    }
+
+    /// The axes from the one with the longest steps in memory to the one with the shortest.
+    pub(crate) fn memory_order(&self) -> Vec<usize> {
+        let mut axes: Vec<usize> = (0..self.shape().len()).collect();
+        if let Some(view) = self.view() {
+            axes.sort_by_key(|&axis| Reverse(view.strides()[axis].unsigned_abs()));
+        }
+        axes
+    }
+
+    /// The same elements with the axes of `shape` in `order`, by NumPy's rules of broadcasting; None if
+    /// the shape does not allow it.
+    pub(crate) fn broadcast(&self, shape: &[usize], order: &[usize]) -> Option<Array<'_>> {
+        Some(match self {
+            Array::Scalar(x) => Array::Scalar(*x),
+            Array::F32(x) => Array::F32(x.broadcast(shape, order)?),
+            Array::F64(x) => Array::F64(x.broadcast(shape, order)?),
+            Array::F16(x) => Array::F16(x.broadcast(shape, order)?),
+            Array::BF16(x) => Array::BF16(x.broadcast(shape, order)?),
+            Array::U8(x) => Array::U8(x.broadcast(shape, order)?),
+            Array::I32(x) => Array::I32(x.broadcast(shape, order)?),
+            Array::I64(x) => Array::I64(x.broadcast(shape, order)?),
+        })
+    }
+
+    /// All elements, if they lie in C order without gaps and are stored as `F`.
+    #[inline(always)]
+    pub(crate) fn in_place<F: Real>(&self) -> Option<&[F]> {
+        match self {
+            Array::F32(x) => F::of_f32(x.flat()?),
+            Array::F64(x) => F::of_f64(x.flat()?),
+            _ => None,
+        }
+    }
+
+    /// One element, counted in C order.
+    #[inline(always)]
+    pub(crate) fn element(&self, index: usize) -> f64 {
+        with_view!(self, value => *value, x => x.element(index))
+    }
+
+    /// The first of the classes `range` of `row` that satisfies `test`. Slow; for ties and infinities.
+    #[inline(never)]
+    pub(crate) fn find(
+        &self,
+        row: usize,
+        range: Range<usize>,
+        test: &dyn Fn(f64) -> bool,
+    ) -> Option<usize> {
+        self.view()?.find(row, range, test)
+    }
+
+    /// How many elements lie from `start` to the next multiple of 64 bytes, if the array is read where
+    /// it lies; else 0.
+    pub(crate) fn to_boundary(&self, start: usize) -> usize {
+        match self {
+            Array::F32(x) => x.to_boundary(start),
+            Array::F64(x) => x.to_boundary(start),
+            _ => 0,
+        }
+    }
+
+    /// Fetches ahead of a loop that reads from element `start` on and computes in `F`.
+    pub(crate) fn prefetch<F: Real>(&self, start: usize) -> Prefetch {
+        with_view!(self, _value => Prefetch::NOTHING, x => x.prefetch::<F>(start))
+    }
+
+    /// The elements `range`, counted in C order, where they lie or in `scratch`, which belongs to this
+    /// array alone; and a prefetch for who reads on behind them. Called, not inlined: in every kernel,
+    /// for every array, this code was a third of the build.
+    #[inline(never)]
+    pub(crate) fn read<'s, S: Isa, F: Real>(
+        &'s self,
+        isa: S,
+        range: Range<usize>,
+        scratch: &'s mut Scratch<F>,
+    ) -> (&'s [F], Prefetch) {
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                with_view!(
+                    self,
+                    // What an earlier block left in the scratch is this number too.
+                    value => {
+                        let values = scratch.values.first(range.len(), F::from_f64(*value));
+                        (&*values, Prefetch::NOTHING)
+                    },
+                    x => x.read(isa, range, scratch)
+                )
+            },
+        )
+    }
+
+    /// The classes `classes` of one of `rows`, rows whose elements are not neighbours in memory. All
+    /// rows of a tile are copied together, when the first of them is asked for.
+    #[inline(never)]
+    pub(crate) fn read_tile<'s, S: Isa, F: Real>(
+        &'s self,
+        isa: S,
+        (rows, i): (&[usize], usize),
+        classes: Range<usize>,
+        scratch: &'s mut Scratch<F>,
+    ) -> &'s [F] {
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                with_view!(self, _value => &[][..], x => {
+                    let length = classes.len();
+                    if i == 0 {
+                        x.fill_tile(rows, classes, scratch);
+                    }
+                    x.tile_row(isa, (i, length), scratch)
+                })
+            },
+        )
+    }
+}

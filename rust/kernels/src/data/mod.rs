@@ -1,0 +1,13 @@
+//! Floor 2: arrays in and out, exact totals, and threads.
+
+pub mod array;
+pub mod drive;
+pub mod element;
+pub mod exact_sum;
+pub mod out;
+pub mod pool;
+pub mod rows;
+pub mod scratch;
+pub mod strided;
+pub mod targets;
+pub mod totals;

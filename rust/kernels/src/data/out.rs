@@ -1,0 +1,126 @@
+//! Where results go.
+
+use crate::data::drive::Split;
+use nll_simd::{NonTemporal, Real};
+
+/// An array of results, or the wish for none.
+pub enum Out<'a> {
+    /// No results: totals only.
+    Nothing,
+    /// float32 results.
+    F32(&'a mut [f32]),
+    /// float64 results.
+    F64(&'a mut [f64]),
+}
+
+/// Outputs of at least this many bytes use non-temporal stores: no cache would keep them until they are
+/// read. `docs/performance.md` has the sizes that were tried.
+const LARGE: usize = 1 << 25;
+
+impl<'a> Out<'a> {
+    /// How many results it holds; None if it takes none.
+    #[expect(clippy::len_without_is_empty, reason = "no results and none wanted are two things")]
+    pub fn len(&self) -> Option<usize> {
+        match self {
+            Out::Nothing => None,
+            Out::F32(out) => Some(out.len()),
+            Out::F64(out) => Some(out.len()),
+        }
+    }
+
+    /// Whether results are taken.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !matches!(self, Out::Nothing)
+    }
+
+    /// Whether the results are too large for any cache.
+    pub(crate) fn is_large(&self) -> bool {
+        match self {
+            Out::Nothing => false,
+            Out::F32(out) => size_of_val(*out) >= LARGE,
+            Out::F64(out) => size_of_val(*out) >= LARGE,
+        }
+    }
+
+    /// Writes the next `values`, rounded to the type of the results; by non-temporal stores if there are
+    /// `stores`.
+    #[inline(always)]
+    pub(crate) fn write<'s, F: Real>(
+        &mut self,
+        values: &[F],
+        stores: Option<&'s NonTemporal<'s, '_>>,
+    ) where
+        'a: 's,
+    {
+        match self {
+            Out::Nothing => {}
+            Out::F32(out) => fill(out, values, stores),
+            Out::F64(out) => fill(out, values, stores),
+        }
+    }
+}
+
+impl Out<'_> {
+    /// Sets the results from `start` on to `value` of each of `x`, without a copy in between.
+    #[inline(always)]
+    pub(crate) fn set<F: Copy>(&mut self, start: usize, x: &[F], value: impl Fn(F) -> f64) {
+        #[inline(always)]
+        fn fill<F: Copy, T: Real>(out: &mut [T], x: &[F], value: impl Fn(F) -> f64) {
+            for (to, &x) in out.iter_mut().zip(x) {
+                *to = T::from_f64(value(x));
+            }
+        }
+        match self {
+            Out::Nothing => {}
+            Out::F32(out) => fill(&mut out[start..], x, value),
+            Out::F64(out) => fill(&mut out[start..], x, value),
+        }
+    }
+}
+
+impl Split for Out<'_> {
+    fn split_off(&mut self, items: usize) -> Self {
+        match self {
+            Out::Nothing => Out::Nothing,
+            Out::F32(out) => out.split_off_mut(..items).map_or(Out::Nothing, Out::F32),
+            Out::F64(out) => out.split_off_mut(..items).map_or(Out::Nothing, Out::F64),
+        }
+    }
+}
+
+impl<const N: usize> Split for [Out<'_>; N] {
+    fn split_off(&mut self, items: usize) -> Self {
+        self.each_mut().map(|out| out.split_off(items))
+    }
+}
+
+/// Results of which every row has one for each of its classes.
+pub(crate) struct PerClass<'a> {
+    pub(crate) out: Out<'a>,
+    pub(crate) classes: usize,
+}
+
+impl Split for PerClass<'_> {
+    fn split_off(&mut self, rows: usize) -> Self {
+        PerClass { out: self.out.split_off(rows * self.classes), classes: self.classes }
+    }
+}
+
+/// Takes the next elements off `out` and writes `values` there; by non-temporal stores if they need not
+/// be rounded.
+#[inline(always)]
+fn fill<'a: 's, 's, F: Real, T: Real>(
+    out: &mut &'a mut [T],
+    values: &[F],
+    stores: Option<&'s NonTemporal<'s, '_>>,
+) {
+    let (next, rest) = core::mem::take(out).split_at_mut(values.len());
+    *out = rest;
+    if let (Some(stores), Some(same)) = (stores, F::same(values)) {
+        return stores.copy(next, same);
+    }
+    // Not `copy_from_slice`: the C library's copy may use non-temporal stores where they do not pay.
+    for (to, &value) in next.iter_mut().zip(values) {
+        *to = T::from_f64(value.to_f64());
+    }
+}

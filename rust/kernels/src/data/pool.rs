@@ -1,0 +1,112 @@
+//! Which instructions and which threads a call uses: the environment's choice, unless the program makes
+//! its own.
+//!
+//! The pool is ours alone, built at the first large call and rebuilt in a forked child. A forked child
+//! inherits the memory of its parent's pool but none of its threads; waiting for them would hang for
+//! ever. The pool is therefore kept with the id of the process that built it, and a child forgets it
+//! (dropping would wait too) and builds its own. The lock around it is only ever tried: a child may have
+//! inherited it locked, and then works with a pool of its own for that call.
+
+use crate::Error;
+use crate::data::drive::{Exec, Helpers, Par, Team};
+use nll_simd::Level;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// Below this many classes or elements, two tasks, the calling thread works alone.
+pub const USE_POOL: usize = 1 << 17;
+/// More threads than this take seconds to start, and are a mistake.
+const MOST_THREADS: usize = 1024;
+
+struct Owned {
+    process: u32,
+    threads: usize,
+    helpers: Arc<Helpers>,
+}
+
+static POOL: Mutex<Option<Owned>> = Mutex::new(None);
+/// 0 until `set_num_threads` is called.
+static CHOSEN: AtomicUsize = AtomicUsize::new(0);
+
+/// The widest level, or the one that `NLL_FAST_SIMD` names.
+pub fn level() -> Result<Level, Error> {
+    static CHOSEN: OnceLock<Result<Level, Error>> = OnceLock::new();
+    let chosen = CHOSEN.get_or_init(|| {
+        let available = Level::available();
+        let widest = available.last().copied();
+        let Ok(name) = std::env::var("NLL_FAST_SIMD") else {
+            return widest.ok_or_else(|| Error::Choice("this CPU offers no level".into()));
+        };
+        available.iter().copied().find(|level| level.name() == name).ok_or_else(|| {
+            let names: Vec<_> = available.iter().map(|level| level.name()).collect();
+            let names = names.join(", ");
+            Error::Choice(format!("NLL_FAST_SIMD is {name:?}, but this CPU offers {names}"))
+        })
+    });
+    chosen.clone()
+}
+
+/// `set_num_threads`, else the first of three environment variables that is set, else the cores that the
+/// process may use.
+pub fn num_threads() -> Result<usize, Error> {
+    let chosen = CHOSEN.load(Ordering::Relaxed);
+    if chosen > 0 {
+        return Ok(chosen);
+    }
+    let valid = |n: &usize| (1..=MOST_THREADS).contains(n);
+    if let Ok(text) = std::env::var("NLL_FAST_NUM_THREADS") {
+        return text.trim().parse().ok().filter(valid).ok_or_else(|| {
+            Error::Choice(format!(
+                "NLL_FAST_NUM_THREADS is {text:?}; set it to a whole number from 1 to \
+                 {MOST_THREADS} or unset it"
+            ))
+        });
+    }
+    // OMP_NUM_THREADS may be a list, one number for each nesting level.
+    let foreign = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS"].into_iter().find_map(|name| {
+        std::env::var(name).ok()?.split(',').next()?.trim().parse().ok().filter(valid)
+    });
+    Ok(foreign.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)))
+}
+
+/// Sets how many threads large calls use; 0 goes back to the environment's choice.
+pub fn set_num_threads(threads: usize) {
+    CHOSEN.store(threads, Ordering::Relaxed);
+}
+
+fn helpers(threads: usize) -> Result<Arc<Helpers>, Error> {
+    let process = std::process::id();
+    let fits = |owned: &&Owned| owned.process == process && owned.threads == threads;
+    if let Ok(guard) = POOL.try_lock()
+        && let Some(owned) = guard.as_ref().filter(fits)
+    {
+        return Ok(owned.helpers.clone());
+    }
+    // Built outside the lock, so that the lock is held for nanoseconds only.
+    let helpers = Arc::new(Helpers::start(threads)?);
+    if let Ok(mut guard) = POOL.try_lock() {
+        let before = guard.replace(Owned { process, threads, helpers: helpers.clone() });
+        drop(guard);
+        if let Some(owned) = before
+            && owned.process != process
+        {
+            std::mem::forget(owned.helpers);
+        }
+    }
+    Ok(helpers)
+}
+
+/// Runs `work` on the calling thread.
+pub fn here<R>(work: impl FnOnce(Exec<'_>) -> Result<R, Error>) -> Result<R, Error> {
+    work(Exec { level: level()?, par: Par::Here })
+}
+
+/// Runs `work` with the pool's help, until `interrupted` says to stop.
+pub fn team<R>(
+    interrupted: &dyn Fn() -> bool,
+    work: impl FnOnce(Exec<'_>) -> Result<R, Error>,
+) -> Result<R, Error> {
+    let (level, threads) = (level()?, num_threads()?);
+    let helpers = if threads > 1 { Some(helpers(threads - 1)?) } else { None };
+    work(Exec { level, par: Par::Team(Team { helpers: helpers.as_deref(), interrupted }) })
+}

@@ -1,0 +1,167 @@
+//! Rows of classes: arrays of one shape whose last axis is the class axis, read in groups of rows.
+
+use crate::data::array::Array;
+use crate::data::drive::{ranges, rows_per_task};
+use crate::data::scratch::Scratch;
+use nll_simd::{CHUNK_LANES, Isa, Prefetch, Real};
+use std::ops::Range;
+
+/// How many rows are read together at most: their last steps share vector registers, and a tile of rows
+/// that are not contiguous stays in L2.
+pub(crate) const GROUP: usize = 16;
+
+/// How many classes are read at a time: 8 KiB of f32, a quarter of L1.
+pub const BLOCK: usize = 2048;
+
+/// N arrays of `count` rows of `classes` classes, one row for each index of the leading axes in C order.
+pub(crate) struct Rows<'r, const N: usize = 1> {
+    arrays: [&'r Array<'r>; N],
+    count: usize,
+    classes: usize,
+}
+
+/// Some neighbouring classes of a row.
+pub struct Block<'s, F, const N: usize = 1> {
+    /// The index of the first of them in the row.
+    pub first: usize,
+    /// How many there are.
+    pub length: usize,
+    /// The first `length` elements of each slice are the classes in each array. Behind a short row of
+    /// the first array comes what lies in memory behind it, for a kernel that loads whole registers.
+    pub x: [&'s [F]; N],
+    /// Fetches ahead of a loop over the last array.
+    pub prefetch: Prefetch,
+}
+
+impl<'s, F, const N: usize> Block<'s, F, N> {
+    /// The classes in each array.
+    #[inline(always)]
+    pub fn classes(&self) -> [&'s [F]; N] {
+        core::array::from_fn(
+            #[inline(always)]
+            |k| &self.x[k][..self.length],
+        )
+    }
+}
+
+impl<'r, const N: usize> Rows<'r, N> {
+    /// Rows of arrays of one shape, which have at least one axis and one class.
+    pub(crate) fn new(arrays: [&'r Array<'r>; N]) -> Self {
+        let shape = arrays[0].shape();
+        let (leading, classes) = shape.split_at(shape.len().saturating_sub(1));
+        let classes = classes.first().copied().unwrap_or(1);
+        Rows { arrays, count: leading.iter().product(), classes }
+    }
+
+    /// How many rows there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// How many classes a row has.
+    pub(crate) fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The first of the classes `range` of a row of the first array that satisfies `test`.
+    pub(crate) fn find(
+        &self,
+        row: usize,
+        range: Range<usize>,
+        test: &dyn Fn(f64) -> bool,
+    ) -> Option<usize> {
+        self.arrays[0].find(row, range, test)
+    }
+
+    /// Whether any of the arrays must be read by tiles.
+    pub(crate) fn is_tiled(&self) -> bool {
+        self.arrays.iter().any(|array| !array.has_contiguous_rows())
+    }
+
+    /// How many rows a task should have; rows of a tile share cache lines and stay together.
+    pub(crate) fn per_task(&self) -> usize {
+        rows_per_task(self.count, self.classes, if self.is_tiled() { GROUP } else { 1 })
+    }
+
+    /// The rows `range` in groups for a fold of several sweeps. A group's classes, at most 2^12 unless
+    /// they belong to one row, stay in L1 from sweep to sweep. Rows of a tile stay together as long as
+    /// the memory for a number for each of their classes is small, at most 2^18 numbers.
+    pub(crate) fn groups(
+        &self,
+        range: Range<usize>,
+    ) -> impl Iterator<Item = Range<usize>> + use<N> {
+        let classes = if self.is_tiled() { 1 << 18 } else { 1 << 12 };
+        ranges(range, (classes / self.classes).clamp(1, GROUP))
+    }
+
+    /// Hands every block, of at most `size` classes, of every wanted row of `group` to
+    /// `visit(row in group, block)`, the blocks of a row in order.
+    ///
+    /// Rows whose classes are neighbours in memory are read one after the other. If an array must be
+    /// read by tiles, block follows block, and every row has its turn in each.
+    #[inline(always)]
+    pub(crate) fn visit<S: Isa, F: Real>(
+        &self,
+        isa: S,
+        (group, size): (Range<usize>, usize),
+        wanted: impl Fn(usize) -> bool,
+        scratch: &mut [Scratch<F>; N],
+        mut visit: impl FnMut(usize, Block<'_, F, N>),
+    ) {
+        let end = self.count * self.classes;
+        let flat: [_; N] = core::array::from_fn(
+            #[inline(always)]
+            |k| self.arrays[k].in_place::<F>().unwrap_or(&[]),
+        );
+        if flat.iter().all(|flat| flat.len() == end) {
+            // The usual way has a loop of its own: no call is in it, for which a kernel would have to
+            // leave its registers.
+            let behind = if N == 1 { CHUNK_LANES.saturating_sub(self.classes) } else { 0 };
+            for row in group.clone().filter(|&row| wanted(row)) {
+                let (mut first, mut start) = (0, row * self.classes);
+                while first < self.classes {
+                    let length = size.min(self.classes - first);
+                    let range = start..(start + length + behind).min(end);
+                    let x: [&[F]; N] = core::array::from_fn(
+                        #[inline(always)]
+                        |k| &flat[k][range.clone()],
+                    );
+                    let prefetch =
+                        if behind > 0 { Prefetch::NOTHING } else { Prefetch::new::<F, F>(x[0]) };
+                    visit(row - group.start, Block { first, length, x, prefetch });
+                    (first, start) = (first + length, start + length);
+                }
+            }
+            return;
+        }
+        let (mut rows, mut count) = ([0; GROUP], 0);
+        for row in group.clone().filter(|&row| wanted(row)) {
+            rows[count] = row;
+            count += 1;
+        }
+        let rows = &rows[..count];
+        let tiled = self.is_tiled();
+        let (mut i, mut first) = (0, 0);
+        while i < count && first < self.classes {
+            let length = size.min(self.classes - first);
+            let start = rows[i] * self.classes + first;
+            let (mut x, mut prefetch) = ([&[][..]; N], Prefetch::NOTHING);
+            for (k, scratch) in scratch.iter_mut().enumerate() {
+                let array = self.arrays[k];
+                (x[k], prefetch) = if tiled && !array.has_contiguous_rows() {
+                    let classes = first..first + length;
+                    (array.read_tile(isa, (rows, i), classes, scratch), Prefetch::NOTHING)
+                } else {
+                    array.read(isa, start..start + length, scratch)
+                };
+            }
+            visit(rows[i] - group.start, Block { first, length, x, prefetch });
+            (i, first) = match (tiled, i + 1 < count, first + length < self.classes) {
+                (true, true, _) => (i + 1, first),
+                (true, false, _) => (0, first + length),
+                (false, _, true) => (i, first + length),
+                (false, _, false) => (i + 1, 0),
+            };
+        }
+    }
+}

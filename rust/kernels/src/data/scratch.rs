@@ -1,0 +1,39 @@
+//! Scratch memory: what a task needs beside its inputs and outputs, kept from block to block.
+
+use nll_simd::Buffer;
+
+/// Buffers that grow when they are first used. Each array that is read has a scratch of its own, and
+/// so has each computation; every one uses the buffers it needs.
+pub struct Scratch<F> {
+    /// A block of an array, converted to `F`, or a tile of several rows.
+    pub(crate) values: Buffer<F>,
+    /// A block of halves as float32, on the way to float64.
+    pub(crate) singles: Buffer<f32>,
+    /// A block or a tile of halves, copied from an array with strides.
+    pub(crate) halves: Buffer<u16>,
+    /// The exponentials of a block, or of a whole row.
+    pub(crate) terms: Buffer<F>,
+    /// A block with one of its classes hidden, or with weights applied.
+    pub(crate) changed: Buffer<F>,
+    /// Products in the precision above `F`: their values, …
+    pub(crate) rounded: Buffer<f64>,
+    /// … what rounding took from them, …
+    pub(crate) lost: Buffer<f64>,
+    /// … and a second product of each class.
+    pub(crate) second: Buffer<f64>,
+}
+
+impl<F> Default for Scratch<F> {
+    fn default() -> Self {
+        Scratch {
+            values: Buffer::default(),
+            singles: Buffer::default(),
+            halves: Buffer::default(),
+            terms: Buffer::default(),
+            changed: Buffer::default(),
+            rounded: Buffer::default(),
+            lost: Buffer::default(),
+            second: Buffer::default(),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! A view of numbers of one type, with any number of axes and any strides.
+
+use crate::data::element::Element;
+use crate::data::scratch::Scratch;
+use ndarray::{ArrayBase, ArrayView1, ArrayViewD, Axis, IxDyn, ViewRepr};
+use nll_simd::{Isa, Prefetch, Real};
+use std::ops::Range;
+
+/// [`ArrayViewD`], spelled so that a view may stand for one of a shorter lifetime inside a struct.
+type DynView<'a, T> = ArrayBase<ViewRepr<&'a T>, IxDyn, T>;
+
+/// The elements of a view in C order. A row of a view runs along its last axis.
+pub struct Strided<'a, E: Element> {
+    view: DynView<'a, E::Storage>,
+    /// The view with as few axes before the last as its strides allow: a row is found faster.
+    rows: DynView<'a, E::Storage>,
+    /// All elements, if they lie in C order without gaps. Cached, because the check takes 10 ns.
+    flat: Option<&'a [E::Storage]>,
+    /// The length of the last axis.
+    length: usize,
+}
+
+impl<'a, E: Element> From<ArrayViewD<'a, E::Storage>> for Strided<'a, E> {
+    fn from(view: ArrayViewD<'a, E::Storage>) -> Self {
+        let (flat, mut rows) = (view.to_slice(), view.clone());
+        if flat.is_none() {
+            for axis in (1..view.ndim() - 1).rev() {
+                if rows.merge_axes(Axis(axis - 1), Axis(axis)) {
+                    rows = rows.index_axis_move(Axis(axis - 1), 0);
+                }
+            }
+        }
+        Strided { flat, length: view.shape().last().copied().unwrap_or(1), view, rows }
+    }
+}
+
+/// What can be asked of a view without knowing its type.
+pub(crate) trait View {
+    /// The lengths of the axes.
+    fn shape(&self) -> &[usize];
+    /// How far apart in memory neighbours along each axis are, in elements.
+    fn strides(&self) -> &[isize];
+    /// Whether all elements lie in C order without gaps.
+    fn is_flat(&self) -> bool;
+    /// Whether the elements of each row are neighbours in memory.
+    fn has_contiguous_rows(&self) -> bool;
+    /// The first of the classes `range` of `row` that satisfies `test`. Slow; for ties and infinities.
+    fn find(&self, row: usize, range: Range<usize>, test: &dyn Fn(f64) -> bool) -> Option<usize>;
+    /// How many elements lie from `start` to the next multiple of 64 bytes; 0 if none does.
+    fn to_boundary(&self, start: usize) -> usize;
+}
+
+impl<E: Element> View for Strided<'_, E> {
+    fn shape(&self) -> &[usize] {
+        self.view.shape()
+    }
+
+    fn strides(&self) -> &[isize] {
+        self.view.strides()
+    }
+
+    fn is_flat(&self) -> bool {
+        self.flat.is_some()
+    }
+
+    fn has_contiguous_rows(&self) -> bool {
+        self.flat.is_some() || self.length == 1 || self.rows.strides().last() == Some(&1)
+    }
+
+    fn find(&self, row: usize, range: Range<usize>, test: &dyn Fn(f64) -> bool) -> Option<usize> {
+        let row = self.row(row);
+        range.into_iter().find(|&class| test(E::value(row[class])))
+    }
+
+    fn to_boundary(&self, start: usize) -> usize {
+        let rest = self.flat.and_then(|flat| flat.get(start..));
+        rest.map_or(0, |rest| rest.as_ptr().align_offset(64))
+    }
+}
+
+impl<'a, E: Element> Strided<'a, E> {
+    /// The same elements with the axes of `shape` in `order`, by NumPy's rules of broadcasting.
+    pub(crate) fn broadcast(&self, shape: &[usize], order: &[usize]) -> Option<Strided<'_, E>> {
+        Some(self.view.broadcast(IxDyn(shape))?.permuted_axes(IxDyn(order)).into())
+    }
+
+    /// All elements, if they lie in C order without gaps.
+    #[inline(always)]
+    pub(crate) fn flat(&self) -> Option<&'a [E::Storage]> {
+        self.flat
+    }
+
+    /// One element, counted in C order.
+    #[inline(always)]
+    pub(crate) fn element(&self, index: usize) -> f64 {
+        E::value(match self.flat {
+            Some(flat) => flat[index],
+            None => self.row(index / self.length)[index % self.length],
+        })
+    }
+
+    /// Row `row` of a view that has at least one axis.
+    fn row(&self, mut row: usize) -> ArrayView1<'a, E::Storage> {
+        let mut view = self.rows.clone();
+        while view.ndim() > 1 {
+            let step: usize = view.shape()[1..view.ndim() - 1].iter().product();
+            view = view.index_axis_move(Axis(0), row / step);
+            row %= step;
+        }
+        match view.into_dimensionality() {
+            Ok(row) => row,
+            Err(_) => unreachable!("one axis is left"),
+        }
+    }
+
+    /// The elements `range` where they lie, if they are neighbours in memory.
+    #[inline(always)]
+    fn slice(&self, range: Range<usize>) -> Option<&'a [E::Storage]> {
+        match self.flat {
+            Some(flat) => Some(&flat[range]),
+            None => self.slice_of_row(range),
+        }
+    }
+
+    /// The elements `range`, if they are neighbours in one row.
+    fn slice_of_row(&self, range: Range<usize>) -> Option<&'a [E::Storage]> {
+        let first = range.start % self.length.max(1);
+        let end = first + range.len();
+        if !self.has_contiguous_rows() || end > self.length {
+            return None;
+        }
+        Some(&self.row(range.start / self.length).to_slice()?[first..end])
+    }
+
+    /// Fetches ahead of a loop that reads from element `start` on and computes in `F`.
+    #[inline(always)]
+    pub(crate) fn prefetch<F: Real>(&self, start: usize) -> Prefetch {
+        self.flat.map_or(Prefetch::NOTHING, |flat| Prefetch::new::<F, E::Storage>(&flat[start..]))
+    }
+
+    /// The elements `range`, where they lie or in `scratch`.
+    #[inline(always)]
+    pub(crate) fn read<'s, S: Isa, F: Real>(
+        &'s self,
+        isa: S,
+        range: Range<usize>,
+        scratch: &'s mut Scratch<F>,
+    ) -> (&'s [F], Prefetch) {
+        if let Some(block) = self.slice(range.clone()) {
+            let prefetch = Prefetch::new::<F, E::Storage>(block);
+            let same = E::in_place(block);
+            let Scratch { values, singles, .. } = scratch;
+            return (same.unwrap_or_else(|| E::convert(isa, block, values, singles)), prefetch);
+        }
+        let Scratch { values, singles, halves, .. } = scratch;
+        let values = match E::copies(halves) {
+            Some(copies) => {
+                let copies = copies.first(range.len(), E::Storage::default());
+                self.gather(range, copies, |x| x);
+                E::convert(isa, copies, values, singles)
+            }
+            None => {
+                let values = values.first(range.len(), F::ZERO);
+                self.gather(range, values, |x| F::from_f64(E::value(x)));
+                values
+            }
+        };
+        (values, Prefetch::NOTHING)
+    }
+
+    /// Copies the elements `range` to `to`, changed by `value`.
+    #[inline(always)]
+    fn gather<V>(&self, range: Range<usize>, to: &mut [V], value: impl Fn(E::Storage) -> V) {
+        let mut done = 0;
+        while done < to.len() {
+            let at = range.start + done;
+            let (row, first) = (at / self.length, at % self.length);
+            let end = to.len().min(done + self.length - first);
+            let run = to[done..end].iter_mut();
+            // Split off: an iterator would walk over all that comes before.
+            let (_, from) = self.row(row).split_at(Axis(0), first);
+            match from.to_slice() {
+                Some(from) => run.zip(from).for_each(|(to, &x)| *to = value(x)),
+                None => run.zip(from).for_each(|(to, &x)| *to = value(x)),
+            }
+            done = end;
+        }
+    }
+
+    /// Copies the classes `classes` of several rows to `scratch`, where [`Strided::tile_row`] reads
+    /// them. Where neighbouring rows are neighbours in memory, every cache line that is fetched is used
+    /// whole.
+    #[inline(always)]
+    pub(crate) fn fill_tile<F: Real>(
+        &self,
+        rows: &[usize],
+        classes: Range<usize>,
+        scratch: &mut Scratch<F>,
+    ) {
+        let size = rows.len() * classes.len();
+        match E::copies(&mut scratch.halves) {
+            Some(copies) => {
+                let tile = copies.first(size, E::Storage::default());
+                self.gather_rows(rows, classes, tile, |x| x);
+            }
+            None => {
+                let tile = scratch.values.first(size, F::ZERO);
+                self.gather_rows(rows, classes, tile, |x| F::from_f64(E::value(x)));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn gather_rows<V>(
+        &self,
+        rows: &[usize],
+        classes: Range<usize>,
+        tile: &mut [V],
+        value: impl Fn(E::Storage) -> V,
+    ) {
+        let length = classes.len();
+        let rows: Vec<_> = rows.iter().map(|&row| self.row(row)).collect();
+        for (at, class) in classes.enumerate() {
+            for (i, row) in rows.iter().enumerate() {
+                tile[i * length + at] = value(row[class]);
+            }
+        }
+    }
+
+    /// Row `i` of the tile, whose rows have `length` classes.
+    #[inline(always)]
+    pub(crate) fn tile_row<'s, S: Isa, F: Real>(
+        &self,
+        isa: S,
+        (i, length): (usize, usize),
+        scratch: &'s mut Scratch<F>,
+    ) -> &'s [F] {
+        let (part, end) = (i * length..(i + 1) * length, (i + 1) * length);
+        let Scratch { values, singles, halves, .. } = scratch;
+        match E::copies(halves) {
+            Some(copies) => {
+                let copies = &copies.first(end, E::Storage::default())[part];
+                E::convert(isa, copies, values, singles)
+            }
+            None => &values.first(end, F::ZERO)[part],
+        }
+    }
+}

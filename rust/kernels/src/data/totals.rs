@@ -1,0 +1,72 @@
+//! Totals of a call: the same number however its rows or elements are split.
+
+use crate::data::drive::Merge;
+use crate::data::exact_sum::ExactSum;
+
+/// The exact sums and counts of the losses of a call, or of several.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// Σ loss
+    pub sum: ExactSum,
+    /// Σ weight; None where every weight is 1.
+    pub weight: Option<Box<ExactSum>>,
+    /// How many losses were counted.
+    pub count: u64,
+    /// How many rows were left out; None where no row can be.
+    pub ignored: Option<u64>,
+    /// How many rows have the first largest class as their target; None where that is not known.
+    pub top1: Option<u64>,
+}
+
+impl Totals {
+    /// The sum of the weights.
+    pub fn weight(&self) -> f64 {
+        self.weight.as_ref().map_or(self.count as f64, |weight| weight.value())
+    }
+
+    /// The totals of both. A count that one of them does not have is not known of both; totals of
+    /// nothing change nothing.
+    #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "an operator would hide a merge of counts")]
+    pub fn add(mut self, other: Totals) -> Totals {
+        if self.is_empty() {
+            return other;
+        }
+        if other.is_empty() {
+            return self;
+        }
+        self.weight = match (self.weight, other.weight) {
+            (None, None) => None,
+            (Some(weight), None) => Some(plus_count(weight, other.count)),
+            (None, Some(weight)) => Some(plus_count(weight, self.count)),
+            (Some(mut weight), Some(others)) => {
+                weight.merge(&others);
+                Some(weight)
+            }
+        };
+        self.sum.merge(&other.sum);
+        self.count += other.count;
+        self.ignored = self.ignored.zip(other.ignored).map(|(a, b)| a + b);
+        self.top1 = self.top1.zip(other.top1).map(|(a, b)| a + b);
+        self
+    }
+
+    fn is_empty(&self) -> bool {
+        self.count == 0 && self.ignored.is_none()
+    }
+}
+
+/// The sum of weights with `count` weights of 1 added.
+fn plus_count(mut weight: Box<ExactSum>, count: u64) -> Box<ExactSum> {
+    // Each half is a whole number that f64 holds exactly.
+    let low = count & 0xffff_ffff;
+    weight.add(low as f64);
+    weight.add((count - low) as f64);
+    weight
+}
+
+impl Merge for Totals {
+    fn merge(self, other: Totals) -> Totals {
+        self.add(other)
+    }
+}

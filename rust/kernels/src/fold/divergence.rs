@@ -1,0 +1,132 @@
+//! The divergence Σ p·(log p − log q) of two rows of logits, p and q being their softmax.
+//!
+//! With *any* multiple q̃ of q, d = log q̃ − log p and u = Σ (q̃ − p),
+//!
+//! ```text
+//! divergence  =  Σ (q̃ − p − p·d)  −  (u − log(1 + u))
+//! ```
+//!
+//! of positive terms, and a correction of second order: how well q̃ adds up to 1 does not matter, only how
+//! well d belongs to it. With x_m and y_m the largest logits of each row, and ℓ_p and ℓ_q the losses
+//! −log p and −log q of these classes,
+//!
+//! ```text
+//! d  =  (y − y_m) − (x − x_m) + (ℓ_p − ℓ_q)
+//! ```
+//!
+//! in the precision above the logits' own ([`Real::Extended`]), so that the d of a nearly certain class
+//! keeps its digits. The unit is the sum of the terms of x: p is the term of x, and q̃ the term of y
+//! times k, with
+//!
+//! ```text
+//! log k  =  (ℓ_p − ℓ_q) + log term(x_m) − log term(y_m)
+//! ```
+
+use crate::data::rows::Block;
+use crate::data::scratch::Scratch;
+use crate::fold::Fold;
+use crate::fold::max_term::{Terms, add_products};
+use crate::math::row::divergence_terms;
+use crate::math::terms::add_values;
+use nll_simd::math::x_minus_log1p;
+use nll_simd::{Extended, Isa, LaneSum, Real};
+
+/// The terms of both rows, and the numbers that relate them.
+pub(crate) struct Pair<'t, F: Real> {
+    p_terms: &'t [F],
+    q_terms: &'t [F],
+    x_m: f64,
+    y_m: f64,
+    /// The sum of the terms of x.
+    p_sum: F::Extended,
+    /// ℓ_p − ℓ_q
+    losses: F::Extended,
+    k: F::Extended,
+}
+
+impl<'t, F: Real> Pair<'t, F> {
+    #[inline(always)]
+    pub(crate) fn new<S: Isa>(isa: S, p: &'t mut Terms<'_, F>, q: &'t mut Terms<'_, F>) -> Self {
+        let ((p, p_rest, p_terms), (q, q_rest, q_terms)) = (p.parts(), q.parts());
+        let losses = p.loss(isa, p_rest).add(q.loss(isa, q_rest).neg());
+        let log_k = p.log_term.add(q.log_term.neg()).add(losses);
+        let k = log_k.renormalize().mul_exp(isa, 1.0);
+        let (x_m, y_m) = (p.x.to_f64(), q.x.to_f64());
+        Pair { p_terms, q_terms, x_m, y_m, p_sum: p.sum(p_rest), losses, k }
+    }
+}
+
+/// Σ p·(log p − log q). States that are merged are of the same pair.
+pub(crate) struct Divergence<'t, F: Real> {
+    pair: Pair<'t, F>,
+    /// Σ (q̃ − p − p·d)
+    bend: LaneSum,
+    /// u = Σ (q̃ − p)
+    rise: LaneSum,
+}
+
+impl<'t, F: Real> Divergence<'t, F> {
+    #[inline(always)]
+    pub(crate) fn new(pair: Pair<'t, F>) -> Self {
+        Divergence { pair, bend: LaneSum::ZERO, rise: LaneSum::ZERO }
+    }
+}
+
+/// q̃ − p − p·d of every class as a double-double, and q̃ − p.
+///
+/// A function of its own: only as arguments are the slices known to be apart, without which the loop is
+/// not vectorised.
+#[inline(always)]
+fn pair_products<S: Isa, F: Real>(
+    isa: S,
+    pair: &Pair<'_, F>,
+    ([x, y], [p, q]): ([&[F]; 2], [&[F]; 2]),
+    rounded: &mut [f64],
+    lost: &mut [f64],
+    rises: &mut [f64],
+) {
+    let Pair { x_m, y_m, losses, k, .. } = *pair;
+    for i in 0..x.len() {
+        let (x, y) = (x[i].to_f64(), y[i].to_f64());
+        let d = F::Extended::sum(y, -y_m).add(F::Extended::sum(x_m, -x)).add(losses);
+        let q = F::Extended::new(q[i].to_f64()).mul(isa, k);
+        let p = p[i].to_f64();
+        let (bend, rise) = divergence_terms::<S, F>(isa, p, q, d.renormalize());
+        [rounded[i], rises[i]] = [bend.words()[0], rise];
+        if F::COMPENSATED {
+            lost[i] = bend.words()[1];
+        }
+    }
+}
+
+impl<F: Real> Fold<F, 2> for Divergence<'_, F> {
+    type Row = f64;
+
+    #[inline(always)]
+    fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F, 2>, scratch: &mut Scratch<F>) {
+        let Pair { p_terms, q_terms, .. } = self.pair;
+        let [x, y] = block.classes();
+        let (p, q) = (&p_terms[block.first..][..x.len()], &q_terms[block.first..][..x.len()]);
+        let y = &y[..x.len()];
+        let Scratch { rounded, lost, second, .. } = scratch;
+        let (rounded, lost) = (rounded.first(x.len(), 0.0), lost.first(x.len(), 0.0));
+        let rises = second.first(x.len(), 0.0);
+        pair_products(isa, &self.pair, ([x, y], [p, q]), rounded, lost, rises);
+        add_products::<S, F>(isa, [rounded, lost], &mut self.bend);
+        add_values::<S, F, _>(isa, &mut self.rise, rises);
+    }
+
+    #[inline(always)]
+    fn merge<S: Isa>(&mut self, _isa: S, later: Self) {
+        self.bend = self.bend.merge::<F>(later.bend);
+        self.rise = self.rise.merge::<F>(later.rise);
+    }
+
+    #[inline(always)]
+    fn finish<S: Isa>(&self, isa: S) -> f64 {
+        let u = self.rise.extended::<F>().div(isa, self.pair.p_sum).rounded();
+        let bend = self.bend.extended::<F>().div(isa, self.pair.p_sum).rounded();
+        let value = bend - x_minus_log1p(isa, u);
+        if value < 0.0 { 0.0 } else { value }
+    }
+}

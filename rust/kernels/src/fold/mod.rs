@@ -1,0 +1,119 @@
+//! Floor 3: quantities of a row of classes as folds over its blocks. No threads, no storage types.
+//!
+//! A fold is a value: the state of a quantity over some of a row's classes. It takes in blocks of
+//! classes, can be composed with others that look at the same blocks ([`Fold`] is implemented for
+//! pairs), merged with the state of the row's later classes, and finished when all classes are in.
+//!
+//! ```text
+//! cross entropy      (LogSum without the target, Pick)                     one sweep
+//! … with smoothing   ((LogSum, Pick), Linear)                              one sweep
+//! logsumexp          LogSum of all                                         one sweep
+//! log softmax        ArgMax, then LogSum without the largest, then the results
+//! entropy            ArgMax, then Entropy                                  two sweeps
+//! soft targets       ArgMax, then SoftTarget                               two sweeps
+//! gradient           ArgMax, then Terms, then the results
+//! divergence         ArgMax, then Terms, of both rows, then Divergence
+//! ```
+//!
+//! A quantity whose terms must be taken relative to the largest logit needs a sweep that finds it first;
+//! the next sweep of a row comes from cache.
+//!
+//! **Rows in the lanes.** A fold here has the classes of one row in its lanes. Where rows have few
+//! classes, or lie side by side in memory, one class of [`CHUNK_LANES`](nll_simd::CHUNK_LANES) rows is
+//! the natural unit: the same trait with `[F; CHUNK_LANES]` in the place of a class, `Fold<[F;
+//! CHUNK_LANES]>`, whose states hold a lane for each row. What both have in common is the end: states
+//! come down to the few numbers (the sum of the others' terms, the target's logit) that the formulas of
+//! [`crate::math::row`] take, one scalar formula each, called for one row or in a loop over the lanes.
+//! Which of the two ways a row goes is decided by its number of classes alone, so its bits do not depend
+//! on layout or batch.
+
+mod arg_max;
+mod divergence;
+mod linear;
+mod log_sum;
+mod max_term;
+mod pick;
+
+pub use arg_max::ArgMax;
+pub(crate) use divergence::{Divergence, Pair};
+pub use linear::Linear;
+pub use log_sum::LogSum;
+pub(crate) use max_term::{Entropy, MaxTerm, SoftTarget, Terms, Weighting};
+pub use pick::Pick;
+
+use crate::data::rows::{Block, GROUP, Rows};
+use crate::data::scratch::Scratch;
+use nll_simd::{Isa, Real};
+use std::ops::Range;
+
+/// The state of a quantity over some classes of a row. `X` is a class; `N` says how many arrays of
+/// logits (or logits and targets) are looked at together.
+pub trait Fold<X, const N: usize = 1> {
+    /// What the quantity comes to.
+    type Row;
+
+    /// Takes in the next block of classes.
+    fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, X, N>, scratch: &mut Scratch<X>);
+
+    /// Takes in the state of the classes behind these.
+    fn merge<S: Isa>(&mut self, isa: S, later: Self);
+
+    /// The quantity, when all classes are in.
+    fn finish<S: Isa>(&self, isa: S) -> Self::Row;
+}
+
+impl<X, const N: usize, A: Fold<X, N>, B: Fold<X, N>> Fold<X, N> for (A, B) {
+    type Row = (A::Row, B::Row);
+
+    #[inline(always)]
+    fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, X, N>, scratch: &mut Scratch<X>) {
+        self.0.push(isa, block, scratch);
+        self.1.push(isa, block, scratch);
+    }
+
+    #[inline(always)]
+    fn merge<S: Isa>(&mut self, isa: S, later: Self) {
+        self.0.merge(isa, later.0);
+        self.1.merge(isa, later.1);
+    }
+
+    #[inline(always)]
+    fn finish<S: Isa>(&self, isa: S) -> Self::Row {
+        (self.0.finish(isa), self.1.finish(isa))
+    }
+}
+
+/// The folds of a group of rows, as many as it has rows. An array and no vector: a row of a thousand
+/// classes takes no longer than an allocation.
+pub(crate) type Group<A> = [Option<A>; GROUP];
+
+/// A group of no folds yet.
+#[inline(always)]
+pub(crate) fn group<A>() -> Group<A> {
+    [const { None }; GROUP]
+}
+
+/// Pushes every block of the rows of `group` that are `wanted`, at most `size` classes each, to the fold
+/// of its row. Each array is read with a scratch of its own; the folds compute with the last.
+#[inline(always)]
+pub(crate) fn sweep<S: Isa, F: Real, A: Fold<F, N>, const N: usize>(
+    isa: S,
+    rows: &Rows<'_, N>,
+    (group, size): (Range<usize>, usize),
+    wanted: impl Fn(usize) -> bool,
+    (reading, computing): (&mut [Scratch<F>; N], &mut Scratch<F>),
+    folds: &mut Group<A>,
+) {
+    rows.visit(
+        isa,
+        (group, size),
+        wanted,
+        reading,
+        #[inline(always)]
+        |i, block| {
+            if let Some(fold) = &mut folds[i] {
+                fold.push(isa, &block, computing);
+            }
+        },
+    );
+}

@@ -1,0 +1,165 @@
+//! Gaussian: a real number.
+
+use crate::math::density::{Density, Derivatives, clamp_min};
+use nll_simd::math::{exp, log, log_normal, mul_exp};
+use nll_simd::{Isa, Real, two_sum_error};
+
+/// Gaussian, from mean μ, observation y and variance v: ½·(log v + (y − μ)²/v) + constant.
+/// v is at least `eps`.   v = +∞ → +∞, v = NaN → NaN. `NORMAL` says that `eps` is a normal float32 number,
+/// as it nearly always is: the logarithm is cheaper then.
+#[derive(Clone, Copy)]
+pub struct Gaussian<const NORMAL: bool> {
+    /// The least variance.
+    pub eps: f64,
+    /// ½·log 2π, or 0.
+    pub constant: f64,
+}
+
+impl<const NORMAL: bool> Gaussian<NORMAL> {
+    #[inline(always)]
+    fn variance<F: Real>(self, v: F) -> F {
+        clamp_min(v, F::from_f64(self.eps))
+    }
+}
+
+impl<const NORMAL: bool> Density<3> for Gaussian<NORMAL> {
+    /// log v
+    #[inline(always)]
+    fn inner<S: Isa, F: Real>(self, isa: S, [_, _, v]: [F; 3]) -> F {
+        let v = self.variance(v);
+        if NORMAL { log_normal(isa, v) } else { log(isa, v) }
+    }
+
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, [mean, y, v]: [F; 3], log_v: F) -> F {
+        let d = y - mean;
+        // d·(d/v), not d²/v: d² may be out of range where the quotient is not.
+        let sum = square_plus(isa, [mean, y], d, d / self.variance(v), log_v);
+        F::HALF * sum + F::from_f64(self.constant)
+    }
+}
+
+impl<const NORMAL: bool> Derivatives<3> for Gaussian<NORMAL> {
+    #[inline(always)]
+    fn derivatives<F: Real>(self, [mean, y, v]: [F; 3], _log_v: F) -> [F; 2] {
+        let precision = F::ONE / self.variance(v);
+        [(mean - y) * precision, precision]
+    }
+
+    #[inline(always)]
+    fn hessian_bound<F: Real>(self, _x: [F; 3], hessian: F) -> F {
+        hessian
+    }
+}
+
+/// Gaussian, from mean μ, observation y and the logarithm l of the variance: ½·(l + (y − μ)²·e^−l) +
+/// constant.
+#[derive(Clone, Copy)]
+pub struct GaussianLogVar {
+    /// ½·log 2π, or 0.
+    pub constant: f64,
+}
+
+impl Density<3> for GaussianLogVar {
+    /// 1/v
+    #[inline(always)]
+    fn inner<S: Isa, F: Real>(self, isa: S, [_, _, log_v]: [F; 3]) -> F {
+        exp(isa, -log_v)
+    }
+
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, [mean, y, log_v]: [F; 3], _precision: F) -> F {
+        let d = y - mean;
+        let half_scaled = mul_exp(isa, F::HALF * d, [-log_v, F::ZERO]);
+        square_plus(isa, [mean, y], d, half_scaled, F::HALF * log_v) + F::from_f64(self.constant)
+    }
+}
+
+impl Derivatives<3> for GaussianLogVar {
+    #[inline(always)]
+    fn derivatives<F: Real>(self, [mean, y, _]: [F; 3], precision: F) -> [F; 2] {
+        [(mean - y) * precision, precision]
+    }
+
+    #[inline(always)]
+    fn hessian_bound<F: Real>(self, _x: [F; 3], hessian: F) -> F {
+        hessian
+    }
+}
+
+/// Gaussian, from mean μ, observation y and standard deviation s: [`Gaussian`] with v = s².
+#[derive(Clone, Copy)]
+pub struct GaussianSigma {
+    /// The least variance.
+    pub eps: f64,
+    /// ½·log 2π, or 0.
+    pub constant: f64,
+}
+
+impl GaussianSigma {
+    #[inline(always)]
+    fn by_variance<F: Real>(self, [mean, y, s]: [F; 3]) -> (Gaussian<false>, [F; 3]) {
+        (Gaussian { eps: self.eps, constant: self.constant }, [mean, y, s * s])
+    }
+}
+
+impl Density<3> for GaussianSigma {
+    #[inline(always)]
+    fn inner<S: Isa, F: Real>(self, isa: S, x: [F; 3]) -> F {
+        let (gaussian, x) = self.by_variance(x);
+        gaussian.inner(isa, x)
+    }
+
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, x: [F; 3], log_v: F) -> F {
+        let (gaussian, x) = self.by_variance(x);
+        gaussian.value(isa, x, log_v)
+    }
+}
+
+impl Derivatives<3> for GaussianSigma {
+    #[inline(always)]
+    fn derivatives<F: Real>(self, x: [F; 3], log_v: F) -> [F; 2] {
+        let (gaussian, x) = self.by_variance(x);
+        gaussian.derivatives(x, log_v)
+    }
+
+    #[inline(always)]
+    fn hessian_bound<F: Real>(self, _x: [F; 3], hessian: F) -> F {
+        hessian
+    }
+}
+
+/// d·scaled + rest, where d = y − μ is rounded and `scaled` is a multiple of d.
+#[inline(always)]
+fn square_plus<S: Isa, F: Real>(isa: S, [mean, y]: [F; 2], d: F, scaled: F, rest: F) -> F {
+    // (d + lost)² to first order: both factors are d, whose rounding would count twice.
+    let lost = two_sum_error(y, -mean, d);
+    let sum = isa.mul_add(lost + lost, scaled, rest);
+    isa.mul_add(d, scaled, if sum.abs() < F::INFINITY { sum } else { rest })
+}
+
+/// (y − μ)²: Gaussian with v = ½, but for a constant.
+#[derive(Clone, Copy)]
+pub struct SquaredError;
+
+impl Density<2> for SquaredError {
+    const INNER: bool = false;
+
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, _isa: S, [mean, y]: [F; 2], _inner: F) -> F {
+        (y - mean) * (y - mean)
+    }
+}
+
+impl Derivatives<2> for SquaredError {
+    #[inline(always)]
+    fn derivatives<F: Real>(self, [mean, y]: [F; 2], _inner: F) -> [F; 2] {
+        [(mean - y) + (mean - y), F::ONE + F::ONE]
+    }
+
+    #[inline(always)]
+    fn hessian_bound<F: Real>(self, _x: [F; 2], hessian: F) -> F {
+        hessian
+    }
+}

@@ -1,0 +1,10 @@
+//! Floor 1: the mathematics, one formula per distribution. Imports [`nll_simd`] only.
+
+pub mod bernoulli;
+pub mod density;
+pub mod entropy;
+pub mod gaussian;
+pub mod poisson;
+pub mod preference;
+pub mod row;
+pub mod terms;

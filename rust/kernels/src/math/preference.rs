@@ -1,0 +1,180 @@
+//! −log p(the chosen answer is preferred): Bradley-Terry from two scores, DPO and its relatives from
+//! log-probabilities.
+
+use crate::math::density::{Density, Derivatives, clamp_min, exp_neg_abs, mul_or_zero, sigmoids};
+use crate::math::row::finite;
+use nll_simd::math::{exp_nonpositive_of_words, log, log1p_unit};
+use nll_simd::{DoubleWord, Extended, Isa, Real};
+
+/// e^−|x|; in f32 that of the first word: [`softplus_of_words`] takes the second into account at a lower
+/// price.
+#[inline(always)]
+fn exp_neg_abs_of_words<S: Isa, F: Real>(isa: S, x: DoubleWord<F>) -> F {
+    if !F::COMPENSATED {
+        return exp_neg_abs(isa, x.hi);
+    }
+    let x = if x.hi > F::ZERO { x.neg() } else { x };
+    exp_nonpositive_of_words(isa, [x.hi, x.lo])
+}
+
+/// log(1 + e^x), with the [`exp_neg_abs_of_words`] of x.
+#[inline(always)]
+fn softplus_of_words<S: Isa, F: Real>(isa: S, x: DoubleWord<F>, exp_neg_abs: F) -> F {
+    let above = x.hi > F::ZERO;
+    let rest = if above { -x.lo } else { x.lo };
+    let exp_neg_abs =
+        if F::COMPENSATED { exp_neg_abs } else { isa.mul_add(exp_neg_abs, rest, exp_neg_abs) };
+    let part = log1p_unit(isa, exp_neg_abs);
+    if above { x.hi + (part + x.lo) } else { part }
+}
+
+/// Bradley-Terry: −log σ(chosen − rejected − margin), the two-class cross entropy of the two scores.
+/// Without `MARGIN` the margin counts as 0, which takes fewer instructions for the same bits.
+#[derive(Clone, Copy)]
+pub struct BradleyTerry<const MARGIN: bool>;
+
+impl<const MARGIN: bool> BradleyTerry<MARGIN> {
+    /// rejected − chosen + margin as a double-double: e^d keeps its digits where |d| is large.
+    #[inline(always)]
+    fn gap<F: Real>([chosen, rejected, margin]: [F; 3]) -> DoubleWord<F> {
+        let gap = DoubleWord::sum(rejected, -chosen);
+        if MARGIN {
+            gap.add(DoubleWord::new(margin)).renormalize()
+        } else {
+            DoubleWord { lo: finite(gap.lo), ..gap }
+        }
+    }
+}
+
+impl<const MARGIN: bool> Density<3> for BradleyTerry<MARGIN> {
+    #[inline(always)]
+    fn inner<S: Isa, F: Real>(self, isa: S, x: [F; 3]) -> F {
+        exp_neg_abs_of_words(isa, Self::gap(x))
+    }
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, x: [F; 3], exp_neg_abs: F) -> F {
+        softplus_of_words(isa, Self::gap(x), exp_neg_abs)
+    }
+}
+
+impl<const MARGIN: bool> Derivatives<3> for BradleyTerry<MARGIN> {
+    #[inline(always)]
+    fn derivatives<F: Real>(self, x: [F; 3], exp_neg_abs: F) -> [F; 2] {
+        let (up, down) = sigmoids(Self::gap(x).hi, exp_neg_abs);
+        [-up, up * down]
+    }
+    #[inline(always)]
+    fn hessian_bound<F: Real>(self, _x: [F; 3], _hessian: F) -> F {
+        F::HALF * F::HALF
+    }
+}
+
+/// The losses of direct preference optimization, by TRL's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the formulas stand in `Preference::value`")]
+pub enum PreferenceKind {
+    Sigmoid,
+    Robust,
+    Hinge,
+    Ipo,
+    ExoPair,
+    NcaPair,
+    BcoPair,
+    KtoPair,
+    SppoHard,
+    ApoZero,
+    ApoDown,
+}
+
+impl PreferenceKind {
+    /// Every loss, with its name in TRL.
+    pub const NAMES: [(&'static str, PreferenceKind); 11] = [
+        ("sigmoid", PreferenceKind::Sigmoid),
+        ("robust", PreferenceKind::Robust),
+        ("hinge", PreferenceKind::Hinge),
+        ("ipo", PreferenceKind::Ipo),
+        ("exo_pair", PreferenceKind::ExoPair),
+        ("nca_pair", PreferenceKind::NcaPair),
+        ("bco_pair", PreferenceKind::BcoPair),
+        ("kto_pair", PreferenceKind::KtoPair),
+        ("sppo_hard", PreferenceKind::SppoHard),
+        ("apo_zero", PreferenceKind::ApoZero),
+        ("apo_down", PreferenceKind::ApoDown),
+    ];
+}
+
+/// Preferences from log-probabilities: policy and reference, chosen and rejected. With a and b the
+/// log-ratios policy/reference of the two and h = β·(a − b); `kind` picks the formula.
+#[derive(Clone, Copy)]
+pub struct Preference {
+    /// Which loss.
+    pub kind: PreferenceKind,
+    /// β, how strongly the policy is held to the reference.
+    pub beta: f64,
+    /// ε, how often the labels are wrong.
+    pub smoothing: f64,
+    /// δ, with which BCO and KTO compare rewards.
+    pub reference_point: f64,
+}
+
+impl Preference {
+    /// The log-ratios policy/reference of the two, and their difference.
+    #[inline(always)]
+    fn ratios<F: Real>(x: [F; 4]) -> [DoubleWord<F>; 3] {
+        let [chosen, rejected, ref_chosen, ref_rejected] = x;
+        let (a, b) =
+            (DoubleWord::sum(chosen, -ref_chosen), DoubleWord::sum(rejected, -ref_rejected));
+        [a.renormalize(), b.renormalize(), less(a.renormalize(), b.renormalize())]
+    }
+}
+
+/// a − b
+#[inline(always)]
+fn less<F: Real>(a: DoubleWord<F>, b: DoubleWord<F>) -> DoubleWord<F> {
+    a.add(b.neg()).renormalize()
+}
+
+impl Density<4> for Preference {
+    const INNER: bool = false;
+
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, x: [F; 4], _inner: F) -> F {
+        let (beta, e) = (F::from_f64(self.beta), F::from_f64(self.smoothing));
+        let point = F::from_f64(self.reference_point);
+        let (one, half, point) = (F::ONE, F::HALF, DoubleWord::new(point));
+        let [a, b, gap] = Self::ratios(x);
+        let beta = DoubleWord::new(beta);
+        let scaled = |ratio: DoubleWord<F>| ratio.mul(isa, beta).renormalize();
+        let (win, lose, h) = (scaled(a), scaled(b), scaled(gap));
+        // −log σ(x) and σ(x)
+        let nll = |x: DoubleWord<F>| softplus_of_words(isa, x.neg(), exp_neg_abs_of_words(isa, x));
+        let sigmoid = |x: DoubleWord<F>| {
+            let (up, down) = sigmoids(x.hi, exp_neg_abs(isa, x.hi));
+            up + up * down * x.lo
+        };
+        // (x − ½/β)²
+        let square = |x: DoubleWord<F>| {
+            let d = less(x, DoubleWord::new(half).div(isa, beta)).hi;
+            d * d
+        };
+        match self.kind {
+            PreferenceKind::Sigmoid => (one - e) * nll(h) + mul_or_zero(e, nll(h.neg())),
+            PreferenceKind::Robust => {
+                ((one - e) * nll(h) - mul_or_zero(e, nll(h.neg()))) / (one - e - e)
+            }
+            PreferenceKind::Hinge => clamp_min(less(DoubleWord::new(one), h).hi, F::ZERO),
+            PreferenceKind::Ipo => square(gap),
+            PreferenceKind::ExoPair => {
+                let (right, wrong) = (nll(h), nll(h.neg()));
+                mul_or_zero(sigmoid(h), -right - log(isa, one - e))
+                    + mul_or_zero(sigmoid(h.neg()), -wrong - log(isa, e))
+            }
+            PreferenceKind::NcaPair => nll(win) + half * nll(win.neg()) + half * nll(lose.neg()),
+            PreferenceKind::BcoPair => nll(less(win, point)) + nll(less(point, lose)),
+            PreferenceKind::KtoPair => sigmoid(less(point, win)) + sigmoid(less(lose, point)),
+            PreferenceKind::SppoHard => square(a) + square(b.neg()),
+            PreferenceKind::ApoZero => sigmoid(win.neg()) + sigmoid(lose),
+            PreferenceKind::ApoDown => sigmoid(win) + sigmoid(h.neg()),
+        }
+    }
+}

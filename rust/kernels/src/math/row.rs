@@ -1,0 +1,136 @@
+//! One branch-free scalar function per formula. Each reads like its line in `reference.py`.
+
+use nll_simd::math::{exp, horner, log};
+use nll_simd::{Extended, Float, Isa, Level, Real};
+
+/// Σ e^x over some classes, as `sum · 2^exponent · e^center`, so that it neither over- nor underflows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ScaledSum {
+    /// An exponent of e: 0 but for the logits too large for `exponent`, and for what rounding ln 2 took.
+    pub center: f64,
+    /// A whole number.
+    pub exponent: f64,
+    /// 0 for no classes (or only −∞), else at least 0.7: log(sum) and sum − 1 keep their digits.
+    pub sum: f64,
+    /// The largest x, −∞ for no classes. A NaN is passed over or counts as +∞: the sum is NaN then.
+    pub max: f64,
+}
+
+/// log Σ e^x = center + exponent · ln 2 + log sum.   No classes → −∞, NaN → NaN.
+#[inline(always)]
+pub fn log_sum_exp<S: Isa, F: Real>(isa: S, all: ScaledSum) -> f64 {
+    let reference = F::Extended::new(all.center).add(F::Extended::ln_2_times(all.exponent));
+    reference.add(F::Extended::log(isa, all.sum)).rounded()
+}
+
+/// −log softmax(x)_t = log(1 + Σ_{j≠t} e^{x_j} / e^{x_t}): the target against the rest.
+///
+/// The rest all −∞: 0 if x_t is finite, NaN if not.   x_t = −∞ → +∞.   x_t = +∞, +∞ in the rest, NaN → NaN.
+#[inline(always)]
+pub fn target_against_rest<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -> f64 {
+    let gap = F::Extended::sum(rest.center, -x_t).add(F::Extended::ln_2_times(rest.exponent));
+    let loss = log_one_plus_scaled_exp::<S, F>(isa, rest.sum, gap).rounded();
+    let alone = if x_t.is_finite() { 0.0 } else { f64::NAN };
+    if rest.sum == 0.0 || x_t == f64::INFINITY { alone } else { loss }
+}
+
+/// log(1 + s·e^d); softplus(d) where s = 1.   d = −∞ → 0, d = +∞ → +∞, NaN → NaN.
+///
+/// For d ≤ 0 as log1p(s·e^d), which keeps its digits as it goes to 0; for d > 0 as
+/// d + log1p(s − 1 + e^−d), which cannot overflow.
+#[inline(always)]
+pub fn log_one_plus_scaled_exp<S: Isa, F: Real>(isa: S, s: f64, d: F::Extended) -> F::Extended {
+    let above = d.rounded() > 0.0;
+    let (scale, nonpositive) = if above { (1.0, d.neg()) } else { (s, d) };
+    let e = nonpositive.mul_exp(isa, scale);
+    let part = if above { F::Extended::sum(s, -1.0).add(e) } else { e }.log1p(isa);
+    if above { d.add(part) } else { part }
+}
+
+/// (1 − ε)·w_t·loss + ε/C · Σ_c w_c·(−log softmax(x)_c), torch's label smoothing.   Any −∞ logit with a
+/// weight → +∞.
+///
+/// The sum is `weights·(lse − shift) − linear` with lse − shift = (x_t − shift) + loss and
+/// `linear = Σ_c w_c·(x_c − shift)`.
+#[inline(always)]
+pub fn smoothed(loss: f64, target_weight: f64, target_gap: f64, smoothing: Smoothing) -> f64 {
+    let Smoothing { epsilon, classes, weights, linear } = smoothing;
+    let uniform = weights * (target_gap + loss) - linear;
+    let uniform =
+        if linear == f64::NEG_INFINITY && !loss.is_nan() { f64::INFINITY } else { uniform };
+    let sharp = if epsilon == 1.0 { 0.0 } else { (1.0 - epsilon) * target_weight * loss };
+    sharp + epsilon / classes * uniform
+}
+
+/// What [`smoothed`] needs beside the row's own loss.
+#[derive(Clone, Copy, Debug)]
+pub struct Smoothing {
+    /// ε
+    pub epsilon: f64,
+    /// C
+    pub classes: f64,
+    /// Σ_c w_c
+    pub weights: f64,
+    /// Σ_c w_c·(x_c − shift)
+    pub linear: f64,
+}
+
+/// −log p.   0 → +∞, 1 → 0, NaN → NaN.
+#[inline(always)]
+pub fn probability<S: Isa>(isa: S, p: f64) -> f64 {
+    0.0 - log(isa, p)
+}
+
+/// −log p from log p.   0 → 0 (never −0), −∞ → +∞, NaN → NaN.
+#[inline(always)]
+pub fn log_probability(log_p: f64) -> f64 {
+    0.0 - log_p
+}
+
+/// x, but 0 if it is infinite or NaN: what rounding takes from an infinite sum.
+#[inline(always)]
+pub fn finite<F: Real>(x: F) -> F {
+    if x.abs() < F::INFINITY { x } else { F::ZERO }
+}
+
+/// A class's part in a divergence, `q − p − p·d` and `q − p`, with d = log q − log p.
+/// p = 0 → q, p > 0 = q → +∞, both 0 → 0, NaN → NaN.
+///
+/// Near each other, p·(e^d − 1 − d) and p·(e^d − 1): the differences would cancel. At 2 they lose a bit.
+#[inline(always)]
+pub fn divergence_terms<S: Isa, F: Real>(
+    isa: S,
+    p: f64,
+    q: F::Extended,
+    d: F::Extended,
+) -> (F::Extended, f64) {
+    let x = d.rounded();
+    // (e^x − 1 − x)/x² = ½ + x/6 + …
+    let curve =
+        F::Extended::sum_of_product(isa, F::EXPM1_TAIL[0], x, horner(isa, &F::EXPM1_TAIL[1..], x));
+    let slope = F::Extended::new(p).mul(isa, if p == 0.0 { F::Extended::new(0.0) } else { d });
+    let bend = slope.mul(isa, d).mul(isa, curve);
+    let rise = q.add(F::Extended::new(-p));
+    let apart = rise.add(slope.neg());
+    let apart = if x == f64::NEG_INFINITY { F::Extended::new(f64::INFINITY) } else { apart };
+    if x.abs() < 2.0 { (bend, slope.add(bend).rounded()) } else { (apart, rise.rounded()) }
+}
+
+/// e^x − 1, all digits kept where x is small.   −∞ → −1, +∞ → +∞, NaN → NaN.
+#[inline(always)]
+pub fn exp_minus_one<S: Isa>(isa: S, x: f64) -> f64 {
+    if x.abs() < 0.5 { x * x * horner(isa, f64::EXPM1_TAIL, x) + x } else { exp(isa, x) - 1.0 }
+}
+
+/// e^x of one x: perplexity from a mean, by the same text as everything else.
+pub fn perplexity(level: Level, x: f64) -> f64 {
+    struct Exp(f64);
+    impl nll_simd::Kernel for Exp {
+        type Output = f64;
+        #[inline(always)]
+        fn run<S: Isa>(self, isa: S) -> f64 {
+            exp(isa, self.0)
+        }
+    }
+    level.run(Exp(x))
+}

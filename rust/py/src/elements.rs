@@ -1,0 +1,217 @@
+//! The losses of single observations, a function each.
+
+use crate::arrays::{Input, Output, places};
+use crate::errors::raise;
+use crate::signals::run;
+use crate::totals::Partial;
+use nll_kernels::call::{
+    Clamp, Elements, Hessian, Loss, Outputs, PreferenceOptions, Spread, choose,
+};
+use nll_kernels::math::preference::PreferenceKind;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+/// What is wanted of a call; `nll_fast._elements.Wanted`.
+#[derive(FromPyObject)]
+pub(crate) struct Wanted<'py> {
+    weight: Option<Input<'py>>,
+    out: Option<Bound<'py, PyAny>>,
+    /// Whether each loss is wanted, in a new array if there is no `out`.
+    each: bool,
+    /// Whether the totals are wanted.
+    total: bool,
+    grad: bool,
+    hess: Option<Bound<'py, PyAny>>,
+    /// Whether the derivatives are those of the mean.
+    mean: bool,
+}
+
+/// Losses, gradient, Hessian and totals, as far as they were wanted.
+type Results<'py> =
+    (Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>, Partial);
+
+fn elements<'py>(py: Python<'py>, loss: Loss<'_>, wanted: &Wanted<'py>) -> PyResult<Results<'py>> {
+    let weight = wanted.weight.as_ref().map(Input::array);
+    let call = Elements::new(loss, weight, wanted.out.is_some()).map_err(raise)?;
+    let hess = wanted.hess.as_ref();
+    let hess = hess.map(|hess| chosen("hess", hess, &Hessian::NAMES)).transpose()?;
+    let (shape, order) = (call.shape(), call.order());
+    let new =
+        |wanted: bool| wanted.then(|| Output::new(py, shape, order, call.is_double())).transpose();
+    let mut value = match &wanted.out {
+        Some(out) => Some(Output::given(out, shape)?),
+        None => new(wanted.each)?,
+    };
+    let (mut gradient, mut hessian) = (new(wanted.grad || hess.is_some())?, new(hess.is_some())?);
+    let outputs = Outputs {
+        value: places(&mut value)?,
+        gradient: places(&mut gradient)?,
+        hessian: places(&mut hessian)?,
+        upper: hess == Some(Hessian::Upper),
+        mean: wanted.mean,
+        total: wanted.total,
+    };
+    let totals = run(py, shape.iter().product(), |exec| call.run(exec, outputs))?;
+    let [value, gradient, hessian] =
+        [value, gradient, hessian].map(|output| output.map(|output| output.array));
+    Ok((value, gradient, hessian, Partial { totals }))
+}
+
+/// The choice among `names` that a string stands for.
+fn chosen<T: Copy>(argument: &str, given: &Bound<'_, PyAny>, names: &[(&str, T)]) -> PyResult<T> {
+    let name = given.cast::<PyString>().ok().map(|name| name.to_cow()).transpose()?;
+    choose(argument, name.as_deref(), &given.repr()?.to_string(), names).map_err(raise)
+}
+
+#[pyfunction]
+pub(crate) fn softplus<'py>(
+    py: Python<'py>,
+    x: Input<'py>,
+    wanted: Wanted<'py>,
+) -> PyResult<Results<'py>> {
+    elements(py, Loss::Softplus { x: x.array() }, &wanted)
+}
+
+#[pyfunction]
+pub(crate) fn log_sigmoid<'py>(
+    py: Python<'py>,
+    x: Input<'py>,
+    wanted: Wanted<'py>,
+) -> PyResult<Results<'py>> {
+    elements(py, Loss::LogSigmoid { x: x.array() }, &wanted)
+}
+
+#[pyfunction]
+pub(crate) fn binary_cross_entropy_with_logits<'py>(
+    py: Python<'py>,
+    logits: Input<'py>,
+    target: Input<'py>,
+    pos_weight: Input<'py>,
+    wanted: Wanted<'py>,
+) -> PyResult<Results<'py>> {
+    let (logits, target, pos_weight) = (logits.array(), target.array(), pos_weight.array());
+    elements(py, Loss::BinaryWithLogits { logits, target, pos_weight }, &wanted)
+}
+
+#[pyfunction]
+pub(crate) fn binary_cross_entropy<'py>(
+    py: Python<'py>,
+    probs: Input<'py>,
+    target: Input<'py>,
+    clamp: Option<Bound<'py, PyAny>>,
+    validate: bool,
+    wanted: Wanted<'py>,
+) -> PyResult<Results<'py>> {
+    let clamp = match clamp {
+        Some(clamp) => chosen("clamp", &clamp, &Clamp::NAMES)?,
+        None => Clamp::Never,
+    };
+    let (probs, target) = (probs.array(), target.array());
+    elements(py, Loss::Binary { probs, target, clamp, validate }, &wanted)
+}
+
+#[pyfunction]
+pub(crate) fn gaussian_nll_loss<'py>(
+    py: Python<'py>,
+    mean: Input<'py>,
+    target: Input<'py>,
+    var: Option<Input<'py>>,
+    log_var: Option<Input<'py>>,
+    sigma: Option<Input<'py>>,
+    eps: f64,
+    full: bool,
+    wanted: Wanted<'py>,
+) -> PyResult<Results<'py>> {
+    let [var, log_var, sigma] = [&var, &log_var, &sigma].map(|x| x.as_ref().map(Input::array));
+    let spread = Spread::one_of(var, log_var, sigma).map_err(raise)?;
+    let (mean, target) = (mean.array(), target.array());
+    elements(py, Loss::Gaussian { mean, target, spread, eps, full }, &wanted)
+}
+
+#[pyfunction]
+pub(crate) fn mse_loss<'py>(
+    py: Python<'py>,
+    mean: Input<'py>,
+    target: Input<'py>,
+    wanted: Wanted<'py>,
+) -> PyResult<Results<'py>> {
+    elements(py, Loss::SquaredError { mean: mean.array(), target: target.array() }, &wanted)
+}
+
+#[pyfunction]
+pub(crate) fn poisson_nll_loss<'py>(
+    py: Python<'py>,
+    input: Input<'py>,
+    target: Input<'py>,
+    log_input: bool,
+    full: bool,
+    eps: f64,
+    wanted: Wanted<'py>,
+) -> PyResult<Results<'py>> {
+    let (input, target) = (input.array(), target.array());
+    elements(py, Loss::Poisson { input, target, log_input, full, eps }, &wanted)
+}
+
+#[pyfunction]
+pub(crate) fn bradley_terry_loss<'py>(
+    py: Python<'py>,
+    chosen: Input<'py>,
+    rejected: Input<'py>,
+    margin: Input<'py>,
+    wanted: Wanted<'py>,
+) -> PyResult<Results<'py>> {
+    let (chosen, rejected, margin) = (chosen.array(), rejected.array(), margin.array());
+    elements(py, Loss::BradleyTerry { chosen, rejected, margin }, &wanted)
+}
+
+#[pyfunction]
+pub(crate) fn dpo_loss<'py>(
+    py: Python<'py>,
+    policy_chosen_logps: Input<'py>,
+    policy_rejected_logps: Input<'py>,
+    ref_chosen_logps: Input<'py>,
+    ref_rejected_logps: Input<'py>,
+    beta: f64,
+    label_smoothing: f64,
+    loss_type: Bound<'py, PyAny>,
+    reference_point: f64,
+    wanted: Wanted<'py>,
+) -> PyResult<Results<'py>> {
+    let kind = chosen("loss_type", &loss_type, &PreferenceKind::NAMES)?;
+    let options = PreferenceOptions { kind, beta, label_smoothing, reference_point };
+    let policy = [&policy_chosen_logps, &policy_rejected_logps].map(Input::array);
+    let reference = [&ref_chosen_logps, &ref_rejected_logps].map(Input::array);
+    let ([pc, pr], [rc, rr]) = (policy, reference);
+    elements(py, Loss::Preference { log_probs: [pc, pr, rc, rr], options }, &wanted)
+}
+
+#[pyfunction]
+pub(crate) fn entr<'py>(
+    py: Python<'py>,
+    p: Input<'py>,
+    wanted: Wanted<'py>,
+) -> PyResult<Results<'py>> {
+    elements(py, Loss::Entropy { p: p.array() }, &wanted)
+}
+
+#[pyfunction]
+pub(crate) fn rel_entr<'py>(
+    py: Python<'py>,
+    p: Input<'py>,
+    q: Input<'py>,
+    wanted: Wanted<'py>,
+) -> PyResult<Results<'py>> {
+    elements(py, Loss::RelativeEntropy { p: p.array(), q: q.array() }, &wanted)
+}
+
+#[pyfunction]
+pub(crate) fn kl_div<'py>(
+    py: Python<'py>,
+    input: Input<'py>,
+    target: Input<'py>,
+    log_target: bool,
+    wanted: Wanted<'py>,
+) -> PyResult<Results<'py>> {
+    let (input, target) = (input.array(), target.array());
+    elements(py, Loss::KlDiv { input, target, log_target }, &wanted)
+}

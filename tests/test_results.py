@@ -1,0 +1,116 @@
+"""What comes back: out= beside any reduction, what a Partial knows, memory order; and bfloat16 by its bits."""
+
+import copy
+import json
+import math
+import pickle
+from fractions import Fraction
+
+import nll_fast as f
+import numpy as np
+import pytest
+from ml_dtypes import bfloat16
+
+from .cases import CASES, DTYPES, Reach
+
+UNIT = 2**1074
+REDUCES = [name for name, case in CASES.items() if case.reduces]
+ELEMENTS = [name for name, case in CASES.items() if not case.rows]
+X = np.float32([[0.0, 1.0], [2.0, 0.5], [1.0, 1.0], [0.0, 0.0]])
+T = np.array([0, 0, 1, -100])  # right is the second row alone: of equal logits, the first class counts as largest
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", REDUCES)
+def test_out_holds_each_loss_whatever_the_reduction(name, dtype):
+    case = CASES[name]
+    arguments = case.draw(dtype, 60, 7)
+    each = case.call(arguments)
+    for reduction in ("mean", "sum", "partial"):
+        out = np.full_like(each, 7)
+        got = case.call(arguments, reduction=reduction, out=out)
+        assert out.tobytes() == each.tobytes()
+        assert got == case.call(arguments, reduction=reduction)
+
+
+def test_a_partial_of_cross_entropy_counts_ignored_rows_and_right_guesses():
+    partial = f.cross_entropy(X, T, reduction="partial")
+    assert (partial.count, partial.ignored, partial.top1, partial.special) == (3, 1, 1, 0.0)
+    assert partial.weights is None and type(partial.total) is int
+    assert partial.sum == f.cross_entropy(X, T, reduction="sum") and partial.mean == f.cross_entropy(X, T)
+    each = f.cross_entropy(X, T, reduction="none", out=np.empty(4)).tolist()
+    assert partial.total == sum(int(Fraction(loss) * UNIT) for loss in each)
+
+
+def test_other_partials_know_less():
+    for loss in (f.nll_loss, f.categorical_nll):
+        partial = loss(np.full((4, 2), 0.5), T, reduction="partial")
+        assert (partial.count, partial.ignored, partial.top1) == (3, 1, None)
+    partial = f.mse_loss([1.0, 2.0], [1.0, 4.0], reduction="partial")
+    assert (partial.ignored, partial.top1, partial.weights) == (None, None, None)
+    assert repr(partial) == "Partial(sum=4.0, mean=2.0, count=2)"
+
+
+def test_weights_are_kept_where_there_are_any():
+    partial = f.cross_entropy(X, T, weight=[0.5, 2.0], reduction="partial")
+    assert partial.weights == 3 * UNIT and partial.mean == partial.sum / 3
+    mixed = partial + f.cross_entropy(X, T, reduction="partial")
+    assert mixed.weights == 6 * UNIT and mixed.count == 6
+
+
+def test_sums_know_what_both_knew():
+    a, b = f.cross_entropy(X, T, reduction="partial"), f.nll_loss(X, T, reduction="partial")
+    assert (a + a).top1 == 2 and (a + a).ignored == 2
+    assert (a + b).top1 is None and (b + a).top1 is None and (a + b).ignored == 2
+    assert a + 0 == 0 + a == sum([a]) == a
+    with pytest.raises(TypeError):
+        a + 1.0
+
+
+@pytest.mark.parametrize("name", REDUCES)
+def test_a_partial_survives_every_way_of_keeping_it(name):
+    case = CASES[name]
+    partial = case.call(case.draw("float64", 60, 7), reduction="partial")
+    kept = (
+        pickle.loads(pickle.dumps(partial)),
+        copy.copy(partial),
+        copy.deepcopy(partial),
+        f.Partial.from_dict(json.loads(json.dumps(partial.to_dict()))),
+    )
+    for other in kept:
+        assert other == partial and hash(other) == hash(partial) and other.to_dict() == partial.to_dict()
+    assert partial != partial + partial and partial != 1
+
+
+def test_dictionaries_of_before_still_load():
+    old = f.Partial.from_dict({"total": 3 * UNIT, "weights": 2 * UNIT, "count": 2, "special": 0.0})
+    assert (old.sum, old.mean, old.count, old.ignored, old.top1) == (3.0, 1.5, 2, None, None)
+    assert math.isinf(f.Partial.from_dict({"total": 0, "weights": UNIT, "count": 1, "special": math.inf}).sum)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bits_of_bfloat16_are_read_as_bfloat16(name):
+    case = CASES[name]
+    arguments = case.draw(bfloat16, 60, 7, Reach(8, 2))
+    tagged = {key: f.as_bfloat16(x.view(np.uint16)) if x.dtype == bfloat16 else x for key, x in arguments.items()}
+    got, want = case.call(tagged), case.call(arguments)
+    assert got.dtype == want.dtype and got.tobytes() == want.tobytes()
+
+
+def test_only_sixteen_bits_are_those_of_bfloat16():
+    with pytest.raises(TypeError, match="int64"):
+        f.as_bfloat16(np.arange(3))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_results_keep_the_memory_order_of_their_inputs(name, dtype):
+    case = CASES[name]
+    plain = {key: x.reshape(6, 10) for key, x in case.draw(dtype, 60).items()}
+    fortran = {key: np.asfortranarray(x) for key, x in plain.items()}
+    turned = {key: x.reshape(6, 2, 5).transpose(2, 0, 1) for key, x in plain.items()}
+    order = np.add(*[next(iter(turned.values())).astype("f4")] * 2).strides  # that of NumPy's own functions
+    got, want, again = case.call(fortran), case.call(plain), case.call(turned)
+    assert got.flags.f_contiguous and want.flags.c_contiguous and got.tobytes() == want.tobytes()
+    assert again.tobytes() == np.ascontiguousarray(want.reshape(6, 2, 5).transpose(2, 0, 1)).tobytes()
+    assert [s // again.itemsize for s in again.strides] == [s // 4 for s in order]
