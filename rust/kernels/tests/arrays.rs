@@ -99,8 +99,8 @@ fn binary<T>(
             let mut outs = [Out::Nothing, Out::Nothing, Out::Nothing];
             outs[which] = out;
             let [value, gradient, hessian] = outs;
-            let (upper, mean) = (false, false);
-            let outputs = Outputs { value, gradient, hessian, upper, mean, total: true };
+            let (hess, mean) = (None, false);
+            let outputs = Outputs { value, gradient, hessian, hess, mean, total: true };
             total = vec![elements.run(exec, outputs)?.sum.value().to_bits()];
             Ok(())
         });

@@ -8,8 +8,8 @@ mod support;
 
 use ndarray::ArrayD;
 use nll_kernels::call::{
-    Clamp, Elements, Entries, Gradient, Loss, Outputs, PreferenceOptions, Quantity, RowLosses,
-    Spread, log_softmax, log_sum_exp,
+    Clamp, Elements, Entries, Gradient, Hessian, Loss, Outputs, PreferenceOptions, Quantity,
+    RowLosses, Spread, log_softmax, log_sum_exp,
 };
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::{Exec, Par};
@@ -527,7 +527,8 @@ fn run(
     [value, gradient, hessian]: [Out<'_>; 3],
     mean: bool,
 ) -> Result<Totals, Error> {
-    let outputs = Outputs { value, gradient, hessian, upper: mean, mean, total: true };
+    let hess = Some(if mean { Hessian::Upper } else { Hessian::Exact });
+    let outputs = Outputs { value, gradient, hessian, hess, mean, total: true };
     elements.run(exec, outputs)
 }
 

@@ -47,7 +47,7 @@ fn elements<'py>(py: Python<'py>, loss: Loss<'_>, wanted: &Wanted<'py>) -> PyRes
         value: places(&mut value)?,
         gradient: places(&mut gradient)?,
         hessian: places(&mut hessian)?,
-        upper: hess == Some(Hessian::Upper),
+        hess,
         mean: wanted.mean,
         total: wanted.total,
     };
@@ -63,26 +63,34 @@ fn chosen<T: Copy>(argument: &str, given: &Bound<'_, PyAny>, names: &[(&str, T)]
     choose(argument, name.as_deref(), &given.repr()?.to_string(), names).map_err(raise)
 }
 
+/// Adds the functions below to the module.
+pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(softplus, module)?)?;
+    module.add_function(wrap_pyfunction!(log_sigmoid, module)?)?;
+    module.add_function(wrap_pyfunction!(binary_cross_entropy_with_logits, module)?)?;
+    module.add_function(wrap_pyfunction!(binary_cross_entropy, module)?)?;
+    module.add_function(wrap_pyfunction!(gaussian_nll_loss, module)?)?;
+    module.add_function(wrap_pyfunction!(mse_loss, module)?)?;
+    module.add_function(wrap_pyfunction!(poisson_nll_loss, module)?)?;
+    module.add_function(wrap_pyfunction!(bradley_terry_loss, module)?)?;
+    module.add_function(wrap_pyfunction!(dpo_loss, module)?)?;
+    module.add_function(wrap_pyfunction!(entr, module)?)?;
+    module.add_function(wrap_pyfunction!(rel_entr, module)?)?;
+    module.add_function(wrap_pyfunction!(kl_div, module)?)
+}
+
 #[pyfunction]
-pub(crate) fn softplus<'py>(
-    py: Python<'py>,
-    x: Input<'py>,
-    wanted: Wanted<'py>,
-) -> PyResult<Results<'py>> {
+fn softplus<'py>(py: Python<'py>, x: Input<'py>, wanted: Wanted<'py>) -> PyResult<Results<'py>> {
     elements(py, Loss::Softplus { x: x.array() }, &wanted)
 }
 
 #[pyfunction]
-pub(crate) fn log_sigmoid<'py>(
-    py: Python<'py>,
-    x: Input<'py>,
-    wanted: Wanted<'py>,
-) -> PyResult<Results<'py>> {
+fn log_sigmoid<'py>(py: Python<'py>, x: Input<'py>, wanted: Wanted<'py>) -> PyResult<Results<'py>> {
     elements(py, Loss::LogSigmoid { x: x.array() }, &wanted)
 }
 
 #[pyfunction]
-pub(crate) fn binary_cross_entropy_with_logits<'py>(
+fn binary_cross_entropy_with_logits<'py>(
     py: Python<'py>,
     logits: Input<'py>,
     target: Input<'py>,
@@ -94,7 +102,7 @@ pub(crate) fn binary_cross_entropy_with_logits<'py>(
 }
 
 #[pyfunction]
-pub(crate) fn binary_cross_entropy<'py>(
+fn binary_cross_entropy<'py>(
     py: Python<'py>,
     probs: Input<'py>,
     target: Input<'py>,
@@ -111,7 +119,7 @@ pub(crate) fn binary_cross_entropy<'py>(
 }
 
 #[pyfunction]
-pub(crate) fn gaussian_nll_loss<'py>(
+fn gaussian_nll_loss<'py>(
     py: Python<'py>,
     mean: Input<'py>,
     target: Input<'py>,
@@ -129,7 +137,7 @@ pub(crate) fn gaussian_nll_loss<'py>(
 }
 
 #[pyfunction]
-pub(crate) fn mse_loss<'py>(
+fn mse_loss<'py>(
     py: Python<'py>,
     mean: Input<'py>,
     target: Input<'py>,
@@ -139,7 +147,7 @@ pub(crate) fn mse_loss<'py>(
 }
 
 #[pyfunction]
-pub(crate) fn poisson_nll_loss<'py>(
+fn poisson_nll_loss<'py>(
     py: Python<'py>,
     input: Input<'py>,
     target: Input<'py>,
@@ -153,7 +161,7 @@ pub(crate) fn poisson_nll_loss<'py>(
 }
 
 #[pyfunction]
-pub(crate) fn bradley_terry_loss<'py>(
+fn bradley_terry_loss<'py>(
     py: Python<'py>,
     chosen: Input<'py>,
     rejected: Input<'py>,
@@ -165,7 +173,7 @@ pub(crate) fn bradley_terry_loss<'py>(
 }
 
 #[pyfunction]
-pub(crate) fn dpo_loss<'py>(
+fn dpo_loss<'py>(
     py: Python<'py>,
     policy_chosen_logps: Input<'py>,
     policy_rejected_logps: Input<'py>,
@@ -186,16 +194,12 @@ pub(crate) fn dpo_loss<'py>(
 }
 
 #[pyfunction]
-pub(crate) fn entr<'py>(
-    py: Python<'py>,
-    p: Input<'py>,
-    wanted: Wanted<'py>,
-) -> PyResult<Results<'py>> {
+fn entr<'py>(py: Python<'py>, p: Input<'py>, wanted: Wanted<'py>) -> PyResult<Results<'py>> {
     elements(py, Loss::Entropy { p: p.array() }, &wanted)
 }
 
 #[pyfunction]
-pub(crate) fn rel_entr<'py>(
+fn rel_entr<'py>(
     py: Python<'py>,
     p: Input<'py>,
     q: Input<'py>,
@@ -205,7 +209,7 @@ pub(crate) fn rel_entr<'py>(
 }
 
 #[pyfunction]
-pub(crate) fn kl_div<'py>(
+fn kl_div<'py>(
     py: Python<'py>,
     input: Input<'py>,
     target: Input<'py>,

@@ -51,11 +51,6 @@ fn simd_levels() -> Vec<&'static str> {
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::elements::{
-        binary_cross_entropy, binary_cross_entropy_with_logits, bradley_terry_loss, dpo_loss, entr,
-        gaussian_nll_loss, kl_div, log_sigmoid, mse_loss, poisson_nll_loss, rel_entr, softplus,
-    };
-    #[pymodule_export]
     use super::rows::{
         categorical_nll, cross_entropy, cross_entropy_grad, entropy, kl_divergence, log_softmax,
         logsumexp, nll_loss, soft_cross_entropy,
@@ -64,4 +59,9 @@ mod _core {
     use super::totals::Partial;
     #[pymodule_export]
     use super::{exp, get_num_threads, set_num_threads, simd_level, simd_levels};
+
+    #[pymodule_init]
+    fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        super::elements::add_to(module)
+    }
 }

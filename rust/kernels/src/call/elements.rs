@@ -1,22 +1,15 @@
-//! Losses of single observations: shapes, precision, memory order and formula are settled here; then the
-//! elements [`Stream`] through memory.
+//! Losses of single observations: shapes, precision and memory order are settled here; then the elements
+//! [`Stream`] through memory.
 
 use crate::Error;
-use crate::call::loss::{Argument, Clamp, Limit, Loss, Shapes, Spread};
+use crate::call::loss::{Argument, Hessian, Loss, Shapes, Visitor};
 use crate::call::stream::{Outside, Results, Stream, ValueOnly, WithDerivatives};
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec};
 use crate::data::out::Out;
 use crate::data::totals::Totals;
 use crate::error::{listed, shown};
-use crate::math::bernoulli::{
-    Bernoulli, BernoulliLogit, LogSigmoid, Softplus, WeightedBernoulliLogit,
-};
 use crate::math::density::{Density, Derivatives};
-use crate::math::entropy::{Entropy, KlDiv, KlDivLog, RelativeEntropy};
-use crate::math::gaussian::{Gaussian, GaussianLogVar, GaussianSigma, SquaredError};
-use crate::math::poisson::{Poisson, PoissonLog};
-use crate::math::preference::{BradleyTerry, Preference};
 use nll_simd::Real;
 use std::marker::PhantomData;
 
@@ -24,6 +17,11 @@ use std::marker::PhantomData;
 pub struct Elements<'a> {
     loss: Loss<'a>,
     weight: Option<Array<'a>>,
+    plan: Plan,
+}
+
+/// The shape of a call, and how it is computed.
+struct Plan {
     shape: Vec<usize>,
     /// The axes in the order in which the elements are visited.
     order: Vec<usize>,
@@ -36,10 +34,10 @@ pub struct Outputs<'o> {
     pub value: Out<'o>,
     /// The first derivatives by the first input.
     pub gradient: Out<'o>,
-    /// The second derivatives by the first input, …
+    /// The second derivatives by the first input, as `hess` says.
     pub hessian: Out<'o>,
-    /// … or their upper bounds over all first inputs.
-    pub upper: bool,
+    /// Whether the second derivatives or their upper bounds are wanted.
+    pub hess: Option<Hessian>,
     /// Whether the derivatives are those of the mean: each is divided by the number of elements.
     pub mean: bool,
     /// Whether the totals are wanted.
@@ -48,126 +46,44 @@ pub struct Outputs<'o> {
 
 impl<'a> Elements<'a> {
     /// Checks options and shapes. The elements are visited in the memory order of the largest array,
-    /// unless `c_order` says that the outputs are there already, in C order.
+    /// unless `c_order` says that the outputs exist already, in C order.
     pub fn new(loss: Loss<'a>, weight: Option<Array<'a>>, c_order: bool) -> Result<Self, Error> {
-        loss.check()?;
+        loss.check(None)?;
         let loss = loss.with_variance();
-        let mut arguments = loss.arguments();
-        let equal = match loss.shapes() {
-            Shapes::Equal(n) => n.min(arguments.len()),
-            Shapes::Broadcast => arguments.len(),
-        };
-        let shape = match loss.shapes() {
-            Shapes::Equal(_) => equal_shape(&arguments[..equal])?,
-            Shapes::Broadcast => broadcast_shape(&arguments)?,
-        };
-        let arrays: Vec<_> = arguments.iter().map(|argument| argument.array).collect();
-        let any = |double| arrays.iter().any(|array| array.is_double() == Some(double));
-        let double = loss.is_always_double() || any(true) || !any(false);
-        if let Some(array) = &weight {
-            arguments.push(Argument { name: "weight", array, limit: None });
-        }
-        for Argument { name, array, .. } in &arguments[equal..] {
-            if !array.is_scalar() && !broadcasts(array.shape(), &shape) {
-                let (given, needed) = (shown(array.shape()), shown(&shape));
-                let sentence =
-                    format!("{name} has shape {given}, which does not broadcast to {needed}");
-                return Err(Error::Shapes(sentence));
-            }
-        }
-        let scattered = arguments.iter().any(|argument| !argument.array.is_flat());
-        let whole = arguments.iter().find(|argument| argument.array.shape() == shape);
-        let order = match whole {
-            Some(whole) if scattered && !c_order => whole.array.memory_order(),
-            _ => (0..shape.len()).collect(),
-        };
-        Ok(Elements { shape, order, double, weight, loss })
+        let plan = loss.visit(Planner { weight: weight.as_ref(), c_order })?;
+        Ok(Elements { loss, weight, plan })
     }
 
     /// The shape of the results.
     pub fn shape(&self) -> &[usize] {
-        &self.shape
+        &self.plan.shape
     }
 
     /// The axes in the order in which results are written: the k-th axis of an output is axis
     /// `order()[k]` of the shape.
     pub fn order(&self) -> &[usize] {
-        &self.order
+        &self.plan.order
     }
 
     /// Whether the loss is computed in float64: where an array is, where all are integers or numbers,
     /// and always for preferences.
     pub fn is_double(&self) -> bool {
-        self.double
+        self.plan.double
     }
 
     /// Computes what is wanted. Elements beyond their limits are looked for beside the computation: where
     /// that is an error, outputs have been written.
     pub fn run(&self, exec: Exec<'_>, out: Outputs<'_>) -> Result<Totals, Error> {
-        let call = Call { of: self, exec };
-        match &self.loss {
-            Loss::Softplus { .. } => call.values(Softplus, out),
-            Loss::LogSigmoid { .. } => call.values(LogSigmoid, out),
-            Loss::BinaryWithLogits { pos_weight: Array::Scalar(1.0), .. } => {
-                call.derivatives(BernoulliLogit, out)
-            }
-            Loss::BinaryWithLogits { .. } => call.derivatives(WeightedBernoulliLogit, out),
-            Loss::Binary { probs, clamp, .. } => match clamp {
-                Clamp::Torch => call.values(Bernoulli::<false> { floor: -100.0, margin: 0.0 }, out),
-                Clamp::Never => {
-                    call.values(Bernoulli::<false> { floor: f64::NEG_INFINITY, margin: 0.0 }, out)
-                }
-                Clamp::Epsilon => {
-                    let (floor, margin) = (f64::NEG_INFINITY, probs.epsilon());
-                    call.values(Bernoulli::<true> { floor, margin }, out)
-                }
-            },
-            Loss::Gaussian { spread, eps, full, .. } => {
-                let eps = *eps;
-                let constant = if *full { HALF_LOG_TWO_PI } else { 0.0 };
-                let normal = eps >= f64::from(f32::MIN_POSITIVE);
-                match spread {
-                    Spread::LogVariance(_) => call.derivatives(GaussianLogVar { constant }, out),
-                    Spread::Sigma(_) => call.derivatives(GaussianSigma { eps, constant }, out),
-                    Spread::Variance(_) if normal => {
-                        call.derivatives(Gaussian::<true> { eps, constant }, out)
-                    }
-                    Spread::Variance(_) => {
-                        call.derivatives(Gaussian::<false> { eps, constant }, out)
-                    }
-                }
-            }
-            Loss::SquaredError { .. } => call.derivatives(SquaredError, out),
-            Loss::Poisson { log_input, full, eps, .. } => {
-                let eps = *eps;
-                if out.upper {
-                    let sentence = "hess='upper': the second derivative of the Poisson loss has no \
-                                    upper bound; use 'exact'";
-                    return Err(Error::Choice(sentence.into()));
-                }
-                match (log_input, full) {
-                    (true, false) => call.derivatives(PoissonLog::<false>, out),
-                    (true, true) => call.derivatives(PoissonLog::<true>, out),
-                    (false, false) => call.derivatives(Poisson::<false> { eps }, out),
-                    (false, true) => call.derivatives(Poisson::<true> { eps }, out),
-                }
-            }
-            Loss::BradleyTerry { margin: Array::Scalar(0.0), .. } => {
-                call.derivatives(BradleyTerry::<false>, out)
-            }
-            Loss::BradleyTerry { .. } => call.derivatives(BradleyTerry::<true>, out),
-            Loss::Preference { options, .. } => call.double_values(Preference::from(*options), out),
-            Loss::Entropy { .. } => call.values(Entropy, out),
-            Loss::RelativeEntropy { .. } => call.values(RelativeEntropy, out),
-            Loss::KlDiv { log_target: true, .. } => call.values(KlDivLog, out),
-            Loss::KlDiv { .. } => call.values(KlDiv, out),
-        }
+        self.loss.check(out.hess)?;
+        self.loss.visit(Runner { plan: &self.plan, weight: self.weight.as_ref(), exec, out })
     }
+}
 
+impl Plan {
     /// The array broadcast to the shape, in the order of the visit; None if it is that already.
     fn view<'v>(&self, array: &'v Array<'_>) -> Option<Array<'v>> {
-        let straight = self.order.iter().enumerate().all(|(k, &axis)| k == axis);
-        let as_it_is = array.is_scalar() || (straight && array.shape() == &self.shape[..]);
+        let as_it_is =
+            array.is_scalar() || (self.order.is_sorted() && array.shape() == &self.shape[..]);
         if as_it_is { None } else { array.broadcast(&self.shape, &self.order) }
     }
 
@@ -182,7 +98,156 @@ impl<'a> Elements<'a> {
     }
 }
 
-const HALF_LOG_TWO_PI: f64 = 0.918_938_533_204_672_7;
+/// Makes the plan of a loss.
+struct Planner<'p> {
+    weight: Option<&'p Array<'p>>,
+    c_order: bool,
+}
+
+impl Planner<'_> {
+    fn plan(
+        self,
+        shapes: Shapes,
+        arguments: &[Argument<'_>],
+        always_double: bool,
+    ) -> Result<Plan, Error> {
+        let (shape, equal) = match shapes {
+            Shapes::Equal(n) => (equal_shape(&arguments[..n])?, n),
+            Shapes::Broadcast => (broadcast_shape(arguments)?, arguments.len()),
+        };
+        let any = |double| arguments.iter().any(|a| a.array.is_double() == Some(double));
+        let double = always_double || any(true) || !any(false);
+        let weight = self.weight.map(|array| Argument { name: "weight", array, limit: None });
+        for Argument { name, array, .. } in arguments[equal..].iter().chain(&weight) {
+            if !array.is_scalar() && !broadcasts(array.shape(), &shape) {
+                let (given, needed) = (shown(array.shape()), shown(&shape));
+                let sentence =
+                    format!("{name} has shape {given}, which does not broadcast to {needed}");
+                return Err(Error::Shapes(sentence));
+            }
+        }
+        let mut all = arguments.iter().chain(&weight);
+        let scattered = !self.c_order && all.clone().any(|a| !a.array.is_flat());
+        let order = match all.find(|a| scattered && a.array.shape() == shape) {
+            Some(whole) => whole.array.memory_order(),
+            None => (0..shape.len()).collect(),
+        };
+        Ok(Plan { shape, order, double })
+    }
+}
+
+impl Visitor for Planner<'_> {
+    type Output = Result<Plan, Error>;
+
+    fn values<const N: usize>(
+        self,
+        shapes: Shapes,
+        arguments: [Argument<'_>; N],
+        _: impl Density<N>,
+    ) -> Self::Output {
+        self.plan(shapes, &arguments, false)
+    }
+
+    fn double_values<const N: usize>(
+        self,
+        shapes: Shapes,
+        arguments: [Argument<'_>; N],
+        _: impl Density<N>,
+    ) -> Self::Output {
+        self.plan(shapes, &arguments, true)
+    }
+
+    fn derivatives<const N: usize>(
+        self,
+        shapes: Shapes,
+        arguments: [Argument<'_>; N],
+        _: impl Derivatives<N>,
+    ) -> Self::Output {
+        self.plan(shapes, &arguments, false)
+    }
+}
+
+/// Runs a loss by its plan.
+struct Runner<'r> {
+    plan: &'r Plan,
+    weight: Option<&'r Array<'r>>,
+    exec: Exec<'r>,
+    out: Outputs<'r>,
+}
+
+impl Runner<'_> {
+    fn run<F: Real, L: Results<N>, const N: usize>(
+        self,
+        arguments: [Argument<'_>; N],
+        loss: L,
+    ) -> Result<Totals, Error> {
+        let Runner { plan, weight, out, .. } = self;
+        let views = arguments.map(|argument| plan.view(argument.array));
+        let weight_view = weight.and_then(|array| plan.view(array));
+        let limits = arguments.map(|argument| argument.limit);
+        let work = Stream {
+            loss,
+            inputs: core::array::from_fn(|k| views[k].as_ref().unwrap_or(arguments[k].array)),
+            weight: weight_view.as_ref().or(weight),
+            limits,
+            length: plan.shape.iter().product(),
+            total: out.total,
+            large: [&out.value, &out.gradient, &out.hessian].iter().any(|out| out.is_large()),
+            real: PhantomData::<F>,
+        };
+        let found = drive::run(self.exec, &work, [out.value, out.gradient, out.hessian])?;
+        match found.outside {
+            None => Ok(found.totals),
+            Some(Outside { element, input, value }) => Err(Error::Element {
+                argument: arguments[input].name,
+                value,
+                index: plan.index(element),
+                advice: limits[input].map_or("", |limit| limit.advice),
+            }),
+        }
+    }
+}
+
+impl Visitor for Runner<'_> {
+    type Output = Result<Totals, Error>;
+
+    fn values<const N: usize>(
+        self,
+        _: Shapes,
+        arguments: [Argument<'_>; N],
+        formula: impl Density<N>,
+    ) -> Self::Output {
+        match self.plan.double {
+            true => self.run::<f64, _, N>(arguments, ValueOnly(formula)),
+            false => self.run::<f32, _, N>(arguments, ValueOnly(formula)),
+        }
+    }
+
+    fn double_values<const N: usize>(
+        self,
+        _: Shapes,
+        arguments: [Argument<'_>; N],
+        formula: impl Density<N>,
+    ) -> Self::Output {
+        self.run::<f64, _, N>(arguments, ValueOnly(formula))
+    }
+
+    fn derivatives<const N: usize>(
+        self,
+        _: Shapes,
+        arguments: [Argument<'_>; N],
+        formula: impl Derivatives<N>,
+    ) -> Self::Output {
+        let length = self.plan.shape.iter().product::<usize>();
+        let scale = if self.out.mean && length > 0 { 1.0 / length as f64 } else { 1.0 };
+        let upper = self.out.hess == Some(Hessian::Upper);
+        let loss = WithDerivatives { loss: formula, upper, scale };
+        match self.plan.double {
+            true => self.run::<f64, _, N>(arguments, loss),
+            false => self.run::<f32, _, N>(arguments, loss),
+        }
+    }
+}
 
 /// The one shape of all arrays; numbers go with any.
 fn equal_shape(arguments: &[Argument<'_>]) -> Result<Vec<usize>, Error> {
@@ -225,81 +290,4 @@ fn broadcast_shape(arguments: &[Argument<'_>]) -> Result<Vec<usize>, Error> {
 fn broadcasts(from: &[usize], to: &[usize]) -> bool {
     let extra = to.len().checked_sub(from.len());
     extra.is_some_and(|extra| from.iter().zip(&to[extra..]).all(|(a, b)| a == b || *a == 1))
-}
-
-/// A call whose formula is being chosen.
-struct Call<'c, 'a> {
-    of: &'c Elements<'a>,
-    exec: Exec<'c>,
-}
-
-impl Call<'_, '_> {
-    /// A loss without derivatives.
-    fn values<const N: usize>(
-        self,
-        loss: impl Density<N>,
-        out: Outputs<'_>,
-    ) -> Result<Totals, Error> {
-        match self.of.double {
-            true => self.double_values(loss, out),
-            false => self.run::<f32, _, N>(ValueOnly(loss), out),
-        }
-    }
-
-    /// A loss without derivatives that is computed in float64.
-    fn double_values<const N: usize>(
-        self,
-        loss: impl Density<N>,
-        out: Outputs<'_>,
-    ) -> Result<Totals, Error> {
-        self.run::<f64, _, N>(ValueOnly(loss), out)
-    }
-
-    /// A loss with derivatives.
-    fn derivatives<const N: usize>(
-        self,
-        loss: impl Derivatives<N>,
-        out: Outputs<'_>,
-    ) -> Result<Totals, Error> {
-        let length = self.of.shape.iter().product::<usize>();
-        let scale = if out.mean && length > 0 { 1.0 / length as f64 } else { 1.0 };
-        let loss = WithDerivatives { loss, upper: out.upper, scale };
-        match self.of.double {
-            true => self.run::<f64, _, N>(loss, out),
-            false => self.run::<f32, _, N>(loss, out),
-        }
-    }
-
-    fn run<F: Real, L: Results<N>, const N: usize>(
-        self,
-        loss: L,
-        out: Outputs<'_>,
-    ) -> Result<Totals, Error> {
-        let Elements { shape, weight, .. } = self.of;
-        let arguments = self.of.loss.arguments();
-        let views: [_; N] = core::array::from_fn(|k| self.of.view(arguments[k].array));
-        let weight_view = weight.as_ref().and_then(|array| self.of.view(array));
-        let limits = core::array::from_fn(|k| arguments[k].limit);
-        let large = [&out.value, &out.gradient, &out.hessian].iter().any(|out| out.is_large());
-        let work = Stream {
-            loss,
-            inputs: core::array::from_fn(|k| views[k].as_ref().unwrap_or(arguments[k].array)),
-            weight: weight_view.as_ref().or(weight.as_ref()),
-            limits,
-            length: shape.iter().product(),
-            total: out.total,
-            large,
-            real: PhantomData::<F>,
-        };
-        let found = drive::run(self.exec, &work, [out.value, out.gradient, out.hessian])?;
-        match found.outside {
-            None => Ok(found.totals),
-            Some(Outside { element, input, value }) => Err(Error::Element {
-                argument: arguments[input].name,
-                value,
-                index: self.of.index(element),
-                advice: limits[input].map_or("", |limit: Limit| limit.advice),
-            }),
-        }
-    }
 }

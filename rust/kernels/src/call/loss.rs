@@ -3,7 +3,14 @@
 use crate::Error;
 use crate::call::check_range;
 use crate::data::array::Array;
-use crate::math::preference::{Preference, PreferenceKind};
+use crate::math::bernoulli::{
+    Bernoulli, BernoulliLogit, LogSigmoid, Softplus, WeightedBernoulliLogit,
+};
+use crate::math::density::{Density, Derivatives};
+use crate::math::entropy::{Entropy, KlDiv, KlDivLog, RelativeEntropy};
+use crate::math::gaussian::{Gaussian, GaussianLogVar, SquaredError};
+use crate::math::poisson::{Poisson, PoissonLog};
+use crate::math::preference::{BradleyTerry, Preference, PreferenceKind};
 
 /// A loss of single observations, with its arguments by name. Each has the name and the order of
 /// arguments of the public function; `math` has the formulas.
@@ -123,6 +130,11 @@ pub(crate) struct Argument<'l> {
     pub(crate) limit: Option<Limit>,
 }
 
+/// An argument of any value.
+fn any<'l>(name: &'static str, array: &'l Array<'_>) -> Argument<'l> {
+    Argument { name, array, limit: None }
+}
+
 /// How the shapes of a loss's arrays must fit together.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shapes {
@@ -133,74 +145,144 @@ pub(crate) enum Shapes {
     Broadcast,
 }
 
+/// Someone who wants to know the arguments and the formula of a loss.
+pub(crate) trait Visitor: Sized {
+    /// What comes of it.
+    type Output;
+
+    /// A loss without derivatives.
+    fn values<const N: usize>(
+        self,
+        shapes: Shapes,
+        arguments: [Argument<'_>; N],
+        formula: impl Density<N>,
+    ) -> Self::Output;
+
+    /// A loss without derivatives that is always computed in float64.
+    fn double_values<const N: usize>(
+        self,
+        shapes: Shapes,
+        arguments: [Argument<'_>; N],
+        formula: impl Density<N>,
+    ) -> Self::Output;
+
+    /// A loss with derivatives.
+    fn derivatives<const N: usize>(
+        self,
+        shapes: Shapes,
+        arguments: [Argument<'_>; N],
+        formula: impl Derivatives<N>,
+    ) -> Self::Output;
+}
+
+const HALF_LOG_TWO_PI: f64 = 0.918_938_533_204_672_7;
+
 impl Loss<'_> {
-    /// The array arguments, in the order of the formula's inputs.
-    pub(crate) fn arguments(&self) -> Vec<Argument<'_>> {
-        fn plain<'l>(name: &'static str, array: &'l Array<'l>) -> Argument<'l> {
-            Argument { name, array, limit: None }
-        }
-        fn limited<'l>(name: &'static str, array: &'l Array<'l>, limit: Limit) -> Argument<'l> {
-            Argument { name, array, limit: Some(limit) }
-        }
+    /// Shows the visitor this loss: the one place where a formula meets its arguments.
+    pub(crate) fn visit<V: Visitor>(&self, visitor: V) -> V::Output {
+        use Shapes::{Broadcast, Equal};
         match self {
-            Loss::Softplus { x } | Loss::LogSigmoid { x } => vec![plain("x", x)],
-            Loss::BinaryWithLogits { logits, target, pos_weight } => vec![
-                plain("logits", logits),
-                plain("target", target),
-                plain("pos_weight", pos_weight),
-            ],
-            Loss::Binary { probs, target, validate: true, .. } => {
-                vec![limited("probs", probs, PROBABILITY), limited("target", target, PROBABILITY)]
+            Loss::Softplus { x } => visitor.values(Equal(1), [any("x", x)], Softplus),
+            Loss::LogSigmoid { x } => visitor.values(Equal(1), [any("x", x)], LogSigmoid),
+            Loss::BinaryWithLogits { logits, target, pos_weight } => {
+                let [x, y] = [any("logits", logits), any("target", target)];
+                if let Array::Scalar(1.0) = pos_weight {
+                    return visitor.derivatives(Equal(2), [x, y], BernoulliLogit);
+                }
+                let arguments = [x, y, any("pos_weight", pos_weight)];
+                visitor.derivatives(Equal(2), arguments, WeightedBernoulliLogit)
             }
-            Loss::Binary { probs, target, .. } => {
-                vec![plain("probs", probs), plain("target", target)]
+            Loss::Binary { probs, target, clamp, validate } => {
+                let limit = validate.then_some(PROBABILITY);
+                let arguments =
+                    [any("probs", probs), any("target", target)].map(|a| Argument { limit, ..a });
+                let floor = if *clamp == Clamp::Torch { -100.0 } else { f64::NEG_INFINITY };
+                if *clamp == Clamp::Epsilon {
+                    let formula = Bernoulli::<true> { floor, margin: probs.epsilon() };
+                    return visitor.values(Equal(2), arguments, formula);
+                }
+                visitor.values(Equal(2), arguments, Bernoulli::<false> { floor, margin: 0.0 })
             }
-            Loss::Gaussian { mean, target, spread, .. } => {
-                let spread = match spread {
-                    Spread::Variance(v) => limited("var", v, VARIANCE),
-                    Spread::LogVariance(v) => plain("log_var", v),
-                    Spread::Sigma(s) => limited("sigma", s, DEVIATION),
+            Loss::Gaussian { mean, target, spread, eps, full } => {
+                let with = |name, array, limit| {
+                    [any("mean", mean), any("target", target), Argument { name, array, limit }]
                 };
-                vec![plain("mean", mean), plain("target", target), spread]
+                let (eps, constant) = (*eps, if *full { HALF_LOG_TWO_PI } else { 0.0 });
+                match spread {
+                    Spread::LogVariance(v) => {
+                        let arguments = with("log_var", v, None);
+                        visitor.derivatives(Broadcast, arguments, GaussianLogVar { constant })
+                    }
+                    Spread::Sigma(s) => {
+                        let formula = Gaussian::<false, true> { eps, constant };
+                        visitor.derivatives(Broadcast, with("sigma", s, Some(DEVIATION)), formula)
+                    }
+                    Spread::Variance(v) if eps < f64::from(f32::MIN_POSITIVE) => {
+                        let formula = Gaussian::<false, false> { eps, constant };
+                        visitor.derivatives(Broadcast, with("var", v, Some(VARIANCE)), formula)
+                    }
+                    Spread::Variance(v) => {
+                        let formula = Gaussian::<true, false> { eps, constant };
+                        visitor.derivatives(Broadcast, with("var", v, Some(VARIANCE)), formula)
+                    }
+                }
             }
             Loss::SquaredError { mean, target } => {
-                vec![plain("mean", mean), plain("target", target)]
+                let arguments = [any("mean", mean), any("target", target)];
+                visitor.derivatives(Equal(2), arguments, SquaredError)
             }
-            Loss::Poisson { input, target, .. } | Loss::KlDiv { input, target, .. } => {
-                vec![plain("input", input), plain("target", target)]
+            Loss::Poisson { input, target, log_input, full, eps } => {
+                let arguments = [any("input", input), any("target", target)];
+                let (shapes, eps) = (Broadcast, *eps);
+                match (log_input, full) {
+                    (true, false) => visitor.derivatives(shapes, arguments, PoissonLog::<false>),
+                    (true, true) => visitor.derivatives(shapes, arguments, PoissonLog::<true>),
+                    (false, false) => {
+                        visitor.derivatives(shapes, arguments, Poisson::<false> { eps })
+                    }
+                    (false, true) => {
+                        visitor.derivatives(shapes, arguments, Poisson::<true> { eps })
+                    }
+                }
             }
             Loss::BradleyTerry { chosen, rejected, margin } => {
-                vec![plain("chosen", chosen), plain("rejected", rejected), plain("margin", margin)]
+                let arguments =
+                    [any("chosen", chosen), any("rejected", rejected), any("margin", margin)];
+                match margin {
+                    Array::Scalar(0.0) => {
+                        visitor.derivatives(Equal(2), arguments, BradleyTerry::<false>)
+                    }
+                    _ => visitor.derivatives(Equal(2), arguments, BradleyTerry::<true>),
+                }
             }
-            Loss::Preference { log_probs, .. } => {
-                const NAMES: [&str; 4] = [
-                    "policy_chosen_logps",
-                    "policy_rejected_logps",
-                    "ref_chosen_logps",
-                    "ref_rejected_logps",
-                ];
-                NAMES.into_iter().zip(log_probs).map(|(name, x)| plain(name, x)).collect()
+            Loss::Preference { log_probs: [pc, pr, rc, rr], options } => {
+                let policy = [any("policy_chosen_logps", pc), any("policy_rejected_logps", pr)];
+                let reference = [any("ref_chosen_logps", rc), any("ref_rejected_logps", rr)];
+                let ([pc, pr], [rc, rr]) = (policy, reference);
+                visitor.double_values(Equal(4), [pc, pr, rc, rr], Preference::from(*options))
             }
-            Loss::Entropy { p } => vec![plain("p", p)],
-            Loss::RelativeEntropy { p, q } => vec![plain("p", p), plain("q", q)],
+            Loss::Entropy { p } => visitor.values(Equal(1), [any("p", p)], Entropy),
+            Loss::RelativeEntropy { p, q } => {
+                visitor.values(Broadcast, [any("p", p), any("q", q)], RelativeEntropy)
+            }
+            Loss::KlDiv { input, target, log_target } => {
+                let arguments = [any("input", input), any("target", target)];
+                match log_target {
+                    true => visitor.values(Broadcast, arguments, KlDivLog),
+                    false => visitor.values(Broadcast, arguments, KlDiv),
+                }
+            }
         }
     }
 
-    /// How the shapes of the arrays must fit together.
-    pub(crate) fn shapes(&self) -> Shapes {
+    /// An error if an option is out of its range, or the Hessian that is wanted does not exist.
+    pub(crate) fn check(&self, hessian: Option<Hessian>) -> Result<(), Error> {
         match self {
-            Loss::Gaussian { .. }
-            | Loss::Poisson { .. }
-            | Loss::RelativeEntropy { .. }
-            | Loss::KlDiv { .. } => Shapes::Broadcast,
-            Loss::Preference { .. } => Shapes::Equal(4),
-            _ => Shapes::Equal(2),
-        }
-    }
-
-    /// An error if an option is out of its range.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        match self {
+            Loss::Poisson { .. } if hessian == Some(Hessian::Upper) => {
+                let sentence = "hess='upper': the second derivative of the Poisson loss has no upper \
+                                bound; use 'exact'";
+                Err(Error::Choice(sentence.into()))
+            }
             Loss::Gaussian { eps, .. } | Loss::Poisson { eps, .. } => {
                 check_range("eps", *eps, [0.0, f64::INFINITY])
             }
@@ -221,11 +303,6 @@ impl Loss<'_> {
             }
             loss => loss,
         }
-    }
-
-    /// Whether the loss is computed in float64 whatever its arrays are.
-    pub(crate) fn is_always_double(&self) -> bool {
-        matches!(self, Loss::Preference { .. })
     }
 }
 

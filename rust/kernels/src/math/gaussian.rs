@@ -6,23 +6,24 @@ use nll_simd::{Isa, Real, two_sum_error};
 
 /// Gaussian, from mean μ, observation y and variance v: ½·(log v + (y − μ)²/v) + constant.
 /// v is at least `eps`.   v = +∞ → +∞, v = NaN → NaN. `NORMAL` says that `eps` is a normal float32 number,
-/// as it nearly always is: the logarithm is cheaper then.
+/// as it nearly always is: the logarithm is cheaper then. The third input is v or, with `SIGMA`, its root.
 #[derive(Clone, Copy)]
-pub struct Gaussian<const NORMAL: bool> {
+pub struct Gaussian<const NORMAL: bool, const SIGMA: bool> {
     /// The least variance.
     pub eps: f64,
     /// ½·log 2π, or 0.
     pub constant: f64,
 }
 
-impl<const NORMAL: bool> Gaussian<NORMAL> {
+impl<const NORMAL: bool, const SIGMA: bool> Gaussian<NORMAL, SIGMA> {
+    /// v, from the third input.
     #[inline(always)]
-    fn variance<F: Real>(self, v: F) -> F {
-        clamp_min(v, F::from_f64(self.eps))
+    fn variance<F: Real>(self, third: F) -> F {
+        clamp_min(if SIGMA { third * third } else { third }, F::from_f64(self.eps))
     }
 }
 
-impl<const NORMAL: bool> Density<3> for Gaussian<NORMAL> {
+impl<const NORMAL: bool, const SIGMA: bool> Density<3> for Gaussian<NORMAL, SIGMA> {
     /// log v
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, [_, _, v]: [F; 3]) -> F {
@@ -39,7 +40,7 @@ impl<const NORMAL: bool> Density<3> for Gaussian<NORMAL> {
     }
 }
 
-impl<const NORMAL: bool> Derivatives<3> for Gaussian<NORMAL> {
+impl<const NORMAL: bool, const SIGMA: bool> Derivatives<3> for Gaussian<NORMAL, SIGMA> {
     #[inline(always)]
     fn derivatives<F: Real>(self, [mean, y, v]: [F; 3], _log_v: F) -> [F; 2] {
         let precision = F::ONE / self.variance(v);
@@ -79,49 +80,6 @@ impl Derivatives<3> for GaussianLogVar {
     #[inline(always)]
     fn derivatives<F: Real>(self, [mean, y, _]: [F; 3], precision: F) -> [F; 2] {
         [(mean - y) * precision, precision]
-    }
-
-    #[inline(always)]
-    fn hessian_bound<F: Real>(self, _x: [F; 3], hessian: F) -> F {
-        hessian
-    }
-}
-
-/// Gaussian, from mean μ, observation y and standard deviation s: [`Gaussian`] with v = s².
-#[derive(Clone, Copy)]
-pub struct GaussianSigma {
-    /// The least variance.
-    pub eps: f64,
-    /// ½·log 2π, or 0.
-    pub constant: f64,
-}
-
-impl GaussianSigma {
-    #[inline(always)]
-    fn by_variance<F: Real>(self, [mean, y, s]: [F; 3]) -> (Gaussian<false>, [F; 3]) {
-        (Gaussian { eps: self.eps, constant: self.constant }, [mean, y, s * s])
-    }
-}
-
-impl Density<3> for GaussianSigma {
-    #[inline(always)]
-    fn inner<S: Isa, F: Real>(self, isa: S, x: [F; 3]) -> F {
-        let (gaussian, x) = self.by_variance(x);
-        gaussian.inner(isa, x)
-    }
-
-    #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, x: [F; 3], log_v: F) -> F {
-        let (gaussian, x) = self.by_variance(x);
-        gaussian.value(isa, x, log_v)
-    }
-}
-
-impl Derivatives<3> for GaussianSigma {
-    #[inline(always)]
-    fn derivatives<F: Real>(self, x: [F; 3], log_v: F) -> [F; 2] {
-        let (gaussian, x) = self.by_variance(x);
-        gaussian.derivatives(x, log_v)
     }
 
     #[inline(always)]
