@@ -133,7 +133,7 @@ impl<L: Derivatives<N>, const N: usize> Results<N> for WithDerivatives<L> {
         for (i, (slope, curve)) in slopes.iter_mut().zip(curves).enumerate() {
             let element = element(x, i);
             let [first, second] = self.loss.derivatives(element, inner[i]);
-            let bound = self.loss.hessian_bound(element, second);
+            let bound = self.loss.hessian_bound(element, inner[i]);
             (*slope, *curve) = (first * scale, if self.upper { bound } else { second } * scale);
         }
     }

@@ -77,7 +77,7 @@ impl Derivatives<3> for WeightedBernoulliLogit {
     }
 
     #[inline(always)]
-    fn hessian_bound<F: Real>(self, [_, y, w]: [F; 3], _hessian: F) -> F {
+    fn hessian_bound<F: Real>(self, [_, y, w]: [F; 3], _inner: F) -> F {
         (w * y + (F::ONE - y)) * (F::HALF * F::HALF)
     }
 }
@@ -114,7 +114,7 @@ impl Derivatives<2> for BernoulliLogit {
     }
 
     #[inline(always)]
-    fn hessian_bound<F: Real>(self, _x: [F; 2], _hessian: F) -> F {
+    fn hessian_bound<F: Real>(self, _x: [F; 2], _inner: F) -> F {
         F::HALF * F::HALF
     }
 }

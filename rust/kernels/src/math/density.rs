@@ -72,9 +72,8 @@ pub trait Derivatives<const N: usize>: Density<N> {
     /// The first and the second derivative.
     fn derivatives<F: Real>(self, x: [F; N], inner: F) -> [F; 2];
 
-    /// The largest second derivative over all first inputs, +∞ where there is none; `hessian` is the
-    /// second derivative at this one.
-    fn hessian_bound<F: Real>(self, x: [F; N], hessian: F) -> F;
+    /// The largest second derivative over all first inputs, +∞ where there is none.
+    fn hessian_bound<F: Real>(self, x: [F; N], inner: F) -> F;
 }
 
 /// e^−|x|, from which both softplus and both sigmoids of ±x follow.   ±∞ → 0, NaN → NaN.

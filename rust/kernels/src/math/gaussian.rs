@@ -48,8 +48,8 @@ impl<const NORMAL: bool, const SIGMA: bool> Derivatives<3> for Gaussian<NORMAL, 
     }
 
     #[inline(always)]
-    fn hessian_bound<F: Real>(self, _x: [F; 3], hessian: F) -> F {
-        hessian
+    fn hessian_bound<F: Real>(self, x: [F; 3], inner: F) -> F {
+        self.derivatives(x, inner)[1]
     }
 }
 
@@ -83,8 +83,8 @@ impl Derivatives<3> for GaussianLogVar {
     }
 
     #[inline(always)]
-    fn hessian_bound<F: Real>(self, _x: [F; 3], hessian: F) -> F {
-        hessian
+    fn hessian_bound<F: Real>(self, x: [F; 3], inner: F) -> F {
+        self.derivatives(x, inner)[1]
     }
 }
 
@@ -117,7 +117,7 @@ impl Derivatives<2> for SquaredError {
     }
 
     #[inline(always)]
-    fn hessian_bound<F: Real>(self, _x: [F; 2], hessian: F) -> F {
-        hessian
+    fn hessian_bound<F: Real>(self, x: [F; 2], inner: F) -> F {
+        self.derivatives(x, inner)[1]
     }
 }

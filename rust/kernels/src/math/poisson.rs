@@ -42,7 +42,7 @@ impl<const FULL: bool> Derivatives<2> for Poisson<FULL> {
     }
 
     #[inline(always)]
-    fn hessian_bound<F: Real>(self, _x: [F; 2], _hessian: F) -> F {
+    fn hessian_bound<F: Real>(self, _x: [F; 2], _inner: F) -> F {
         F::INFINITY
     }
 }
@@ -72,7 +72,7 @@ impl<const FULL: bool> Derivatives<2> for PoissonLog<FULL> {
     }
 
     #[inline(always)]
-    fn hessian_bound<F: Real>(self, _x: [F; 2], _hessian: F) -> F {
+    fn hessian_bound<F: Real>(self, _x: [F; 2], _inner: F) -> F {
         F::INFINITY
     }
 }

@@ -64,7 +64,7 @@ impl<const MARGIN: bool> Derivatives<3> for BradleyTerry<MARGIN> {
         [-up, up * down]
     }
     #[inline(always)]
-    fn hessian_bound<F: Real>(self, _x: [F; 3], _hessian: F) -> F {
+    fn hessian_bound<F: Real>(self, _x: [F; 3], _inner: F) -> F {
         F::HALF * F::HALF
     }
 }
