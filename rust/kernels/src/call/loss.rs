@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::call::check_range;
 use crate::data::array::Array;
+use crate::error::listed;
 use crate::math::bernoulli::{
     Bernoulli, BernoulliLogit, LogSigmoid, Softplus, WeightedBernoulliLogit,
 };
@@ -313,15 +314,25 @@ impl<'a> Spread<'a> {
         log_var: Option<Array<'a>>,
         sigma: Option<Array<'a>>,
     ) -> Result<Self, Error> {
-        match (var, log_var, sigma) {
-            (Some(v), None, None) => Ok(Spread::Variance(v)),
-            (None, Some(v), None) => Ok(Spread::LogVariance(v)),
-            (None, None, Some(s)) => Ok(Spread::Sigma(s)),
-            (v, l, s) => {
-                let given = [v, l, s].iter().flatten().count();
-                let sentence = format!("give exactly one of var, log_var and sigma, not {given}");
-                Err(Error::Arguments(sentence))
-            }
+        Ok(match exactly_one([("var", var), ("log_var", log_var), ("sigma", sigma)])? {
+            (0, var) => Spread::Variance(var),
+            (1, log_var) => Spread::LogVariance(log_var),
+            (_, sigma) => Spread::Sigma(sigma),
+        })
+    }
+}
+
+/// The one array that is given, and its place in the list.
+pub fn exactly_one<'a, const N: usize>(
+    arrays: [(&str, Option<Array<'a>>); N],
+) -> Result<(usize, Array<'a>), Error> {
+    let names = arrays.each_ref().map(|(name, _)| *name);
+    let mut given = arrays.into_iter().enumerate().filter_map(|(k, (_, x))| Some((k, x?)));
+    match (given.next(), given.count()) {
+        (Some(one), 0) => Ok(one),
+        (first, more) => {
+            let (names, count) = (listed(&names), more + usize::from(first.is_some()));
+            Err(Error::Arguments(format!("give exactly one of {names}, not {count}")))
         }
     }
 }

@@ -12,7 +12,7 @@ mod stream;
 pub use elements::{Elements, Outputs};
 pub use gradient::Gradient;
 pub use log_softmax::{log_softmax, log_sum_exp};
-pub use loss::{Clamp, Hessian, Loss, PreferenceOptions, Spread, choose};
+pub use loss::{Clamp, Hessian, Loss, PreferenceOptions, Spread, choose, exactly_one};
 pub use quantities::Quantity;
 pub use rows::{Entries, RowLosses};
 
