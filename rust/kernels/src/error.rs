@@ -3,11 +3,11 @@
 use core::fmt;
 use std::fmt::Write;
 
-/// A call that has no answer, or was stopped.
+/// Why a call has no result.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
-    /// A target that names no class.
+    /// A target that is no class.
     Target {
         /// The target's value.
         value: i64,
@@ -45,7 +45,7 @@ pub enum Error {
         /// What is allowed.
         allowed: String,
     },
-    /// Arguments whose shapes do not fit, or that exclude each other: the sentence itself.
+    /// Arguments whose shapes do not fit together: the sentence itself.
     Shapes(String),
     /// A choice that does not exist, or cannot be combined with another: the sentence itself.
     Choice(String),
@@ -73,7 +73,7 @@ pub(crate) fn shown(shape: &[usize]) -> String {
     }
 }
 
-/// A number as Python writes it: a whole one with a point.
+/// A number as Python writes it: a whole number with a decimal point.
 struct Number(f64);
 
 impl fmt::Display for Number {

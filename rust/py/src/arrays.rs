@@ -12,8 +12,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyFloat, PyTuple};
 
-/// An input: a number or an array. NumPy's dtype says what its elements are; uint16 is bfloat16, since
-/// other 16-bit integers are widened before they come here.
+/// An input: a number or an array. NumPy's dtype says what its elements are, and uint16 is
+/// bfloat16: `_arrays.py` widens other 16-bit integers.
 pub(crate) enum Input<'py> {
     Scalar(f64),
     F32(PyReadonlyArrayDyn<'py, f32>),
@@ -25,7 +25,7 @@ pub(crate) enum Input<'py> {
     I64(PyReadonlyArrayDyn<'py, i64>),
 }
 
-/// NumPy's numbers of two types that have no Rust type of their own.
+/// NumPy's type numbers of bool and float16.
 const BOOL: i32 = 0;
 const HALF: i32 = 23;
 
@@ -109,7 +109,8 @@ impl<'py> Output<'py> {
         Ok(Output { array: array.clone(), borrow })
     }
 
-    /// A new array by NumPy's `empty`, which asks the system for large pages, its axes in `order`.
+    /// A new array whose axes lie in memory in `order`. NumPy's `empty` makes it, because it asks
+    /// the system for large pages.
     pub(crate) fn new(
         py: Python<'py>,
         shape: &[usize],
@@ -144,7 +145,7 @@ impl<'py> Output<'py> {
     }
 }
 
-/// The places of an output that may not be wanted.
+/// Where the results of an output go, if it is wanted.
 pub(crate) fn places<'o>(output: &'o mut Option<Output<'_>>) -> PyResult<Out<'o>> {
     output.as_mut().map_or(Ok(Out::Nothing), Output::out)
 }

@@ -1,4 +1,4 @@
-//! The losses of single observations, a function each.
+//! The losses of single observations, one function each.
 
 use crate::arrays::{Input, Output, places};
 use crate::errors::raise;
@@ -11,7 +11,7 @@ use nll_kernels::math::preference::PreferenceKind;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-/// What is wanted of a call; `nll_fast._elements.Wanted`.
+/// Which results of a call are wanted, as `nll_fast._elements.Wanted`.
 #[derive(FromPyObject)]
 pub(crate) struct Wanted<'py> {
     weight: Option<Input<'py>>,
@@ -26,7 +26,7 @@ pub(crate) struct Wanted<'py> {
     mean: bool,
 }
 
-/// Losses, gradient, Hessian and totals, as far as they were wanted.
+/// Losses, gradient, second derivatives and totals; None for what was not wanted.
 type Results<'py> =
     (Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>, Partial);
 
@@ -57,7 +57,7 @@ fn elements<'py>(py: Python<'py>, loss: Loss<'_>, wanted: &Wanted<'py>) -> PyRes
     Ok((value, gradient, hessian, Partial { totals }))
 }
 
-/// The choice among `names` that a string stands for.
+/// The choice with the name that `given` holds.
 fn chosen<T: Copy>(argument: &str, given: &Bound<'_, PyAny>, names: &[(&str, T)]) -> PyResult<T> {
     let name = given.cast::<PyString>().ok().map(|name| name.to_cow()).transpose()?;
     choose(argument, name.as_deref(), &given.repr()?.to_string(), names).map_err(raise)

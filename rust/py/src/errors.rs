@@ -1,4 +1,5 @@
-//! Kernel errors as Python exceptions: the sentence is theirs, the class is chosen here.
+//! The errors of kernels as Python exceptions. The sentence comes with the error; the class is
+//! chosen here.
 
 use nll_kernels::Error;
 use pyo3::PyErr;

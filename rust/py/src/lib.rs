@@ -1,4 +1,5 @@
-//! The binding: arrays, a call with its arguments by name, results. The only crate that knows Python.
+//! The binding, the only crate that knows Python: it turns NumPy arrays into views, names the
+//! arguments of a typed call, and returns the results.
 #![deny(unsafe_code)]
 #![expect(
     clippy::too_many_arguments,
@@ -42,7 +43,7 @@ fn simd_level() -> PyResult<&'static str> {
     Ok(pool::level().map_err(raise)?.name())
 }
 
-/// The instruction sets this CPU offers.
+/// The instruction sets that this CPU has.
 #[pyfunction]
 fn simd_levels() -> Vec<&'static str> {
     Level::available().into_iter().map(Level::name).collect()

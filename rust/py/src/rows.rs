@@ -17,10 +17,10 @@ type Target<'py> = PyReadonlyArrayDyn<'py, i64>;
 type Weight<'py> = Option<PyReadonlyArray1<'py, f64>>;
 type Given<'py> = Option<Bound<'py, PyAny>>;
 
-/// The losses as far as they were wanted, and the totals.
+/// The losses, None if they were not wanted, and the totals.
 type Results<'py> = (Option<Bound<'py, PyAny>>, Partial);
 
-/// The results of rows into `out`, or into a new array if each is wanted.
+/// Runs `work` with `out` as its output, or with a new array if `each` result is wanted.
 fn rows<'py, R: Send>(
     py: Python<'py>,
     shape: &[usize],
@@ -38,7 +38,7 @@ fn rows<'py, R: Send>(
     Ok((output.map(|output| output.array), result))
 }
 
-/// The shape of rows without their class axis.
+/// The shape of an array of rows without its class axis.
 fn leading<'s>(array: &'s Array<'_>) -> &'s [usize] {
     array.shape().split_last().map_or(&[], |(_, leading)| leading)
 }
@@ -65,7 +65,7 @@ fn row_losses<'py>(
     Ok((losses, Partial { totals }))
 }
 
-/// What happened in each row, from Python's arrays.
+/// The targets of rows as views of Python's arrays.
 fn targets<'a>(
     target: &'a Target<'_>,
     weight: &'a Weight<'_>,

@@ -1,4 +1,4 @@
-//! Calls beside Python: when the GIL is let go, and how Ctrl-C is answered.
+//! How a call runs beside Python: when the GIL is released, and how Ctrl-C is answered.
 
 use crate::errors::raise;
 use nll_kernels::Error;
@@ -10,13 +10,14 @@ use pyo3::sync::PyOnceLock;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// Below this many classes or elements a call keeps the GIL: letting go costs about as much as the work.
+/// Below this many classes or elements a call keeps the GIL: releasing it costs about as much as
+/// the work.
 const RELEASE_GIL: usize = 1 << 12;
-/// The interval between looks at signals; the worst delay of an answer is this plus one task.
+/// The interval between checks for signals. An answer is late by at most this plus one task.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Whether this is Python's main thread, the one that answers signals. Asked anew each time: in a forked
-/// child it is the thread that forked.
+/// Whether this is Python's main thread, the one that answers signals. Not cached: in a forked
+/// child, the thread that forked is the main thread.
 fn answers_signals(py: Python<'_>) -> PyResult<bool> {
     static THREADING: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let threading = THREADING.get_or_try_init(py, || py.import("threading").map(Bound::unbind))?;
@@ -25,8 +26,8 @@ fn answers_signals(py: Python<'_>) -> PyResult<bool> {
     threading.call_method0(intern!(py, "get_ident"))?.eq(main)
 }
 
-/// Runs `work` on `size` classes or elements: on this thread while it is small, else with the pool's
-/// help, answering signals.
+/// Runs `work` on `size` classes or elements: on this thread if they are few, else with the help of
+/// the pool while signals are answered.
 pub(crate) fn run<R: Send>(
     py: Python<'_>,
     size: usize,
@@ -42,7 +43,7 @@ pub(crate) fn run<R: Send>(
     let (result, signal) = py.detach(|| {
         let (asked, signal) = (Cell::new(Instant::now()), Cell::new(None));
         let interrupted = || {
-            // Other threads leave Python alone: it may have ended while they, as daemons, go on.
+            // Other threads do not call Python: it may have ended while they, daemons, still run.
             if !answers_signals || asked.get().elapsed() < TICK {
                 return false;
             }

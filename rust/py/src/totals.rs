@@ -1,4 +1,4 @@
-//! Totals as Python sees them: rounded where one looks, exact where one asks.
+//! Totals as Python sees them: sum and mean are rounded when they are read, the fields are exact.
 
 use nll_kernels::data::exact_sum::{BYTES, ExactSum};
 use nll_kernels::data::totals::Totals;
@@ -8,8 +8,9 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyTuple, PyType};
 
 /// The exact sum of some losses, as ``reduction="partial"`` returns it; ``+`` joins two.
 ///
-/// However the losses are split into calls, machines or days, the joined total is the same number and is
-/// rounded once, when ``sum`` or ``mean`` is read. Pickles; ``to_dict`` goes through JSON.
+/// However the losses are split into calls, machines or days, the joined total is the same number
+/// and is rounded once, when ``sum`` or ``mean`` is read. It pickles; ``to_dict`` goes through
+/// JSON.
 ///
 /// Parameters
 /// ----------
@@ -22,15 +23,16 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyTuple, PyType};
 /// special : float
 ///     The sum of the infinite and NaN losses.
 /// ignored : int or None
-///     How many rows were left out; None where no row can be.
+///     How many rows were ignored; None where no row can be.
 /// top1 : int or None
-///     How many rows have the first largest class as target; None where that is not known.
+///     How many rows have their largest entry (the first of equals) at the target; None if unknown.
 ///
 /// Examples
 /// --------
 /// >>> import numpy as np, nll_fast
 /// >>> logits, target = np.array([[0.0, 1.0], [2.0, 0.5], [1.0, 1.0]]), np.array([0, 1, 1])
-/// >>> parts = [nll_fast.cross_entropy(logits[i:i + 1], target[i:i + 1], reduction="partial") for i in range(3)]
+/// >>> rows = zip(logits[:, None], target[:, None])
+/// >>> parts = [nll_fast.cross_entropy(x, t, reduction="partial") for x, t in rows]
 /// >>> sum(parts).mean == nll_fast.cross_entropy(logits, target)
 /// True
 #[pyclass(frozen, name = "Partial", module = "nll_fast")]
@@ -102,13 +104,13 @@ impl Partial {
         self.totals.sum.special()
     }
 
-    /// How many rows were left out; None where no row can be.
+    /// How many rows were ignored; None where no row can be.
     #[getter]
     fn ignored(&self) -> Option<u64> {
         self.totals.ignored
     }
 
-    /// How many rows have the first largest class as target; None where that is not known.
+    /// How many rows have their largest entry (the first of equals) at the target; None if unknown.
     #[getter]
     fn top1(&self) -> Option<u64> {
         self.totals.top1

@@ -1,5 +1,5 @@
-//! Losses of single observations: shapes, precision and memory order are settled here; then the elements
-//! [`Stream`] through memory.
+//! Losses of single observations. Shapes, precision and memory order are settled here; a [`Stream`]
+//! then computes the elements.
 
 use crate::Error;
 use crate::call::loss::{Argument, Hessian, Loss, Shapes, Visitor};
@@ -13,7 +13,7 @@ use crate::math::density::{Density, Derivatives};
 use nll_simd::Real;
 use std::marker::PhantomData;
 
-/// A loss of single observations whose shapes fit together.
+/// A loss of single observations whose options and shapes have been checked.
 pub struct Elements<'a> {
     loss: Loss<'a>,
     weight: Option<Array<'a>>,
@@ -45,8 +45,9 @@ pub struct Outputs<'o> {
 }
 
 impl<'a> Elements<'a> {
-    /// Checks options and shapes. The elements are visited in the memory order of the largest array,
-    /// unless `c_order` says that the outputs exist already, in C order.
+    /// Checks options and shapes. The elements are visited in C order if the outputs exist already
+    /// (`c_order`) or all arrays are in C order; else in the memory order of the first array that
+    /// has the shape of the results.
     pub fn new(loss: Loss<'a>, weight: Option<Array<'a>>, c_order: bool) -> Result<Self, Error> {
         loss.check(None)?;
         let loss = loss.with_variance();
@@ -65,14 +66,14 @@ impl<'a> Elements<'a> {
         &self.plan.order
     }
 
-    /// Whether the loss is computed in float64: where an array is, where all are integers or numbers,
-    /// and always for preferences.
+    /// Whether the loss is computed in float64: if an array is float64, if none holds floats, and
+    /// always for preferences.
     pub fn is_double(&self) -> bool {
         self.plan.double
     }
 
-    /// Computes what is wanted. Elements beyond their limits are looked for beside the computation: where
-    /// that is an error, outputs have been written.
+    /// Computes the wanted outputs. Limits are checked in the same pass, so the outputs have been
+    /// written when this returns the error of an element beyond its limit.
     pub fn run(&self, exec: Exec<'_>, out: Outputs<'_>) -> Result<Totals, Error> {
         self.loss.check(out.hess)?;
         self.loss.visit(Runner { plan: &self.plan, weight: self.weight.as_ref(), exec, out })
@@ -80,14 +81,15 @@ impl<'a> Elements<'a> {
 }
 
 impl Plan {
-    /// The array broadcast to the shape, in the order of the visit; None if it is that already.
+    /// The array broadcast to the shape of the results, in the order of the visit; None if it
+    /// already has both.
     fn view<'v>(&self, array: &'v Array<'_>) -> Option<Array<'v>> {
         let as_it_is =
             array.is_scalar() || (self.order.is_sorted() && array.shape() == &self.shape[..]);
         if as_it_is { None } else { array.broadcast(&self.shape, &self.order) }
     }
 
-    /// The index in the shape of an element, counted in the order of the visit.
+    /// The index of an element, given its number in the order of the visit.
     fn index(&self, mut element: usize) -> Vec<usize> {
         let mut index = vec![0; self.shape.len()];
         for &axis in self.order.iter().rev() {
@@ -249,7 +251,7 @@ impl Visitor for Runner<'_> {
     }
 }
 
-/// The one shape of all arrays; numbers go with any.
+/// The shape that all arrays have; a number goes with any shape.
 fn equal_shape(arguments: &[Argument<'_>]) -> Result<Vec<usize>, Error> {
     let arrays: Vec<_> = arguments.iter().filter(|a| !a.array.is_scalar()).collect();
     let Some(first) = arrays.first() else { return Ok(vec![]) };

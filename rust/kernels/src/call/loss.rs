@@ -1,4 +1,4 @@
-//! The losses of single observations: what each is called, what it takes, and what its arguments may be.
+//! The losses of single observations: their names, their arguments, and what these may be.
 
 use crate::Error;
 use crate::call::check_range;
@@ -13,8 +13,8 @@ use crate::math::gaussian::{Gaussian, GaussianLogVar, SquaredError};
 use crate::math::poisson::{Poisson, PoissonLog};
 use crate::math::preference::{BradleyTerry, Preference, PreferenceKind};
 
-/// A loss of single observations, with its arguments by name. Each has the name and the order of
-/// arguments of the public function; `math` has the formulas.
+/// A loss of single observations and its arguments, which have the names and the order of those of
+/// the public function. The formulas are in `math`.
 #[expect(missing_docs, reason = "the arguments are those of the public functions")]
 #[expect(clippy::large_enum_variant, reason = "a call has one, which lives on its stack")]
 pub enum Loss<'a> {
@@ -32,19 +32,20 @@ pub enum Loss<'a> {
     KlDiv { input: Array<'a>, target: Array<'a>, log_target: bool },
 }
 
-/// How a certain mistake of a probability is kept finite.
+/// How the loss of a wrong label with probability 1 is kept finite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clamp {
     /// No logarithm is below −100, as in torch.
     Torch,
-    /// The probability is clipped to [ε, 1 − ε] with the machine epsilon of its type, as in scikit-learn.
+    /// The probability is clipped to [ε, 1 − ε] with the machine epsilon of its type, as in
+    /// scikit-learn.
     Epsilon,
-    /// It costs ∞.
+    /// Not at all: the loss is ∞.
     Never,
 }
 
 impl Clamp {
-    /// The names that scikit-learn's and torch's users know; None is [`Clamp::Never`].
+    /// The values of the argument `clamp`; no value means [`Clamp::Never`].
     pub const NAMES: [(&'static str, Clamp); 2] =
         [("torch", Clamp::Torch), ("eps", Clamp::Epsilon)];
 }
@@ -54,18 +55,18 @@ impl Clamp {
 pub enum Hessian {
     /// The second derivatives themselves.
     Exact,
-    /// Their upper bounds over all first inputs.
+    /// Upper bounds of them over all values of the first input.
     Upper,
 }
 
 impl Hessian {
-    /// The names of the argument `hess`.
+    /// The values of the argument `hess`.
     pub const NAMES: [(&'static str, Hessian); 2] =
         [("exact", Hessian::Exact), ("upper", Hessian::Upper)];
 }
 
-/// The choice that `name` stands for among `names`. An error shows it as `shown`, in the front end's
-/// spelling.
+/// The choice with this name. `shown` is the value of the argument as the front end spells it, for
+/// the error.
 pub fn choose<T: Copy>(
     argument: &str,
     name: Option<&str>,
@@ -109,7 +110,7 @@ pub(crate) struct Limit {
     pub(crate) high: f64,
     /// Whether NaN is allowed.
     pub(crate) nan: bool,
-    /// What to say of others.
+    /// The second half of the error about any other value.
     pub(crate) advice: &'static str,
 }
 
@@ -139,8 +140,8 @@ fn any<'l>(name: &'static str, array: &'l Array<'_>) -> Argument<'l> {
 /// How the shapes of a loss's arrays must fit together.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shapes {
-    /// The first `n` have one shape, or are numbers; the others broadcast to it. Broadcasting the first
-    /// would turn the slip (n, 1) against (n,) into n² losses.
+    /// The first `n` arrays have one shape, or are numbers, and the others broadcast to it. If the
+    /// first ones were broadcast, the mistake (n, 1) against (n,) would give n² losses.
     Equal(usize),
     /// All broadcast together by NumPy's rules.
     Broadcast,
@@ -292,8 +293,8 @@ impl Loss<'_> {
         }
     }
 
-    /// The same loss with the variance in the place of a standard deviation that is one number: its
-    /// square is rounded in float64.
+    /// The same loss with a standard deviation that is one number replaced by its square, the
+    /// variance, which is rounded in float64.
     pub(crate) fn with_variance(self) -> Self {
         match self {
             Loss::Gaussian { mean, target, spread: Spread::Sigma(Array::Scalar(s)), eps, full }
@@ -308,7 +309,7 @@ impl Loss<'_> {
 }
 
 impl<'a> Spread<'a> {
-    /// The one of three that is given.
+    /// The one argument that is given; an error if none is, or several.
     pub fn one_of(
         var: Option<Array<'a>>,
         log_var: Option<Array<'a>>,

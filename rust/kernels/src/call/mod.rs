@@ -1,5 +1,5 @@
-//! Floor 4: what a call means. Everything that can be wrong with the meaning of an argument is found
-//! here, once, and named in an [`Error`]; a front end only translates types.
+//! Floor 4: typed calls. The meaning of every argument is checked here, once, and an [`Error`] says
+//! what is wrong with it; a front end only translates types.
 
 mod elements;
 mod gradient;
@@ -50,7 +50,7 @@ fn check_weight(weight: Option<&[f64]>, classes: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// An error unless there is a class axis, with at least one class.
+/// An error unless the last axis, the class axis, exists and has at least one class.
 pub(crate) fn check_classes(argument: &str, logits: &Array<'_>) -> Result<(), Error> {
     match logits.shape().last() {
         None => Err(Error::Shapes(format!("{argument} is a scalar; it needs a class axis"))),
@@ -62,7 +62,7 @@ pub(crate) fn check_classes(argument: &str, logits: &Array<'_>) -> Result<(), Er
     }
 }
 
-/// An error unless all arrays have one shape, with a class axis and a class.
+/// An error unless all arrays have the same shape, whose last axis has at least one class.
 fn check_equal_shapes(arrays: &[(&'static str, &Array<'_>)]) -> Result<(), Error> {
     for (argument, array) in arrays {
         check_classes(argument, array)?;
@@ -76,7 +76,7 @@ fn check_equal_shapes(arrays: &[(&'static str, &Array<'_>)]) -> Result<(), Error
     Err(Error::Shapes(format!("the shapes must be equal: {}", shapes.join(", "))))
 }
 
-/// An error unless every row has a target, and every row that counts one that names a class.
+/// An error unless each row has a target, which is a class if the row counts.
 fn check_targets(exec: Exec<'_>, rows: &Array<'_>, targets: &Targets<'_>) -> Result<(), Error> {
     check_classes("logits", rows)?;
     let (&classes, leading) = rows.shape().split_last().unwrap_or((&1, &[]));

@@ -1,17 +1,19 @@
-//! Totals that do not depend on the order of their terms.
+//! Sums of f64 that do not depend on the order of their terms.
 //!
-//! An [`ExactSum`] is a fixed-point number wide enough for every f64 (Neal 2015, "Fast exact summation
-//! using small and large superaccumulators"). Adding is integer arithmetic, so it is associative, and the
-//! value is rounded once, when it is read.
+//! An [`ExactSum`] is a fixed-point number wide enough for every f64 (Neal 2015, "Fast exact
+//! summation using small and large superaccumulators"). Adding is integer arithmetic, so it is
+//! associative, and the value is rounded once, when it is read.
 //!
-//! One term takes about 3 ns that way, six times as long as a cheap loss. [`ExactSum::add_block`] takes a block of
-//! terms, looks for the largest and the smallest, and goes the first way of these that loses nothing:
+//! Adding one term takes several times as long as computing a cheap loss. [`ExactSum::add_block`]
+//! finds the largest and the smallest magnitude of a block and takes the first of these ways that
+//! is exact (`docs/performance.md` has their times):
 //!
-//! 1. Terms so near in size that 32 lanes add them in f64 without rounding are added so, and then the lanes as follows
-//!    (0.11 ns a term; float32 losses from 1e-6 to 15).
-//! 2. Whole numbers of one unit are added as integers, which is exact: adding 1.5 · 2^52 units to a term leaves it in
-//!    the low bits (0.13 ns; from 1e-7 to 15).
-//! 3. A second unit, 2^51 times finer, takes what the first leaves, and a third (0.2 ns; from 1e-22 to 15).
+//! 1. Terms of similar size are added by 32 lanes of f64, which then do not round. The sums of the
+//!    lanes are added in one of the ways that follow.
+//! 2. Terms are counted in whole units: after an addition of 1.5 · 2^52 units, the low bits of a
+//!    term are its count, and counts are added as integers.
+//! 3. What is left of the terms is counted in a second unit, 2^51 times finer, or in a third.
+//! 4. Terms of a wider range are added one by one.
 
 use nll_simd::math::power_of_two;
 use nll_simd::{CHUNK_LANES, Isa, Real};
@@ -20,16 +22,16 @@ const DIGIT_BITS: i32 = 32;
 /// The lowest digit's lowest bit is worth 2^−1074, the smallest subnormal.
 const LOWEST: i32 = 1074;
 const DIGITS: usize = 68;
-/// The bytes of an exact sum: its digits, and 32 bits more of the highest.
+/// The size of an exact sum in bytes: its digits, and 32 bits more for the highest.
 pub const BYTES: usize = 4 * (DIGITS + 1);
-/// A carry is taken after this many terms, each below 2^32 in every digit: two sums below it can be
-/// merged without an overflow of a digit.
+/// A carry is taken after this many terms, each below 2^32 in every digit. Two sums with fewer
+/// terms can be merged without overflow of a digit.
 const MOST_PENDING: u32 = 1 << 29;
 
 /// A sum of f64 terms without rounding.
 #[derive(Clone, Debug)]
 pub struct ExactSum {
-    /// Base 2^32, but each digit has room for 2^31 terms before a carry must be taken.
+    /// Digits of base 2^32, each of which can take 2^31 terms before a carry is needed.
     digits: [i64; DIGITS],
     pending: u32,
     /// The sum of the terms that are not finite.
@@ -114,7 +116,7 @@ impl ExactSum {
         }
     }
 
-    /// Adds another sum: digit by digit, as both have room for each other's pending terms.
+    /// Adds another sum digit by digit; a digit has room for the pending terms of both.
     pub fn merge(&mut self, other: &ExactSum) {
         for (mine, theirs) in self.digits.iter_mut().zip(other.digits) {
             *mine += theirs;
@@ -135,7 +137,7 @@ impl ExactSum {
             *digit = value & 0xffff_ffff;
         }
         self.digits[DIGITS - 1] += carry;
-        // What is left in a digit is no more than one term.
+        // Each digit is below 2^32 again, as after a single term.
         self.pending = 1;
     }
 
@@ -198,21 +200,21 @@ impl ExactSum {
     }
 }
 
-/// ⌊log2 x⌋ of a normal x, less than −1022 of a subnormal, 1024 of an infinity or NaN.
+/// ⌊log2 x⌋ of a normal x; less than −1022 for a subnormal, 1024 for infinity and NaN.
 fn exponent<F: Real>(x: F) -> i32 {
     let x = x.to_f64();
     ((x.to_bits() >> 52) & 0x7ff) as i32 - 1023
 }
 
-/// How many bits a sum in f64 may have that does not round.
+/// How many bits a sum in f64 can span without rounding.
 const SUM_BITS: i32 = 53;
 
-/// How many bits a sum of so many terms, in [`CHUNK_LANES`] lanes, has more than they.
+/// How many bits more than a term a sum of `terms` terms in [`CHUNK_LANES`] lanes can have.
 fn carry_bits(terms: usize) -> i32 {
     terms.div_ceil(CHUNK_LANES).next_power_of_two().ilog2() as i32
 }
 
-/// The sums of every [`CHUNK_LANES`]th term, which must not round.
+/// The sum in each of [`CHUNK_LANES`] lanes. The caller ensures that none is rounded.
 #[inline(always)]
 fn fold<F: Real>(x: &[F]) -> [f64; CHUNK_LANES] {
     let mut sums = [0.0; CHUNK_LANES];
@@ -228,13 +230,13 @@ fn fold<F: Real>(x: &[F]) -> [f64; CHUNK_LANES] {
     sums
 }
 
-/// How many units a term may be: 1.5 · 2^52 ± 2^51 have one exponent.
+/// A term can be up to 2^51 units, because 1.5 · 2^52 ± 2^51 have one exponent.
 const UNITS_BITS: i32 = 51;
 
-/// Σ of the terms in N units, each 2^51 times finer than the one before.
+/// The sum of the terms as counts of N units, each 2^51 times finer than the one before.
 ///
-/// All terms are below 2^top. Adding and taking off 1.5 · 2^52 units rounds a term to a whole number of
-/// them; what is left is exact and at most half a unit.
+/// All terms are below 2^top. Adding and then subtracting 1.5 · 2^52 units rounds a term to whole
+/// units; the remainder is exact and at most half a unit.
 #[inline(always)]
 fn count<F: Real, const N: usize>(x: &[F], top: i32) -> [i64; N] {
     let mut lifts = [0.0; N];

@@ -3,7 +3,7 @@
 use crate::data::drive::Split;
 use nll_simd::{NonTemporal, Real};
 
-/// An array of results, or the wish for none.
+/// An array of results, or none.
 pub enum Out<'a> {
     /// No results: totals only.
     Nothing,
@@ -13,12 +13,12 @@ pub enum Out<'a> {
     F64(&'a mut [f64]),
 }
 
-/// Outputs of at least this many bytes use non-temporal stores: no cache would keep them until they are
-/// read. `docs/performance.md` has the sizes that were tried.
+/// Outputs of at least this many bytes use non-temporal stores, because no cache would keep them
+/// until they are read. `docs/performance.md` has the sizes that were tried.
 const LARGE: usize = 1 << 25;
 
 impl<'a> Out<'a> {
-    /// How many results it holds; None if it takes none.
+    /// How many results the array holds; None if there is no array.
     #[expect(clippy::len_without_is_empty, reason = "no results and none wanted are two things")]
     pub fn len(&self) -> Option<usize> {
         match self {
@@ -28,7 +28,7 @@ impl<'a> Out<'a> {
         }
     }
 
-    /// Whether results are taken.
+    /// Whether results are wanted.
     pub(crate) fn is_wanted(&self) -> bool {
         !matches!(self, Out::Nothing)
     }
@@ -42,8 +42,8 @@ impl<'a> Out<'a> {
         }
     }
 
-    /// Writes the next `values`, rounded to the type of the results; by non-temporal stores if there are
-    /// `stores`.
+    /// Writes the next `values`, rounded to the type of the results, by non-temporal stores if
+    /// `stores` is given.
     #[inline(always)]
     pub(crate) fn write<'s, F: Real>(
         &mut self,
@@ -61,7 +61,7 @@ impl<'a> Out<'a> {
 }
 
 impl Out<'_> {
-    /// Sets the results from `start` on to `value` of each of `x`, without a copy in between.
+    /// Sets the results from `start` on to `value(x)` of each x, without a copy in between.
     #[inline(always)]
     pub(crate) fn set<F: Copy>(&mut self, start: usize, x: &[F], value: impl Fn(F) -> f64) {
         #[inline(always)]
@@ -94,7 +94,7 @@ impl<const N: usize> Split for [Out<'_>; N] {
     }
 }
 
-/// Results of which every row has one for each of its classes.
+/// An array of results, one for each class of each row.
 pub(crate) struct PerClass<'a> {
     pub(crate) out: Out<'a>,
     pub(crate) classes: usize,
@@ -106,8 +106,8 @@ impl Split for PerClass<'_> {
     }
 }
 
-/// Takes the next elements off `out` and writes `values` there; by non-temporal stores if they need not
-/// be rounded.
+/// Writes `values` to the first elements of `out` and moves `out` past them. Values that need not
+/// be rounded are written by non-temporal stores if `stores` is given.
 #[inline(always)]
 fn fill<'a: 's, 's, F: Real, T: Real>(
     out: &mut &'a mut [T],
@@ -119,7 +119,7 @@ fn fill<'a: 's, 's, F: Real, T: Real>(
     if let (Some(stores), Some(same)) = (stores, F::same(values)) {
         return stores.copy(next, same);
     }
-    // Not `copy_from_slice`: the C library's copy may use non-temporal stores where they do not pay.
+    // Not `copy_from_slice`: the C library may use non-temporal stores where they do not pay.
     for (to, &value) in next.iter_mut().zip(values) {
         *to = T::from_f64(value.to_f64());
     }

@@ -1,11 +1,10 @@
-//! Which instructions and which threads a call uses: the environment's choice, unless the program makes
-//! its own.
+//! The instruction set and the threads of a call, which the environment or the program chooses.
 //!
-//! The pool is ours alone, built at the first large call and rebuilt in a forked child. A forked child
-//! inherits the memory of its parent's pool but none of its threads; waiting for them would hang for
-//! ever. The pool is therefore kept with the id of the process that built it, and a child forgets it
-//! (dropping would wait too) and builds its own. The lock around it is only ever tried: a child may have
-//! inherited it locked, and then works with a pool of its own for that call.
+//! The pool belongs to this crate alone and is built at the first large call. A forked child
+//! inherits the memory of its parent's pool but none of its threads, and waiting for them would
+//! never end. The pool is therefore kept with the id of the process that built it; a child forgets
+//! its parent's pool, because dropping it would wait too, and builds its own. The lock is tried and
+//! never waited for: a child may have inherited it locked, and then builds a pool for each call.
 
 use crate::Error;
 use crate::data::drive::{Exec, Helpers, Par, Team};
@@ -13,9 +12,9 @@ use nll_simd::Level;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// Below this many classes or elements, two tasks, the calling thread works alone.
+/// Below this many classes or elements (two tasks) the calling thread works alone.
 pub const USE_POOL: usize = 1 << 17;
-/// More threads than this take seconds to start, and are a mistake.
+/// More threads than this take seconds to start and must be a mistake.
 const MOST_THREADS: usize = 1024;
 
 struct Owned {
@@ -46,8 +45,8 @@ pub fn level() -> Result<Level, Error> {
     chosen.clone()
 }
 
-/// `set_num_threads`, else the first of three environment variables that is set, else the cores that the
-/// process may use.
+/// The number given to `set_num_threads`; else that of the first of three environment variables
+/// that is set; else the number of cores that the process may use.
 pub fn num_threads() -> Result<usize, Error> {
     let chosen = CHOSEN.load(Ordering::Relaxed);
     if chosen > 0 {

@@ -9,9 +9,9 @@ use crate::data::exact_sum::ExactSum;
 pub struct Targets<'a> {
     /// The class of each row, counted in C order.
     pub target: &'a [i64],
-    /// The shape of the array of targets: that of the rows without their class axis.
+    /// The shape of the array of targets: that of the logits without the class axis.
     pub shape: &'a [usize],
-    /// Rows with this target are left out and never read.
+    /// Rows with this target are ignored and never read.
     pub ignore_index: Option<i64>,
     /// The weight of each class; None for a weight of 1 each.
     pub weight: Option<&'a [f64]>,

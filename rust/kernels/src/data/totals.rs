@@ -1,4 +1,4 @@
-//! Totals of a call: the same number however its rows or elements are split.
+//! Totals of a call, which are the same however its rows or elements are split.
 
 use crate::data::drive::Merge;
 use crate::data::exact_sum::ExactSum;
@@ -12,9 +12,9 @@ pub struct Totals {
     pub weight: Option<Box<ExactSum>>,
     /// How many losses were counted.
     pub count: u64,
-    /// How many rows were left out; None where no row can be.
+    /// How many rows were ignored; None where no row can be.
     pub ignored: Option<u64>,
-    /// How many rows have the first largest class as their target; None where that is not known.
+    /// How many rows have their largest entry (the first of equals) at the target; None if unknown.
     pub top1: Option<u64>,
 }
 
@@ -24,8 +24,8 @@ impl Totals {
         self.weight.as_ref().map_or(self.count as f64, |weight| weight.value())
     }
 
-    /// The totals of both. A count that one of them does not have is not known of both; totals of
-    /// nothing change nothing.
+    /// The totals of both. A count that one of them lacks is unknown for both; adding empty totals
+    /// changes nothing.
     #[must_use]
     #[expect(clippy::should_implement_trait, reason = "an operator would hide a merge of counts")]
     pub fn add(mut self, other: Totals) -> Totals {

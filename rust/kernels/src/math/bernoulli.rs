@@ -1,4 +1,4 @@
-//! Bernoulli: yes or no, from a logit or from a probability.
+//! The Bernoulli distribution of yes or no, from a logit or from a probability.
 
 use crate::math::density::{
     CHUNK, Density, Derivatives, clamp_min, exp_neg_abs, mul_or_zero, sigmoids, softplus,
@@ -38,14 +38,16 @@ impl Density<1> for LogSigmoid {
 }
 
 /// Bernoulli, from the logit x, the label y and the weight w of the positive label:
-/// w·y·softplus(−x) + (1 − y)·softplus(x).   A label that x is sure of (x = ±∞) costs 0.
+/// w·y·softplus(−x) + (1 − y)·softplus(x).   The label that x = ±∞ predicts costs 0.
 ///
-/// softplus(±x) = max(±x, 0) + log(1 + e^−|x|), so |x| is paid by one of the two labels only.
+/// softplus(±x) = max(±x, 0) + log(1 + e^−|x|), so |x| enters the term of one label only: the one
+/// that x speaks against.
 #[derive(Clone, Copy)]
 pub struct WeightedBernoulliLogit;
 
 impl Density<3> for WeightedBernoulliLogit {
-    /// e^−|x|·2^scale: a subnormal e^−|x| has few digits, and a weight would show it.
+    /// e^−|x| times a power of two, 1 / `EXP_UNSCALE`: a subnormal e^−|x| has few digits, which a
+    /// large weight would make visible.
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, [x, _, _]: [F; 3]) -> F {
         exp_scaled(isa, -x.abs())
@@ -55,12 +57,12 @@ impl Density<3> for WeightedBernoulliLogit {
         let (positive, negative) = (w * y, F::ONE - y);
         let wrong = if x < F::ZERO { positive } else { negative };
         let size = if wrong == F::ZERO { F::ZERO } else { x.abs() };
-        // The sum of both as a double-double: three more roundings would make the error 2.2 ulp.
+        // The sum of both weights as a double-double: without `lost` the error would exceed 2 ulp.
         let both = positive + negative;
         let lost = isa.two_prod_error(w, y, positive) - (y - (F::ONE - negative));
         let lost = finite(two_sum_error(positive, negative, both) + lost);
         let exp_neg_abs = scaled * F::EXP_UNSCALE;
-        // log(1 + z) is z where z is that small.
+        // log(1 + z) rounds to z for a z this small.
         let tiny = exp_neg_abs < F::EXP_UNSCALE;
         let log = if tiny { scaled } else { log1p_unit(isa, exp_neg_abs) };
         let part = isa.mul_add(both, log, lost * log);
@@ -82,7 +84,7 @@ impl Derivatives<3> for WeightedBernoulliLogit {
     }
 }
 
-/// Bernoulli without a weight of the positive label, w = 1: max(x, 0) − x·y + log(1 + e^−|x|).
+/// Bernoulli with w = 1: max(x, 0) − x·y + log(1 + e^−|x|).
 #[derive(Clone, Copy)]
 pub struct BernoulliLogit;
 
@@ -98,7 +100,7 @@ impl Density<2> for BernoulliLogit {
 
     const HAS_LIMIT: bool = true;
 
-    /// x = ±∞ costs its label nothing, the other ∞.
+    /// The label that x = ±∞ predicts costs 0, the other one +∞.
     #[inline(always)]
     fn limit<F: Real>(self, [x, y]: [F; 2]) -> F {
         let wrong = if x < F::ZERO { y } else { F::ONE - y };
@@ -119,13 +121,13 @@ impl Derivatives<2> for BernoulliLogit {
     }
 }
 
-/// Bernoulli, from the probability p: −y·log p − (1 − y)·log(1 − p), each logarithm at least `floor`, p
-/// first clipped to [`margin`, 1 − `margin`] if `CLIP`.
+/// Bernoulli, from the probability p: −y·log p − (1 − y)·log(1 − p). No logarithm is less than
+/// `floor`. With `CLIP`, p is first clipped to [`margin`, 1 − `margin`].
 #[derive(Clone, Copy)]
 pub struct Bernoulli<const CLIP: bool> {
-    /// torch: −100; −∞ for none.
+    /// The least logarithm: −100 as in torch, or −∞ for none.
     pub floor: f64,
-    /// scikit-learn: the machine epsilon; 0 for none.
+    /// The least distance of p from 0 and 1: the machine epsilon as in scikit-learn, or 0.
     pub margin: f64,
 }
 
@@ -156,15 +158,15 @@ impl<const CLIP: bool> Density<2> for Bernoulli<CLIP> {
         let no = F::ONE - y;
         let mut negative_part = mul_or_zero(no, negative);
         if F::COMPENSATED {
-            // What rounding takes from 1 − y is put back: without it the error is 2.05 ulp in float64.
+            // Adds what rounding took from 1 − y: without it, float64 errs by more than 2 ulp.
             let lost = finite(((F::ONE - no) - y) * negative);
             negative_part = if no == F::ZERO { F::ZERO } else { isa.mul_add(no, negative, lost) };
         }
         F::ZERO - (mul_or_zero(y, positive) + negative_part)
     }
 
-    /// Labels of 0 and 1 need one of the two logarithms: a chunk without others takes half the time, and
-    /// has the same bits.
+    /// A label of 0 or 1 needs only one of the two logarithms: a chunk of such labels takes half
+    /// the time, and its results have the same bits.
     #[inline(always)]
     fn values<S: Isa, F: Real>(
         self,

@@ -1,19 +1,20 @@
-//! What a loss of single observations is: −log p of one of them, and its derivatives.
+//! The traits of a loss of single observations: its value, usually −log p, and its derivatives.
 //!
-//! Each `value` reads like its line in `reference.py`, given the exponential or logarithm `inner`. The
-//! derivatives are by the first input. A distribution that has two parametrisations has two types.
+//! Each `value` reads like its line in `reference.py`, given the exponential or logarithm `inner`.
+//! Derivatives are with respect to the first input. Two parametrisations of a distribution are two
+//! types.
 
 use nll_simd::math::{exp_nonpositive, log1p_unit};
 use nll_simd::{Isa, Real};
 
-/// How many elements go through the loops of a loss together. Few, so that reading from memory goes on
-/// beside computing: over whole blocks, memory would rest while the second loop runs.
+/// How many elements the loops of a loss process at a time. With a whole block, the memory would be
+/// idle while the second loop runs over what the first has brought into cache.
 pub const CHUNK: usize = 128;
 
 /// A function of N numbers, usually the negative log-likelihood of one observation.
 ///
-/// Its inner exponential or logarithm has a loop of its own: the CPU overlaps too few iterations of a loop
-/// that holds both.
+/// The inner exponential or logarithm is computed in a loop of its own: if one loop held both, the
+/// CPU would overlap too few iterations.
 pub trait Density<const N: usize>: Copy + Sync {
     /// False if `value` needs no `inner` term; then `inner` is not called.
     const INNER: bool = true;
@@ -24,10 +25,10 @@ pub trait Density<const N: usize>: Copy + Sync {
         F::ZERO
     }
 
-    /// Its value, given `inner`.
+    /// The value, given `inner`.
     fn value<S: Isa, F: Real>(self, isa: S, x: [F; N], inner: F) -> F;
 
-    /// The inner terms and the values of a chunk.
+    /// Writes the inner terms and the values of a chunk.
     #[inline(always)]
     fn values<S: Isa, F: Real>(
         self,
@@ -46,19 +47,20 @@ pub trait Density<const N: usize>: Copy + Sync {
         }
     }
 
-    /// True if `value` may be NaN at an input where the loss has a limit; `limit` then takes its place.
-    /// Only for losses that are never negative: a value below 0 is taken for a NaN and looked at again.
+    /// True if `value` can be NaN at an input where the loss has a limit; `limit` then replaces it.
+    /// Only for losses that are never negative: one comparison of each value finds the blocks to be
+    /// searched for NaN, and negative values look like NaN to it.
     const HAS_LIMIT: bool = false;
 
-    /// The limit of the value where `value` is NaN; NaN where there is none.
+    /// The limit of the loss where `value` is NaN; NaN if it has none.
     #[inline(always)]
     fn limit<F: Real>(self, _x: [F; N]) -> F {
         F::NAN
     }
 }
 
-/// Element `i` of each input of a chunk. Not by `array::map`, which is not inlined, and what is not
-/// inlined is compiled for the baseline.
+/// Element `i` of each input of a chunk. (`array::map` would not be inlined, and a function that is
+/// not inlined is compiled for the baseline instruction set.)
 #[inline(always)]
 pub fn element<F: Real, const N: usize>(x: [&[F; CHUNK]; N], i: usize) -> [F; N] {
     core::array::from_fn(
@@ -67,12 +69,12 @@ pub fn element<F: Real, const N: usize>(x: [&[F; CHUNK]; N], i: usize) -> [F; N]
     )
 }
 
-/// The derivatives of a loss by its first input.
+/// The derivatives of a loss with respect to its first input.
 pub trait Derivatives<const N: usize>: Density<N> {
     /// The first and the second derivative.
     fn derivatives<F: Real>(self, x: [F; N], inner: F) -> [F; 2];
 
-    /// The largest second derivative over all first inputs, +∞ where there is none.
+    /// The largest second derivative over all values of the first input, +∞ if it has no bound.
     fn hessian_bound<F: Real>(self, x: [F; N], inner: F) -> F;
 }
 
@@ -88,7 +90,7 @@ pub(crate) fn softplus<S: Isa, F: Real>(isa: S, x: F, exp_neg_abs: F) -> F {
     log1p_unit(isa, exp_neg_abs) + if x > F::ZERO { x } else { F::ZERO }
 }
 
-/// (σ(x), σ(−x)), each with all its digits.   −∞ → (0, 1), +∞ → (1, 0).
+/// (σ(x), σ(−x)), both to full relative precision.   −∞ → (0, 1), +∞ → (1, 0).
 #[inline(always)]
 pub(crate) fn sigmoids<F: Real>(x: F, exp_neg_abs: F) -> (F, F) {
     let (large, small) = (F::ONE / (F::ONE + exp_neg_abs), exp_neg_abs / (F::ONE + exp_neg_abs));
@@ -101,7 +103,7 @@ pub(crate) fn mul_or_zero<F: Real>(a: F, b: F) -> F {
     if a == F::ZERO { F::ZERO } else { a * b }
 }
 
-/// The larger one; NaN if `x` is.
+/// The larger of the two; NaN if `x` is NaN.
 #[inline(always)]
 pub(crate) fn clamp_min<F: Real>(x: F, low: F) -> F {
     if x < low { low } else { x }

@@ -72,7 +72,7 @@ impl Density<2> for KlDivLog {
 
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, [x, log_p]: [F; 2], _inner: F) -> F {
-        // p may be out of range where the product is not.
+        // p alone may overflow or underflow where the product does not.
         let value = mul_exp(isa, log_p - x, [log_p, F::ZERO]);
         if log_p == F::NEG_INFINITY { F::ZERO } else { value }
     }

@@ -1,4 +1,4 @@
-//! Gaussian: a real number.
+//! The Gaussian distribution of a real number.
 
 use crate::math::density::{Density, Derivatives, clamp_min};
 use nll_simd::math::{exp, log, log_normal, mul_exp};
@@ -34,7 +34,7 @@ impl<const NORMAL: bool, const SIGMA: bool> Density<3> for Gaussian<NORMAL, SIGM
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, [mean, y, v]: [F; 3], log_v: F) -> F {
         let d = y - mean;
-        // d·(d/v), not d²/v: d² may be out of range where the quotient is not.
+        // d·(d/v), not d²/v: d² may overflow or underflow where the quotient does not.
         let sum = square_plus(isa, [mean, y], d, d / self.variance(v), log_v);
         F::HALF * sum + F::from_f64(self.constant)
     }
@@ -53,8 +53,8 @@ impl<const NORMAL: bool, const SIGMA: bool> Derivatives<3> for Gaussian<NORMAL, 
     }
 }
 
-/// Gaussian, from mean μ, observation y and the logarithm l of the variance: ½·(l + (y − μ)²·e^−l) +
-/// constant.
+/// Gaussian, from mean μ, observation y and the logarithm l of the variance:
+/// ½·(l + (y − μ)²·e^−l) + constant.
 #[derive(Clone, Copy)]
 pub struct GaussianLogVar {
     /// ½·log 2π, or 0.
@@ -88,16 +88,16 @@ impl Derivatives<3> for GaussianLogVar {
     }
 }
 
-/// d·scaled + rest, where d = y − μ is rounded and `scaled` is a multiple of d.
+/// (y − μ)·`scaled` + `rest`, where d is y − μ rounded and `scaled` is a multiple of d.
 #[inline(always)]
 fn square_plus<S: Isa, F: Real>(isa: S, [mean, y]: [F; 2], d: F, scaled: F, rest: F) -> F {
-    // (d + lost)² to first order: both factors are d, whose rounding would count twice.
+    // (d + lost)² to first order in `lost`: d is in both factors, so its error would count twice.
     let lost = two_sum_error(y, -mean, d);
     let sum = isa.mul_add(lost + lost, scaled, rest);
     isa.mul_add(d, scaled, if sum.abs() < F::INFINITY { sum } else { rest })
 }
 
-/// (y − μ)²: Gaussian with v = ½, but for a constant.
+/// (y − μ)²: the Gaussian with v = ½, without its constant.
 #[derive(Clone, Copy)]
 pub struct SquaredError;
 

@@ -1,10 +1,10 @@
-//! Poisson: a count.
+//! The Poisson distribution of a count.
 
 use crate::math::density::{Density, Derivatives, mul_or_zero};
 use nll_simd::math::{exp, log, log_of_sum};
 use nll_simd::{Isa, Real};
 
-/// log y! by Stirling, y·log y − y + ½·log 2πy, for y > 1; else 0.
+/// log y! by Stirling's formula, y·log y − y + ½·log 2πy, for y > 1; else 0.
 #[inline(always)]
 fn log_factorial<S: Isa, F: Real>(isa: S, y: F) -> F {
     let two_pi = F::from_f64(core::f64::consts::TAU);
@@ -47,7 +47,8 @@ impl<const FULL: bool> Derivatives<2> for Poisson<FULL> {
     }
 }
 
-/// Poisson, from x = log λ and the count y: e^x − y·x, with y·x = 0 where y = 0; plus log y! if `FULL`.
+/// Poisson, from x = log λ and the count y: e^x − y·x, with y·x = 0 where y = 0; plus log y! if
+/// `FULL`.
 #[derive(Clone, Copy)]
 pub struct PoissonLog<const FULL: bool>;
 

@@ -1,13 +1,13 @@
-//! −log p(the chosen answer is preferred): Bradley-Terry from two scores, DPO and its relatives from
-//! log-probabilities.
+//! −log p(the chosen answer is preferred): Bradley-Terry from two scores, DPO and its relatives
+//! from log-probabilities.
 
 use crate::math::density::{Density, Derivatives, clamp_min, exp_neg_abs, mul_or_zero, sigmoids};
 use crate::math::row::finite;
 use nll_simd::math::{exp_nonpositive_of_words, log, log1p_unit};
 use nll_simd::{DoubleWord, Extended, Isa, Real};
 
-/// e^−|x|; in f32 that of the first word: [`softplus_of_words`] takes the second into account at a lower
-/// price.
+/// e^−|x| of a double-double x. In f32 it is that of the leading word alone: it costs less if
+/// [`softplus_of_words`] corrects for the trailing word.
 #[inline(always)]
 fn exp_neg_abs_of_words<S: Isa, F: Real>(isa: S, x: DoubleWord<F>) -> F {
     if !F::COMPENSATED {
@@ -17,7 +17,7 @@ fn exp_neg_abs_of_words<S: Isa, F: Real>(isa: S, x: DoubleWord<F>) -> F {
     exp_nonpositive_of_words(isa, [x.hi, x.lo])
 }
 
-/// log(1 + e^x), with the [`exp_neg_abs_of_words`] of x.
+/// log(1 + e^x) of a double-double x, given its [`exp_neg_abs_of_words`].
 #[inline(always)]
 fn softplus_of_words<S: Isa, F: Real>(isa: S, x: DoubleWord<F>, exp_neg_abs: F) -> F {
     let above = x.hi > F::ZERO;
@@ -28,13 +28,15 @@ fn softplus_of_words<S: Isa, F: Real>(isa: S, x: DoubleWord<F>, exp_neg_abs: F) 
     if above { x.hi + (part + x.lo) } else { part }
 }
 
-/// Bradley-Terry: −log σ(chosen − rejected − margin), the two-class cross entropy of the two scores.
-/// Without `MARGIN` the margin counts as 0, which takes fewer instructions for the same bits.
+/// Bradley-Terry: −log σ(chosen − rejected − margin), the two-class cross entropy of the two
+/// scores. Without `MARGIN` the margin counts as 0, which takes fewer instructions for the same
+/// bits.
 #[derive(Clone, Copy)]
 pub struct BradleyTerry<const MARGIN: bool>;
 
 impl<const MARGIN: bool> BradleyTerry<MARGIN> {
-    /// rejected − chosen + margin as a double-double: e^d keeps its digits where |d| is large.
+    /// rejected − chosen + margin as a double-double: the exponential magnifies the rounding error
+    /// of a large difference.
     #[inline(always)]
     fn gap<F: Real>([chosen, rejected, margin]: [F; 3]) -> DoubleWord<F> {
         let gap = DoubleWord::sum(rejected, -chosen);
@@ -103,22 +105,23 @@ impl PreferenceKind {
     ];
 }
 
-/// Preferences from log-probabilities: policy and reference, chosen and rejected. With a and b the
-/// log-ratios policy/reference of the two and h = β·(a − b); `kind` picks the formula.
+/// A preference loss, from the log-probabilities that policy and reference give to the chosen and
+/// the rejected answer. With a and b the log-ratios policy/reference of the two answers and
+/// h = β·(a − b), `kind` picks the formula.
 #[derive(Clone, Copy)]
 pub struct Preference {
     /// Which loss.
     pub kind: PreferenceKind,
     /// β, how strongly the policy is held to the reference.
     pub beta: f64,
-    /// ε, how often the labels are wrong.
+    /// ε, the probability that a label is wrong.
     pub smoothing: f64,
-    /// δ, with which BCO and KTO compare rewards.
+    /// δ, the reward that BCO and KTO compare with.
     pub reference_point: f64,
 }
 
 impl Preference {
-    /// The log-ratios policy/reference of the two, and their difference.
+    /// a, b and a − b.
     #[inline(always)]
     fn ratios<F: Real>(x: [F; 4]) -> [DoubleWord<F>; 3] {
         let [chosen, rejected, ref_chosen, ref_rejected] = x;

@@ -1,18 +1,20 @@
-//! One branch-free scalar function per formula. Each reads like its line in `reference.py`.
+//! The formulas of a row, each a branch-free scalar function that reads like its line in
+//! `reference.py`.
 
 use nll_simd::math::{exp, horner, log};
 use nll_simd::{Extended, Float, Isa, Level, Real};
 
-/// Σ e^x over some classes, as `sum · 2^exponent · e^center`, so that it neither over- nor underflows.
+/// Σ e^x over some classes as `sum · 2^exponent · e^center`, which cannot overflow or underflow.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ScaledSum {
-    /// An exponent of e: 0 but for the logits too large for `exponent`, and for what rounding ln 2 took.
+    /// An exponent of e. It is 0 except for logits too large for `exponent`, and for a correction
+    /// of the rounding of ln 2.
     pub center: f64,
     /// A whole number.
     pub exponent: f64,
-    /// 0 for no classes (or only −∞), else at least 0.7: log(sum) and sum − 1 keep their digits.
+    /// 0 if no class is above −∞, else at least 0.7: log(sum) and sum − 1 keep their digits.
     pub sum: f64,
-    /// The largest x, −∞ for no classes. A NaN is passed over or counts as +∞: the sum is NaN then.
+    /// The largest x, −∞ for no classes. A NaN is skipped or counts as +∞; it makes the sum NaN.
     pub max: f64,
 }
 
@@ -25,7 +27,8 @@ pub fn log_sum_exp<S: Isa, F: Real>(isa: S, all: ScaledSum) -> f64 {
 
 /// −log softmax(x)_t = log(1 + Σ_{j≠t} e^{x_j} / e^{x_t}): the target against the rest.
 ///
-/// The rest all −∞: 0 if x_t is finite, NaN if not.   x_t = −∞ → +∞.   x_t = +∞, +∞ in the rest, NaN → NaN.
+/// All of the rest −∞: 0 if x_t is finite, else NaN.   x_t = −∞ → +∞.   x_t = +∞, or +∞ in the
+/// rest, or a NaN → NaN.
 #[inline(always)]
 pub fn target_against_rest<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -> f64 {
     let gap = F::Extended::sum(rest.center, -x_t).add(F::Extended::ln_2_times(rest.exponent));
@@ -36,7 +39,7 @@ pub fn target_against_rest<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -
 
 /// log(1 + s·e^d); softplus(d) where s = 1.   d = −∞ → 0, d = +∞ → +∞, NaN → NaN.
 ///
-/// For d ≤ 0 as log1p(s·e^d), which keeps its digits as it goes to 0; for d > 0 as
+/// Computed as log1p(s·e^d) for d ≤ 0, which keeps its digits as it goes to 0, and for d > 0 as
 /// d + log1p(s − 1 + e^−d), which cannot overflow.
 #[inline(always)]
 pub fn log_one_plus_scaled_exp<S: Isa, F: Real>(isa: S, s: f64, d: F::Extended) -> F::Extended {
@@ -47,8 +50,8 @@ pub fn log_one_plus_scaled_exp<S: Isa, F: Real>(isa: S, s: f64, d: F::Extended) 
     if above { d.add(part) } else { part }
 }
 
-/// (1 − ε)·w_t·loss + ε/C · Σ_c w_c·(−log softmax(x)_c), torch's label smoothing.   Any −∞ logit with a
-/// weight → +∞.
+/// (1 − ε)·w_t·loss + ε/C · Σ_c w_c·(−log softmax(x)_c), torch's label smoothing.   A logit of −∞
+/// whose class has a weight → +∞.
 ///
 /// The sum is `weights·(lse − shift) − linear` with lse − shift = (x_t − shift) + loss and
 /// `linear = Σ_c w_c·(x_c − shift)`.
@@ -62,7 +65,7 @@ pub fn smoothed(loss: f64, target_weight: f64, target_gap: f64, smoothing: Smoot
     sharp + epsilon / classes * uniform
 }
 
-/// What [`smoothed`] needs beside the row's own loss.
+/// What [`smoothed`] takes beside the loss, the weight and the logit of the target.
 #[derive(Clone, Copy, Debug)]
 pub struct Smoothing {
     /// ε
@@ -87,16 +90,17 @@ pub fn log_probability(log_p: f64) -> f64 {
     0.0 - log_p
 }
 
-/// x, but 0 if it is infinite or NaN: what rounding takes from an infinite sum.
+/// x, but 0 if it is infinite or NaN, as the rounding error of an infinite sum is.
 #[inline(always)]
 pub fn finite<F: Real>(x: F) -> F {
     if x.abs() < F::INFINITY { x } else { F::ZERO }
 }
 
-/// A class's part in a divergence, `q − p − p·d` and `q − p`, with d = log q − log p.
+/// The terms of one class in a divergence, `q − p − p·d` and `q − p`, with d = log q − log p.
 /// p = 0 → q, p > 0 = q → +∞, both 0 → 0, NaN → NaN.
 ///
-/// Near each other, p·(e^d − 1 − d) and p·(e^d − 1): the differences would cancel. At 2 they lose a bit.
+/// For |d| < 2 they are computed as p·(e^d − 1 − d) and p·(e^d − 1), because the differences would
+/// cancel. At |d| = 2 these lose one bit.
 #[inline(always)]
 pub fn divergence_terms<S: Isa, F: Real>(
     isa: S,
@@ -116,13 +120,13 @@ pub fn divergence_terms<S: Isa, F: Real>(
     if x.abs() < 2.0 { (bend, slope.add(bend).rounded()) } else { (apart, rise.rounded()) }
 }
 
-/// e^x − 1, all digits kept where x is small.   −∞ → −1, +∞ → +∞, NaN → NaN.
+/// e^x − 1, to full relative precision where x is small.   −∞ → −1, +∞ → +∞, NaN → NaN.
 #[inline(always)]
 pub fn exp_minus_one<S: Isa>(isa: S, x: f64) -> f64 {
     if x.abs() < 0.5 { x * x * horner(isa, f64::EXPM1_TAIL, x) + x } else { exp(isa, x) - 1.0 }
 }
 
-/// e^x of one x: perplexity from a mean, by the same text as everything else.
+/// e^x of one number, as the perplexity of a mean, by the exponential that all losses use.
 pub fn perplexity(level: Level, x: f64) -> f64 {
     struct Exp(f64);
     impl nll_simd::Kernel for Exp {
