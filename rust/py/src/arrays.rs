@@ -109,8 +109,7 @@ impl<'py> Output<'py> {
         Ok(Output { array: array.clone(), borrow })
     }
 
-    /// A new array whose axes lie in memory in `order`. NumPy's `empty` makes it, because it asks
-    /// the system for large pages.
+    /// A new array, its axes in `order` in memory. NumPy's `empty` asks the system for large pages.
     pub(crate) fn new(
         py: Python<'py>,
         shape: &[usize],

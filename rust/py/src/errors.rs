@@ -1,5 +1,4 @@
-//! The errors of kernels as Python exceptions. The sentence comes with the error; the class is
-//! chosen here.
+//! Errors of the kernels as Python exceptions: their sentences, in classes chosen here.
 
 use nll_kernels::Error;
 use pyo3::PyErr;

@@ -1,5 +1,4 @@
-//! The binding, the only crate that knows Python: it turns NumPy arrays into views, names the
-//! arguments of a typed call, and returns the results.
+//! The binding: arrays, typed calls, results. No other crate knows Python.
 #![deny(unsafe_code)]
 #![expect(
     clippy::too_many_arguments,

@@ -10,8 +10,7 @@ use pyo3::sync::PyOnceLock;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// Below this many classes or elements a call keeps the GIL: releasing it costs about as much as
-/// the work.
+/// Below this many classes or elements a call keeps the GIL: releasing it costs as much time.
 const RELEASE_GIL: usize = 1 << 12;
 /// The interval between checks for signals. An answer is late by at most this plus one task.
 const TICK: Duration = Duration::from_millis(50);

@@ -8,9 +8,8 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyTuple, PyType};
 
 /// The exact sum of some losses, as ``reduction="partial"`` returns it; ``+`` joins two.
 ///
-/// However the losses are split into calls, machines or days, the joined total is the same number
-/// and is rounded once, when ``sum`` or ``mean`` is read. It pickles; ``to_dict`` goes through
-/// JSON.
+/// However the losses are split into calls, machines or days, the joined total is the same number,
+/// rounded once, when ``sum`` or ``mean`` is read. It pickles; ``to_dict`` goes through JSON.
 ///
 /// Parameters
 /// ----------

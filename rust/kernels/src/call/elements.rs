@@ -66,8 +66,7 @@ impl<'a> Elements<'a> {
         &self.plan.order
     }
 
-    /// Whether the loss is computed in float64: if an array is float64, if none holds floats, and
-    /// always for preferences.
+    /// True (float64) if an array is float64, if no array holds floats, and for preferences.
     pub fn is_double(&self) -> bool {
         self.plan.double
     }

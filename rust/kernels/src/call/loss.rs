@@ -37,8 +37,7 @@ pub enum Loss<'a> {
 pub enum Clamp {
     /// No logarithm is below −100, as in torch.
     Torch,
-    /// The probability is clipped to [ε, 1 − ε] with the machine epsilon of its type, as in
-    /// scikit-learn.
+    /// The probability is clipped to [ε, 1 − ε], as in scikit-learn, with the epsilon of its type.
     Epsilon,
     /// Not at all: the loss is ∞.
     Never,
@@ -65,8 +64,7 @@ impl Hessian {
         [("exact", Hessian::Exact), ("upper", Hessian::Upper)];
 }
 
-/// The choice with this name. `shown` is the value of the argument as the front end spells it, for
-/// the error.
+/// The choice with this name. `shown` is what the front end shows of the value in an error.
 pub fn choose<T: Copy>(
     argument: &str,
     name: Option<&str>,

@@ -4,12 +4,11 @@
 //! summation using small and large superaccumulators"). Adding is integer arithmetic, so it is
 //! associative, and the value is rounded once, when it is read.
 //!
-//! Adding one term takes several times as long as computing a cheap loss. [`ExactSum::add_block`]
-//! finds the largest and the smallest magnitude of a block and takes the first of these ways that
-//! is exact (`docs/performance.md` has their times):
+//! Adding a term takes several times as long as a cheap loss. [`ExactSum::add_block`] finds the
+//! largest and the smallest magnitude of a block and takes the first way that is exact
+//! (`docs/performance.md` has their times):
 //!
-//! 1. Terms of similar size are added by 32 lanes of f64, which then do not round. The sums of the
-//!    lanes are added in one of the ways that follow.
+//! 1. Terms of similar size are added by 32 lanes of f64, without rounding; their sums as follows.
 //! 2. Terms are counted in whole units: after an addition of 1.5 · 2^52 units, the low bits of a
 //!    term are its count, and counts are added as integers.
 //! 3. What is left of the terms is counted in a second unit, 2^51 times finer, or in a third.
@@ -24,8 +23,8 @@ const LOWEST: i32 = 1074;
 const DIGITS: usize = 68;
 /// The size of an exact sum in bytes: its digits, and 32 bits more for the highest.
 pub const BYTES: usize = 4 * (DIGITS + 1);
-/// A carry is taken after this many terms, each below 2^32 in every digit. Two sums with fewer
-/// terms can be merged without overflow of a digit.
+/// A carry is taken after this many terms, each below 2^32 in every digit: a digit of a merged sum
+/// cannot overflow.
 const MOST_PENDING: u32 = 1 << 29;
 
 /// A sum of f64 terms without rounding.
@@ -235,8 +234,8 @@ const UNITS_BITS: i32 = 51;
 
 /// The sum of the terms as counts of N units, each 2^51 times finer than the one before.
 ///
-/// All terms are below 2^top. Adding and then subtracting 1.5 · 2^52 units rounds a term to whole
-/// units; the remainder is exact and at most half a unit.
+/// All terms are below 2^top. Adding and subtracting 1.5 · 2^52 units rounds a term to whole units;
+/// the remainder is exact and at most half a unit.
 #[inline(always)]
 fn count<F: Real, const N: usize>(x: &[F], top: i32) -> [i64; N] {
     let mut lifts = [0.0; N];

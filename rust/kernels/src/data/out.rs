@@ -42,8 +42,7 @@ impl<'a> Out<'a> {
         }
     }
 
-    /// Writes the next `values`, rounded to the type of the results, by non-temporal stores if
-    /// `stores` is given.
+    /// Writes the next `values`, rounded to the type of the results, by `stores` if they are given.
     #[inline(always)]
     pub(crate) fn write<'s, F: Real>(
         &mut self,

@@ -24,8 +24,7 @@ impl Totals {
         self.weight.as_ref().map_or(self.count as f64, |weight| weight.value())
     }
 
-    /// The totals of both. A count that one of them lacks is unknown for both; adding empty totals
-    /// changes nothing.
+    /// The totals of both; a count that one of them lacks is unknown, unless that one is empty.
     #[must_use]
     #[expect(clippy::should_implement_trait, reason = "an operator would hide a merge of counts")]
     pub fn add(mut self, other: Totals) -> Totals {

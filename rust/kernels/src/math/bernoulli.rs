@@ -40,14 +40,12 @@ impl Density<1> for LogSigmoid {
 /// Bernoulli, from the logit x, the label y and the weight w of the positive label:
 /// w·y·softplus(−x) + (1 − y)·softplus(x).   The label that x = ±∞ predicts costs 0.
 ///
-/// softplus(±x) = max(±x, 0) + log(1 + e^−|x|), so |x| enters the term of one label only: the one
-/// that x speaks against.
+/// softplus(±x) = max(±x, 0) + log(1 + e^−|x|): |x| enters the term of the wrong label only.
 #[derive(Clone, Copy)]
 pub struct WeightedBernoulliLogit;
 
 impl Density<3> for WeightedBernoulliLogit {
-    /// e^−|x| times a power of two, 1 / `EXP_UNSCALE`: a subnormal e^−|x| has few digits, which a
-    /// large weight would make visible.
+    /// e^−|x| / `EXP_UNSCALE`: a subnormal e^−|x| has few digits, and a large weight would show it.
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, [x, _, _]: [F; 3]) -> F {
         exp_scaled(isa, -x.abs())

@@ -1,8 +1,7 @@
 //! The traits of a loss of single observations: its value, usually −log p, and its derivatives.
 //!
 //! Each `value` reads like its line in `reference.py`, given the exponential or logarithm `inner`.
-//! Derivatives are with respect to the first input. Two parametrisations of a distribution are two
-//! types.
+//! Derivatives are by the first input. A distribution with two parametrisations has two types.
 
 use nll_simd::math::{exp_nonpositive, log1p_unit};
 use nll_simd::{Isa, Real};
@@ -48,8 +47,8 @@ pub trait Density<const N: usize>: Copy + Sync {
     }
 
     /// True if `value` can be NaN at an input where the loss has a limit; `limit` then replaces it.
-    /// Only for losses that are never negative: one comparison of each value finds the blocks to be
-    /// searched for NaN, and negative values look like NaN to it.
+    /// Only for losses that are never negative: the search for NaN starts with a comparison that a
+    /// negative value fails too.
     const HAS_LIMIT: bool = false;
 
     /// The limit of the loss where `value` is NaN; NaN if it has none.

@@ -47,8 +47,7 @@ impl<const FULL: bool> Derivatives<2> for Poisson<FULL> {
     }
 }
 
-/// Poisson, from x = log λ and the count y: e^x − y·x, with y·x = 0 where y = 0; plus log y! if
-/// `FULL`.
+/// Poisson, from x = log λ and the count y: e^x − y·x, or e^x where y = 0; plus log y! if `FULL`.
 #[derive(Clone, Copy)]
 pub struct PoissonLog<const FULL: bool>;
 

@@ -6,8 +6,8 @@ use crate::math::row::finite;
 use nll_simd::math::{exp_nonpositive_of_words, log, log1p_unit};
 use nll_simd::{DoubleWord, Extended, Isa, Real};
 
-/// e^−|x| of a double-double x. In f32 it is that of the leading word alone: it costs less if
-/// [`softplus_of_words`] corrects for the trailing word.
+/// e^−|x|; in f32 that of the leading word alone, because the correction for the trailing word
+/// costs less in [`softplus_of_words`].
 #[inline(always)]
 fn exp_neg_abs_of_words<S: Isa, F: Real>(isa: S, x: DoubleWord<F>) -> F {
     if !F::COMPENSATED {
@@ -28,15 +28,13 @@ fn softplus_of_words<S: Isa, F: Real>(isa: S, x: DoubleWord<F>, exp_neg_abs: F) 
     if above { x.hi + (part + x.lo) } else { part }
 }
 
-/// Bradley-Terry: −log σ(chosen − rejected − margin), the two-class cross entropy of the two
-/// scores. Without `MARGIN` the margin counts as 0, which takes fewer instructions for the same
-/// bits.
+/// Bradley-Terry: −log σ(chosen − rejected − margin), the two-class cross entropy of two scores.
+/// Without `MARGIN` the margin counts as 0, for the same bits from fewer instructions.
 #[derive(Clone, Copy)]
 pub struct BradleyTerry<const MARGIN: bool>;
 
 impl<const MARGIN: bool> BradleyTerry<MARGIN> {
-    /// rejected − chosen + margin as a double-double: the exponential magnifies the rounding error
-    /// of a large difference.
+    /// rejected − chosen + margin as a double-double: the exponential magnifies its rounding error.
     #[inline(always)]
     fn gap<F: Real>([chosen, rejected, margin]: [F; 3]) -> DoubleWord<F> {
         let gap = DoubleWord::sum(rejected, -chosen);
@@ -105,8 +103,8 @@ impl PreferenceKind {
     ];
 }
 
-/// A preference loss, from the log-probabilities that policy and reference give to the chosen and
-/// the rejected answer. With a and b the log-ratios policy/reference of the two answers and
+/// A preference loss, from the log-probabilities that policy and reference give to two answers.
+/// With the log-ratios a and b, policy/reference, of the chosen and the rejected one and
 /// h = β·(a − b), `kind` picks the formula.
 #[derive(Clone, Copy)]
 pub struct Preference {

@@ -1,14 +1,12 @@
-//! The formulas of a row, each a branch-free scalar function that reads like its line in
-//! `reference.py`.
+//! Formulas of a row: branch-free scalar functions, each like its line in `reference.py`.
 
 use nll_simd::math::{exp, horner, log};
 use nll_simd::{Extended, Float, Isa, Level, Real};
 
-/// Σ e^x over some classes as `sum · 2^exponent · e^center`, which cannot overflow or underflow.
+/// Σ e^x over some classes as `sum · 2^exponent · e^center`, which stays in range.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ScaledSum {
-    /// An exponent of e. It is 0 except for logits too large for `exponent`, and for a correction
-    /// of the rounding of ln 2.
+    /// An exponent of e: 0, but for huge logits and a correction of the rounding of ln 2.
     pub center: f64,
     /// A whole number.
     pub exponent: f64,
