@@ -226,7 +226,7 @@ const ROWS: &[Line] = &[
     (
         "cross_entropy, label_smoothing, weight",
         |i| i.losses(SMOOTHED, true),
-        [0x5420_24b8_d6e7_b46a, 0xba88_774e_4449_882e],
+        [0x5420_24b8_d6e7_b46a, 0x7cd7_b4a9_2b25_5924],
     ),
     (
         "nll_loss",

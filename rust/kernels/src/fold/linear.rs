@@ -5,7 +5,7 @@ use crate::data::scratch::Scratch;
 use crate::fold::Fold;
 use nll_simd::{Isa, LaneSum, Real, SUM_LANES, zip};
 
-/// Σ_c w_c·(x_c − shift) and the shift: the first logit of the row, so that a common offset cancels
+/// Σ_c w_c·(x_c − shift) and the shift: the first logit with a weight, so that a common offset cancels
 /// before anything is rounded. A class of weight 0 adds 0, whatever its logit.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<'w> {
@@ -32,8 +32,12 @@ impl<F: Real> Fold<F> for Linear<'_> {
     fn push<S: Isa>(&mut self, _isa: S, block: &Block<'_, F>, _scratch: &mut Scratch<F>) {
         let [classes] = block.classes();
         let weight = self.weight.map(|w| &w[block.first..][..block.length]).unwrap_or(&[]);
-        let first = classes[0].to_f64();
-        let shift = *self.shift.get_or_insert(if first.is_finite() { first } else { 0.0 });
+        if self.shift.is_none() {
+            let first = (0..block.length).find(|&i| weight.get(i) != Some(&0.0));
+            let x = first.map(|first| classes[first].to_f64());
+            self.shift = x.map(|x| if x.is_finite() { x } else { 0.0 });
+        }
+        let shift = self.shift.unwrap_or(0.0);
         let term = |x: f64, w: f64| if w == 0.0 { 0.0 } else { w * (x - shift) };
         let (x, x_tail) = classes.as_chunks::<SUM_LANES>();
         let (w, w_tail) = weight.as_chunks::<SUM_LANES>();
