@@ -175,7 +175,7 @@ pub(crate) trait Visitor: Sized {
     ) -> Self::Output;
 }
 
-const HALF_LOG_TWO_PI: f64 = 0.918_938_533_204_672_7;
+const HALF_LOG_TWO_PI: f64 = 0.918_938_533_204_672_8;
 
 impl Loss<'_> {
     /// Shows the visitor this loss: the one place where a formula meets its arguments.
