@@ -3,13 +3,12 @@
 
 use crate::Error;
 use crate::call::loss::{Argument, Hessian, Loss, Shapes, Visitor};
-use crate::call::stream::{Outside, Results, Stream, ValueOnly, WithDerivatives};
+use crate::call::stream::{Formula, Outside, Stream};
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec};
 use crate::data::out::Out;
 use crate::data::totals::Totals;
 use crate::error::{listed, shown};
-use crate::math::density::{Density, Derivatives};
 use nll_simd::Real;
 use std::marker::PhantomData;
 
@@ -140,31 +139,13 @@ impl Planner<'_> {
 impl Visitor for Planner<'_> {
     type Output = Result<Plan, Error>;
 
-    fn values<const N: usize>(
+    fn visit<const N: usize>(
         self,
         shapes: Shapes,
         arguments: [Argument<'_>; N],
-        _: impl Density<N>,
+        formula: impl Formula<N>,
     ) -> Self::Output {
-        self.plan(shapes, &arguments, false)
-    }
-
-    fn double_values<const N: usize>(
-        self,
-        shapes: Shapes,
-        arguments: [Argument<'_>; N],
-        _: impl Density<N>,
-    ) -> Self::Output {
-        self.plan(shapes, &arguments, true)
-    }
-
-    fn derivatives<const N: usize>(
-        self,
-        shapes: Shapes,
-        arguments: [Argument<'_>; N],
-        _: impl Derivatives<N>,
-    ) -> Self::Output {
-        self.plan(shapes, &arguments, false)
+        self.plan(shapes, &arguments, is_always_double(formula))
     }
 }
 
@@ -177,7 +158,7 @@ struct Runner<'r> {
 }
 
 impl Runner<'_> {
-    fn run<F: Real, L: Results<N>, const N: usize>(
+    fn run<F: Real, L: Formula<N>, const N: usize>(
         self,
         arguments: [Argument<'_>; N],
         loss: L,
@@ -186,13 +167,16 @@ impl Runner<'_> {
         let views = arguments.map(|argument| plan.view(argument.array));
         let weight_view = weight.and_then(|array| plan.view(array));
         let limits = arguments.map(|argument| argument.limit);
+        let length = plan.shape.iter().product();
         let work = Stream {
             loss,
             inputs: core::array::from_fn(|k| views[k].as_ref().unwrap_or(arguments[k].array)),
             weight: weight_view.as_ref().or(weight),
             limits,
-            length: plan.shape.iter().product(),
+            length,
             total: out.total,
+            upper: out.hess == Some(Hessian::Upper),
+            scale: if out.mean && length > 0 { 1.0 / length as f64 } else { 1.0 },
             large: [&out.value, &out.gradient, &out.hessian].iter().any(|out| out.is_large()),
             real: PhantomData::<F>,
         };
@@ -212,42 +196,22 @@ impl Runner<'_> {
 impl Visitor for Runner<'_> {
     type Output = Result<Totals, Error>;
 
-    fn values<const N: usize>(
+    fn visit<const N: usize>(
         self,
         _: Shapes,
         arguments: [Argument<'_>; N],
-        formula: impl Density<N>,
+        formula: impl Formula<N>,
     ) -> Self::Output {
-        match self.plan.double {
-            true => self.run::<f64, _, N>(arguments, ValueOnly(formula)),
-            false => self.run::<f32, _, N>(arguments, ValueOnly(formula)),
+        if is_always_double(formula) || self.plan.double {
+            self.run::<f64, _, N>(arguments, formula)
+        } else {
+            self.run::<f32, _, N>(arguments, formula)
         }
     }
+}
 
-    fn double_values<const N: usize>(
-        self,
-        _: Shapes,
-        arguments: [Argument<'_>; N],
-        formula: impl Density<N>,
-    ) -> Self::Output {
-        self.run::<f64, _, N>(arguments, ValueOnly(formula))
-    }
-
-    fn derivatives<const N: usize>(
-        self,
-        _: Shapes,
-        arguments: [Argument<'_>; N],
-        formula: impl Derivatives<N>,
-    ) -> Self::Output {
-        let length = self.plan.shape.iter().product::<usize>();
-        let scale = if self.out.mean && length > 0 { 1.0 / length as f64 } else { 1.0 };
-        let upper = self.out.hess == Some(Hessian::Upper);
-        let loss = WithDerivatives { loss: formula, upper, scale };
-        match self.plan.double {
-            true => self.run::<f64, _, N>(arguments, loss),
-            false => self.run::<f32, _, N>(arguments, loss),
-        }
-    }
+fn is_always_double<L: Formula<N>, const N: usize>(_: L) -> bool {
+    L::ALWAYS_DOUBLE
 }
 
 /// The shape that all arrays have; a number goes with any shape.

@@ -2,12 +2,12 @@
 
 use crate::Error;
 use crate::call::check_range;
+use crate::call::stream::{Differentiable, Formula, Plain, PlainDouble};
 use crate::data::array::Array;
 use crate::error::listed;
 use crate::math::bernoulli::{
     Bernoulli, BernoulliLogit, LogSigmoid, Softplus, WeightedBernoulliLogit,
 };
-use crate::math::density::{Density, Derivatives};
 use crate::math::entropy::{Entropy, KlDiv, KlDivLog, RelativeEntropy};
 use crate::math::gaussian::{Gaussian, GaussianLogVar, SquaredError};
 use crate::math::poisson::{Poisson, PoissonLog};
@@ -145,33 +145,18 @@ pub(crate) enum Shapes {
     Broadcast,
 }
 
-/// Someone who wants to know the arguments and the formula of a loss.
+/// What is done with a loss once its arguments and its formula are known.
 pub(crate) trait Visitor: Sized {
-    /// What comes of it.
+    /// The outcome.
     type Output;
 
-    /// A loss without derivatives.
-    fn values<const N: usize>(
+    /// Receives how the shapes fit together, the arguments in the order of the formula's inputs, and
+    /// the formula.
+    fn visit<const N: usize>(
         self,
         shapes: Shapes,
         arguments: [Argument<'_>; N],
-        formula: impl Density<N>,
-    ) -> Self::Output;
-
-    /// A loss without derivatives that is always computed in float64.
-    fn double_values<const N: usize>(
-        self,
-        shapes: Shapes,
-        arguments: [Argument<'_>; N],
-        formula: impl Density<N>,
-    ) -> Self::Output;
-
-    /// A loss with derivatives.
-    fn derivatives<const N: usize>(
-        self,
-        shapes: Shapes,
-        arguments: [Argument<'_>; N],
-        formula: impl Derivatives<N>,
+        formula: impl Formula<N>,
     ) -> Self::Output;
 }
 
@@ -179,18 +164,18 @@ const HALF_LOG_TWO_PI: f64 = 0.918_938_533_204_672_8;
 
 impl Loss<'_> {
     /// Shows the visitor this loss: the one place where a formula meets its arguments.
-    pub(crate) fn visit<V: Visitor>(&self, visitor: V) -> V::Output {
+    pub(crate) fn visit<V: Visitor>(&self, v: V) -> V::Output {
         use Shapes::{Broadcast, Equal};
         match self {
-            Loss::Softplus { x } => visitor.values(Equal(1), [any("x", x)], Softplus),
-            Loss::LogSigmoid { x } => visitor.values(Equal(1), [any("x", x)], LogSigmoid),
+            Loss::Softplus { x } => v.visit(Equal(1), [any("x", x)], Plain(Softplus)),
+            Loss::LogSigmoid { x } => v.visit(Equal(1), [any("x", x)], Plain(LogSigmoid)),
             Loss::BinaryWithLogits { logits, target, pos_weight } => {
                 let [x, y] = [any("logits", logits), any("target", target)];
                 if let Array::Scalar(1.0) = pos_weight {
-                    return visitor.derivatives(Equal(2), [x, y], BernoulliLogit);
+                    return v.visit(Equal(2), [x, y], Differentiable(BernoulliLogit));
                 }
                 let arguments = [x, y, any("pos_weight", pos_weight)];
-                visitor.derivatives(Equal(2), arguments, WeightedBernoulliLogit)
+                v.visit(Equal(2), arguments, Differentiable(WeightedBernoulliLogit))
             }
             Loss::Binary { probs, target, clamp, validate } => {
                 let limit = validate.then_some(PROBABILITY);
@@ -199,9 +184,9 @@ impl Loss<'_> {
                 let floor = if *clamp == Clamp::Torch { -100.0 } else { f64::NEG_INFINITY };
                 if *clamp == Clamp::Epsilon {
                     let formula = Bernoulli::<true> { floor, margin: probs.epsilon() };
-                    return visitor.values(Equal(2), arguments, formula);
+                    return v.visit(Equal(2), arguments, Plain(formula));
                 }
-                visitor.values(Equal(2), arguments, Bernoulli::<false> { floor, margin: 0.0 })
+                v.visit(Equal(2), arguments, Plain(Bernoulli::<false> { floor, margin: 0.0 }))
             }
             Loss::Gaussian { mean, target, spread, eps, full } => {
                 let with = |name, array, limit| {
@@ -209,39 +194,43 @@ impl Loss<'_> {
                 };
                 let (eps, constant) = (*eps, if *full { HALF_LOG_TWO_PI } else { 0.0 });
                 match spread {
-                    Spread::LogVariance(v) => {
-                        let arguments = with("log_var", v, None);
-                        visitor.derivatives(Broadcast, arguments, GaussianLogVar { constant })
+                    Spread::LogVariance(array) => {
+                        let arguments = with("log_var", array, None);
+                        v.visit(Broadcast, arguments, Differentiable(GaussianLogVar { constant }))
                     }
-                    Spread::Sigma(s) => {
+                    Spread::Sigma(array) => {
+                        let arguments = with("sigma", array, Some(DEVIATION));
                         let formula = Gaussian::<false, true> { eps, constant };
-                        visitor.derivatives(Broadcast, with("sigma", s, Some(DEVIATION)), formula)
+                        v.visit(Broadcast, arguments, Differentiable(formula))
                     }
-                    Spread::Variance(v) if eps < f64::from(f32::MIN_POSITIVE) => {
-                        let formula = Gaussian::<false, false> { eps, constant };
-                        visitor.derivatives(Broadcast, with("var", v, Some(VARIANCE)), formula)
-                    }
-                    Spread::Variance(v) => {
+                    Spread::Variance(array) => {
+                        let arguments = with("var", array, Some(VARIANCE));
+                        if eps < f64::from(f32::MIN_POSITIVE) {
+                            let formula = Gaussian::<false, false> { eps, constant };
+                            return v.visit(Broadcast, arguments, Differentiable(formula));
+                        }
                         let formula = Gaussian::<true, false> { eps, constant };
-                        visitor.derivatives(Broadcast, with("var", v, Some(VARIANCE)), formula)
+                        v.visit(Broadcast, arguments, Differentiable(formula))
                     }
                 }
             }
             Loss::SquaredError { mean, target } => {
                 let arguments = [any("mean", mean), any("target", target)];
-                visitor.derivatives(Equal(2), arguments, SquaredError)
+                v.visit(Equal(2), arguments, Differentiable(SquaredError))
             }
             Loss::Poisson { input, target, log_input, full, eps } => {
                 let arguments = [any("input", input), any("target", target)];
                 let (shapes, eps) = (Broadcast, *eps);
                 match (log_input, full) {
-                    (true, false) => visitor.derivatives(shapes, arguments, PoissonLog::<false>),
-                    (true, true) => visitor.derivatives(shapes, arguments, PoissonLog::<true>),
+                    (true, false) => {
+                        v.visit(shapes, arguments, Differentiable(PoissonLog::<false>))
+                    }
+                    (true, true) => v.visit(shapes, arguments, Differentiable(PoissonLog::<true>)),
                     (false, false) => {
-                        visitor.derivatives(shapes, arguments, Poisson::<false> { eps })
+                        v.visit(shapes, arguments, Differentiable(Poisson::<false> { eps }))
                     }
                     (false, true) => {
-                        visitor.derivatives(shapes, arguments, Poisson::<true> { eps })
+                        v.visit(shapes, arguments, Differentiable(Poisson::<true> { eps }))
                     }
                 }
             }
@@ -250,26 +239,26 @@ impl Loss<'_> {
                     [any("chosen", chosen), any("rejected", rejected), any("margin", margin)];
                 match margin {
                     Array::Scalar(0.0) => {
-                        visitor.derivatives(Equal(2), arguments, BradleyTerry::<false>)
+                        v.visit(Equal(2), arguments, Differentiable(BradleyTerry::<false>))
                     }
-                    _ => visitor.derivatives(Equal(2), arguments, BradleyTerry::<true>),
+                    _ => v.visit(Equal(2), arguments, Differentiable(BradleyTerry::<true>)),
                 }
             }
             Loss::Preference { log_probs: [pc, pr, rc, rr], options } => {
                 let policy = [any("policy_chosen_logps", pc), any("policy_rejected_logps", pr)];
                 let reference = [any("ref_chosen_logps", rc), any("ref_rejected_logps", rr)];
                 let ([pc, pr], [rc, rr]) = (policy, reference);
-                visitor.double_values(Equal(4), [pc, pr, rc, rr], Preference::from(*options))
+                v.visit(Equal(4), [pc, pr, rc, rr], PlainDouble(Preference::from(*options)))
             }
-            Loss::Entropy { p } => visitor.values(Equal(1), [any("p", p)], Entropy),
+            Loss::Entropy { p } => v.visit(Equal(1), [any("p", p)], Plain(Entropy)),
             Loss::RelativeEntropy { p, q } => {
-                visitor.values(Broadcast, [any("p", p), any("q", q)], RelativeEntropy)
+                v.visit(Broadcast, [any("p", p), any("q", q)], Plain(RelativeEntropy))
             }
             Loss::KlDiv { input, target, log_target } => {
                 let arguments = [any("input", input), any("target", target)];
                 match log_target {
-                    true => visitor.values(Broadcast, arguments, KlDivLog),
-                    false => visitor.values(Broadcast, arguments, KlDiv),
+                    true => v.visit(Broadcast, arguments, Plain(KlDivLog)),
+                    false => v.visit(Broadcast, arguments, Plain(KlDiv)),
                 }
             }
         }

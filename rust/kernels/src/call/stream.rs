@@ -27,6 +27,10 @@ pub(crate) struct Stream<'s, F, L, const N: usize> {
     pub(crate) length: usize,
     /// Whether the total is wanted.
     pub(crate) total: bool,
+    /// Whether second derivatives are their upper bounds.
+    pub(crate) upper: bool,
+    /// The factor of all derivatives.
+    pub(crate) scale: f64,
     /// Whether results are written by non-temporal stores.
     pub(crate) large: bool,
     pub(crate) real: PhantomData<F>,
@@ -71,28 +75,62 @@ impl Limit {
     }
 }
 
-/// The results of a loss for a chunk: its values, and its derivatives if it has them.
-pub(crate) trait Results<const N: usize>: Copy + Sync {
+/// A formula as the loop over chunks sees it: a loss, with its derivatives if it has them.
+pub(crate) trait Formula<const N: usize>: Copy + Sync {
     /// The loss.
     type Loss: Density<N>;
+
+    /// Whether it is computed in float64 whatever its inputs are.
+    const ALWAYS_DOUBLE: bool = false;
 
     /// The loss.
     fn loss(self) -> Self::Loss;
 
-    /// Writes the derivatives of a chunk.
+    /// Writes the derivatives of a chunk, with the upper bound in the place of the second if `upper`.
+    #[inline(always)]
     fn derivatives<F: Real>(
         self,
-        x: [&[F; CHUNK]; N],
-        inner: &[F; CHUNK],
-        to: [&mut [F; CHUNK]; 2],
-    );
+        _x: [&[F; CHUNK]; N],
+        _inner: &[F; CHUNK],
+        _upper: bool,
+        _to: [&mut [F; CHUNK]; 2],
+    ) {
+    }
 }
 
 /// A loss without derivatives.
 #[derive(Clone, Copy)]
-pub(crate) struct ValueOnly<L>(pub(crate) L);
+pub(crate) struct Plain<L>(pub(crate) L);
 
-impl<L: Density<N>, const N: usize> Results<N> for ValueOnly<L> {
+impl<L: Density<N>, const N: usize> Formula<N> for Plain<L> {
+    type Loss = L;
+
+    #[inline(always)]
+    fn loss(self) -> L {
+        self.0
+    }
+}
+
+/// A loss without derivatives, of few numbers: always in float64.
+#[derive(Clone, Copy)]
+pub(crate) struct PlainDouble<L>(pub(crate) L);
+
+impl<L: Density<N>, const N: usize> Formula<N> for PlainDouble<L> {
+    type Loss = L;
+
+    const ALWAYS_DOUBLE: bool = true;
+
+    #[inline(always)]
+    fn loss(self) -> L {
+        self.0
+    }
+}
+
+/// A loss with derivatives.
+#[derive(Clone, Copy)]
+pub(crate) struct Differentiable<L>(pub(crate) L);
+
+impl<L: Derivatives<N>, const N: usize> Formula<N> for Differentiable<L> {
     type Loss = L;
 
     #[inline(always)]
@@ -101,45 +139,23 @@ impl<L: Density<N>, const N: usize> Results<N> for ValueOnly<L> {
     }
 
     #[inline(always)]
-    fn derivatives<F: Real>(self, _: [&[F; CHUNK]; N], _: &[F; CHUNK], _: [&mut [F; CHUNK]; 2]) {}
-}
-
-/// A loss with derivatives.
-#[derive(Clone, Copy)]
-pub(crate) struct WithDerivatives<L> {
-    pub(crate) loss: L,
-    /// Whether the second derivative's upper bound is written in its place.
-    pub(crate) upper: bool,
-    /// The factor of all derivatives.
-    pub(crate) scale: f64,
-}
-
-impl<L: Derivatives<N>, const N: usize> Results<N> for WithDerivatives<L> {
-    type Loss = L;
-
-    #[inline(always)]
-    fn loss(self) -> L {
-        self.loss
-    }
-
-    #[inline(always)]
     fn derivatives<F: Real>(
         self,
         x: [&[F; CHUNK]; N],
         inner: &[F; CHUNK],
+        upper: bool,
         [slopes, curves]: [&mut [F; CHUNK]; 2],
     ) {
-        let scale = F::from_f64(self.scale);
         for (i, (slope, curve)) in slopes.iter_mut().zip(curves).enumerate() {
             let element = element(x, i);
-            let [first, second] = self.loss.derivatives(element, inner[i]);
-            let bound = self.loss.hessian_bound(element, inner[i]);
-            (*slope, *curve) = (first * scale, if self.upper { bound } else { second } * scale);
+            let [first, second] = self.0.derivatives(element, inner[i]);
+            let bound = self.0.hessian_bound(element, inner[i]);
+            (*slope, *curve) = (first, if upper { bound } else { second });
         }
     }
 }
 
-impl<'o, F: Real, L: Results<N>, const N: usize> Work<[Out<'o>; 3]> for Stream<'_, F, L, N> {
+impl<'o, F: Real, L: Formula<N>, const N: usize> Work<[Out<'o>; 3]> for Stream<'_, F, L, N> {
     type Total = Found;
 
     fn count(&self) -> usize {
@@ -200,7 +216,7 @@ struct Chunks<F, const N: usize> {
     results: Vec<Aligned<[F; BLOCK]>>,
 }
 
-impl<F: Real, L: Results<N>, const N: usize> Stream<'_, F, L, N> {
+impl<F: Real, L: Formula<N>, const N: usize> Stream<'_, F, L, N> {
     /// The blocks of a range. The second starts where the first input has a multiple of 64 bytes: from
     /// there on, no load of that input crosses a cache line.
     fn blocks(
@@ -274,7 +290,11 @@ impl<F: Real, L: Results<N>, const N: usize> Stream<'_, F, L, N> {
         let Some(values) = results.next() else { return };
         self.loss.loss().values(isa, x, &mut inner.0, values);
         if let (Some(slopes), Some(curves)) = (results.next(), results.next()) {
-            self.loss.derivatives(x, &inner.0, [slopes, curves]);
+            self.loss.derivatives(x, &inner.0, self.upper, [slopes, curves]);
+            let scale = F::from_f64(self.scale);
+            for (slope, curve) in slopes.iter_mut().zip(curves) {
+                (*slope, *curve) = (*slope * scale, *curve * scale);
+            }
         }
     }
 }
