@@ -30,7 +30,7 @@
 //!
 //! ```text
 //! 4  call   typed calls, which check their arguments
-//!           loss  elements  stream    losses of single observations
+//!           loss  formula  elements  stream   losses of single observations
 //!           rows                      losses of rows with a class as target
 //!           gradient                  of the cross entropy, by the logits
 //!           log_softmax               log softmax, and log Σ e^x

@@ -2,8 +2,9 @@
 //! then computes the elements.
 
 use crate::Error;
+use crate::call::formula::Formula;
 use crate::call::loss::{Argument, Hessian, Loss, Shapes, Visitor};
-use crate::call::stream::{Formula, Outside, Stream};
+use crate::call::stream::{Outside, Stream};
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec};
 use crate::data::out::Out;

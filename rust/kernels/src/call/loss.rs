@@ -2,7 +2,8 @@
 
 use crate::Error;
 use crate::call::check_range;
-use crate::call::stream::{Differentiable, Formula, Plain, PlainDouble};
+use crate::call::formula::{Differentiable, Formula, Plain, PlainDouble};
+use crate::call::stream::Limit;
 use crate::data::array::Array;
 use crate::error::listed;
 use crate::math::bernoulli::{
@@ -99,17 +100,6 @@ pub struct PreferenceOptions {
     pub label_smoothing: f64,
     /// δ
     pub reference_point: f64,
-}
-
-/// What the elements of an argument may be.
-#[derive(Clone, Copy)]
-pub(crate) struct Limit {
-    /// The largest value; the smallest is 0.
-    pub(crate) high: f64,
-    /// Whether NaN is allowed.
-    pub(crate) nan: bool,
-    /// The second half of the error about any other value.
-    pub(crate) advice: &'static str,
 }
 
 const PROBABILITY: Limit = Limit {

@@ -1,13 +1,13 @@
 //! The way of elements through memory: over threads in tasks, in blocks that are read, written and added,
 //! and in chunks that the loops of a formula take together.
 
-use crate::call::loss::Limit;
+use crate::call::formula::Formula;
 use crate::data::array::Array;
 use crate::data::drive::{Merge, Work, ranges};
 use crate::data::out::Out;
 use crate::data::scratch::Scratch;
 use crate::data::totals::Totals;
-use crate::math::density::{CHUNK, Density, Derivatives, element};
+use crate::math::density::{CHUNK, Density};
 use nll_simd::{Aligned, Isa, Prefetch, Real, with_non_temporal};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -60,6 +60,17 @@ impl Merge for Found {
     }
 }
 
+/// What the elements of an argument may be.
+#[derive(Clone, Copy)]
+pub(crate) struct Limit {
+    /// The largest value; the smallest is 0.
+    pub(crate) high: f64,
+    /// Whether NaN is allowed.
+    pub(crate) nan: bool,
+    /// The second half of the error about any other value.
+    pub(crate) advice: &'static str,
+}
+
 impl Limit {
     #[inline(always)]
     fn allows<F: Real>(&self, x: F) -> bool {
@@ -72,86 +83,6 @@ impl Limit {
     fn allows_all<F: Real>(&self, x: &[F]) -> bool {
         let high = F::from_f64(self.high);
         F::bits_at_most(x, high, self.nan && high == F::INFINITY)
-    }
-}
-
-/// A formula as the loop over chunks sees it: a loss, with its derivatives if it has them.
-pub(crate) trait Formula<const N: usize>: Copy + Sync {
-    /// The loss.
-    type Loss: Density<N>;
-
-    /// Whether it is computed in float64 whatever its inputs are.
-    const ALWAYS_DOUBLE: bool = false;
-
-    /// The loss.
-    fn loss(self) -> Self::Loss;
-
-    /// Writes the derivatives of a chunk, with the upper bound in the place of the second if `upper`.
-    #[inline(always)]
-    fn derivatives<F: Real>(
-        self,
-        _x: [&[F; CHUNK]; N],
-        _inner: &[F; CHUNK],
-        _upper: bool,
-        _to: [&mut [F; CHUNK]; 2],
-    ) {
-    }
-}
-
-/// A loss without derivatives.
-#[derive(Clone, Copy)]
-pub(crate) struct Plain<L>(pub(crate) L);
-
-impl<L: Density<N>, const N: usize> Formula<N> for Plain<L> {
-    type Loss = L;
-
-    #[inline(always)]
-    fn loss(self) -> L {
-        self.0
-    }
-}
-
-/// A loss without derivatives, of few numbers: always in float64.
-#[derive(Clone, Copy)]
-pub(crate) struct PlainDouble<L>(pub(crate) L);
-
-impl<L: Density<N>, const N: usize> Formula<N> for PlainDouble<L> {
-    type Loss = L;
-
-    const ALWAYS_DOUBLE: bool = true;
-
-    #[inline(always)]
-    fn loss(self) -> L {
-        self.0
-    }
-}
-
-/// A loss with derivatives.
-#[derive(Clone, Copy)]
-pub(crate) struct Differentiable<L>(pub(crate) L);
-
-impl<L: Derivatives<N>, const N: usize> Formula<N> for Differentiable<L> {
-    type Loss = L;
-
-    #[inline(always)]
-    fn loss(self) -> L {
-        self.0
-    }
-
-    #[inline(always)]
-    fn derivatives<F: Real>(
-        self,
-        x: [&[F; CHUNK]; N],
-        inner: &[F; CHUNK],
-        upper: bool,
-        [slopes, curves]: [&mut [F; CHUNK]; 2],
-    ) {
-        for (i, (slope, curve)) in slopes.iter_mut().zip(curves).enumerate() {
-            let element = element(x, i);
-            let [first, second] = self.0.derivatives(element, inner[i]);
-            let bound = self.0.hessian_bound(element, inner[i]);
-            (*slope, *curve) = (first, if upper { bound } else { second });
-        }
     }
 }
 
