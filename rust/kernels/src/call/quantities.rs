@@ -96,7 +96,7 @@ struct Memory<F> {
     terms: [Buffer<F>; 2],
 }
 
-impl<F> Default for Memory<F> {
+impl<F: Real> Default for Memory<F> {
     fn default() -> Self {
         let (reading, terms) = ([(); 2].map(|()| Scratch::default()), Default::default());
         Memory { reading, computing: Scratch::default(), terms }

@@ -1,6 +1,9 @@
 //! Scratch memory: what a task needs beside its inputs and outputs, kept from block to block.
 
-use nll_simd::Buffer;
+use nll_simd::{Aligned, Buffer, CHUNK_LANES, Real};
+
+/// How many chunks go through the loops of a sum together.
+pub(crate) const PIECE: usize = 8;
 
 /// Buffers that grow when they are first used. Each array that is read has a scratch of its own, and
 /// so has each computation; every one uses the buffers it needs.
@@ -21,9 +24,13 @@ pub struct Scratch<F> {
     pub(crate) lost: Buffer<f64>,
     /// … and a second product of each class.
     pub(crate) second: Buffer<f64>,
+    /// The exponentials of some chunks; of a known length, so that LLVM unrolls the loops over it.
+    pub(crate) piece: Aligned<[F; PIECE * CHUNK_LANES]>,
+    /// The same chunks with one of their classes hidden.
+    pub(crate) held: Aligned<[[F; CHUNK_LANES]; PIECE]>,
 }
 
-impl<F> Default for Scratch<F> {
+impl<F: Real> Default for Scratch<F> {
     fn default() -> Self {
         Scratch {
             values: Buffer::default(),
@@ -34,6 +41,8 @@ impl<F> Default for Scratch<F> {
             rounded: Buffer::default(),
             lost: Buffer::default(),
             second: Buffer::default(),
+            piece: Aligned([F::ZERO; PIECE * CHUNK_LANES]),
+            held: Aligned([[F::ZERO; CHUNK_LANES]; PIECE]),
         }
     }
 }

@@ -28,17 +28,12 @@
 //!    largest x, so [`LogSum::scaled`] takes off the n·δ of the largest x (12 % of the time of a class).
 
 use crate::data::rows::Block;
-use crate::data::scratch::Scratch;
+use crate::data::scratch::{PIECE, Scratch};
 use crate::fold::Fold;
 use crate::math::row::ScaledSum;
 use crate::math::terms::{SumScale, hidden, lesser, max_lane, max2, quarters, write_terms};
 use nll_simd::math::{power_of_two, round};
-use nll_simd::{Aligned, CHUNK_LANES, Isa, LaneSum, Real, zip};
-
-/// How many chunks go through the loops together.
-const PIECE: usize = 8;
-/// How many classes that is.
-const SIZE: usize = PIECE * CHUNK_LANES;
+use nll_simd::{CHUNK_LANES, Isa, LaneSum, Real, zip};
 
 /// Σ e^x over the classes pushed so far, and the largest x.
 #[derive(Clone, Copy, Debug)]
@@ -73,9 +68,9 @@ impl<F: Real> Fold<F> for LogSum<F> {
     type Row = ScaledSum;
 
     #[inline(always)]
-    fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, _scratch: &mut Scratch<F>) {
+    fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, scratch: &mut Scratch<F>) {
         let block = Sweep { block, skip: self.skip.wrapping_sub(block.first) };
-        let (total, max) = block.sum(isa, self.scale, self.total);
+        let (total, max) = block.sum(isa, self.scale, self.total, scratch);
         let before = self.max;
         self.max = max2(max, before);
         if self.scale.fits(self.max) {
@@ -86,7 +81,7 @@ impl<F: Real> Fold<F> for LogSum<F> {
         if before != F::NEG_INFINITY {
             self.total = self.total.scaled(self.scale.factor(isa, fitting));
         }
-        (self.total, _) = block.sum(isa, fitting, self.total);
+        (self.total, _) = block.sum(isa, fitting, self.total, scratch);
         self.scale = fitting;
     }
 
@@ -141,31 +136,35 @@ impl<F: Real> Sweep<'_, '_, F> {
 
     /// The total with the terms of the classes, and the largest of the classes.
     #[inline(always)]
-    fn sum<S: Isa>(&self, isa: S, scale: SumScale<F>, mut total: LaneSum) -> (LaneSum, F) {
+    fn sum<S: Isa>(
+        &self,
+        isa: S,
+        scale: SumScale<F>,
+        mut total: LaneSum,
+        Scratch { piece: terms, held, .. }: &mut Scratch<F>,
+    ) -> (LaneSum, F) {
         let mut lanes = [F::NEG_INFINITY; CHUNK_LANES];
         let (mut skip, mut prefetch) = (self.skip, self.block.prefetch);
         let [x] = self.block.classes();
         let (chunks, rest) = x.as_chunks::<CHUNK_LANES>();
-        if !chunks.is_empty() {
-            // On the stack, and of a known length: with memory from elsewhere, LLVM cannot tell what
-            // overlaps, and does not unroll.
-            let mut terms = Aligned([F::ZERO; SIZE]);
-            let mut changed = Aligned([[F::ZERO; CHUNK_LANES]; PIECE]);
-            for mut piece in chunks.chunks(PIECE) {
-                prefetch.step_alone(piece.len() * CHUNK_LANES);
-                if skip < piece.len() * CHUNK_LANES {
-                    piece = without(piece, skip, &mut changed.0);
+        for mut piece in chunks.chunks(PIECE) {
+            prefetch.step_alone(piece.len() * CHUNK_LANES);
+            if skip < piece.len() * CHUNK_LANES {
+                let held = &mut held.0[..piece.len()];
+                for (i, (to, &chunk)) in held.iter_mut().zip(piece).enumerate() {
+                    *to = hidden(chunk, skip.wrapping_sub(i * CHUNK_LANES));
                 }
-                let terms = &mut terms.0[..piece.len() * CHUNK_LANES];
-                write_terms::<S, F, false>(isa, scale, piece.as_flattened(), terms);
-                for chunk in terms.as_chunks::<CHUNK_LANES>().0 {
-                    total = total.add(quarters(chunk));
-                }
-                for chunk in piece {
-                    lanes = zip(*chunk, lanes, max2);
-                }
-                skip = skip.wrapping_sub(SIZE);
+                piece = held;
             }
+            let terms = &mut terms.0[..piece.len() * CHUNK_LANES];
+            write_terms::<S, F, false>(isa, scale, piece.as_flattened(), terms);
+            for chunk in terms.as_chunks::<CHUNK_LANES>().0 {
+                total = total.add(quarters(chunk));
+            }
+            for chunk in piece {
+                lanes = zip(*chunk, lanes, max2);
+            }
+            skip = skip.wrapping_sub(PIECE * CHUNK_LANES);
         }
         if !rest.is_empty() {
             // Loaded only now: a load from memory before its turn would hold up all that follow.
@@ -176,18 +175,4 @@ impl<F: Real> Sweep<'_, '_, F> {
         }
         (total, max_lane(lanes))
     }
-}
-
-/// The chunks with −∞ at `skip`, as a copy in `changed`.
-#[inline(always)]
-fn without<'c, F: Real>(
-    chunks: &[[F; CHUNK_LANES]],
-    skip: usize,
-    changed: &'c mut [[F; CHUNK_LANES]; PIECE],
-) -> &'c [[F; CHUNK_LANES]] {
-    let changed = &mut changed[..chunks.len()];
-    for (i, (to, &chunk)) in changed.iter_mut().zip(chunks).enumerate() {
-        *to = hidden(chunk, skip.wrapping_sub(i * CHUNK_LANES));
-    }
-    changed
 }
