@@ -33,7 +33,7 @@ use crate::fold::Fold;
 use crate::math::row::ScaledSum;
 use crate::math::terms::{SumScale, hidden, lesser, max_lane, max2, quarters, write_terms};
 use nll_simd::math::{power_of_two, round};
-use nll_simd::{CHUNK_LANES, Isa, LaneSum, Real, zip};
+use nll_simd::{CHUNK_LANES, Isa, LaneSum, Prefetch, Real, zip};
 
 /// Σ e^x over the classes pushed so far, and the largest x.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +62,29 @@ impl<F: Real> LogSum<F> {
         }
         self.scale = scale;
     }
+
+    /// Takes in a block whose largest class, `max`, the scale does not fit.
+    ///
+    /// Called, not inlined: the usual way has the registers for itself.
+    #[cold]
+    #[inline(never)]
+    fn push_again<S: Isa>(
+        &mut self,
+        isa: S,
+        block: &Block<'_, F>,
+        scratch: &mut Scratch<F>,
+        max: F,
+    ) {
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                self.rescale(isa, SumScale::at(max));
+                let mut sweep = Sweep::new(block, self.skip, self.scale, self.total);
+                sweep.add(isa, scratch);
+                (self.total, self.max) = (sweep.total, max);
+            },
+        );
+    }
 }
 
 impl<F: Real> Fold<F> for LogSum<F> {
@@ -69,20 +92,14 @@ impl<F: Real> Fold<F> for LogSum<F> {
 
     #[inline(always)]
     fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, scratch: &mut Scratch<F>) {
-        let block = Sweep { block, skip: self.skip.wrapping_sub(block.first) };
-        let (total, max) = block.sum(isa, self.scale, self.total, scratch);
-        let before = self.max;
-        self.max = max2(max, before);
-        if self.scale.fits(self.max) {
-            self.total = total;
-            return;
+        let mut sweep = Sweep::new(block, self.skip, self.scale, self.total);
+        sweep.add(isa, scratch);
+        let max = max2(max_lane(sweep.lanes), self.max);
+        if self.scale.fits(max) {
+            (self.total, self.max) = (sweep.total, max);
+        } else {
+            self.push_again(isa, block, scratch, max);
         }
-        let fitting = SumScale::at(self.max);
-        if before != F::NEG_INFINITY {
-            self.total = self.total.scaled(self.scale.factor(isa, fitting));
-        }
-        (self.total, _) = block.sum(isa, fitting, self.total, scratch);
-        self.scale = fitting;
     }
 
     #[inline(always)]
@@ -111,68 +128,87 @@ impl<F: Real> Fold<F> for LogSum<F> {
     }
 }
 
-/// The classes of a block but for the one at `skip`.
+/// The sum on its way through a block.
 struct Sweep<'b, 's, F> {
     block: &'b Block<'s, F>,
+    scale: SumScale<F>,
+    total: LaneSum,
+    /// The largest classes so far.
+    lanes: [F; CHUNK_LANES],
+    /// The class that is left out, counted from the next class of the block.
     skip: usize,
+    prefetch: Prefetch,
 }
 
-impl<F: Real> Sweep<'_, '_, F> {
+impl<'b, 's, F: Real> Sweep<'b, 's, F> {
+    #[inline(always)]
+    fn new(block: &'b Block<'s, F>, skip: usize, scale: SumScale<F>, total: LaneSum) -> Self {
+        let (skip, prefetch) = (skip.wrapping_sub(block.first), block.prefetch);
+        Sweep { block, scale, total, lanes: [F::NEG_INFINITY; CHUNK_LANES], skip, prefetch }
+    }
+
     /// The `rest` classes that are left after the full chunks, and −∞ in the other lanes.
     #[inline(always)]
     fn tail(&self, rest: usize) -> [F; CHUNK_LANES] {
         let [x] = self.block.classes();
-        let skip = self.skip.wrapping_sub(x.len() - rest);
         if let Some(&last) = x.last_chunk() {
-            hidden(lesser(last, F::KEEP, rest), skip.wrapping_add(CHUNK_LANES - rest))
+            hidden(lesser(last, F::KEEP, rest), self.skip.wrapping_add(CHUNK_LANES - rest))
         } else if let Some(&first) = self.block.x[0].first_chunk() {
-            hidden(lesser(first, F::KEEP, 2 * CHUNK_LANES - rest), skip)
+            hidden(lesser(first, F::KEEP, 2 * CHUNK_LANES - rest), self.skip)
         } else {
             let mut padded = [F::NEG_INFINITY; CHUNK_LANES];
             padded[..rest].copy_from_slice(x);
-            hidden(padded, skip)
+            hidden(padded, self.skip)
         }
     }
 
-    /// The total with the terms of the classes, and the largest of the classes.
+    /// Takes in the classes of the block.
     #[inline(always)]
-    fn sum<S: Isa>(
-        &self,
-        isa: S,
-        scale: SumScale<F>,
-        mut total: LaneSum,
-        Scratch { piece: terms, held, .. }: &mut Scratch<F>,
-    ) -> (LaneSum, F) {
-        let mut lanes = [F::NEG_INFINITY; CHUNK_LANES];
-        let (mut skip, mut prefetch) = (self.skip, self.block.prefetch);
+    fn add<S: Isa>(&mut self, isa: S, scratch: &mut Scratch<F>) {
         let [x] = self.block.classes();
         let (chunks, rest) = x.as_chunks::<CHUNK_LANES>();
-        for mut piece in chunks.chunks(PIECE) {
-            prefetch.step_alone(piece.len() * CHUNK_LANES);
-            if skip < piece.len() * CHUNK_LANES {
-                let held = &mut held.0[..piece.len()];
-                for (i, (to, &chunk)) in held.iter_mut().zip(piece).enumerate() {
-                    *to = hidden(chunk, skip.wrapping_sub(i * CHUNK_LANES));
-                }
-                piece = held;
-            }
-            let terms = &mut terms.0[..piece.len() * CHUNK_LANES];
-            write_terms::<S, F, false>(isa, scale, piece.as_flattened(), terms);
-            for chunk in terms.as_chunks::<CHUNK_LANES>().0 {
-                total = total.add(quarters(chunk));
-            }
-            for chunk in piece {
-                lanes = zip(*chunk, lanes, max2);
-            }
-            skip = skip.wrapping_sub(PIECE * CHUNK_LANES);
+        // Pieces of a length that is known: the loops over them are unrolled.
+        let (pieces, left) = chunks.as_chunks::<PIECE>();
+        for piece in pieces {
+            self.add_chunks(isa, piece, scratch);
+        }
+        if !left.is_empty() {
+            self.add_chunks(isa, left, scratch);
         }
         if !rest.is_empty() {
             // Loaded only now: a load from memory before its turn would hold up all that follow.
             let (tail, mut terms) = (self.tail(rest.len()), [F::ZERO; CHUNK_LANES]);
-            write_terms::<S, F, false>(isa, scale, &tail, &mut terms);
-            total = total.add(quarters(&terms));
-            lanes = zip(tail, lanes, max2);
+            write_terms::<S, F, false>(isa, self.scale, &tail, &mut terms);
+            self.total = self.total.add(quarters(&terms));
+            self.lanes = zip(tail, self.lanes, max2);
         }
-        (total, max_lane(lanes))
+    }
+
+    /// Takes in the next chunks.
+    #[inline(always)]
+    fn add_chunks<'c, S: Isa>(
+        &mut self,
+        isa: S,
+        mut chunks: &'c [[F; CHUNK_LANES]],
+        Scratch { piece: terms, held, .. }: &'c mut Scratch<F>,
+    ) {
+        let length = chunks.len() * CHUNK_LANES;
+        self.prefetch.step_alone(length);
+        if self.skip < length {
+            let held = &mut held.0[..chunks.len()];
+            for (i, (to, &chunk)) in held.iter_mut().zip(chunks).enumerate() {
+                *to = hidden(chunk, self.skip.wrapping_sub(i * CHUNK_LANES));
+            }
+            chunks = held;
+        }
+        let terms = &mut terms.0[..length];
+        write_terms::<S, F, false>(isa, self.scale, chunks.as_flattened(), terms);
+        for chunk in terms.as_chunks::<CHUNK_LANES>().0 {
+            self.total = self.total.add(quarters(chunk));
+        }
+        for chunk in chunks {
+            self.lanes = zip(*chunk, self.lanes, max2);
+        }
+        self.skip = self.skip.wrapping_sub(length);
     }
 }
