@@ -8,7 +8,7 @@ use crate::data::out::{Out, PerClass};
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::targets::Targets;
-use crate::fold::{self, ArgMax, Fold, MaxTerm, Pick, Terms, sweep};
+use crate::fold::{Fold, MaxTerm, Pick, Terms, largest, sweep};
 use crate::math::row;
 use nll_simd::{Buffer, Extended, Isa, NonTemporal, Real, with_non_temporal};
 use std::marker::PhantomData;
@@ -96,24 +96,36 @@ impl<F: Real> Work<PerClass<'_>> for Gradients<'_, F> {
                 let stores = large.then_some(stores);
                 for group in rows.groups(range) {
                     let counts = |row| targets.counts(row);
-                    let mut terms =
-                        buffer.first(group.len() * classes, F::ZERO).chunks_mut(classes);
                     let scratch = (&mut reading, &mut computing);
-                    let mut largest = [Some(ArgMax::<F>::empty()); GROUP];
-                    sweep(isa, rows, (group.clone(), BLOCK), counts, scratch, &mut largest);
-                    let mut folds = fold::group();
-                    let rows_of_group = largest.iter().flatten().zip(group.clone());
-                    for (fold, (largest, row)) in folds.iter_mut().zip(rows_of_group) {
-                        let terms = terms.next().unwrap_or_default();
-                        let max = MaxTerm::new(isa, *largest);
-                        let pick = Pick::new(targets.target[row] as usize);
-                        *fold = Some((Terms::new(max, terms), pick));
-                    }
-                    let scratch = (&mut reading, &mut computing);
-                    sweep(isa, rows, (group.clone(), BLOCK), counts, scratch, &mut folds);
-                    for (row, (terms, pick)) in group.zip(folds.iter_mut().flatten()) {
-                        let x_t = Fold::<F>::finish(pick, isa);
-                        self.call.write_row(isa, row, terms, x_t, (&mut out, stores));
+                    let largest = largest(isa, rows, group.clone(), counts, scratch);
+                    let terms = buffer.first(group.len() * classes, F::ZERO);
+                    let mut terms = terms.chunks_mut(classes).enumerate();
+                    let mut folds = [const { None }; GROUP];
+                    sweep(
+                        isa,
+                        rows,
+                        (group.clone(), BLOCK),
+                        counts,
+                        (&mut reading, &mut computing),
+                        #[inline(always)]
+                        |i| {
+                            let terms = terms.find(|(row, _)| *row == i);
+                            let terms = terms.map_or(&mut [][..], |(_, terms)| terms);
+                            let max = MaxTerm::new(isa, largest[i]);
+                            (Terms::new(max, terms), Pick::new(targets.class(group.start + i)))
+                        },
+                        #[inline(always)]
+                        |i, fold| folds[i] = Some(fold),
+                    );
+                    for (row, fold) in group.zip(&mut folds) {
+                        if let Some((terms, pick)) = fold {
+                            let x_t = Fold::<F>::finish(pick, isa);
+                            self.call.write_row(isa, row, terms, x_t, (&mut out, stores));
+                        } else {
+                            for block in ranges(0..classes, BLOCK) {
+                                out.write(&[F::ZERO; BLOCK][..block.len()], stores);
+                            }
+                        }
                     }
                 }
             },
@@ -133,10 +145,6 @@ impl Call<'_> {
         (out, stores): (&mut Out<'o>, Option<&'s NonTemporal<'s, '_>>),
     ) {
         let (max, rest, terms) = terms.parts();
-        if !self.targets.counts(row) {
-            terms.fill(F::ZERO);
-            return out.write(terms, stores);
-        }
         let (weight, class) = (self.targets.weight(row), self.targets.class(row));
         let sharp = self.sharp * weight;
         let sum = sharp + self.uniform * self.weights;

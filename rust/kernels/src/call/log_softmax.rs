@@ -7,7 +7,7 @@ use crate::data::drive::{self, Exec, Work, ranges};
 use crate::data::out::{Out, PerClass};
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
-use crate::fold::{self, ArgMax, Fold, LogSum, sweep};
+use crate::fold::{Fold, LogSum, largest, sweep};
 use crate::math::row::{self, ScaledSum};
 use crate::math::terms::NONE;
 use nll_simd::{Isa, Real};
@@ -60,13 +60,18 @@ impl<F: Real> Work<Out<'_>> for LogSumExp<'_, F> {
         let (mut reading, mut computing) = ([Scratch::default()], Scratch::default());
         for group in ranges(range, GROUP) {
             let (start, count) = (group.start, group.len());
-            let mut folds = [Some(LogSum::<F>::without(NONE)); GROUP];
-            let scratch = (&mut reading, &mut computing);
-            sweep(isa, &self.rows, (group, BLOCK), |_| true, scratch, &mut folds);
             let (mut sums, mut value) = ([ScaledSum::default(); GROUP], [0.0; GROUP]);
-            for (sum, fold) in sums.iter_mut().zip(folds.iter().flatten()) {
-                *sum = fold.finish(isa);
-            }
+            sweep(
+                isa,
+                &self.rows,
+                (group, BLOCK),
+                |_| true,
+                (&mut reading, &mut computing),
+                #[inline(always)]
+                |_| LogSum::<F>::without(NONE),
+                #[inline(always)]
+                |i, fold| sums[i] = fold.finish(isa),
+            );
             for (value, &sum) in value.iter_mut().zip(&sums) {
                 *value = row::log_sum_exp::<S, F>(isa, sum);
             }
@@ -109,21 +114,26 @@ impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
         let (mut reading, mut computing) = ([Scratch::default()], Scratch::default());
         let first = range.start;
         for group in self.rows.groups(range) {
-            let (start, count) = (group.start - first, group.len());
-            let mut largest = [Some(ArgMax::<F>::empty()); GROUP];
+            let start = group.start - first;
             let scratch = (&mut reading, &mut computing);
-            sweep(isa, &self.rows, (group.clone(), BLOCK), |_| true, scratch, &mut largest);
-            let mut others = fold::group();
-            for (sum, largest) in others.iter_mut().zip(largest.iter().flatten()).take(count) {
-                *sum = Some(LogSum::<F>::without(largest.at));
-            }
-            let scratch = (&mut reading, &mut computing);
-            sweep(isa, &self.rows, (group.clone(), BLOCK), |_| true, scratch, &mut others);
+            let largest = largest(isa, &self.rows, group.clone(), |_| true, scratch);
+            let mut others = [ScaledSum::default(); GROUP];
+            sweep(
+                isa,
+                &self.rows,
+                (group.clone(), BLOCK),
+                |_| true,
+                (&mut reading, &mut computing),
+                #[inline(always)]
+                |i| LogSum::<F>::without(largest[i].at),
+                #[inline(always)]
+                |i, fold| others[i] = fold.finish(isa),
+            );
             let mut tops = [[0.0; 2]; GROUP];
-            let folds = largest.iter().flatten().zip(others.iter().flatten());
-            for (top, (largest, others)) in tops.iter_mut().zip(folds).take(count) {
+            let folds = largest.iter().zip(others);
+            for (top, (largest, others)) in tops.iter_mut().zip(folds).take(group.len()) {
                 let x_m = largest.x.to_f64();
-                *top = [x_m, row::target_against_rest::<S, F>(isa, others.finish(isa), x_m)];
+                *top = [x_m, row::target_against_rest::<S, F>(isa, others, x_m)];
             }
             self.rows.visit(
                 isa,
@@ -131,10 +141,13 @@ impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
                 |_| true,
                 &mut reading,
                 #[inline(always)]
-                |i, block| {
-                    let ([x], [x_m, loss]) = (block.classes(), tops[i]);
-                    out.set((start + i) * classes + block.first, x, |x| (x.to_f64() - x_m) - loss);
+                |i| (start + i, tops[i]),
+                #[inline(always)]
+                |(row, [x_m, loss]), block| {
+                    let [x] = block.classes();
+                    out.set(*row * classes + block.first, x, |x| (x.to_f64() - *x_m) - *loss);
                 },
+                |_, _| (),
             );
         }
     }

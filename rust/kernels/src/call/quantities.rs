@@ -11,10 +11,9 @@ use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::totals::Totals;
 use crate::fold::{
-    self, ArgMax, Divergence, Entropy, Fold, Group, MaxTerm, Pair, SoftTarget, Terms, Weighting,
-    sweep,
+    ArgMax, Divergence, Entropy, Fold, MaxTerm, Pair, SoftTarget, Terms, Weighting, largest, sweep,
 };
-use nll_simd::{Buffer, Isa, Real};
+use nll_simd::{Buffer, Extended, Isa, Real};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -121,52 +120,42 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
         let (one, both) = (Rows::new([first]), Rows::new([first, second]));
         let mut memory = Memory::<F>::default();
         let mut totals = Totals::default();
-        let mut values = Vec::new();
         for group in both.groups(range) {
-            values.clear();
+            let mut values = [0.0; GROUP];
+            let values = &mut values[..group.len()];
             match self.of {
                 Quantity::Entropy { .. } => {
-                    memory.entropy(isa, &one, group, &mut values);
+                    memory.entropy(isa, &one, group, values);
                 }
                 Quantity::SoftTarget { weight, label_smoothing, .. } => {
                     let (smoothing, classes) = (*label_smoothing, both.classes());
                     let weighting = Weighting { weight: *weight, smoothing, classes };
-                    memory.soft_target(isa, (&one, &both), group, weighting, &mut values);
+                    memory.soft_target(isa, (&one, &both), group, weighting, values);
                 }
                 Quantity::Divergence { .. } => {
                     let rows = (&one, &Rows::new([second]), &both);
-                    memory.divergence(isa, rows, group, &mut values);
+                    memory.divergence(isa, rows, group, values);
                 }
             }
             values.iter().for_each(|&value| totals.sum.add(value));
             totals.count += values.len() as u64;
-            out.write(&values, None);
+            out.write(values, None);
         }
         totals
     }
 }
 
 impl<F: Real> Memory<F> {
-    /// Starts the folds of a second sweep over a group, each by `make` from the largest logit of its row.
-    ///
-    /// They are written to their place: a group of folds is large to move. The loop is no iterator that is
-    /// collected: what is not inlined is compiled for the baseline.
+    /// The largest logit of every row of a group.
     #[inline(always)]
-    fn after_largest<S: Isa, A>(
+    fn largest<S: Isa>(
         &mut self,
         isa: S,
         rows: &Rows<'_>,
         group: Range<usize>,
-        folds: &mut Group<A>,
-        mut make: impl FnMut(MaxTerm<F>) -> A,
-    ) {
-        let mut largest = [Some(ArgMax::<F>::empty()); GROUP];
-        let count = group.len();
+    ) -> [ArgMax<F>; GROUP] {
         let scratch = (core::array::from_mut(&mut self.reading[0]), &mut self.computing);
-        sweep(isa, rows, (group, BLOCK), |_| true, scratch, &mut largest);
-        for (fold, largest) in folds.iter_mut().zip(largest.iter().flatten()).take(count) {
-            *fold = Some(make(MaxTerm::new(isa, *largest)));
-        }
+        largest(isa, rows, group, |_| true, scratch)
     }
 
     #[inline(always)]
@@ -175,13 +164,25 @@ impl<F: Real> Memory<F> {
         isa: S,
         rows: &Rows<'_>,
         group: Range<usize>,
-        values: &mut Vec<f64>,
+        values: &mut [f64],
     ) {
-        let mut folds = fold::group();
-        self.after_largest(isa, rows, group.clone(), &mut folds, Entropy::new);
+        let largest = self.largest(isa, rows, group.clone());
         let scratch = (core::array::from_mut(&mut self.reading[0]), &mut self.computing);
-        sweep(isa, rows, (group, BLOCK), |_| true, scratch, &mut folds);
-        finish(isa, &folds, values);
+        let mut numbers = [[F::Extended::new(0.0); 3]; GROUP];
+        sweep(
+            isa,
+            rows,
+            (group, BLOCK),
+            |_| true,
+            scratch,
+            #[inline(always)]
+            |i| Entropy::new(MaxTerm::new(isa, largest[i])),
+            #[inline(always)]
+            |i, fold| numbers[i] = fold.finish(isa),
+        );
+        for (value, &numbers) in values.iter_mut().zip(&numbers) {
+            *value = Entropy::<F>::value(isa, numbers);
+        }
     }
 
     #[inline(always)]
@@ -191,14 +192,25 @@ impl<F: Real> Memory<F> {
         (logits, both): (&Rows<'_>, &Rows<'_, 2>),
         group: Range<usize>,
         weighting: Weighting<'_>,
-        values: &mut Vec<f64>,
+        values: &mut [f64],
     ) {
-        let mut folds = fold::group();
-        let make = |max| SoftTarget::new(max, weighting);
-        self.after_largest(isa, logits, group.clone(), &mut folds, make);
+        let largest = self.largest(isa, logits, group.clone());
         let scratch = (&mut self.reading, &mut self.computing);
-        sweep(isa, both, (group, BLOCK), |_| true, scratch, &mut folds);
-        finish(isa, &folds, values);
+        let mut numbers = [[F::Extended::new(0.0); 4]; GROUP];
+        sweep(
+            isa,
+            both,
+            (group, BLOCK),
+            |_| true,
+            scratch,
+            #[inline(always)]
+            |i| SoftTarget::new(MaxTerm::new(isa, largest[i]), weighting),
+            #[inline(always)]
+            |i, fold| numbers[i] = fold.finish(isa),
+        );
+        for (value, &numbers) in values.iter_mut().zip(&numbers) {
+            *value = SoftTarget::<F>::value(isa, numbers);
+        }
     }
 
     #[inline(always)]
@@ -207,21 +219,29 @@ impl<F: Real> Memory<F> {
         isa: S,
         (p, q, both): (&Rows<'_>, &Rows<'_>, &Rows<'_, 2>),
         group: Range<usize>,
-        values: &mut Vec<f64>,
+        values: &mut [f64],
     ) {
         let [mut p_terms, mut q_terms] = core::mem::take(&mut self.terms);
         let size = group.len() * both.classes();
-        let (mut p_folds, mut q_folds) = (fold::group(), fold::group());
-        self.terms(isa, p, group.clone(), p_terms.first(size, F::ZERO), &mut p_folds);
-        self.terms(isa, q, group.clone(), q_terms.first(size, F::ZERO), &mut q_folds);
-        let mut folds = fold::group();
-        let pairs = p_folds.iter_mut().flatten().zip(q_folds.iter_mut().flatten());
-        for (fold, (p, q)) in folds.iter_mut().zip(pairs) {
-            *fold = Some(Divergence::new(Pair::new(isa, p, q)));
-        }
+        let mut p = self.terms(isa, p, group.clone(), p_terms.first(size, F::ZERO));
+        let mut q = self.terms(isa, q, group.clone(), q_terms.first(size, F::ZERO));
+        let mut pairs = p.iter_mut().flatten().zip(q.iter_mut().flatten());
         let scratch = (&mut self.reading, &mut self.computing);
-        sweep(isa, both, (group, PIECE), |_| true, scratch, &mut folds);
-        finish(isa, &folds, values);
+        let mut numbers = [[F::Extended::new(0.0); 3]; GROUP];
+        sweep(
+            isa,
+            both,
+            (group, PIECE),
+            |_| true,
+            scratch,
+            #[inline(always)]
+            |_| pairs.next().map(|(p, q)| Divergence::new(Pair::new(isa, p, q))),
+            #[inline(always)]
+            |i, fold| numbers[i] = fold.finish(isa).unwrap_or(numbers[i]),
+        );
+        for (value, &numbers) in values.iter_mut().zip(&numbers) {
+            *value = Divergence::<F>::value(isa, numbers);
+        }
         self.terms = [p_terms, q_terms];
     }
 
@@ -233,25 +253,23 @@ impl<F: Real> Memory<F> {
         rows: &Rows<'_>,
         group: Range<usize>,
         terms: &'t mut [F],
-        folds: &mut Group<Terms<'t, F>>,
-    ) {
+    ) -> [Option<Terms<'t, F>>; GROUP] {
+        let largest = self.largest(isa, rows, group.clone());
         let mut terms = terms.chunks_mut(rows.classes());
-        let make = |max| Terms::new(max, terms.next().unwrap_or_default());
-        self.after_largest(isa, rows, group.clone(), folds, make);
         let scratch = (core::array::from_mut(&mut self.reading[0]), &mut self.computing);
-        sweep(isa, rows, (group, BLOCK), |_| true, scratch, folds);
-    }
-}
-
-/// Appends the quantities of finished rows.
-#[inline(always)]
-fn finish<S: Isa, X, const N: usize>(
-    isa: S,
-    folds: &Group<impl Fold<X, N, Row = f64>>,
-    values: &mut Vec<f64>,
-) {
-    for fold in folds.iter().flatten() {
-        values.push(fold.finish(isa));
+        let mut folds = [const { None }; GROUP];
+        sweep(
+            isa,
+            rows,
+            (group, BLOCK),
+            |_| true,
+            scratch,
+            #[inline(always)]
+            |i| Terms::new(MaxTerm::new(isa, largest[i]), terms.next().unwrap_or_default()),
+            #[inline(always)]
+            |i, fold| folds[i] = Some(fold),
+        );
+        folds
     }
 }
 

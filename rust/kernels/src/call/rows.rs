@@ -10,9 +10,8 @@ use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::targets::Targets;
 use crate::data::totals::Totals;
-use crate::fold::{Fold, Linear, LogSum, Pick};
+use crate::fold::{Fold, Linear, LogSum, Pick, sweep};
 use crate::math::row::{self, ScaledSum, Smoothing};
-use crate::math::terms::NONE;
 use nll_simd::{Isa, Real};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -188,34 +187,30 @@ impl<F: Real> GroupLoss for CrossEntropy<'_, F> {
         loss: &mut [f64; GROUP],
     ) -> [bool; GROUP] {
         let (start, targets) = (group.start, self.targets);
-        let class = |i: usize| targets.target.get(start + i).map_or(NONE, |&class| class as usize);
-        let mut folds: [(LogSum<F>, Pick); GROUP] = core::array::from_fn(
-            #[inline(always)]
-            |i| (LogSum::without(class(i)), Pick::new(class(i))),
-        );
+        let class = |i: usize| targets.class(start + i);
         let smoothed = self.smoothing > 0.0;
-        let mut linear = vec![Linear::empty(targets.weight); if smoothed { GROUP } else { 0 }];
         let count = group.len();
-        self.rows.visit(
-            isa,
-            (group, BLOCK),
-            |row| targets.counts(row),
-            core::array::from_mut(reading),
-            #[inline(always)]
-            |i, block| {
-                folds[i].push(isa, &block, computing);
-                if let Some(linear) = linear.get_mut(i) {
-                    linear.push(isa, &block, computing);
-                }
-            },
-        );
         // An array for each number: a loop over arrays of structures is not vectorised.
         let [mut center, mut exponent, mut rest, mut max, mut target] = [[0.0; GROUP]; 5];
-        for (i, fold) in folds.iter().enumerate() {
-            let (sum, x_t) = fold.finish(isa);
-            (center[i], exponent[i], rest[i]) = (sum.center, sum.exponent, sum.sum);
-            (max[i], target[i]) = (sum.max, x_t);
-        }
+        let mut linear = [None; GROUP];
+        sweep(
+            isa,
+            self.rows,
+            (group, BLOCK),
+            |row| targets.counts(row),
+            (core::array::from_mut(reading), computing),
+            #[inline(always)]
+            |i| {
+                let losses = (LogSum::without(class(i)), Pick::new(class(i)));
+                (losses, smoothed.then(|| Linear::empty(targets.weight)))
+            },
+            #[inline(always)]
+            |i, fold| {
+                let ((sum, x_t), smoothing) = fold.finish(isa);
+                (center[i], exponent[i], rest[i]) = (sum.center, sum.exponent, sum.sum);
+                (max[i], target[i], linear[i]) = (sum.max, x_t, smoothing);
+            },
+        );
         for i in 0..GROUP {
             let (center, exponent, sum, max) = (center[i], exponent[i], rest[i], max[i]);
             let rest = ScaledSum { center, exponent, sum, max };
@@ -224,8 +219,7 @@ impl<F: Real> GroupLoss for CrossEntropy<'_, F> {
         let mut is_top1 = [false; GROUP];
         for i in (0..count).filter(|&i| targets.counts(start + i)) {
             is_top1[i] = !loss[i].is_nan() && self.is_top1(start + i, target[i], max[i]);
-            let linear = linear.get(i).map(|linear| Fold::<F>::finish(linear, isa));
-            loss[i] = self.weighted(start + i, loss[i], target[i], linear);
+            loss[i] = self.weighted(start + i, loss[i], target[i], linear[i]);
         }
         is_top1
     }

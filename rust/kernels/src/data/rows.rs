@@ -21,6 +21,7 @@ pub(crate) struct Rows<'r, const N: usize = 1> {
 }
 
 /// Some neighbouring classes of a row.
+#[derive(Clone, Copy)]
 pub struct Block<'s, F, const N: usize = 1> {
     /// The index of the first of them in the row.
     pub first: usize,
@@ -94,49 +95,53 @@ impl<'r, const N: usize> Rows<'r, N> {
         ranges(range, (classes / self.classes).clamp(1, GROUP))
     }
 
-    /// Hands every block, of at most `size` classes, of every wanted row of `group` to
-    /// `visit(row in group, block)`, the blocks of a row in order.
+    /// Pushes every block, of at most `size` classes, of every wanted row of `group` to the state of its
+    /// row, the blocks of a row in order. `start(row in group)` makes it, and `end` has it afterwards.
     ///
     /// Rows whose classes are neighbours in memory are read one after the other. If an array must be
     /// read by tiles, block follows block, and every row has its turn in each.
     #[inline(always)]
-    pub(crate) fn visit<S: Isa, F: Real>(
+    pub(crate) fn visit<S: Isa, F: Real, A>(
         &self,
         isa: S,
         (group, size): (Range<usize>, usize),
         wanted: impl Fn(usize) -> bool,
         scratch: &mut [Scratch<F>; N],
-        mut visit: impl FnMut(usize, Block<'_, F, N>),
+        mut start: impl FnMut(usize) -> A,
+        mut push: impl FnMut(&mut A, &Block<'_, F, N>),
+        mut end: impl FnMut(usize, A),
     ) {
-        let end = self.count * self.classes;
+        let all = self.count * self.classes;
         let flat: [_; N] = core::array::from_fn(
             #[inline(always)]
             |k| self.arrays[k].in_place::<F>().unwrap_or(&[]),
         );
-        if flat.iter().all(|flat| flat.len() == end) {
+        if flat.iter().all(|flat| flat.len() == all) {
             // The usual way has a loop of its own: no call is in it, for which a kernel would have to
-            // leave its registers.
+            // leave its registers, and the state of a row may be there too.
             let behind = if N == 1 { CHUNK_LANES.saturating_sub(self.classes) } else { 0 };
             for row in group.clone().filter(|&row| wanted(row)) {
-                let (mut first, mut start) = (0, row * self.classes);
+                let mut state = start(row - group.start);
+                let (mut first, mut at) = (0, row * self.classes);
                 while first < self.classes {
                     let length = size.min(self.classes - first);
-                    let range = start..(start + length + behind).min(end);
+                    let range = at..(at + length + behind).min(all);
                     let x: [&[F]; N] = core::array::from_fn(
                         #[inline(always)]
                         |k| &flat[k][range.clone()],
                     );
                     let prefetch =
                         if behind > 0 { Prefetch::NOTHING } else { Prefetch::new::<F, F>(x[0]) };
-                    visit(row - group.start, Block { first, length, x, prefetch });
-                    (first, start) = (first + length, start + length);
+                    push(&mut state, &Block { first, length, x, prefetch });
+                    (first, at) = (first + length, at + length);
                 }
+                end(row - group.start, state);
             }
             return;
         }
-        let (mut rows, mut count) = ([0; GROUP], 0);
+        let (mut rows, mut states, mut count) = ([0; GROUP], [const { None }; GROUP], 0);
         for row in group.clone().filter(|&row| wanted(row)) {
-            rows[count] = row;
+            (rows[count], states[count]) = (row, Some(start(row - group.start)));
             count += 1;
         }
         let rows = &rows[..count];
@@ -144,7 +149,7 @@ impl<'r, const N: usize> Rows<'r, N> {
         let (mut i, mut first) = (0, 0);
         while i < count && first < self.classes {
             let length = size.min(self.classes - first);
-            let start = rows[i] * self.classes + first;
+            let at = rows[i] * self.classes + first;
             let (mut x, mut prefetch) = ([&[][..]; N], Prefetch::NOTHING);
             for (k, scratch) in scratch.iter_mut().enumerate() {
                 let array = self.arrays[k];
@@ -152,16 +157,21 @@ impl<'r, const N: usize> Rows<'r, N> {
                     let classes = first..first + length;
                     (array.read_tile(isa, (rows, i), classes, scratch), Prefetch::NOTHING)
                 } else {
-                    array.read(isa, start..start + length, scratch)
+                    array.read(isa, at..at + length, scratch)
                 };
             }
-            visit(rows[i] - group.start, Block { first, length, x, prefetch });
+            if let Some(state) = &mut states[i] {
+                push(state, &Block { first, length, x, prefetch });
+            }
             (i, first) = match (tiled, i + 1 < count, first + length < self.classes) {
                 (true, true, _) => (i + 1, first),
                 (true, false, _) => (0, first + length),
                 (false, _, true) => (i, first + length),
                 (false, _, false) => (i + 1, 0),
             };
+        }
+        for (&row, state) in rows.iter().zip(states) {
+            state.into_iter().for_each(|state| end(row - group.start, state));
         }
     }
 }

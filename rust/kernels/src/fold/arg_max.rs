@@ -1,10 +1,11 @@
 //! The largest class of a row.
 
-use crate::data::rows::Block;
+use crate::data::rows::{BLOCK, Block, GROUP, Rows};
 use crate::data::scratch::Scratch;
-use crate::fold::Fold;
+use crate::fold::{Fold, sweep};
 use crate::math::terms::{NONE, max, position};
 use nll_simd::{Isa, Real};
+use std::ops::Range;
 
 /// The largest class so far and the first place where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -48,4 +49,28 @@ impl<F: Real> Fold<F> for ArgMax<F> {
     fn finish<S: Isa>(&self, _isa: S) -> Self {
         *self
     }
+}
+
+/// The largest class of every row of `group` that is `wanted`.
+#[inline(always)]
+pub(crate) fn largest<S: Isa, F: Real>(
+    isa: S,
+    rows: &Rows<'_>,
+    group: Range<usize>,
+    wanted: impl Fn(usize) -> bool,
+    scratch: (&mut [Scratch<F>; 1], &mut Scratch<F>),
+) -> [ArgMax<F>; GROUP] {
+    let mut largest = [ArgMax::empty(); GROUP];
+    sweep(
+        isa,
+        rows,
+        (group, BLOCK),
+        wanted,
+        scratch,
+        #[inline(always)]
+        |_| ArgMax::empty(),
+        #[inline(always)]
+        |i, fold| largest[i] = fold,
+    );
+    largest
 }

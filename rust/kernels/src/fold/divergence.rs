@@ -70,6 +70,14 @@ impl<'t, F: Real> Divergence<'t, F> {
     pub(crate) fn new(pair: Pair<'t, F>) -> Self {
         Divergence { pair, bend: LaneSum::ZERO, rise: LaneSum::ZERO }
     }
+
+    /// The divergence, of what a fold comes to.
+    #[inline(always)]
+    pub(crate) fn value<S: Isa>(isa: S, [bend, rise, p_sum]: [F::Extended; 3]) -> f64 {
+        let u = rise.div(isa, p_sum).rounded();
+        let value = bend.div(isa, p_sum).rounded() - x_minus_log1p(isa, u);
+        if value < 0.0 { 0.0 } else { value }
+    }
 }
 
 /// q̃ − p − p·d of every class as a double-double, and q̃ − p.
@@ -100,7 +108,8 @@ fn pair_products<S: Isa, F: Real>(
 }
 
 impl<F: Real> Fold<F, 2> for Divergence<'_, F> {
-    type Row = f64;
+    /// Both sums, and the sum of the terms of x.
+    type Row = [F::Extended; 3];
 
     #[inline(always)]
     fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F, 2>, scratch: &mut Scratch<F>) {
@@ -123,10 +132,7 @@ impl<F: Real> Fold<F, 2> for Divergence<'_, F> {
     }
 
     #[inline(always)]
-    fn finish<S: Isa>(&self, isa: S) -> f64 {
-        let u = self.rise.extended::<F>().div(isa, self.pair.p_sum).rounded();
-        let bend = self.bend.extended::<F>().div(isa, self.pair.p_sum).rounded();
-        let value = bend - x_minus_log1p(isa, u);
-        if value < 0.0 { 0.0 } else { value }
+    fn finish<S: Isa>(&self, _isa: S) -> [F::Extended; 3] {
+        [self.bend.extended::<F>(), self.rise.extended::<F>(), self.pair.p_sum]
     }
 }

@@ -32,6 +32,7 @@ use crate::data::scratch::{PIECE, Scratch};
 use crate::fold::Fold;
 use crate::math::row::ScaledSum;
 use crate::math::terms::{SumScale, hidden, lesser, max_lane, max2, quarters, write_terms};
+use core::hint::black_box;
 use nll_simd::math::{power_of_two, round};
 use nll_simd::{CHUNK_LANES, Isa, LaneSum, Prefetch, Real, zip};
 
@@ -63,27 +64,27 @@ impl<F: Real> LogSum<F> {
         self.scale = scale;
     }
 
-    /// Takes in a block whose largest class, `max`, the scale does not fit.
+    /// With a block taken in whose largest class, `max`, the scale does not fit.
     ///
-    /// Called, not inlined: the usual way has the registers for itself.
+    /// Called, not inlined, and of values: the usual way has the registers for itself.
     #[cold]
     #[inline(never)]
     fn push_again<S: Isa>(
-        &mut self,
+        mut self,
         isa: S,
-        block: &Block<'_, F>,
+        block: Block<'_, F>,
         scratch: &mut Scratch<F>,
         max: F,
-    ) {
+    ) -> Self {
         isa.vectorize(
             #[inline(always)]
             || {
                 self.rescale(isa, SumScale::at(max));
-                let mut sweep = Sweep::new(block, self.skip, self.scale, self.total);
+                let mut sweep = Sweep::new(&block, self.skip, self.scale, self.total);
                 sweep.add(isa, scratch);
-                (self.total, self.max) = (sweep.total, max);
+                LogSum { total: sweep.total, max, ..self }
             },
-        );
+        )
     }
 }
 
@@ -98,7 +99,7 @@ impl<F: Real> Fold<F> for LogSum<F> {
         if self.scale.fits(max) {
             (self.total, self.max) = (sweep.total, max);
         } else {
-            self.push_again(isa, block, scratch, max);
+            *self = self.push_again(isa, *block, scratch, max);
         }
     }
 
@@ -119,10 +120,12 @@ impl<F: Real> Fold<F> for LogSum<F> {
         let above = self.max.to_f64() - center;
         // The n of the largest x, and with it what `exp_parts` left in the terms that matter.
         let n = if above.is_finite() { round(above * core::f64::consts::LOG2_E) } else { exponent };
+        // Out of LLVM's sight: it would add the lanes of the loops as these last steps do, two at a time.
+        let total = black_box(self.total);
         ScaledSum {
             center: center - n * F::LN_2_REST,
             exponent: n,
-            sum: self.total.value::<F>() * power_of_two((exponent - n) as i32),
+            sum: total.value::<F>() * power_of_two((exponent - n) as i32),
             max: self.max.to_f64(),
         }
     }

@@ -163,10 +163,18 @@ impl<F: Real> Entropy<F> {
     pub(crate) fn new(max: MaxTerm<F>) -> Self {
         Entropy { max, rest: LaneSum::ZERO, below: LaneSum::ZERO }
     }
+
+    /// The entropy, of what a fold comes to.
+    #[inline(always)]
+    pub(crate) fn value<S: Isa>(isa: S, [term, rest, below]: [F::Extended; 3]) -> f64 {
+        let below = below.div(isa, term.add(rest));
+        rest.div(isa, term).log1p(isa).add(below).rounded()
+    }
 }
 
 impl<F: Real> Fold<F> for Entropy<F> {
-    type Row = f64;
+    /// The term of the largest, the sum of the others' and that of e_c·(x_m − x_c).
+    type Row = [F::Extended; 3];
 
     #[inline(always)]
     fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, scratch: &mut Scratch<F>) {
@@ -185,10 +193,8 @@ impl<F: Real> Fold<F> for Entropy<F> {
     }
 
     #[inline(always)]
-    fn finish<S: Isa>(&self, isa: S) -> f64 {
-        let rest = self.rest.extended::<F>();
-        let below = self.below.extended::<F>().div(isa, self.max.sum(rest));
-        self.max.loss(isa, rest).add(below).rounded()
+    fn finish<S: Isa>(&self, _isa: S) -> [F::Extended; 3] {
+        [self.max.term, self.rest.extended::<F>(), self.below.extended::<F>()]
     }
 }
 
@@ -234,10 +240,18 @@ impl<'w, F: Real> SoftTarget<'w, F> {
         let [rest, below, targets] = [LaneSum::ZERO; 3];
         SoftTarget { max, weighting, rest, below, targets }
     }
+
+    /// The loss, of what a fold comes to.
+    #[inline(always)]
+    pub(crate) fn value<S: Isa>(isa: S, [term, rest, below, targets]: [F::Extended; 4]) -> f64 {
+        let loss = rest.div(isa, term).log1p(isa);
+        targets.mul(isa, loss).add(below).rounded()
+    }
 }
 
 impl<F: Real> Fold<F, 2> for SoftTarget<'_, F> {
-    type Row = f64;
+    /// The term of the largest, the sum of the others', that of y_c·(x_m − x_c) and that of y.
+    type Row = [F::Extended; 4];
 
     #[inline(always)]
     fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F, 2>, scratch: &mut Scratch<F>) {
@@ -259,9 +273,8 @@ impl<F: Real> Fold<F, 2> for SoftTarget<'_, F> {
     }
 
     #[inline(always)]
-    fn finish<S: Isa>(&self, isa: S) -> f64 {
-        let loss = self.max.loss(isa, self.rest.extended::<F>());
-        let certain = self.targets.extended::<F>().mul(isa, loss);
-        certain.add(self.below.extended::<F>()).rounded()
+    fn finish<S: Isa>(&self, _isa: S) -> [F::Extended; 4] {
+        let [rest, below, targets] = [self.rest, self.below, self.targets];
+        [self.max.term, rest.extended::<F>(), below.extended::<F>(), targets.extended::<F>()]
     }
 }

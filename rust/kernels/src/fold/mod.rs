@@ -35,13 +35,14 @@ mod max_term;
 mod pick;
 
 pub use arg_max::ArgMax;
+pub(crate) use arg_max::largest;
 pub(crate) use divergence::{Divergence, Pair};
 pub use linear::Linear;
 pub use log_sum::LogSum;
 pub(crate) use max_term::{Entropy, MaxTerm, SoftTarget, Terms, Weighting};
 pub use pick::Pick;
 
-use crate::data::rows::{Block, GROUP, Rows};
+use crate::data::rows::{Block, Rows};
 use crate::data::scratch::Scratch;
 use nll_simd::{Isa, Real};
 use std::ops::Range;
@@ -83,18 +84,32 @@ impl<X, const N: usize, A: Fold<X, N>, B: Fold<X, N>> Fold<X, N> for (A, B) {
     }
 }
 
-/// The folds of a group of rows, as many as it has rows. An array and no vector: a row of a thousand
-/// classes takes no longer than an allocation.
-pub(crate) type Group<A> = [Option<A>; GROUP];
+impl<X, const N: usize, A: Fold<X, N>> Fold<X, N> for Option<A> {
+    type Row = Option<A::Row>;
 
-/// A group of no folds yet.
-#[inline(always)]
-pub(crate) fn group<A>() -> Group<A> {
-    [const { None }; GROUP]
+    #[inline(always)]
+    fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, X, N>, scratch: &mut Scratch<X>) {
+        if let Some(fold) = self {
+            fold.push(isa, block, scratch);
+        }
+    }
+
+    #[inline(always)]
+    fn merge<S: Isa>(&mut self, isa: S, later: Self) {
+        if let (Some(fold), Some(later)) = (self, later) {
+            fold.merge(isa, later);
+        }
+    }
+
+    #[inline(always)]
+    fn finish<S: Isa>(&self, isa: S) -> Self::Row {
+        Some(self.as_ref()?.finish(isa))
+    }
 }
 
-/// Pushes every block of the rows of `group` that are `wanted`, at most `size` classes each, to the fold
-/// of its row. Each array is read with a scratch of its own; the folds compute with the last.
+/// Folds the rows of `group` that are `wanted`, in blocks of at most `size` classes: from `start(row in
+/// group)` on, until `end` has the fold of the whole row. Each array is read with a scratch of its own;
+/// the folds compute with the last.
 #[inline(always)]
 pub(crate) fn sweep<S: Isa, F: Real, A: Fold<F, N>, const N: usize>(
     isa: S,
@@ -102,18 +117,17 @@ pub(crate) fn sweep<S: Isa, F: Real, A: Fold<F, N>, const N: usize>(
     (group, size): (Range<usize>, usize),
     wanted: impl Fn(usize) -> bool,
     (reading, computing): (&mut [Scratch<F>; N], &mut Scratch<F>),
-    folds: &mut Group<A>,
+    start: impl FnMut(usize) -> A,
+    end: impl FnMut(usize, A),
 ) {
     rows.visit(
         isa,
         (group, size),
         wanted,
         reading,
+        start,
         #[inline(always)]
-        |i, block| {
-            if let Some(fold) = &mut folds[i] {
-                fold.push(isa, &block, computing);
-            }
-        },
+        |fold, block| fold.push(isa, block, computing),
+        end,
     );
 }
