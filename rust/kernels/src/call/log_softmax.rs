@@ -140,14 +140,16 @@ impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
                 (group, BLOCK),
                 |_| true,
                 &mut reading,
-                #[inline(always)]
-                |i| (start + i, tops[i]),
-                #[inline(always)]
-                |(row, [x_m, loss]), block| {
-                    let [x] = block.classes();
-                    out.set(*row * classes + block.first, x, |x| (x.to_f64() - *x_m) - *loss);
-                },
-                |_, _| (),
+                (
+                    #[inline(always)]
+                    |i| (start + i, tops[i]),
+                    #[inline(always)]
+                    |(row, [x_m, loss]), block| {
+                        let [x] = block.classes();
+                        out.set(*row * classes + block.first, x, |x| (x.to_f64() - *x_m) - *loss);
+                    },
+                    |_, _| (),
+                ),
             );
         }
     }

@@ -107,9 +107,11 @@ impl<'r, const N: usize> Rows<'r, N> {
         (group, size): (Range<usize>, usize),
         wanted: impl Fn(usize) -> bool,
         scratch: &mut [Scratch<F>; N],
-        mut start: impl FnMut(usize) -> A,
-        mut push: impl FnMut(&mut A, &Block<'_, F, N>),
-        mut end: impl FnMut(usize, A),
+        (mut start, mut push, mut end): (
+            impl FnMut(usize) -> A,
+            impl FnMut(&mut A, &Block<'_, F, N>),
+            impl FnMut(usize, A),
+        ),
     ) {
         let all = self.count * self.classes;
         let flat: [_; N] = core::array::from_fn(

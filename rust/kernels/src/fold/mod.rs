@@ -125,9 +125,11 @@ pub(crate) fn sweep<S: Isa, F: Real, A: Fold<F, N>, const N: usize>(
         (group, size),
         wanted,
         reading,
-        start,
-        #[inline(always)]
-        |fold, block| fold.push(isa, block, computing),
-        end,
+        (
+            start,
+            #[inline(always)]
+            |fold, block| fold.push(isa, block, computing),
+            end,
+        ),
     );
 }
