@@ -119,14 +119,25 @@ impl Array<'_> {
         })
     }
 
-    /// All elements, if they lie in C order without gaps and are stored as `F`.
-    #[inline(always)]
-    pub(crate) fn in_place<F: Real>(&self) -> Option<&[F]> {
+    /// Whether every row lies in memory as a slice of `F`.
+    pub(crate) fn has_rows_of<F: Real>(&self) -> bool {
         match self {
-            Array::F32(x) => F::of_f32(x.flat()?),
-            Array::F64(x) => F::of_f64(x.flat()?),
-            _ => None,
+            Array::F32(x) => F::of_f32(&[]).is_some() && x.has_contiguous_rows(),
+            Array::F64(x) => F::of_f64(&[]).is_some() && x.has_contiguous_rows(),
+            _ => false,
         }
+    }
+
+    /// A row of an array that [`Array::has_rows_of`] `F`, with up to `behind` elements that lie behind it;
+    /// nothing of another array.
+    #[inline(always)]
+    pub(crate) fn row<F: Real>(&self, row: usize, behind: usize) -> &[F] {
+        let slice = match self {
+            Array::F32(x) => x.row_slice(row, behind).and_then(F::of_f32),
+            Array::F64(x) => x.row_slice(row, behind).and_then(F::of_f64),
+            _ => None,
+        };
+        slice.unwrap_or(&[])
     }
 
     /// One element, counted in C order.

@@ -113,29 +113,26 @@ impl<'r, const N: usize> Rows<'r, N> {
             impl FnMut(usize, A),
         ),
     ) {
-        let all = self.count * self.classes;
-        let flat: [_; N] = core::array::from_fn(
-            #[inline(always)]
-            |k| self.arrays[k].in_place::<F>().unwrap_or(&[]),
-        );
-        if flat.iter().all(|flat| flat.len() == all) {
+        if self.arrays.iter().all(|array| array.has_rows_of::<F>()) {
             // The usual way has a loop of its own: no call is in it, for which a kernel would have to
             // leave its registers, and the state of a row may be there too.
             let behind = if N == 1 { CHUNK_LANES.saturating_sub(self.classes) } else { 0 };
             for row in group.clone().filter(|&row| wanted(row)) {
-                let mut state = start(row - group.start);
-                let (mut first, mut at) = (0, row * self.classes);
+                let rows: [&[F]; N] = core::array::from_fn(
+                    #[inline(always)]
+                    |k| self.arrays[k].row::<F>(row, behind),
+                );
+                let (mut state, mut first) = (start(row - group.start), 0);
                 while first < self.classes {
                     let length = size.min(self.classes - first);
-                    let range = at..(at + length + behind).min(all);
                     let x: [&[F]; N] = core::array::from_fn(
                         #[inline(always)]
-                        |k| &flat[k][range.clone()],
+                        |k| &rows[k][first..(first + length + behind).min(rows[k].len())],
                     );
                     let prefetch =
                         if behind > 0 { Prefetch::NOTHING } else { Prefetch::new::<F, F>(x[0]) };
                     push(&mut state, &Block { first, length, x, prefetch });
-                    (first, at) = (first + length, at + length);
+                    first += length;
                 }
                 end(row - group.start, state);
             }

@@ -84,10 +84,15 @@ impl<'a, E: Element> Strided<'a, E> {
         Some(self.view.broadcast(IxDyn(shape))?.permuted_axes(IxDyn(order)).into())
     }
 
-    /// All elements, if they lie in C order without gaps.
+    /// Row `row` as a slice, if its elements are neighbours in memory, with up to `behind` elements
+    /// that lie behind it.
     #[inline(always)]
-    pub(crate) fn flat(&self) -> Option<&'a [E::Storage]> {
-        self.flat
+    pub(crate) fn row_slice(&self, row: usize, behind: usize) -> Option<&'a [E::Storage]> {
+        let start = row * self.length;
+        match self.flat {
+            Some(flat) => Some(&flat[start..(start + self.length + behind).min(flat.len())]),
+            None => self.row(row).to_slice(),
+        }
     }
 
     /// One element, counted in C order.
