@@ -188,11 +188,12 @@ impl<F: Real> GroupLoss for CrossEntropy<'_, F> {
     ) -> [bool; GROUP] {
         let (start, targets) = (group.start, self.targets);
         let class = |i: usize| targets.class(start + i);
-        let smoothed = self.smoothing > 0.0;
+        let smoothed = if self.smoothing > 0.0 { GROUP } else { 0 };
+        let mut linears = vec![Linear::empty(targets.weight); smoothed];
+        let mut linear = linears.iter_mut();
         let count = group.len();
         // An array for each number: a loop over arrays of structures is not vectorised.
         let [mut center, mut exponent, mut rest, mut max, mut target] = [[0.0; GROUP]; 5];
-        let mut linear = [None; GROUP];
         sweep(
             isa,
             self.rows,
@@ -202,13 +203,13 @@ impl<F: Real> GroupLoss for CrossEntropy<'_, F> {
             #[inline(always)]
             |i| {
                 let losses = (LogSum::without(class(i)), Pick::new(class(i)));
-                (losses, smoothed.then(|| Linear::empty(targets.weight)))
+                (losses, linear.next())
             },
             #[inline(always)]
             |i, fold| {
-                let ((sum, x_t), smoothing) = fold.finish(isa);
+                let (sum, x_t) = fold.0.finish(isa);
                 (center[i], exponent[i], rest[i]) = (sum.center, sum.exponent, sum.sum);
-                (max[i], target[i], linear[i]) = (sum.max, x_t, smoothing);
+                (max[i], target[i]) = (sum.max, x_t);
             },
         );
         for i in 0..GROUP {
@@ -217,9 +218,11 @@ impl<F: Real> GroupLoss for CrossEntropy<'_, F> {
             loss[i] = row::target_against_rest::<S, F>(isa, rest, target[i]);
         }
         let mut is_top1 = [false; GROUP];
+        let mut linears = linears.iter();
         for i in (0..count).filter(|&i| targets.counts(start + i)) {
             is_top1[i] = !loss[i].is_nan() && self.is_top1(start + i, target[i], max[i]);
-            loss[i] = self.weighted(start + i, loss[i], target[i], linear[i]);
+            let linear = linears.next().map(|linear| Fold::<F>::finish(linear, isa));
+            loss[i] = self.weighted(start + i, loss[i], target[i], linear);
         }
         is_top1
     }

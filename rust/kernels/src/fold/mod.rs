@@ -84,6 +84,25 @@ impl<X, const N: usize, A: Fold<X, N>, B: Fold<X, N>> Fold<X, N> for (A, B) {
     }
 }
 
+impl<X, const N: usize, A: Fold<X, N> + Copy> Fold<X, N> for &mut A {
+    type Row = A::Row;
+
+    #[inline(always)]
+    fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, X, N>, scratch: &mut Scratch<X>) {
+        (**self).push(isa, block, scratch);
+    }
+
+    #[inline(always)]
+    fn merge<S: Isa>(&mut self, isa: S, later: Self) {
+        (**self).merge(isa, *later);
+    }
+
+    #[inline(always)]
+    fn finish<S: Isa>(&self, isa: S) -> Self::Row {
+        (**self).finish(isa)
+    }
+}
+
 impl<X, const N: usize, A: Fold<X, N>> Fold<X, N> for Option<A> {
     type Row = Option<A::Row>;
 
