@@ -238,10 +238,35 @@ struct Gather<'r> {
 }
 
 impl Gather<'_> {
+    /// Where the entry of the target of a row that counts is.
+    #[inline(always)]
+    fn at(&self, row: usize) -> usize {
+        row * self.rows.classes() + self.targets.class(row)
+    }
+
     /// The entry of the target of a row that counts.
     #[inline(always)]
     fn entry(&self, row: usize) -> f64 {
-        self.array.element(row * self.rows.classes() + self.targets.class(row))
+        self.array.element(self.at(row))
+    }
+
+    /// The losses of the rows that count.
+    #[inline(always)]
+    fn losses<S: Isa>(
+        &self,
+        isa: S,
+        group: Range<usize>,
+        entry: impl Fn(usize) -> f64,
+        loss: &mut [f64; GROUP],
+    ) {
+        for (i, row) in group.enumerate().filter(|&(_, row)| self.targets.counts(row)) {
+            let value = match self.logarithmic {
+                true => row::log_probability(entry(self.at(row))),
+                false => row::probability(isa, entry(self.at(row))),
+            };
+            let weighted = self.targets.weight.is_some();
+            loss[i] = if weighted { value * self.targets.weight(row) } else { value };
+        }
     }
 
     /// An error for the first probability outside [0, 1] among those that count.
@@ -274,13 +299,10 @@ impl GroupLoss for Gather<'_> {
         _scratch: &mut (),
         loss: &mut [f64; GROUP],
     ) -> [bool; GROUP] {
-        for (i, row) in group.enumerate().filter(|&(_, row)| self.targets.counts(row)) {
-            let value = match self.logarithmic {
-                true => row::log_probability(self.entry(row)),
-                false => row::probability(isa, self.entry(row)),
-            };
-            let weighted = self.targets.weight.is_some();
-            loss[i] = if weighted { value * self.targets.weight(row) } else { value };
+        match self.array {
+            // The usual type is looked at once for the group and not for every row.
+            Array::F32(x) => self.losses(isa, group, |at| x.element(at), loss),
+            array => self.losses(isa, group, |at| array.element(at), loss),
         }
         [false; GROUP]
     }
