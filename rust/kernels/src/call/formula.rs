@@ -14,7 +14,8 @@ pub(crate) trait Formula<const N: usize>: Copy + Sync {
     /// The loss.
     fn loss(self) -> Self::Loss;
 
-    /// Writes the derivatives of a chunk, with the upper bound in the place of the second if `upper`.
+    /// Writes the derivatives of a chunk, with the upper bound in the place of the second if
+    /// `upper`.
     #[inline(always)]
     fn derivatives<F: Real>(
         self,

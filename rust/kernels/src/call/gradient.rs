@@ -27,8 +27,8 @@ pub struct Gradient<'a> {
 }
 
 impl Gradient<'_> {
-    /// scale·(Σ_c a_c · p_j − a_j) of every logit j into `out`, with a_c = (1 − ε)·w_t·[c = t] + ε/C·w_c;
-    /// 0 in ignored rows.
+    /// scale·(Σ_c a_c · p_j − a_j) of every logit j into `out`, with a_c = (1 − ε)·w_t·[c = t] +
+    /// ε/C·w_c; 0 in ignored rows.
     pub fn run(&self, exec: Exec<'_>, out: Out<'_>) -> Result<(), Error> {
         check_smoothing(self.label_smoothing)?;
         check_targets(exec, self.logits, &self.targets)?;

@@ -26,9 +26,9 @@ pub fn log_sum_exp(exec: Exec<'_>, logits: &Array<'_>, out: Out<'_>) -> Result<(
 
 /// log softmax of every row of `logits` into `out`, which has a row for each row.
 ///
-/// With x_m the largest logit, log softmax(x)_j = (x_j − x_m) − loss_m, `loss_m` being the loss of class
-/// m against the rest: the likely class keeps its digits. A row is read three times, the second and the
-/// third time from cache.
+/// With x_m the largest logit, log softmax(x)_j = (x_j − x_m) − loss_m, `loss_m` being the loss of
+/// class m against the rest: the likely class keeps its digits. A row is read three times, the
+/// second and the third time from cache.
 pub fn log_softmax(exec: Exec<'_>, logits: &Array<'_>, out: Out<'_>) -> Result<(), Error> {
     check_classes("logits", logits)?;
     let rows = Rows::new([logits]);

@@ -140,8 +140,8 @@ pub(crate) trait Visitor: Sized {
     /// The outcome.
     type Output;
 
-    /// Receives how the shapes fit together, the arguments in the order of the formula's inputs, and
-    /// the formula.
+    /// Receives how the shapes fit together, the arguments in the order of the formula's inputs,
+    /// and the formula.
     fn visit<const N: usize>(
         self,
         shapes: Shapes,

@@ -1,6 +1,6 @@
 //! Quantities of whole distributions: entropy, divergence, and cross entropy with a distribution as
-//! target. A row is read twice, the largest logit first, and three times for the divergence; every time
-//! but the first from cache.
+//! target. A row is read twice, the largest logit first, and three times for the divergence; every
+//! time but the first from cache.
 
 use crate::Error;
 use crate::call::{check_equal_shapes, check_smoothing, check_weight};

@@ -1,5 +1,5 @@
-//! Losses of rows with a class as target: cross entropy of logits, and gathered entries of tables of
-//! probabilities.
+//! Losses of rows with a class as target: cross entropy of logits, and gathered entries of tables
+//! of probabilities.
 
 use crate::Error;
 use crate::call::{check_smoothing, check_targets};
@@ -38,7 +38,8 @@ pub struct RowLosses<'a> {
     pub entries: Entries,
     /// What happened in each row, which rows count, and the weights.
     pub targets: Targets<'a>,
-    /// Whether the results are log-probabilities, −loss, in the place of losses. Totals are of losses.
+    /// Whether the results are log-probabilities, −loss, in the place of losses. Totals are of
+    /// losses.
     pub negate: bool,
 }
 
@@ -78,8 +79,8 @@ trait GroupLoss: Sync {
     /// Whether the target is compared with the other classes.
     const KNOWS_TOP1: bool;
 
-    /// Writes the loss of every row of `group` that counts; returns for each whether its target is the
-    /// first largest class.
+    /// Writes the loss of every row of `group` that counts; returns for each whether its target is
+    /// the first largest class.
     fn group<S: Isa>(
         &self,
         isa: S,

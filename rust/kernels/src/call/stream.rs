@@ -1,5 +1,5 @@
-//! The way of elements through memory: over threads in tasks, in blocks that are read, written and added,
-//! and in chunks that the loops of a formula take together.
+//! The way of elements through memory: over threads in tasks, in blocks that are read, written and
+//! added, and in chunks that the loops of a formula take together.
 
 use crate::call::formula::Formula;
 use crate::data::array::Array;
@@ -12,8 +12,8 @@ use nll_simd::{Aligned, Isa, Prefetch, Real, with_non_temporal};
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// How many elements are read, written and added at a time. Small enough that the prefetches issued for
-/// the next block are still in flight after this one is stored and summed.
+/// How many elements are read, written and added at a time. Small enough that the prefetches issued
+/// for the next block are still in flight after this one is stored and summed.
 const BLOCK: usize = 1024;
 
 /// `loss` of elements, computed in `F`, each result times its weight.
@@ -77,8 +77,9 @@ impl Limit {
         ((x >= F::ZERO) & (x <= F::from_f64(self.high))) | (self.nan & x.is_nan())
     }
 
-    /// True only if all are allowed, by one comparison each of their bits as whole numbers. Negative
-    /// numbers and NaN have larger bits than all in [0, ∞]; so has −0, which is looked at again.
+    /// True only if all are allowed, by one comparison each of their bits as whole numbers.
+    /// Negative numbers and NaN have larger bits than all in [0, ∞]; so has −0, which is looked at
+    /// again.
     #[inline(always)]
     fn allows_all<F: Real>(&self, x: &[F]) -> bool {
         let high = F::from_f64(self.high);
@@ -148,8 +149,8 @@ struct Chunks<F, const N: usize> {
 }
 
 impl<F: Real, L: Formula<N>, const N: usize> Stream<'_, F, L, N> {
-    /// The blocks of a range. The second starts where the first input has a multiple of 64 bytes: from
-    /// there on, no load of that input crosses a cache line.
+    /// The blocks of a range. The second starts where the first input has a multiple of 64 bytes:
+    /// from there on, no load of that input crosses a cache line.
     fn blocks(
         &self,
         Range { start, end }: Range<usize>,

@@ -1,11 +1,12 @@
 //! Arrays of numbers of any type and any strides, read a block at a time.
 //!
 //! The type is looked at once for each block and is no type parameter: a loss of three inputs would
-//! otherwise be compiled for every combination of their types. A block whose elements are neighbours in
-//! memory and have the type of the computation is read where it lies; any other is converted or copied
-//! into [`Scratch`].
+//! otherwise be compiled for every combination of their types. A block whose elements are
+//! neighbours in memory and have the type of the computation is read where it lies; any other is
+//! converted or copied into [`Scratch`].
 //!
-//! A new storage format is one more variant, and an [`Element`](crate::data::element::Element) that says how it is read.
+//! A new storage format is one more variant, and an [`Element`](crate::data::element::Element) that
+//! says how it is read.
 
 use crate::data::scratch::Scratch;
 use crate::data::strided::{Strided, View};
@@ -33,8 +34,8 @@ pub enum Array<'a> {
     I64(Strided<'a, i64>),
 }
 
-/// Evaluates `$body` with `$x` bound to the typed view of `$array`, or `$scalar` with `$value` bound to
-/// the number that it is.
+/// Evaluates `$body` with `$x` bound to the typed view of `$array`, or `$scalar` with `$value`
+/// bound to the number that it is.
 macro_rules! with_view {
     ($array:expr, $value:ident => $scalar:expr, $x:ident => $body:expr) => {
         match $array {
@@ -65,8 +66,8 @@ impl Array<'_> {
         matches!(self, Array::Scalar(_))
     }
 
-    /// Whether it asks for a computation in float64; None where that is for the other arrays to say,
-    /// because it holds integers or is a scalar.
+    /// Whether it asks for a computation in float64; None where that is for the other arrays to
+    /// say, because it holds integers or is a scalar.
     pub fn is_double(&self) -> Option<bool> {
         match self {
             Array::F64(_) => Some(true),
@@ -104,8 +105,8 @@ impl Array<'_> {
         axes
     }
 
-    /// The same elements with the axes of `shape` in `order`, by NumPy's rules of broadcasting; None if
-    /// the shape does not allow it.
+    /// The same elements with the axes of `shape` in `order`, by NumPy's rules of broadcasting;
+    /// None if the shape does not allow it.
     pub(crate) fn broadcast(&self, shape: &[usize], order: &[usize]) -> Option<Array<'_>> {
         Some(match self {
             Array::Scalar(x) => Array::Scalar(*x),
@@ -128,8 +129,8 @@ impl Array<'_> {
         }
     }
 
-    /// A row of an array that [`Array::has_rows_of`] `F`, with up to `behind` elements that lie behind it;
-    /// nothing of another array.
+    /// A row of an array that [`Array::has_rows_of`] `F`, with up to `behind` elements that lie
+    /// behind it; nothing of another array.
     #[inline(always)]
     pub(crate) fn row<F: Real>(&self, row: usize, behind: usize) -> &[F] {
         let slice = match self {
@@ -146,7 +147,8 @@ impl Array<'_> {
         with_view!(self, value => *value, x => x.element(index))
     }
 
-    /// The first of the classes `range` of `row` that satisfies `test`. Slow; for ties and infinities.
+    /// The first of the classes `range` of `row` that satisfies `test`. Slow; for ties and
+    /// infinities.
     #[inline(never)]
     pub(crate) fn find(
         &self,
@@ -157,8 +159,8 @@ impl Array<'_> {
         self.view()?.find(row, range, test)
     }
 
-    /// How many elements lie from `start` to the next multiple of 64 bytes, if the array is read where
-    /// it lies; else 0.
+    /// How many elements lie from `start` to the next multiple of 64 bytes, if the array is read
+    /// where it lies; else 0.
     pub(crate) fn to_boundary(&self, start: usize) -> usize {
         match self {
             Array::F32(x) => x.to_boundary(start),
@@ -172,9 +174,9 @@ impl Array<'_> {
         with_view!(self, _value => Prefetch::NOTHING, x => x.prefetch::<F>(start))
     }
 
-    /// The elements `range`, counted in C order, where they lie or in `scratch`, which belongs to this
-    /// array alone; and a prefetch for who reads on behind them. Called, not inlined: in every kernel,
-    /// for every array, this code was a third of the build.
+    /// The elements `range`, counted in C order, where they lie or in `scratch`, which belongs to
+    /// this array alone; and a prefetch for who reads on behind them. Called, not inlined: in every
+    /// kernel, for every array, this code was a third of the build.
     #[inline(never)]
     pub(crate) fn read<'s, S: Isa, F: Real>(
         &'s self,
@@ -198,8 +200,8 @@ impl Array<'_> {
         )
     }
 
-    /// The classes `classes` of one of `rows`, rows whose elements are not neighbours in memory. All
-    /// rows of a tile are copied together, when the first of them is asked for.
+    /// The classes `classes` of one of `rows`, rows whose elements are not neighbours in memory.
+    /// All rows of a tile are copied together, when the first of them is asked for.
     #[inline(never)]
     pub(crate) fn read_tile<'s, S: Isa, F: Real>(
         &'s self,

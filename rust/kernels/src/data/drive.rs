@@ -1,13 +1,13 @@
 //! Work over threads: the only file that knows rayon.
 //!
-//! The thread that calls works too, and starts at once; helpers join as they wake up, which takes 5 to
-//! 50 µs. A call therefore hardly takes longer than with one thread, where a pool that does all the work
-//! while the caller waits would cost that time.
+//! The thread that calls works too, and starts at once; helpers join as they wake up, which takes 5
+//! to 50 µs. A call therefore hardly takes longer than with one thread, where a pool that does all
+//! the work while the caller waits would cost that time.
 //!
-//! A helper belongs to one call at a time. Only idle helpers are asked, so whatever is asked starts at
-//! once, and no call waits for another: a call that finds no idle helper works alone and asks again
-//! before each of its tasks. (If a waiting helper took work from another call, the calls would nest on
-//! its stack.)
+//! A helper belongs to one call at a time. Only idle helpers are asked, so whatever is asked starts
+//! at once, and no call waits for another: a call that finds no idle helper works alone and asks
+//! again before each of its tasks. (If a waiting helper took work from another call, the calls
+//! would nest on its stack.)
 
 use crate::Error;
 use nll_simd::{Isa, Kernel, Level};
@@ -106,8 +106,8 @@ pub(crate) trait Split: Send + Sized {
     fn split_off(&mut self, items: usize) -> Self;
 }
 
-/// Runs all of `work`. This is the one skeleton of every call: a small one is one task on the calling
-/// thread, a large one is cut into tasks, whose outputs are pieces of `out`.
+/// Runs all of `work`. This is the one skeleton of every call: a small one is one task on the
+/// calling thread, a large one is cut into tasks, whose outputs are pieces of `out`.
 pub(crate) fn run<O: Split, W: Work<O>>(
     exec: Exec<'_>,
     work: &W,
@@ -196,8 +196,8 @@ impl Team<'_> {
 }
 
 /// How many rows a task has: a 256th of them, but between 64 Ki and 1 Mi classes, in multiples of
-/// `least`. A task is long beside its scheduling and its totals (2 µs) and short beside the answer to
-/// Ctrl-C, and there are enough of them for every thread.
+/// `least`. A task is long beside its scheduling and its totals (2 µs) and short beside the answer
+/// to Ctrl-C, and there are enough of them for every thread.
 pub(crate) fn rows_per_task(rows: usize, classes: usize, least: usize) -> usize {
     let [low, high] = [1 << 16, 1 << 20].map(|size: usize| (size / classes.max(1)).max(1));
     (rows / 256).clamp(low, high).min(rows.max(1)).next_multiple_of(least)

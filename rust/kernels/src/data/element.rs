@@ -16,8 +16,8 @@ pub trait Element: Copy + Send + Sync + 'static {
         None
     }
 
-    /// `halves`, if numbers are copied there before they are converted, a block at a time. Numbers of
-    /// other types are converted one by one as they are copied.
+    /// `halves`, if numbers are copied there before they are converted, a block at a time. Numbers
+    /// of other types are converted one by one as they are copied.
     #[inline(always)]
     fn copies(_halves: &mut Buffer<u16>) -> Option<&mut Buffer<Self::Storage>> {
         None

@@ -6,14 +6,15 @@ use crate::data::scratch::Scratch;
 use nll_simd::{CHUNK_LANES, Isa, Prefetch, Real};
 use std::ops::Range;
 
-/// How many rows are read together at most: their last steps share vector registers, and a tile of rows
-/// that are not contiguous stays in L2.
+/// How many rows are read together at most: their last steps share vector registers, and a tile of
+/// rows that are not contiguous stays in L2.
 pub(crate) const GROUP: usize = 16;
 
 /// How many classes are read at a time: 8 KiB of f32, a quarter of L1.
 pub const BLOCK: usize = 2048;
 
-/// N arrays of `count` rows of `classes` classes, one row for each index of the leading axes in C order.
+/// N arrays of `count` rows of `classes` classes, one row for each index of the leading axes in C
+/// order.
 pub(crate) struct Rows<'r, const N: usize = 1> {
     arrays: [&'r Array<'r>; N],
     count: usize,
@@ -27,8 +28,9 @@ pub struct Block<'s, F, const N: usize = 1> {
     pub first: usize,
     /// How many there are.
     pub length: usize,
-    /// The first `length` elements of each slice are the classes in each array. Behind a short row of
-    /// the first array comes what lies in memory behind it, for a kernel that loads whole registers.
+    /// The first `length` elements of each slice are the classes in each array. Behind a short row
+    /// of the first array comes what lies in memory behind it, for a kernel that loads whole
+    /// registers.
     pub x: [&'s [F]; N],
     /// Fetches ahead of a loop over the last array.
     pub prefetch: Prefetch,
@@ -84,9 +86,9 @@ impl<'r, const N: usize> Rows<'r, N> {
         rows_per_task(self.count, self.classes, if self.is_tiled() { GROUP } else { 1 })
     }
 
-    /// The rows `range` in groups for a fold of several sweeps. A group's classes, at most 2^12 unless
-    /// they belong to one row, stay in L1 from sweep to sweep. Rows of a tile stay together as long as
-    /// the memory for a number for each of their classes is small, at most 2^18 numbers.
+    /// The rows `range` in groups for a fold of several sweeps. A group's classes, at most 2^12
+    /// unless they belong to one row, stay in L1 from sweep to sweep. Rows of a tile stay together
+    /// as long as the memory for a number for each of their classes is small, at most 2^18 numbers.
     pub(crate) fn groups(
         &self,
         range: Range<usize>,
@@ -95,11 +97,12 @@ impl<'r, const N: usize> Rows<'r, N> {
         ranges(range, (classes / self.classes).clamp(1, GROUP))
     }
 
-    /// Pushes every block, of at most `size` classes, of every wanted row of `group` to the state of its
-    /// row, the blocks of a row in order. `start(row in group)` makes it, and `end` has it afterwards.
+    /// Pushes every block, of at most `size` classes, of every wanted row of `group` to the state
+    /// of its row, the blocks of a row in order. `start(row in group)` makes it, and `end` has it
+    /// afterwards.
     ///
-    /// Rows whose classes are neighbours in memory are read one after the other. If an array must be
-    /// read by tiles, block follows block, and every row has its turn in each.
+    /// Rows whose classes are neighbours in memory are read one after the other. If an array must
+    /// be read by tiles, block follows block, and every row has its turn in each.
     #[inline(always)]
     pub(crate) fn visit<S: Isa, F: Real, A>(
         &self,
@@ -114,8 +117,8 @@ impl<'r, const N: usize> Rows<'r, N> {
         ),
     ) {
         if self.arrays.iter().all(|array| array.has_rows_of::<F>()) {
-            // The usual way has a loop of its own: no call is in it, for which a kernel would have to
-            // leave its registers, and the state of a row may be there too.
+            // The usual way has a loop of its own: no call is in it, for which a kernel would have
+            // to leave its registers, and the state of a row may be there too.
             let behind = if N == 1 { CHUNK_LANES.saturating_sub(self.classes) } else { 0 };
             for row in group.clone().filter(|&row| wanted(row)) {
                 let rows: [&[F]; N] = core::array::from_fn(

@@ -5,8 +5,8 @@ use nll_simd::{Aligned, Buffer, CHUNK_LANES, Real};
 /// How many chunks go through the loops of a sum together.
 pub(crate) const PIECE: usize = 8;
 
-/// Buffers that grow when they are first used. Each array that is read has a scratch of its own, and
-/// so has each computation; every one uses the buffers it needs.
+/// Buffers that grow when they are first used. Each array that is read has a scratch of its own,
+/// and so has each computation; every one uses the buffers it needs.
 pub struct Scratch<F> {
     /// A block of an array, converted to `F`, or a tile of several rows.
     pub(crate) values: Buffer<F>,

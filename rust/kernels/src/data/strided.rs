@@ -14,7 +14,7 @@ pub struct Strided<'a, E: Element> {
     view: DynView<'a, E::Storage>,
     /// The view with as few axes before the last as its strides allow: a row is found faster.
     rows: DynView<'a, E::Storage>,
-    /// All elements, if they lie in C order without gaps. Cached, because the check takes 10 ns.
+    /// All elements, if they lie in C order without gaps. Cached: every block would check it.
     flat: Option<&'a [E::Storage]>,
     /// The length of the last axis.
     length: usize,
@@ -44,7 +44,8 @@ pub(crate) trait View {
     fn is_flat(&self) -> bool;
     /// Whether the elements of each row are neighbours in memory.
     fn has_contiguous_rows(&self) -> bool;
-    /// The first of the classes `range` of `row` that satisfies `test`. Slow; for ties and infinities.
+    /// The first of the classes `range` of `row` that satisfies `test`. Slow; for ties and
+    /// infinities.
     fn find(&self, row: usize, range: Range<usize>, test: &dyn Fn(f64) -> bool) -> Option<usize>;
     /// How many elements lie from `start` to the next multiple of 64 bytes; 0 if none does.
     fn to_boundary(&self, start: usize) -> usize;
@@ -193,8 +194,8 @@ impl<'a, E: Element> Strided<'a, E> {
     }
 
     /// Copies the classes `classes` of several rows to `scratch`, where [`Strided::tile_row`] reads
-    /// them. Where neighbouring rows are neighbours in memory, every cache line that is fetched is used
-    /// whole.
+    /// them. Where neighbouring rows are neighbours in memory, every cache line that is fetched is
+    /// used whole.
     #[inline(always)]
     pub(crate) fn fill_tile<F: Real>(
         &self,

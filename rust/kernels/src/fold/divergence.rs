@@ -6,17 +6,17 @@
 //! divergence  =  Σ (q̃ − p − p·d)  −  (u − log(1 + u))
 //! ```
 //!
-//! of positive terms, and a correction of second order: how well q̃ adds up to 1 does not matter, only how
-//! well d belongs to it. With x_m and y_m the largest logits of each row, and ℓ_p and ℓ_q the losses
-//! −log p and −log q of these classes,
+//! of positive terms, and a correction of second order: how well q̃ adds up to 1 does not matter,
+//! only how well d belongs to it. With x_m and y_m the largest logits of each row, and ℓ_p and ℓ_q
+//! the losses −log p and −log q of these classes,
 //!
 //! ```text
 //! d  =  (y − y_m) − (x − x_m) + (ℓ_p − ℓ_q)
 //! ```
 //!
-//! in the precision above the logits' own ([`Real::Extended`]), so that the d of a nearly certain class
-//! keeps its digits. The unit is the sum of the terms of x: p is the term of x, and q̃ the term of y
-//! times k, with
+//! in the precision above the logits' own ([`Real::Extended`]), so that the d of a nearly certain
+//! class keeps its digits. The unit is the sum of the terms of x: p is the term of x, and q̃ the
+//! term of y times k, with
 //!
 //! ```text
 //! log k  =  (ℓ_p − ℓ_q) + log term(x_m) − log term(y_m)
@@ -82,8 +82,8 @@ impl<'t, F: Real> Divergence<'t, F> {
 
 /// q̃ − p − p·d of every class as a double-double, and q̃ − p.
 ///
-/// A function of its own: only as arguments are the slices known to be apart, without which the loop is
-/// not vectorised.
+/// A function of its own: only as arguments are the slices known to be apart, without which the
+/// loop is not vectorised.
 #[inline(always)]
 fn pair_products<S: Isa, F: Real>(
     isa: S,

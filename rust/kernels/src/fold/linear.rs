@@ -5,8 +5,8 @@ use crate::data::scratch::Scratch;
 use crate::fold::Fold;
 use nll_simd::{Isa, LaneSum, Real, SUM_LANES, zip};
 
-/// Σ_c w_c·(x_c − shift) and the shift: the first logit with a weight, so that a common offset cancels
-/// before anything is rounded. A class of weight 0 adds 0, whatever its logit.
+/// Σ_c w_c·(x_c − shift) and the shift: the first logit with a weight, so that a common offset
+/// cancels before anything is rounded. A class of weight 0 adds 0, whatever its logit.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<'w> {
     weight: Option<&'w [f64]>,

@@ -1,6 +1,7 @@
 //! Sums of terms relative to the largest logit of a row, which an earlier sweep has found.
 //!
-//! With x_m the largest logit of a row and e_c = e^{x_c − x_m}, so that e_m = 1 and r = Σ_{c≠m} e_c,
+//! With x_m the largest logit of a row and e_c = e^{x_c − x_m}, so that e_m = 1 and r = Σ_{c≠m}
+//! e_c,
 //!
 //! ```text
 //! log p_m = −log(1 + r)
@@ -41,7 +42,8 @@ impl<F: Real> MaxTerm<F> {
         MaxTerm { x, at, scale, term: log_term.mul_exp(isa, 1.0), log_term }
     }
 
-    /// Writes the terms of the classes `x` from `first` on, that of the largest as 0, and adds them.
+    /// Writes the terms of the classes `x` from `first` on, that of the largest as 0, and adds
+    /// them.
     #[inline(always)]
     fn add_others<S: Isa>(
         &self,
@@ -225,7 +227,8 @@ impl Weighting<'_> {
     }
 }
 
-/// −Σ y·log p, of logits and target distributions. States that are merged have the same largest logit.
+/// −Σ y·log p, of logits and target distributions. States that are merged have the same largest
+/// logit.
 pub(crate) struct SoftTarget<'w, F: Real> {
     max: MaxTerm<F>,
     weighting: Weighting<'w>,

@@ -15,17 +15,17 @@
 //! divergence         ArgMax, then Terms, of both rows, then Divergence
 //! ```
 //!
-//! A quantity whose terms must be taken relative to the largest logit needs a sweep that finds it first;
-//! the next sweep of a row comes from cache.
+//! A quantity whose terms must be taken relative to the largest logit needs a sweep that finds it
+//! first; the next sweep of a row comes from cache.
 //!
 //! **Rows in the lanes.** A fold here has the classes of one row in its lanes. Where rows have few
-//! classes, or lie side by side in memory, one class of [`CHUNK_LANES`](nll_simd::CHUNK_LANES) rows is
-//! the natural unit: the same trait with `[F; CHUNK_LANES]` in the place of a class, `Fold<[F;
-//! CHUNK_LANES]>`, whose states hold a lane for each row. What both have in common is the end: states
-//! come down to the few numbers (the sum of the others' terms, the target's logit) that the formulas of
-//! [`crate::math::row`] take, one scalar formula each, called for one row or in a loop over the lanes.
-//! Which of the two ways a row goes is decided by its number of classes alone, so its bits do not depend
-//! on layout or batch.
+//! classes, or lie side by side in memory, one class of [`CHUNK_LANES`](nll_simd::CHUNK_LANES) rows
+//! is the natural unit: the same trait with `[F; CHUNK_LANES]` in the place of a class, `Fold<[F;
+//! CHUNK_LANES]>`, whose states hold a lane for each row. What both have in common is the end:
+//! states come down to the few numbers (the sum of the others' terms, the target's logit) that the
+//! formulas of [`crate::math::row`] take, one scalar formula each, called for one row or in a loop
+//! over the lanes. Which of the two ways a row goes is decided by its number of classes alone, so
+//! its bits do not depend on layout or batch.
 
 mod arg_max;
 mod divergence;
@@ -126,9 +126,9 @@ impl<X, const N: usize, A: Fold<X, N>> Fold<X, N> for Option<A> {
     }
 }
 
-/// Folds the rows of `group` that are `wanted`, in blocks of at most `size` classes: from `start(row in
-/// group)` on, until `end` has the fold of the whole row. Each array is read with a scratch of its own;
-/// the folds compute with the last.
+/// Folds the rows of `group` that are `wanted`, in blocks of at most `size` classes: from
+/// `start(row in group)` on, until `end` has the fold of the whole row. Each array is read with a
+/// scratch of its own; the folds compute with the last.
 #[inline(always)]
 pub(crate) fn sweep<S: Isa, F: Real, A: Fold<F, N>, const N: usize>(
     isa: S,

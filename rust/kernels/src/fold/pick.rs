@@ -5,7 +5,8 @@ use crate::data::scratch::Scratch;
 use crate::fold::Fold;
 use nll_simd::{Isa, Real};
 
-/// The logit of one class, read while its block is in L1; loading it by itself would be a cache miss.
+/// The logit of one class, read while its block is in L1; loading it by itself would be a cache
+/// miss.
 #[derive(Clone, Copy, Debug)]
 pub struct Pick {
     class: usize,

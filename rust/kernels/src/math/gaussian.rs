@@ -4,9 +4,10 @@ use crate::math::density::{Density, Derivatives, clamp_min};
 use nll_simd::math::{exp, log, log_normal, mul_exp};
 use nll_simd::{Isa, Real, two_sum_error};
 
-/// Gaussian, from mean μ, observation y and variance v: ½·(log v + (y − μ)²/v) + constant.
-/// v is at least `eps`.   v = +∞ → +∞, v = NaN → NaN. `NORMAL` says that `eps` is a normal float32 number,
-/// as it nearly always is: the logarithm is cheaper then. The third input is v or, with `SIGMA`, its root.
+/// Gaussian, from mean μ, observation y and variance v: ½·(log v + (y − μ)²/v) + constant. v is at
+/// least `eps`.   v = +∞ → +∞, v = NaN → NaN. `NORMAL` says that `eps` is a normal float32 number,
+/// as it nearly always is: the logarithm is cheaper then. The third input is v or, with `SIGMA`,
+/// its root.
 #[derive(Clone, Copy)]
 pub struct Gaussian<const NORMAL: bool, const SIGMA: bool> {
     /// The least variance.

@@ -47,8 +47,8 @@ impl<F: Real> SumScale<F> {
         }
     }
 
-    /// The scale at which the term of `max` is about 2^60: the others' terms keep their digits as far down
-    /// as f32 results go, and 2^60 of them still fit.
+    /// The scale at which the term of `max` is about 2^60: the others' terms keep their digits as
+    /// far down as f32 results go, and 2^60 of them still fit.
     #[inline(always)]
     pub(crate) fn below(max: F) -> Self {
         let SumScale { center, exponent, .. } = SumScale::at(max);
@@ -75,8 +75,8 @@ impl<F: Real> SumScale<F> {
         above.add(F::Extended::ln_2_times(-self.exponent)).renormalize()
     }
 
-    /// The factor that brings a sum at this scale to the scale `other`: a power of two, which is exact,
-    /// unless a center moves.
+    /// The factor that brings a sum at this scale to the scale `other`: a power of two, which is
+    /// exact, unless a center moves.
     #[inline(always)]
     pub(crate) fn factor<S: Isa>(self, isa: S, other: Self) -> f64 {
         let center = self.center.to_f64() - other.center.to_f64();
@@ -96,9 +96,9 @@ impl<F: Real> SumScale<F> {
 /// e^x · 2^−exponent · e^−center of every x; if `EXACT`, without the n·δ of point 6
 /// of [`LogSum`](crate::fold::LogSum).
 ///
-/// A NaN passes the floor (`y < floor` is false) and makes its term NaN, as does +∞ (its remainder is
-/// NaN); −∞ stops at the floor and gives 0. There are two loops, because without the subtraction of a
-/// center, which few rows need, AVX2 keeps all constants in registers.
+/// A NaN passes the floor (`y < floor` is false) and makes its term NaN, as does +∞ (its remainder
+/// is NaN); −∞ stops at the floor and gives 0. There are two loops, because without the subtraction
+/// of a center, which few rows need, AVX2 keeps all constants in registers.
 #[inline(always)]
 pub(crate) fn write_terms<S: Isa, F: Real, const EXACT: bool>(
     isa: S,
@@ -132,11 +132,11 @@ pub(crate) fn quarters<F: Real>(chunk: &[F; CHUNK_LANES]) -> [F; SUM_LANES] {
     )
 }
 
-/// Adds some values: f32 four at a time before they are widened, as a sweep does; one by one where they
-/// are wider than the logits (`F`), or the sum is compensated.
+/// Adds some values: f32 four at a time before they are widened, as a sweep does; one by one where
+/// they are wider than the logits (`F`), or the sum is compensated.
 ///
-/// Called, not inlined: beside its caller's last steps, which go by halves, LLVM added two lanes at a
-/// time.
+/// Called, not inlined: beside its caller's last steps, which go by halves, LLVM added two lanes at
+/// a time.
 #[inline(never)]
 pub(crate) fn add_values<S: Isa, F: Real, V: Real>(isa: S, total: &mut LaneSum, values: &[V]) {
     isa.vectorize(
@@ -188,8 +188,8 @@ pub(crate) fn max<F: Real>(x: &[F]) -> F {
     rest.iter().fold(max_lane(lanes), |most, &x| max2(x, most))
 }
 
-/// The first place of `x`. Whole chunks are compared: a search that may end at every number would not be
-/// vectorised.
+/// The first place of `x`. Whole chunks are compared: a search that may end at every number would
+/// not be vectorised.
 #[inline(always)]
 pub(crate) fn position<F: Real>(values: &[F], x: F) -> Option<usize> {
     let mut chunks = values.chunks(CHUNK_LANES).zip((0..).step_by(CHUNK_LANES));
