@@ -8,27 +8,25 @@
 //!
 //! What we do instead, and why:
 //!
-//! 1. **The reference is a power of two.** We sum e^x · 2^−k with a whole k, by putting −k into
-//!    the exponent that `exp` assembles anyway ([`SumScale::shifter`]). `x − m` would be rounded
-//!    (at x − m = −11 by up to 5e-7, eight f32 ulps of a small loss); here nothing is. Logits
-//!    beyond ±2^14 are first shifted by a [`SumScale::center`]; at that size the difference that
-//!    matters is exact.
+//! 1. **The scale is a power of two.** The sum is that of e^x · 2^−k with a whole number k, which
+//!    enters the exponent that `exp` assembles anyway ([`SumScale`]). `x − m` would be rounded (at
+//!    x − m = −11 by up to 5e-7, eight f32 ulps of a small loss); here nothing is. Logits beyond
+//!    ±2^14 are first shifted by a center; at that size the difference that matters is exact.
 //! 2. **One read.** The maximum is taken beside the sum, not before it. k starts at 0 and terms
 //!    up to 2^60 still fit, so most rows never move it. If the largest x so far leaves [−20, 41],
-//!    the sum is rescaled to a k that fits it and that block, which is in L1, summed again.
-//! 3. **Three loops over a block in L1.** The terms of a block are written to a scratch block,
-//!    then added, then the maximum is taken. Each loop is plain enough for LLVM to vectorise at
-//!    full width; with all three in one body it packed the exponentials four to a register, because
-//!    the f64 sums are four to a register.
+//!    the sum is brought to a k that fits, and the block, which is in L1, is summed again.
+//! 3. **Three loops over a piece of a block in L1.** The terms are written to memory, then they are
+//!    added, then the maximum is taken. Each loop is plain enough for LLVM to vectorise at full
+//!    width. With all three in one body it packed the exponentials four to a register, as it packs
+//!    the f64 sums.
 //! 4. **Sums leave f32 at once.** Four terms are added in f32, then f64 takes over, so the error
-//!    of a sum is that of `exp` and two roundings, for any number of classes. (f64 sums carry a
-//!    second word.)
+//!    of a sum is that of `exp` and two roundings, for any number of classes. (Sums of f64 are
+//!    double-doubles.)
 //! 5. **The target is not in the sum.** It is −∞ in a copy of the 256 classes around it, so
 //!    `log(1 + rest/target)` keeps its digits however certain the target is.
-//! 6. **ln 2 is taken off in one step, and what that loses is put back once.** See
-//!    [`exp_parts`]: a term comes out as e^(x + n·δ) with δ = ln 2 − fl(ln 2). n·δ matters only
-//!    where the term does, near the largest x, so [`LogSum::scaled`] takes off the n·δ of the
-//!    largest x (12 % of the time of a class).
+//! 6. **ln 2 is subtracted in one step, and the rounding of ln 2 is corrected once.** A term comes
+//!    out as e^(x + n·δ) with δ = ln 2 − fl(ln 2), see [`nll_simd::math::exp_parts`]. n·δ matters
+//!    only where the term does, near the largest x, so `finish` corrects by the n·δ of the largest.
 
 use crate::data::rows::Block;
 use crate::data::scratch::{PIECE, Scratch};
