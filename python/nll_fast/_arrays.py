@@ -20,7 +20,12 @@ _WIDER = {
 
 
 class BFloat16(np.ndarray):
-    """bfloat16 numbers as the uint16 bits that they are stored in. Slices and views remain what they are."""
+    """bfloat16 numbers as the uint16 bits that they are stored in. Slices and elements are bfloat16 too; what has
+    been converted to another dtype is not.
+    """
+
+    def __getitem__(self, index: Any) -> Any:
+        return np.asanyarray(super().__getitem__(index)).view(BFloat16)
 
 
 def as_bfloat16(bits: Any) -> Array:
@@ -50,15 +55,22 @@ def as_bfloat16(bits: Any) -> Array:
     >>> nll_fast.logsumexp(as_bfloat16(np.array([0x3F80, 0x3F80], np.uint16))).round(4)  # two ones
     np.float32(1.6931)
     """
+    if isinstance(bits, np.ma.MaskedArray):
+        raise TypeError("bits is a masked array; its mask would be lost: pass bits.filled(...)")
     bits = np.asarray(bits)
     if bits.dtype != np.uint16:
         raise TypeError(f"bits has dtype {bits.dtype}; bfloat16 is stored in uint16")
     return bits.view(BFloat16)
 
 
+def is_bfloat16(x: np.ndarray) -> bool:
+    """Whether an array holds the bits of bfloat16."""
+    return isinstance(x, BFloat16) and x.dtype == np.uint16
+
+
 def dtype_name(x: np.ndarray) -> str:
     """The name of the dtype that the numbers of an array have."""
-    return "bfloat16" if isinstance(x, BFloat16) else x.dtype.name
+    return "bfloat16" if is_bfloat16(x) else x.dtype.name
 
 
 def as_number(x: Any, name: str) -> float:
@@ -101,7 +113,7 @@ def as_array(x: Any, name: str) -> np.ndarray:
                 x = x.view(sys.modules["torch"].uint16).numpy().view(BFloat16)
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"{name} is a masked array; its mask would be lost: pass {name}.filled(...)")
-        x = x if isinstance(x, BFloat16) else np.asarray(x)
+        x = x if isinstance(x, BFloat16) and x.dtype == np.uint16 else np.asarray(x)
     if x.dtype.kind not in "fiub":
         if x.dtype.name != "bfloat16":
             raise TypeError(f"{name} has dtype {x.dtype}; pass real numbers")
@@ -114,7 +126,7 @@ def as_array(x: Any, name: str) -> np.ndarray:
 def as_floats(x: Any, name: str) -> np.ndarray:
     """A small float array by value: bfloat16 becomes float32, integers float64."""
     x = as_array(x, name)
-    if isinstance(x, BFloat16):
+    if is_bfloat16(x):
         return (np.asarray(x).astype(np.uint32) << 16).view(np.float32)
     return x.astype(np.float64 if x.dtype.kind in "iub" else np.result_type(x.dtype, np.float32))
 
@@ -131,6 +143,8 @@ def as_rows(x: Any, name: str, axis: int) -> np.ndarray:
         )
     require_readable(x, name)
     axis = as_integer(axis, "axis")
+    if -x.ndim <= axis < x.ndim and x.shape[axis] == 0:
+        raise ValueError(f"{name} has shape {x.shape}: no classes along axis {axis}")
     if not -x.ndim <= axis < x.ndim:
         if x.ndim == 0:
             raise ValueError(f"{name} is a scalar; it needs a class axis")
@@ -151,18 +165,14 @@ def as_input(x: Any, name: str) -> Any:
     if type(x) is np.ndarray and x.dtype is _FLOAT32 and 0 < x.ndim <= 32 and x.flags.aligned:
         return x  # The usual case.
     if type(x) is float or type(x) is int:
-        return float(x)
+        return as_number(x, name)
     x = as_array(x, name)
+    if x.dtype.kind == "f" and x.dtype.name not in _FLOATS:
+        raise TypeError(f"{name} has dtype {x.dtype}; pass floats, integers or booleans")
     if x.ndim == 0:
         return float(as_floats(x, name))
     require_readable(x, name)
-    if isinstance(x, BFloat16):
-        return x
-    if x.dtype in _WIDER:
-        return x.astype(_WIDER[x.dtype])
-    if x.dtype.kind == "f" and x.dtype.name not in _FLOATS:
-        raise TypeError(f"{name} has dtype {x.dtype}; pass floats, integers or booleans")
-    return x
+    return x.astype(_WIDER[x.dtype]) if x.dtype in _WIDER and not is_bfloat16(x) else x
 
 
 def as_targets(target: Any) -> np.ndarray:
@@ -170,7 +180,7 @@ def as_targets(target: Any) -> np.ndarray:
     if type(target) is np.ndarray and target.dtype is _INT64 and target.flags.c_contiguous and target.flags.aligned:
         return target
     target = as_array(target, "target")
-    if target.dtype.kind not in "iu" or isinstance(target, BFloat16):
+    if target.dtype.kind not in "iu" or is_bfloat16(target):
         raise TypeError(
             f"target has dtype {dtype_name(target)} and shape {target.shape}; class indices must be integers, one for "
             "each row: of whole numbers, target.astype(np.int64)"

@@ -18,7 +18,7 @@ class Partial:
         total: int | None = None,
         weights: int | None = None,
         count: int | None = None,
-        special: float = 0.0,
+        special: float | None = None,
         ignored: int | None = None,
         top1: int | None = None,
     ) -> Partial: ...
@@ -58,12 +58,12 @@ def binary_cross_entropy(
 def gaussian_nll_loss(
     mean: _Input,
     target: _Input,
-    var: _Input | None,
-    log_var: _Input | None,
-    sigma: _Input | None,
     eps: float,
     full: bool,
     wanted: Wanted,
+    var: _Input | None = None,
+    log_var: _Input | None = None,
+    sigma: _Input | None = None,
 ) -> _Elements: ...
 def mse_loss(mean: _Input, target: _Input, wanted: Wanted) -> _Elements: ...
 def poisson_nll_loss(

@@ -22,6 +22,11 @@ class Wanted(NamedTuple):
     mean: bool
 
 
+def given(**arrays: Any) -> dict[str, Any]:
+    """Those of several arguments that are given: not None."""
+    return {name: x for name, x in arrays.items() if x is not None}
+
+
 def elements(
     call: Callable[..., Any],
     arrays: dict[str, Any],
@@ -35,10 +40,10 @@ def elements(
 ) -> Any:
     """A loss of ``arrays``, reduced; with its derivatives by the first of them if these are wanted."""
     check_reduction(reduction)
-    inputs = {name: None if x is None else as_input(x, name) for name, x in arrays.items()}
-    weight = None if weight is None else as_input(weight, "weight")
+    inputs = {name: as_input(x, name) for name, x in arrays.items()}
     if out is not None:
-        check_out(out, (*inputs.values(), weight))
+        check_out(out, (*arrays.values(), *inputs.values(), weight))
+    weight = None if weight is None else as_input(weight, "weight")
     each = reduction == "none"
     wanted = Wanted(weight, out, each, not each, bool(grad), hess, reduction == "mean")
     value, gradient, hessian, totals = call(**inputs, **options, wanted=wanted)

@@ -57,13 +57,14 @@ def row_losses(
     """The losses of rows with a class as target, reduced."""
     check_reduction(reduction, empty_mean)
     ((name, x),) = rows.items()
-    if shift or mask is not None:
-        x, target, ignore_index = shift_and_mask(x, target, axis, shift, mask, ignore_index)
     if ignore_index is not None:
         ignore_index = as_integer(ignore_index, "ignore_index")
+    given = (x, target, weight, mask)
+    if shift != 0 or mask is not None:
+        x, target, ignore_index = shift_and_mask(x, target, axis, shift, mask, ignore_index)
     x, target, weight = as_rows(x, name, axis), as_targets(target), as_weight(weight)
     if out is not None:
-        check_out(out, (x, target, weight))
+        check_out(out, (*given, x, target))
     each, totals = call(x, target, weight, ignore_index, out, reduction == "none", **options)
     return apply_reduction(each, totals, reduction, empty_mean)
 
@@ -80,11 +81,11 @@ def row_quantity(
 ) -> Any:
     """A quantity of each row of one or two arrays of one shape, reduced."""
     check_reduction(reduction, empty_mean)
-    if "weight" in options:
-        options["weight"] = as_weight(options["weight"])
     inputs = {name: as_rows(x, name, axis) for name, x in arrays.items()}
     if out is not None:
         check_out(out, (*inputs.values(), options.get("weight")))
+    if "weight" in options:
+        options["weight"] = as_weight(options["weight"])
     each, totals = call(**inputs, **options, out=out, each=reduction == "none")
     return apply_reduction(each, totals, reduction, empty_mean)
 
@@ -104,10 +105,10 @@ def row_array(
     arguments[name] = x = as_rows(x, name, axis)
     if "target" in rows:
         arguments["target"] = as_targets(rows["target"])
+    if out is not None:
+        check_out(out, (*rows.values(), x, options.get("weight")))
     if "weight" in options:
         options["weight"] = as_weight(options["weight"])
-    if out is not None:
-        check_out(out, (x, *arguments.values(), options.get("weight")))
     result = call(**arguments, **options, out=out)
     if result.ndim < x.ndim:
         return np.expand_dims(result, axis) if keepdims else result
@@ -124,12 +125,13 @@ def shift_and_mask(
     """Logits, targets and ignore_index for ``target[..., t + shift]`` at the logits of position t, where ``mask``
     allows it. The logits are a view; the targets are copied only for a mask.
     """
+    shift = as_integer(shift, "shift")
     if shift:
         logits, target = (x if hasattr(x, "shape") else np.asarray(x) for x in (logits, target))
         if axis not in (-1, logits.ndim - 1) or logits.ndim < 2:
             raise ValueError(f"shift needs positions before a last class axis, not axis {axis} of {logits.shape}")
         positions = logits.shape[-2]
-        if not 0 < as_integer(shift, "shift") <= positions:
+        if not 0 < shift <= positions:
             raise ValueError(f"shift is {shift}; with {positions} positions it must lie in [0, {positions}]")
         if target.shape[: logits.ndim - 1] != logits.shape[:-1]:
             raise ValueError(
@@ -140,6 +142,8 @@ def shift_and_mask(
         mask = mask if mask is None else np.asarray(mask)[..., shift:]
     if mask is None:
         return logits, target, ignore_index
+    if isinstance(mask, np.ma.MaskedArray):
+        raise TypeError("mask is a masked array; its own mask would be lost: pass mask.filled(False)")
     mask, target = np.asarray(mask), as_array(target, "target")
     if mask.dtype != np.bool_:
         raise TypeError(f"mask has dtype {mask.dtype}; pass booleans, True where a target counts: mask != 0")

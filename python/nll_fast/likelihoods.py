@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from nll_fast import _core
 from nll_fast._arrays import as_number
-from nll_fast._elements import elements
+from nll_fast._elements import elements, given
 from nll_fast._types import Array, Hessian, Loss, Reduction, mean_by_default
 
 
@@ -232,7 +232,7 @@ def gaussian_nll_loss(
     """
     return elements(
         _core.gaussian_nll_loss,
-        {"mean": mean, "target": target, "var": var, "log_var": log_var, "sigma": sigma},
+        {"mean": mean, "target": target, **given(var=var, log_var=log_var, sigma=sigma)},
         reduction=reduction, out=out, grad=grad, hess=hess, eps=as_number(eps, "eps"), full=bool(full),
     )  # fmt: skip
 

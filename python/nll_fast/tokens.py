@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nll_fast import _core
-from nll_fast._arrays import as_integer
+from nll_fast._arrays import as_array, as_integer
 from nll_fast._rows import row_losses, shift_and_mask
 from nll_fast._types import Array
 from nll_fast.losses import cross_entropy
@@ -88,7 +88,7 @@ def sequence_log_probs(
     (array([-4.1589, -1.3863]), array([3, 1]))
     """
     logits, target, ignore_index = shift_and_mask(logits, target, -1, shift, mask, ignore_index)
-    target = np.asarray(target)
+    target = as_array(target, "target")
     if target.ndim == 0:
         raise ValueError("target is a scalar; it needs a last axis of positions")
     each = token_log_probs(logits, target, ignore_index=ignore_index, out=np.empty(target.shape))

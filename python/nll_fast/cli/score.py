@@ -113,9 +113,13 @@ def _targets(options: argparse.Namespace, shape: tuple[int, ...]) -> tuple[np.nd
     target = _load(options.targets)
     dtype = dtype_name(target)
     if target.dtype.kind not in "iu" or dtype == "bfloat16":
-        raise TypeError(f"target has dtype {dtype}; class indices must be integers, one for each row")
+        raise TypeError(
+            f"target has dtype {dtype}; class indices must be integers, one for each row: of whole numbers, "
+            "target.astype(np.int64)"
+        )
     if target.shape != shape:
-        raise ValueError(f"target has shape {target.shape}, but the logits need one class for each row: {shape}")
+        advice = "; of one-hot rows, target.argmax(-1)" if target.shape[:-1] == shape else ""
+        raise ValueError(f"target has shape {target.shape}, but the logits need one class a row: {shape}{advice}")
     if not options.shift:
         return target.reshape(-1), None
     positions = shape[-1] if shape else 0

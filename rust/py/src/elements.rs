@@ -59,7 +59,8 @@ fn elements<'py>(py: Python<'py>, loss: Loss<'_>, wanted: &Wanted<'py>) -> PyRes
 
 /// The choice with the name that `given` holds.
 fn chosen<T: Copy>(argument: &str, given: &Bound<'_, PyAny>, names: &[(&str, T)]) -> PyResult<T> {
-    let name = given.cast::<PyString>().ok().map(|name| name.to_cow()).transpose()?;
+    // A string that UTF-8 cannot hold is no name that is known.
+    let name = given.cast::<PyString>().ok().and_then(|name| name.to_cow().ok());
     choose(argument, name.as_deref(), &given.repr()?.to_string(), names).map_err(raise)
 }
 
@@ -119,16 +120,17 @@ fn binary_cross_entropy<'py>(
 }
 
 #[pyfunction]
+#[pyo3(signature = (mean, target, eps, full, wanted, var=None, log_var=None, sigma=None))]
 fn gaussian_nll_loss<'py>(
     py: Python<'py>,
     mean: Input<'py>,
     target: Input<'py>,
-    var: Option<Input<'py>>,
-    log_var: Option<Input<'py>>,
-    sigma: Option<Input<'py>>,
     eps: f64,
     full: bool,
     wanted: Wanted<'py>,
+    var: Option<Input<'py>>,
+    log_var: Option<Input<'py>>,
+    sigma: Option<Input<'py>>,
 ) -> PyResult<Results<'py>> {
     let [var, log_var, sigma] = [&var, &log_var, &sigma].map(|x| x.as_ref().map(Input::array));
     let spread = Spread::one_of(var, log_var, sigma).map_err(raise)?;

@@ -45,15 +45,21 @@ const FIELDS: [&str; 6] = ["total", "weights", "count", "special", "ignored", "t
 #[pymethods]
 impl Partial {
     #[new]
-    #[pyo3(signature = (total=None, weights=None, count=None, special=0.0, ignored=None, top1=None))]
+    #[pyo3(signature = (total=None, weights=None, count=None, special=None, ignored=None, top1=None))]
     fn new(
         total: Option<Bound<'_, PyAny>>,
         weights: Option<Bound<'_, PyAny>>,
         count: Option<Bound<'_, PyAny>>,
-        special: f64,
+        special: Option<Bound<'_, PyAny>>,
         ignored: Option<Bound<'_, PyAny>>,
         top1: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        let special = match special {
+            Some(x) => x
+                .extract()
+                .map_err(|_| PyTypeError::new_err(format!("special is {x}; it must be a float")))?,
+            None => 0.0,
+        };
         let sum = match total {
             Some(total) => exact_sum("total", &total, special)?,
             None => ExactSum::from_bytes(&[0; BYTES], special),
@@ -173,9 +179,13 @@ impl Partial {
     #[classmethod]
     fn from_dict<'py>(
         cls: &Bound<'py, PyType>,
-        fields: &Bound<'py, PyDict>,
+        fields: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let names: Vec<String> = fields.keys().extract()?;
+        let Ok(fields) = fields.cast::<PyDict>() else {
+            let sentence = format!("fields is {}; it must be a dict", fields.repr()?);
+            return Err(PyTypeError::new_err(sentence));
+        };
+        let names: Vec<String> = fields.keys().iter().map(|name| name.to_string()).collect();
         let has = |name: &&str| names.iter().any(|given| given == name);
         if !FIELDS[..4].iter().all(has) || names.iter().any(|name| !FIELDS.contains(&&name[..])) {
             let (given, known) = (names.join(", "), FIELDS.join(", "));
@@ -208,23 +218,31 @@ fn integer<'py>(py: Python<'py>, sum: &ExactSum) -> PyResult<Bound<'py, PyAny>> 
     py.get_type::<PyInt>().call_method("from_bytes", (bytes, "little"), Some(&signed))
 }
 
-/// A Python integer of units as an exact sum.
+/// A Python integer of units as an exact sum. 2^64 losses of the largest float64 come to less than
+/// 2^2162 units, and that many such sums can be added without an overflow.
 fn exact_sum(name: &str, units: &Bound<'_, PyAny>, special: f64) -> PyResult<ExactSum> {
-    if units.cast::<PyInt>().is_err() {
-        let sentence =
-            format!("{name} is {}; it must be an int, of units of 2^-1074", units.repr()?);
+    let Ok(units) = units.call_method0("__index__") else {
+        let units = units.repr()?;
+        let sentence = format!("{name} is {units}; it must be an int, of units of 2^-1074");
         return Err(PyTypeError::new_err(sentence));
+    };
+    if units.call_method0("bit_length")?.extract::<u64>()? > 2162 {
+        let sentence = format!("{name} is larger than any sum of float64s");
+        return Err(PyValueError::new_err(sentence));
     }
     let signed = PyDict::new(units.py());
     signed.set_item("signed", true)?;
-    let bytes = units.call_method("to_bytes", (BYTES, "little"), Some(&signed));
-    let large = |_| PyValueError::new_err(format!("{name} is larger than any sum of float64s"));
-    let bytes: [u8; BYTES] = bytes.map_err(large)?.cast::<PyBytes>()?.as_bytes().try_into()?;
-    Ok(ExactSum::from_bytes(&bytes, special))
+    let bytes = units.call_method("to_bytes", (BYTES, "little"), Some(&signed))?;
+    Ok(ExactSum::from_bytes(bytes.cast::<PyBytes>()?.as_bytes().try_into()?, special))
 }
 
 /// A count as a Python integer.
 fn number(name: &str, x: &Bound<'_, PyAny>) -> PyResult<u64> {
-    let wrong = |_| PyTypeError::new_err(format!("{name} is {x}; it must be an int, 0 or more"));
-    x.extract().map_err(wrong)
+    let shown = x.repr()?;
+    let Ok(index) = x.call_method0("__index__") else {
+        let sentence = format!("{name} is {shown}; it must be an int");
+        return Err(PyTypeError::new_err(sentence));
+    };
+    let sentence = format!("{name} is {shown}; it must lie in [0, 2^64 - 1]");
+    index.extract().map_err(|_| PyValueError::new_err(sentence))
 }

@@ -31,7 +31,7 @@ impl Gradient<'_> {
     /// ε/C·w_c; 0 in ignored rows.
     pub fn run(&self, exec: Exec<'_>, out: Out<'_>) -> Result<(), Error> {
         check_smoothing(self.label_smoothing)?;
-        check_targets(exec, self.logits, &self.targets)?;
+        check_targets(exec, ("logits", self.logits), &self.targets)?;
         let rows = Rows::new([self.logits]);
         let classes = rows.classes();
         let large = out.is_large();

@@ -78,8 +78,12 @@ fn check_equal_shapes(arrays: &[(&'static str, &Array<'_>)]) -> Result<(), Error
 }
 
 /// An error unless each row has a target, which is a class if the row counts.
-fn check_targets(exec: Exec<'_>, rows: &Array<'_>, targets: &Targets<'_>) -> Result<(), Error> {
-    check_classes("logits", rows)?;
+fn check_targets(
+    exec: Exec<'_>,
+    (argument, rows): (&str, &Array<'_>),
+    targets: &Targets<'_>,
+) -> Result<(), Error> {
+    check_classes(argument, rows)?;
     let (&classes, leading) = rows.shape().split_last().unwrap_or((&1, &[]));
     if targets.shape != leading || targets.target.len() != leading.iter().product() {
         let (given, whole, needed) = (shown(targets.shape), shown(rows.shape()), shown(leading));

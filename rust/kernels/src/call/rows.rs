@@ -46,11 +46,18 @@ pub struct RowLosses<'a> {
 impl RowLosses<'_> {
     /// The loss of every row into `out`, 0 for ignored rows, and the totals.
     pub fn run(&self, exec: Exec<'_>, out: Out<'_>) -> Result<Totals, Error> {
-        check_targets(exec, self.rows, &self.targets)?;
+        let name = match self.entries {
+            Entries::Logits { label_smoothing } => {
+                check_smoothing(label_smoothing)?;
+                "logits"
+            }
+            Entries::Probabilities => "probs",
+            Entries::LogProbabilities => "log_probs",
+        };
+        check_targets(exec, (name, self.rows), &self.targets)?;
         let rows = Rows::new([self.rows]);
         match self.entries {
             Entries::Logits { label_smoothing } => {
-                check_smoothing(label_smoothing)?;
                 let weights = self.targets.sum_of_class_weights(rows.classes());
                 if self.rows.is_double() == Some(true) {
                     let loss =
@@ -251,7 +258,7 @@ impl Gather<'_> {
         self.array.element(self.at(row))
     }
 
-    /// The losses of the rows that count.
+    /// The losses of a group of rows; `entry` reads an entry of the table.
     #[inline(always)]
     fn losses<S: Isa>(
         &self,
@@ -260,13 +267,21 @@ impl Gather<'_> {
         entry: impl Fn(usize) -> f64,
         loss: &mut [f64; GROUP],
     ) {
-        for (i, row) in group.enumerate().filter(|&(_, row)| self.targets.counts(row)) {
-            let value = match self.logarithmic {
-                true => row::log_probability(entry(self.at(row))),
-                false => row::probability(isa, entry(self.at(row))),
-            };
-            let weighted = self.targets.weight.is_some();
-            loss[i] = if weighted { value * self.targets.weight(row) } else { value };
+        let mut entries = [0.0; GROUP];
+        for (i, row) in group.clone().enumerate().filter(|&(_, row)| self.targets.counts(row)) {
+            entries[i] = entry(self.at(row));
+        }
+        if self.logarithmic {
+            *loss = entries.map(row::log_probability);
+        } else {
+            for (loss, entry) in loss.iter_mut().zip(entries) {
+                *loss = row::probability(isa, entry);
+            }
+        }
+        if self.targets.weight.is_some() {
+            for (i, row) in group.enumerate().filter(|&(_, row)| self.targets.counts(row)) {
+                loss[i] *= self.targets.weight(row);
+            }
         }
     }
 

@@ -44,9 +44,9 @@ impl Totals {
             }
         };
         self.sum.merge(&other.sum);
-        self.count += other.count;
-        self.ignored = self.ignored.zip(other.ignored).map(|(a, b)| a + b);
-        self.top1 = self.top1.zip(other.top1).map(|(a, b)| a + b);
+        self.count = self.count.saturating_add(other.count);
+        self.ignored = self.ignored.zip(other.ignored).map(|(a, b)| a.saturating_add(b));
+        self.top1 = self.top1.zip(other.top1).map(|(a, b)| a.saturating_add(b));
         self
     }
 
