@@ -271,12 +271,11 @@ impl Gather<'_> {
         for (i, row) in group.clone().enumerate().filter(|&(_, row)| self.targets.counts(row)) {
             entries[i] = entry(self.at(row));
         }
-        if self.logarithmic {
-            *loss = entries.map(row::log_probability);
-        } else {
-            for (loss, entry) in loss.iter_mut().zip(entries) {
-                *loss = row::probability(isa, entry);
-            }
+        for (loss, entry) in loss.iter_mut().zip(entries) {
+            *loss = match self.logarithmic {
+                true => row::log_probability(entry),
+                false => row::probability(isa, entry),
+            };
         }
         if self.targets.weight.is_some() {
             for (i, row) in group.enumerate().filter(|&(_, row)| self.targets.counts(row)) {

@@ -116,10 +116,10 @@ impl<'r, const N: usize> Rows<'r, N> {
             impl FnMut(usize, A),
         ),
     ) {
-        if self.arrays.iter().all(|array| array.has_rows_of::<F>()) {
-            // The usual way has a loop of its own: no call is in it, for which a kernel would have
-            // to leave its registers, and the state of a row may be there too.
-            let behind = if N == 1 { CHUNK_LANES.saturating_sub(self.classes) } else { 0 };
+        let in_place = self.arrays.iter().all(|array| array.has_rows_of::<F>());
+        let behind = if N == 1 { CHUNK_LANES.saturating_sub(self.classes) } else { 0 };
+        if !self.is_tiled() {
+            // The state of a row may be in registers.
             for row in group.clone().filter(|&row| wanted(row)) {
                 let rows: [&[F]; N] = core::array::from_fn(
                     #[inline(always)]
@@ -128,12 +128,22 @@ impl<'r, const N: usize> Rows<'r, N> {
                 let (mut state, mut first) = (start(row - group.start), 0);
                 while first < self.classes {
                     let length = size.min(self.classes - first);
-                    let x: [&[F]; N] = core::array::from_fn(
-                        #[inline(always)]
-                        |k| &rows[k][first..(first + length + behind).min(rows[k].len())],
-                    );
-                    let prefetch =
-                        if behind > 0 { Prefetch::NOTHING } else { Prefetch::new::<F, F>(x[0]) };
+                    let (mut x, mut prefetch) = ([&[][..]; N], Prefetch::NOTHING);
+                    if in_place {
+                        // The usual way, without a call.
+                        x = core::array::from_fn(
+                            #[inline(always)]
+                            |k| &rows[k][first..(first + length + behind).min(rows[k].len())],
+                        );
+                        if behind == 0 {
+                            prefetch = Prefetch::new::<F, F>(x[0]);
+                        }
+                    } else {
+                        let at = row * self.classes + first;
+                        for (k, scratch) in scratch.iter_mut().enumerate() {
+                            (x[k], prefetch) = self.arrays[k].read(isa, at..at + length, scratch);
+                        }
+                    }
                     push(&mut state, &Block { first, length, x, prefetch });
                     first += length;
                 }
@@ -147,30 +157,21 @@ impl<'r, const N: usize> Rows<'r, N> {
             count += 1;
         }
         let rows = &rows[..count];
-        let tiled = self.is_tiled();
-        let (mut i, mut first) = (0, 0);
-        while i < count && first < self.classes {
+        for first in (0..self.classes).step_by(size) {
             let length = size.min(self.classes - first);
-            let at = rows[i] * self.classes + first;
-            let (mut x, mut prefetch) = ([&[][..]; N], Prefetch::NOTHING);
-            for (k, scratch) in scratch.iter_mut().enumerate() {
-                let array = self.arrays[k];
-                (x[k], prefetch) = if tiled && !array.has_contiguous_rows() {
-                    let classes = first..first + length;
-                    (array.read_tile(isa, (rows, i), classes, scratch), Prefetch::NOTHING)
-                } else {
-                    array.read(isa, at..at + length, scratch)
-                };
+            for (i, state) in states.iter_mut().flatten().enumerate() {
+                let at = rows[i] * self.classes + first;
+                let mut x = [&[][..]; N];
+                for (k, scratch) in scratch.iter_mut().enumerate() {
+                    let array = self.arrays[k];
+                    x[k] = if array.has_contiguous_rows() {
+                        array.read(isa, at..at + length, scratch).0
+                    } else {
+                        array.read_tile(isa, (rows, i), first..first + length, scratch)
+                    };
+                }
+                push(state, &Block { first, length, x, prefetch: Prefetch::NOTHING });
             }
-            if let Some(state) = &mut states[i] {
-                push(state, &Block { first, length, x, prefetch });
-            }
-            (i, first) = match (tiled, i + 1 < count, first + length < self.classes) {
-                (true, true, _) => (i + 1, first),
-                (true, false, _) => (0, first + length),
-                (false, _, true) => (i, first + length),
-                (false, _, false) => (i + 1, 0),
-            };
         }
         for (&row, state) in rows.iter().zip(states) {
             state.into_iter().for_each(|state| end(row - group.start, state));

@@ -172,13 +172,8 @@ impl<'b, 's, F: Real> Sweep<'b, 's, F> {
     fn add<S: Isa>(&mut self, isa: S, scratch: &mut Scratch<F>) {
         let [x] = self.block.classes();
         let (chunks, rest) = x.as_chunks::<CHUNK_LANES>();
-        // Pieces of a length that is known: the loops over them are unrolled.
-        let (pieces, left) = chunks.as_chunks::<PIECE>();
-        for piece in pieces {
+        for piece in chunks.chunks(PIECE) {
             self.add_chunks(isa, piece, scratch);
-        }
-        if !left.is_empty() {
-            self.add_chunks(isa, left, scratch);
         }
         if !rest.is_empty() {
             // Loaded only now: a load from memory before its turn would hold up all that follow.
