@@ -267,15 +267,19 @@ impl Gather<'_> {
         entry: impl Fn(usize) -> f64,
         loss: &mut [f64; GROUP],
     ) {
-        let mut entries = [0.0; GROUP];
-        for (i, row) in group.clone().enumerate().filter(|&(_, row)| self.targets.counts(row)) {
-            entries[i] = entry(self.at(row));
+        for (i, row) in group.clone().enumerate() {
+            if self.targets.counts(row) {
+                loss[i] = entry(self.at(row));
+            }
         }
-        for (loss, entry) in loss.iter_mut().zip(entries) {
-            *loss = match self.logarithmic {
-                true => row::log_probability(entry),
-                false => row::probability(isa, entry),
-            };
+        if self.logarithmic {
+            for loss in loss.iter_mut() {
+                *loss = row::log_probability(*loss);
+            }
+        } else {
+            for loss in loss.iter_mut() {
+                *loss = row::probability(isa, *loss);
+            }
         }
         if self.targets.weight.is_some() {
             for (i, row) in group.enumerate().filter(|&(_, row)| self.targets.counts(row)) {

@@ -101,8 +101,15 @@ impl<'a, E: Element> Strided<'a, E> {
     pub(crate) fn element(&self, index: usize) -> f64 {
         E::value(match self.flat {
             Some(flat) => flat[index],
-            None => self.row(index / self.length)[index % self.length],
+            None => self.element_of_view(index),
         })
+    }
+
+    /// As `element`, but outside the loop of the caller, whose registers the usual case needs.
+    #[cold]
+    #[inline(never)]
+    fn element_of_view(&self, index: usize) -> E::Storage {
+        self.row(index / self.length)[index % self.length]
     }
 
     /// Row `row` of a view that has at least one axis.
