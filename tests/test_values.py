@@ -62,7 +62,7 @@ VALUES = [
     (lambda a: f.cross_entropy(a([[0.0, -INF]]), a([[1.0, 0.0]])), 0),
     (lambda a: f.cross_entropy(a([[0.0, -INF]]), a([[0.5, 0.5]])), INF),
     (lambda a: f.cross_entropy(a([[0.0, 1.0, -INF]]), [0], label_smoothing=0.1), INF),
-    (lambda a: f.cross_entropy(a([[-1e30, 1, 2, 3]]), [1], weight=[0, 1, 1, 1], label_smoothing=0.5), 1.73165521888883),
+    (lambda a: f.cross_entropy(a([[-1e30, 1, 2]]), [1], weight=[0, 1, 1], label_smoothing=0.5), 0.9277180729318524),
     (lambda a: f.cross_entropy_grad(a([[0.0, 0.0, -INF]]), [0], reduction="sum"), [[-0.5, 0.5, 0]]),
     (lambda a: f.entropy(a([[0.0, 0.0, -INF]])), [LN2]),
     (lambda a: f.entropy(a([[-INF, -INF], [INF, 0.0], [NAN, 0.0]])), [NAN] * 3),
