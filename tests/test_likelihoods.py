@@ -94,3 +94,37 @@ def test_variances_of_every_size_with_and_without_a_floor(dtype):
             want = 0.5 * np.log(np.where(v < floor, floor, v).astype(np.float64))
         want[(v == 0) & (floor == 0)] = NAN  # 0/0
         np.testing.assert_allclose(got, want, rtol=3e-7 if dtype == np.float32 else 1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_limits_and_derivatives_of_laplace(dtype):
+    """An observation at the mean, and infinite, tiny and missing arguments."""
+    mean = np.array([0, 1, 1, 1, NAN, 0, 0, 0, 2], dtype)
+    target = np.array([0, 1, 1, 1, 1, INF, 1, 0.5, 1], dtype)
+    scale = np.array([0.5, 0, 0.25, NAN, 1, 1, INF, np.finfo(dtype).max, 0.5], dtype)
+    want = [0, np.log(2e-6), np.log(0.5), NAN, NAN, INF, INF, np.log(2) + np.log(float(scale[7])), 2]
+    rtol = 3e-7 if dtype == np.float32 else 1e-15
+    got, slope, second = nll_fast.laplace_nll_loss(mean, target, scale, reduction="none", grad=True, hess="upper")
+    np.testing.assert_allclose(got, want, rtol=rtol)
+    np.testing.assert_allclose(slope, [0, 0, 0, NAN, NAN, -1, 0, -1 / scale[7], 2], rtol=rtol)
+    np.testing.assert_allclose(second, [INF, INF, INF, NAN, NAN, 0, 0, 2 / scale[7], 2], rtol=rtol)
+    with np.errstate(divide="ignore"):
+        log_scale = np.log(scale)
+    logs = nll_fast.laplace_nll_loss(mean, target, log_scale=log_scale, reduction="none", grad=True, hess="exact")
+    want[1] = -INF  # a logarithm has no floor
+    np.testing.assert_allclose(logs[0], want, rtol=rtol, atol=rtol)
+    np.testing.assert_array_equal(logs[2][~np.isnan(logs[2])], 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keywords", "error", "words"),
+    [
+        (([-1.0],), {}, ValueError, r"scale is -1.*a scale cannot be negative"),
+        ((), {}, TypeError, "exactly one"),
+        ((1.0,), {"log_scale": 0.0}, TypeError, "exactly one"),
+        ((1.0,), {"eps": -1}, ValueError, "eps is -1"),
+    ],
+)
+def test_wrong_arguments_of_laplace_are_named(arguments, keywords, error, words):
+    with pytest.raises(error, match=words):
+        nll_fast.laplace_nll_loss([0.0], [0.0], *arguments, **keywords)

@@ -65,6 +65,14 @@ def gaussian_nll_loss(
     log_var: _Input | None = None,
     sigma: _Input | None = None,
 ) -> _Elements: ...
+def laplace_nll_loss(
+    mean: _Input,
+    target: _Input,
+    eps: float,
+    wanted: Wanted,
+    scale: _Input | None = None,
+    log_scale: _Input | None = None,
+) -> _Elements: ...
 def mse_loss(mean: _Input, target: _Input, wanted: Wanted) -> _Elements: ...
 def poisson_nll_loss(
     input: _Input, target: _Input, log_input: bool, full: bool, eps: float, wanted: Wanted
@@ -148,6 +156,7 @@ __all__ = [
     "get_num_threads",
     "kl_div",
     "kl_divergence",
+    "laplace_nll_loss",
     "log_sigmoid",
     "log_softmax",
     "logsumexp",

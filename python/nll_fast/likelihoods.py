@@ -238,6 +238,55 @@ def gaussian_nll_loss(
 
 
 @mean_by_default
+def laplace_nll_loss(
+    mean: ArrayLike,
+    target: ArrayLike,
+    scale: ArrayLike | None = None,
+    *,
+    log_scale: ArrayLike | None = None,
+    eps: float = 1e-6,
+    reduction: Reduction = "mean",
+    out: Array | None = None,
+    grad: bool = False,
+    hess: Hessian | None = None,
+) -> Loss:
+    """log 2b + |target − mean|/b, in nats: −log of the density of ``torch.distributions.Laplace``.
+
+    Results and errors are those of :func:`gaussian_nll_loss`.
+
+    Parameters
+    ----------
+    mean, target : array_like
+        The predicted mean and the observation.
+    scale, log_scale : array_like, exactly one of them
+        The scale b or its logarithm. ``scale`` counts as ``eps`` if it is less; ``log_scale`` is used as it is.
+    eps : float
+        The least scale, at least 0.
+    reduction, out, grad, hess
+        As in :func:`binary_cross_entropy_with_logits`; the derivatives are with respect to ``mean``. The second
+        one is 0, and its "upper" bound is 1/(b·|target − mean|), that of the parabola which touches the loss
+        here and lies above it everywhere.
+
+    Raises
+    ------
+    ValueError
+        If a scale is negative; it and its index are named.
+    TypeError
+        Unless exactly one of ``scale`` and ``log_scale`` is given.
+
+    Examples
+    --------
+    >>> laplace_nll_loss([0.0, 1.0], [1.0, 1.0], 0.5)
+    1.0
+    """
+    return elements(
+        _core.laplace_nll_loss,
+        {"mean": mean, "target": target, **given(scale=scale, log_scale=log_scale)},
+        reduction=reduction, out=out, grad=grad, hess=hess, eps=as_number(eps, "eps"),
+    )  # fmt: skip
+
+
+@mean_by_default
 def mse_loss(
     mean: ArrayLike,
     target: ArrayLike,

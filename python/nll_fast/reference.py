@@ -223,6 +223,11 @@ def gaussian_nll_loss(mean, target, var=None, *, log_var=None, sigma=None, full=
     return _mean(0.5 * (log_v + d * (d / v)) + (0.5 * np.log(2 * np.pi) if full else 0), None, reduction)
 
 
+def laplace_nll_loss(mean, target, scale=None, *, log_scale=None, eps=1e-6, reduction="mean"):
+    mean, target, b = _arrays(mean, target, np.exp(log_scale, dtype=float) if scale is None else np.maximum(scale, eps))
+    return _mean(np.log(2 * b) + np.abs(target - mean) / b, None, reduction)
+
+
 def mse_loss(mean, target, *, reduction="mean"):
     mean, target = _arrays(mean, target)
     return _mean((target - mean) ** 2, None, reduction)

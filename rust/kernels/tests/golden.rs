@@ -93,6 +93,16 @@ const ELEMENTS: &[Line] = &[
         [0xe582_0b78_be3a_db56, 0x2a7d_aeb4_570b_bfb7],
     ),
     (
+        "laplace_nll_loss",
+        |i| i.laplace(i.positive("b"), false),
+        [0x8c02_51fa_71b6_bbb2, 0x05e2_c73c_ffc8_5092],
+    ),
+    (
+        "laplace_nll_loss, log_scale",
+        |i| i.laplace(i.small("l"), true),
+        [0xa58b_f344_21af_7696, 0xaf88_64ed_c547_39f0],
+    ),
+    (
         "mse_loss",
         |i| {
             let (mean, target) = (i.real("mean"), i.small("target"));
@@ -445,6 +455,12 @@ impl Inputs {
         let (mean, target) = (&self.real("mean"), &self.small("target"));
         let (mean, target) = (mean.array(), target.array());
         self.derivatives(Loss::Gaussian { mean, target, spread, eps, full })
+    }
+
+    fn laplace(&self, scale: Data, log_scale: bool) -> Results {
+        let (mean, target, eps) = (&self.real("mean"), &self.small("target"), 1e-6);
+        let (mean, target, scale) = (mean.array(), target.array(), scale.array());
+        self.derivatives(Loss::Laplace { mean, target, scale, log_scale, eps })
     }
 
     fn poisson(&self, input: Data, log_input: bool, full: bool) -> Results {

@@ -5,7 +5,7 @@ use crate::errors::raise;
 use crate::signals::run;
 use crate::totals::Partial;
 use nll_kernels::call::{
-    Clamp, Elements, Hessian, Loss, Outputs, PreferenceOptions, Spread, choose,
+    Clamp, Elements, Hessian, Loss, Outputs, PreferenceOptions, Spread, choose, exactly_one,
 };
 use nll_kernels::math::preference::PreferenceKind;
 use pyo3::prelude::*;
@@ -71,6 +71,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(binary_cross_entropy_with_logits, module)?)?;
     module.add_function(wrap_pyfunction!(binary_cross_entropy, module)?)?;
     module.add_function(wrap_pyfunction!(gaussian_nll_loss, module)?)?;
+    module.add_function(wrap_pyfunction!(laplace_nll_loss, module)?)?;
     module.add_function(wrap_pyfunction!(mse_loss, module)?)?;
     module.add_function(wrap_pyfunction!(poisson_nll_loss, module)?)?;
     module.add_function(wrap_pyfunction!(bradley_terry_loss, module)?)?;
@@ -136,6 +137,23 @@ fn gaussian_nll_loss<'py>(
     let spread = Spread::one_of(var, log_var, sigma).map_err(raise)?;
     let (mean, target) = (mean.array(), target.array());
     elements(py, Loss::Gaussian { mean, target, spread, eps, full }, &wanted)
+}
+
+#[pyfunction]
+#[pyo3(signature = (mean, target, eps, wanted, scale=None, log_scale=None))]
+fn laplace_nll_loss<'py>(
+    py: Python<'py>,
+    mean: Input<'py>,
+    target: Input<'py>,
+    eps: f64,
+    wanted: Wanted<'py>,
+    scale: Option<Input<'py>>,
+    log_scale: Option<Input<'py>>,
+) -> PyResult<Results<'py>> {
+    let [b, log_b] = [&scale, &log_scale].map(|x| x.as_ref().map(Input::array));
+    let (k, scale) = exactly_one([("scale", b), ("log_scale", log_b)]).map_err(raise)?;
+    let (mean, target, log_scale) = (mean.array(), target.array(), k == 1);
+    elements(py, Loss::Laplace { mean, target, scale, log_scale, eps }, &wanted)
 }
 
 #[pyfunction]

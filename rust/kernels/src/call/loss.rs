@@ -10,7 +10,7 @@ use crate::math::bernoulli::{
     Bernoulli, BernoulliLogit, LogSigmoid, Softplus, WeightedBernoulliLogit,
 };
 use crate::math::entropy::{Entropy, KlDiv, KlDivLog, RelativeEntropy};
-use crate::math::gaussian::{Gaussian, GaussianLogVar, SquaredError};
+use crate::math::gaussian::{Gaussian, GaussianLogVar, Laplace, LaplaceLogScale, SquaredError};
 use crate::math::poisson::{Poisson, PoissonLog};
 use crate::math::preference::{BradleyTerry, Preference, PreferenceKind};
 
@@ -24,6 +24,7 @@ pub enum Loss<'a> {
     BinaryWithLogits { logits: Array<'a>, target: Array<'a>, pos_weight: Array<'a> },
     Binary { probs: Array<'a>, target: Array<'a>, clamp: Clamp, validate: bool },
     Gaussian { mean: Array<'a>, target: Array<'a>, spread: Spread<'a>, eps: f64, full: bool },
+    Laplace { mean: Array<'a>, target: Array<'a>, scale: Array<'a>, log_scale: bool, eps: f64 },
     SquaredError { mean: Array<'a>, target: Array<'a> },
     Poisson { input: Array<'a>, target: Array<'a>, log_input: bool, full: bool, eps: f64 },
     BradleyTerry { chosen: Array<'a>, rejected: Array<'a>, margin: Array<'a> },
@@ -109,6 +110,7 @@ const PROBABILITY: Limit = Limit {
 };
 const VARIANCE: Limit =
     Limit { high: f64::INFINITY, nan: true, advice: "a variance cannot be negative" };
+const SCALE: Limit = Limit { high: f64::INFINITY, nan: true, advice: "a scale cannot be negative" };
 const DEVIATION: Limit =
     Limit { high: f64::INFINITY, nan: true, advice: "a standard deviation cannot be negative" };
 
@@ -204,6 +206,16 @@ impl Loss<'_> {
                     }
                 }
             }
+            Loss::Laplace { mean, target, scale, log_scale, eps } => {
+                let (mean, target, eps) = (any("mean", mean), any("target", target), *eps);
+                if *log_scale {
+                    let arguments = [mean, target, any("log_scale", scale)];
+                    return v.visit(Broadcast, arguments, Differentiable(LaplaceLogScale));
+                }
+                let scale = Argument { name: "scale", array: scale, limit: Some(SCALE) };
+                let arguments = [mean, target, scale];
+                v.visit(Broadcast, arguments, Differentiable(Laplace { eps }))
+            }
             Loss::SquaredError { mean, target } => {
                 let arguments = [any("mean", mean), any("target", target)];
                 v.visit(Equal(2), arguments, Differentiable(SquaredError))
@@ -262,7 +274,7 @@ impl Loss<'_> {
                                 bound; use 'exact'";
                 Err(Error::Choice(sentence.into()))
             }
-            Loss::Gaussian { eps, .. } | Loss::Poisson { eps, .. } => {
+            Loss::Gaussian { eps, .. } | Loss::Laplace { eps, .. } | Loss::Poisson { eps, .. } => {
                 check_range("eps", *eps, [0.0, f64::INFINITY])
             }
             Loss::Preference { options, .. } => options.check(),
