@@ -9,9 +9,12 @@ from .cases import CASES, DTYPES, Reach
 
 DIFFERENTIABLE = [
     name for name, case in CASES.items() if case.function in (
-        "binary_cross_entropy_with_logits", "gaussian_nll_loss", "mse_loss", "poisson_nll_loss", "bradley_terry_loss",
+        "binary_cross_entropy_with_logits", "gaussian_nll_loss", "laplace_nll_loss", "mse_loss", "poisson_nll_loss",
+        "bradley_terry_loss",
     )
 ]  # fmt: skip
+LAPLACE = [name for name in DIFFERENTIABLE if CASES[name].function == "laplace_nll_loss"]
+"""These have a kink where the observation is the mean, at which differences of losses say nothing."""
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -38,7 +41,19 @@ def test_the_gradient_of_a_certain_target_keeps_its_digits():
     assert turned.shape == (2, 1) and turned[0, 0] == -turned[1, 0] < 0
 
 
-@pytest.mark.parametrize("name", DIFFERENTIABLE)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", LAPLACE)
+def test_the_slope_of_laplace_is_a_sign_over_the_scale(name, dtype):
+    case = CASES[name]
+    arguments = case.draw(dtype, 5000, reach=Reach(8, 2))
+    mean, target, scale = (np.asarray(x, np.float64) for x in arguments.values())
+    b = np.exp(scale) if "log_scale" in arguments else scale
+    _, gradient, hessian = case.call(arguments, hess="exact")
+    np.testing.assert_allclose(gradient, np.sign(mean - target) / b, rtol=1e-14 if dtype == "float64" else 3e-7)
+    assert not hessian.any()
+
+
+@pytest.mark.parametrize("name", [name for name in DIFFERENTIABLE if name not in LAPLACE])
 def test_derivatives_are_the_slopes_of_the_oracle(name):
     case = CASES[name]
     arguments = case.draw("float64", 5000, reach=Reach(8, 2))

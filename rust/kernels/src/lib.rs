@@ -47,7 +47,7 @@
 //!           drive  pool               tasks on threads; which threads, and which instructions
 //! 1  math   one formula for each loss
 //!           density                   what a loss of single observations is
-//!           bernoulli  gaussian  poisson  preference  entropy
+//!           bernoulli  gaussian  laplace  poisson  preference  entropy
 //!           row  terms                formulas of a row, and the terms of its sums
 //! 0  nll_simd, the crate below: instruction sets, exp and log
 //! ```

@@ -10,7 +10,8 @@ use crate::math::bernoulli::{
     Bernoulli, BernoulliLogit, LogSigmoid, Softplus, WeightedBernoulliLogit,
 };
 use crate::math::entropy::{Entropy, KlDiv, KlDivLog, RelativeEntropy};
-use crate::math::gaussian::{Gaussian, GaussianLogVar, Laplace, LaplaceLogScale, SquaredError};
+use crate::math::gaussian::{Gaussian, GaussianLogVar, SquaredError};
+use crate::math::laplace::{Laplace, LaplaceLogScale};
 use crate::math::poisson::{Poisson, PoissonLog};
 use crate::math::preference::{BradleyTerry, Preference, PreferenceKind};
 

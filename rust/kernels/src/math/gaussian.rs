@@ -1,4 +1,4 @@
-//! The Gaussian and the Laplace distribution of a real number.
+//! The Gaussian distribution of a real number.
 
 use crate::math::density::{Density, Derivatives, clamp_min};
 use nll_simd::math::{exp, log, log_normal, mul_exp};
@@ -96,82 +96,6 @@ fn square_plus<S: Isa, F: Real>(isa: S, [mean, y]: [F; 2], d: F, scaled: F, rest
     let lost = two_sum_error(y, -mean, d);
     let sum = isa.mul_add(lost + lost, scaled, rest);
     isa.mul_add(d, scaled, if sum.abs() < F::INFINITY { sum } else { rest })
-}
-
-/// Laplace, from mean μ, observation y and scale b: log 2b + |y − μ|/b. b is at least `eps`.
-/// b = +∞ → +∞ unless |y − μ| is infinite too, any NaN → NaN.
-#[derive(Clone, Copy)]
-pub struct Laplace {
-    /// The least scale.
-    pub eps: f64,
-}
-
-impl Density<3> for Laplace {
-    /// log 2b. A large b is not doubled: that might overflow.
-    #[inline(always)]
-    fn inner<S: Isa, F: Real>(self, isa: S, [_, _, b]: [F; 3]) -> F {
-        let b = clamp_min(b, F::from_f64(self.eps));
-        let (b, rest) = if b > F::ONE { (b, F::LN_2) } else { (b + b, F::ZERO) };
-        log(isa, b) + rest
-    }
-
-    #[inline(always)]
-    fn value<S: Isa, F: Real>(self, _isa: S, [mean, y, b]: [F; 3], log_2b: F) -> F {
-        log_2b + (y - mean).abs() / clamp_min(b, F::from_f64(self.eps))
-    }
-}
-
-impl Derivatives<3> for Laplace {
-    #[inline(always)]
-    fn derivatives<F: Real>(self, [mean, y, b]: [F; 3], _log_2b: F) -> [F; 2] {
-        slope(mean - y, F::ONE / clamp_min(b, F::from_f64(self.eps)))
-    }
-
-    /// 1/(b·|y − μ|), of the parabola that touches the loss here and lies above it everywhere.
-    #[inline(always)]
-    fn hessian_bound<F: Real>(self, [mean, y, b]: [F; 3], _log_2b: F) -> F {
-        F::ONE / clamp_min(b, F::from_f64(self.eps)) / (y - mean).abs()
-    }
-}
-
-/// Laplace, from mean μ, observation y and the logarithm l of the scale: log 2 + l + |y − μ|·e^−l.
-/// l = +∞ → +∞, l = −∞ → −∞ at y = μ and else NaN, |y − μ| = ∞ → +∞, any NaN → NaN.
-#[derive(Clone, Copy)]
-pub struct LaplaceLogScale;
-
-impl Density<3> for LaplaceLogScale {
-    /// 1/b
-    #[inline(always)]
-    fn inner<S: Isa, F: Real>(self, isa: S, [_, _, log_b]: [F; 3]) -> F {
-        exp(isa, -log_b)
-    }
-
-    #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, [mean, y, log_b]: [F; 3], inverse: F) -> F {
-        let (log_2b, d) = ((F::LN_2 + log_b) + F::from_f64(F::LN_2_REST), (y - mean).abs());
-        let scaled = mul_exp(isa, d, [-log_b, F::ZERO]);
-        log_2b + if d < F::INFINITY { scaled } else { d * inverse }
-    }
-}
-
-impl Derivatives<3> for LaplaceLogScale {
-    #[inline(always)]
-    fn derivatives<F: Real>(self, [mean, y, _]: [F; 3], inverse: F) -> [F; 2] {
-        slope(mean - y, inverse)
-    }
-
-    #[inline(always)]
-    fn hessian_bound<F: Real>(self, [mean, y, _]: [F; 3], inverse: F) -> F {
-        inverse / (y - mean).abs()
-    }
-}
-
-/// The derivatives of |d|/b by d, from d and 1/b. d = 0 → 0, any NaN → NaN.
-#[inline(always)]
-fn slope<F: Real>(d: F, inverse: F) -> [F; 2] {
-    let sign = if d > F::ZERO { F::ONE } else { d };
-    let slope = if d < F::ZERO { -inverse } else { sign * inverse };
-    [slope, if slope.abs() >= F::ZERO { F::ZERO } else { slope }]
 }
 
 /// (y − μ)²: the Gaussian with v = ½, without its constant.

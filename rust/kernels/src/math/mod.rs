@@ -4,6 +4,7 @@ pub mod bernoulli;
 pub mod density;
 pub mod entropy;
 pub mod gaussian;
+pub mod laplace;
 pub mod poisson;
 pub mod preference;
 pub mod row;
