@@ -87,11 +87,18 @@ impl Element for i64 {
     }
 }
 
-impl Element for F16 {
+/// A number of 16 bits.
+trait Half: Dtype<Storage = u16, Real = f32> {}
+
+impl Half for F16 {}
+
+impl Half for BF16 {}
+
+impl<H: Half> Element for H {
     type Storage = u16;
     #[inline(always)]
     fn value(x: u16) -> f64 {
-        <F16 as Dtype>::value(x)
+        <H as Dtype>::value(x)
     }
     #[inline(always)]
     fn copies(halves: &mut Buffer<u16>) -> Option<&mut Buffer<u16>> {
@@ -104,46 +111,15 @@ impl Element for F16 {
         values: &'s mut Buffer<F>,
         singles: &'s mut Buffer<f32>,
     ) -> &'s [F] {
-        widen::<S, F16, F>(isa, block, values, singles)
+        // As float32, and from there as float64 where `F` is that.
+        let singles = H::read(isa, block, singles);
+        if let Some(same) = F::of_f32(singles) {
+            return same;
+        }
+        let values = values.first(block.len(), F::ZERO);
+        for (to, &x) in values.iter_mut().zip(singles) {
+            *to = F::from_f64(f64::from(x));
+        }
+        values
     }
-}
-
-impl Element for BF16 {
-    type Storage = u16;
-    #[inline(always)]
-    fn value(x: u16) -> f64 {
-        <BF16 as Dtype>::value(x)
-    }
-    #[inline(always)]
-    fn copies(halves: &mut Buffer<u16>) -> Option<&mut Buffer<u16>> {
-        Some(halves)
-    }
-    #[inline(always)]
-    fn convert<'s, S: Isa, F: Real>(
-        isa: S,
-        block: &'s [u16],
-        values: &'s mut Buffer<F>,
-        singles: &'s mut Buffer<f32>,
-    ) -> &'s [F] {
-        widen::<S, BF16, F>(isa, block, values, singles)
-    }
-}
-
-/// Halves as float32, and as float64 where `F` is that.
-#[inline(always)]
-fn widen<'s, S: Isa, D: Dtype<Storage = u16, Real = f32>, F: Real>(
-    isa: S,
-    block: &'s [u16],
-    values: &'s mut Buffer<F>,
-    singles: &'s mut Buffer<f32>,
-) -> &'s [F] {
-    let singles = D::read(isa, block, singles);
-    if let Some(same) = F::of_f32(singles) {
-        return same;
-    }
-    let values = values.first(block.len(), F::ZERO);
-    for (to, &x) in values.iter_mut().zip(singles) {
-        *to = F::from_f64(f64::from(x));
-    }
-    values
 }
