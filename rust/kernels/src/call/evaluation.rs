@@ -1,0 +1,187 @@
+//! A formula over a block of elements, in chunks that its loops take together.
+//!
+//! This is all of an elementwise loss that is compiled for each formula, precision and instruction
+//! set: the stream of blocks through memory knows it as `dyn` [`Evaluate`].
+
+use crate::call::formula::Formula;
+use crate::math::density::{CHUNK, Density};
+use nll_simd::{Aligned, Isa, Kernel, Level, Prefetch, Real};
+
+/// How many elements are read, written and added at a time. Small enough that the prefetches issued
+/// for the next block are still in flight after this one is stored and summed.
+pub(crate) const BLOCK: usize = 1024;
+
+/// What the elements of an argument may be.
+#[derive(Clone, Copy)]
+pub(crate) struct Limit {
+    /// The largest value; the smallest is 0.
+    pub(crate) high: f64,
+    /// Whether NaN is allowed.
+    pub(crate) nan: bool,
+    /// The second half of the error about any other value.
+    pub(crate) advice: &'static str,
+}
+
+impl Limit {
+    #[inline(always)]
+    fn allows<F: Real>(&self, x: F) -> bool {
+        ((x >= F::ZERO) & (x <= F::from_f64(self.high))) | (self.nan & x.is_nan())
+    }
+
+    /// True only if all are allowed, by one comparison each of their bits as whole numbers.
+    /// Negative numbers and NaN have larger bits than all in [0, ∞]; so has −0, which is looked at
+    /// again.
+    #[inline(always)]
+    fn allows_all<F: Real>(&self, x: &[F]) -> bool {
+        let high = F::from_f64(self.high);
+        F::bits_at_most(x, high, self.nan && high == F::INFINITY)
+    }
+}
+
+/// An element beyond a limit.
+#[derive(Clone, Copy)]
+pub(crate) struct Outside {
+    /// Its number in the order of the visit.
+    pub(crate) element: usize,
+    pub(crate) input: usize,
+    pub(crate) value: f64,
+}
+
+/// What a task keeps from chunk to chunk.
+pub(crate) struct Chunks<F, const N: usize> {
+    prefetch: [Prefetch; N],
+    /// An incomplete chunk of each input, filled up.
+    pads: [Aligned<[F; CHUNK]>; N],
+    /// The values of a block, and the derivatives if they are wanted.
+    pub(crate) results: Vec<Aligned<[F; BLOCK]>>,
+}
+
+impl<F: Real, const N: usize> Chunks<F, N> {
+    pub(crate) fn new(prefetch: [Prefetch; N], derivatives: bool) -> Self {
+        Chunks {
+            prefetch,
+            pads: [Aligned([F::ZERO; CHUNK]); N],
+            results: vec![Aligned([F::ZERO; BLOCK]); if derivatives { 3 } else { 1 }],
+        }
+    }
+}
+
+/// What a stream does with a block of N inputs of type `F`.
+pub(crate) trait Evaluate<F, const N: usize>: Sync {
+    /// Leaves the results of a block, whose first element has the number `start`, in `chunks`.
+    /// Returns the first element beyond a limit.
+    fn evaluate(
+        &self,
+        level: Level,
+        start: usize,
+        x: &[&[F]; N],
+        chunks: &mut Chunks<F, N>,
+    ) -> Option<Outside>;
+}
+
+/// A formula with its options.
+pub(crate) struct Evaluation<L, const N: usize> {
+    pub(crate) loss: L,
+    /// What the elements of each input may be.
+    pub(crate) limits: [Option<Limit>; N],
+    /// Whether second derivatives are their upper bounds.
+    pub(crate) upper: bool,
+    /// The factor of all derivatives.
+    pub(crate) scale: f64,
+}
+
+impl<F: Real, L: Formula<N>, const N: usize> Evaluate<F, N> for Evaluation<L, N> {
+    fn evaluate(
+        &self,
+        level: Level,
+        start: usize,
+        x: &[&[F]; N],
+        chunks: &mut Chunks<F, N>,
+    ) -> Option<Outside> {
+        let allowed = level.run(Block { of: self, x, chunks });
+        if allowed { None } else { self.first_outside(start, x) }
+    }
+}
+
+/// A block on its way through the loops of a formula.
+struct Block<'b, F, L, const N: usize> {
+    of: &'b Evaluation<L, N>,
+    x: &'b [&'b [F]; N],
+    chunks: &'b mut Chunks<F, N>,
+}
+
+impl<F: Real, L: Formula<N>, const N: usize> Kernel for Block<'_, F, L, N> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) -> bool {
+        self.of.compute(isa, self.x, self.chunks)
+    }
+}
+
+impl<L: Formula<N>, const N: usize> Evaluation<L, N> {
+    /// The results of a block; whether all elements are within their limits.
+    #[inline(always)]
+    fn compute<S: Isa, F: Real>(&self, isa: S, x: &[&[F]; N], chunks: &mut Chunks<F, N>) -> bool {
+        let length = x[0].len();
+        let mut allowed = true;
+        for at in (0..length).step_by(CHUNK) {
+            for prefetch in &mut chunks.prefetch {
+                prefetch.step(CHUNK.min(length - at));
+            }
+            let mut pads = chunks.pads.iter_mut();
+            let chunk: [&[F; CHUNK]; N] = core::array::from_fn(|k| {
+                let rest = &x[k][at..length];
+                let pad = &mut pads.next().expect("as many pads as inputs").0;
+                rest.first_chunk().unwrap_or_else(|| {
+                    pad.fill(rest[0]);
+                    pad[..rest.len()].copy_from_slice(rest);
+                    pad
+                })
+            });
+            for (limit, x) in self.limits.iter().zip(chunk) {
+                allowed &= limit.is_none_or(|limit| limit.allows_all(x));
+            }
+            self.chunk(isa, chunk, at, &mut chunks.results);
+        }
+        let values = &mut chunks.results[0].0[..length];
+        if L::Loss::HAS_LIMIT && !F::bits_at_most(values, F::INFINITY, false) {
+            for (i, value) in values.iter_mut().enumerate().filter(|(_, value)| value.is_nan()) {
+                *value = self.loss.loss().limit(x.map(|x| x[i]));
+            }
+        }
+        allowed
+    }
+
+    /// The first element of a block beyond a limit.
+    fn first_outside<F: Real>(&self, start: usize, x: &[&[F]; N]) -> Option<Outside> {
+        let outside = self.limits.iter().enumerate().filter_map(|(input, limit)| {
+            let limit = limit.as_ref()?;
+            let at = x[input].iter().position(|&x| !limit.allows(x))?;
+            Some(Outside { element: start + at, input, value: x[input][at].to_f64() })
+        });
+        outside.min_by_key(|outside| (outside.element, outside.input))
+    }
+
+    /// The results of a chunk, which belong at `at` in the block.
+    #[inline(always)]
+    fn chunk<S: Isa, F: Real>(
+        &self,
+        isa: S,
+        x: [&[F; CHUNK]; N],
+        at: usize,
+        results: &mut [Aligned<[F; BLOCK]>],
+    ) {
+        let mut inner = Aligned([F::ZERO; CHUNK]);
+        let mut results = results.iter_mut().filter_map(|result| result.0[at..].first_chunk_mut());
+        let Some(values) = results.next() else { return };
+        self.loss.loss().values(isa, x, &mut inner.0, values);
+        if let (Some(slopes), Some(curves)) = (results.next(), results.next()) {
+            self.loss.derivatives(x, &inner.0, self.upper, [slopes, curves]);
+            let scale = F::from_f64(self.scale);
+            for (slope, curve) in slopes.iter_mut().zip(curves) {
+                (*slope, *curve) = (*slope * scale, *curve * scale);
+            }
+        }
+    }
+}
