@@ -14,6 +14,7 @@
 //! 3. What is left of the terms is counted in a second unit, 2^51 times finer, or in a third.
 //! 4. Terms of a wider range are added one by one.
 
+use core::hint::black_box;
 use nll_simd::math::power_of_two;
 use nll_simd::{CHUNK_LANES, Isa, Real};
 
@@ -223,6 +224,8 @@ fn fold<F: Real>(x: &[F]) -> [f64; CHUNK_LANES] {
             *sum += x.to_f64();
         }
     }
+    // Out of LLVM's sight: it would pack the lanes as the code behind reads them.
+    let mut sums = black_box(sums);
     for (sum, x) in sums.iter_mut().zip(rest) {
         *sum += x.to_f64();
     }
