@@ -2,16 +2,16 @@
 //! then computes the elements.
 
 use crate::Error;
+use crate::call::evaluation::{Evaluation, Outside};
 use crate::call::formula::Formula;
 use crate::call::loss::{Argument, Hessian, Loss, Shapes, Visitor};
-use crate::call::stream::{Outside, Stream};
+use crate::call::stream::Stream;
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec};
 use crate::data::out::Out;
 use crate::data::totals::Totals;
 use crate::error::{listed, shown};
 use nll_simd::Real;
-use std::marker::PhantomData;
 
 /// A loss of single observations whose options and shapes have been checked.
 pub struct Elements<'a> {
@@ -169,17 +169,20 @@ impl Runner<'_> {
         let weight_view = weight.and_then(|array| plan.view(array));
         let limits = arguments.map(|argument| argument.limit);
         let length = plan.shape.iter().product();
-        let work = Stream {
+        let loss = Evaluation {
             loss,
-            inputs: core::array::from_fn(|k| views[k].as_ref().unwrap_or(arguments[k].array)),
-            weight: weight_view.as_ref().or(weight),
             limits,
-            length,
-            total: out.total,
             upper: out.hess == Some(Hessian::Upper),
             scale: if out.mean && length > 0 { 1.0 / length as f64 } else { 1.0 },
+        };
+        let work = Stream::<F, N> {
+            loss: &loss,
+            inputs: core::array::from_fn(|k| views[k].as_ref().unwrap_or(arguments[k].array)),
+            weight: weight_view.as_ref().or(weight),
+            length,
+            total: out.total,
             large: [&out.value, &out.gradient, &out.hessian].iter().any(|out| out.is_large()),
-            real: PhantomData::<F>,
+            level: self.exec.level,
         };
         let found = drive::run(self.exec, &work, [out.value, out.gradient, out.hessian])?;
         match found.outside {

@@ -124,12 +124,17 @@ impl<L: Formula<N>, const N: usize> Evaluation<L, N> {
     #[inline(always)]
     fn compute<S: Isa, F: Real>(&self, isa: S, x: &[&[F]; N], chunks: &mut Chunks<F, N>) -> bool {
         let length = x[0].len();
-        let mut allowed = true;
-        for at in (0..length).step_by(CHUNK) {
-            for prefetch in &mut chunks.prefetch {
-                prefetch.step(CHUNK.min(length - at));
+        let Chunks { prefetch, pads, results } = chunks;
+        let (mut ahead, mut allowed) = (*prefetch, true);
+        let Some((values, derivatives)) = results.split_first_mut() else { return true };
+        for (i, values) in
+            values.0.as_chunks_mut().0[..length.div_ceil(CHUNK)].iter_mut().enumerate()
+        {
+            let at = i * CHUNK;
+            for ahead in &mut ahead {
+                ahead.step(CHUNK.min(length - at));
             }
-            let mut pads = chunks.pads.iter_mut();
+            let mut pads = pads.iter_mut();
             let chunk: [&[F; CHUNK]; N] = core::array::from_fn(|k| {
                 let rest = &x[k][at..length];
                 let pad = &mut pads.next().expect("as many pads as inputs").0;
@@ -142,15 +147,39 @@ impl<L: Formula<N>, const N: usize> Evaluation<L, N> {
             for (limit, x) in self.limits.iter().zip(chunk) {
                 allowed &= limit.is_none_or(|limit| limit.allows_all(x));
             }
-            self.chunk(isa, chunk, at, &mut chunks.results);
+            let mut inner = Aligned([F::ZERO; CHUNK]);
+            self.loss.loss().values(isa, chunk, &mut inner.0, values);
+            if let [slopes, curves] = &mut *derivatives {
+                self.derivatives(
+                    chunk,
+                    &inner.0,
+                    [&mut slopes.0, &mut curves.0].map(|to| &mut to.as_chunks_mut().0[i]),
+                );
+            }
         }
-        let values = &mut chunks.results[0].0[..length];
+        *prefetch = ahead;
+        let values = &mut values.0[..length];
         if L::Loss::HAS_LIMIT && !F::bits_at_most(values, F::INFINITY, false) {
             for (i, value) in values.iter_mut().enumerate().filter(|(_, value)| value.is_nan()) {
                 *value = self.loss.loss().limit(x.map(|x| x[i]));
             }
         }
         allowed
+    }
+
+    /// The derivatives of a chunk, times their factor.
+    #[inline(always)]
+    fn derivatives<F: Real>(
+        &self,
+        x: [&[F; CHUNK]; N],
+        inner: &[F; CHUNK],
+        [slopes, curves]: [&mut [F; CHUNK]; 2],
+    ) {
+        self.loss.derivatives(x, inner, self.upper, [slopes, curves]);
+        let scale = F::from_f64(self.scale);
+        for (slope, curve) in slopes.iter_mut().zip(curves) {
+            (*slope, *curve) = (*slope * scale, *curve * scale);
+        }
     }
 
     /// The first element of a block beyond a limit.
@@ -161,27 +190,5 @@ impl<L: Formula<N>, const N: usize> Evaluation<L, N> {
             Some(Outside { element: start + at, input, value: x[input][at].to_f64() })
         });
         outside.min_by_key(|outside| (outside.element, outside.input))
-    }
-
-    /// The results of a chunk, which belong at `at` in the block.
-    #[inline(always)]
-    fn chunk<S: Isa, F: Real>(
-        &self,
-        isa: S,
-        x: [&[F; CHUNK]; N],
-        at: usize,
-        results: &mut [Aligned<[F; BLOCK]>],
-    ) {
-        let mut inner = Aligned([F::ZERO; CHUNK]);
-        let mut results = results.iter_mut().filter_map(|result| result.0[at..].first_chunk_mut());
-        let Some(values) = results.next() else { return };
-        self.loss.loss().values(isa, x, &mut inner.0, values);
-        if let (Some(slopes), Some(curves)) = (results.next(), results.next()) {
-            self.loss.derivatives(x, &inner.0, self.upper, [slopes, curves]);
-            let scale = F::from_f64(self.scale);
-            for (slope, curve) in slopes.iter_mut().zip(curves) {
-                (*slope, *curve) = (*slope * scale, *curve * scale);
-            }
-        }
     }
 }

@@ -75,6 +75,7 @@ struct Gradients<'a, F> {
 
 impl<F: Real> Work<PerClass<'_>> for Gradients<'_, F> {
     type Total = ();
+    type Memory = ([Scratch<F>; 1], Scratch<F>, Buffer<F>);
 
     fn count(&self) -> usize {
         self.call.rows.count()
@@ -85,10 +86,14 @@ impl<F: Real> Work<PerClass<'_>> for Gradients<'_, F> {
     }
 
     #[inline(always)]
-    fn task<S: Isa>(&self, isa: S, range: Range<usize>, PerClass { mut out, .. }: PerClass<'_>) {
+    fn task<S: Isa>(
+        &self,
+        isa: S,
+        range: Range<usize>,
+        PerClass { mut out, .. }: PerClass<'_>,
+        (reading, computing, buffer): &mut Self::Memory,
+    ) {
         let Call { rows, targets, large, .. } = &self.call;
-        let (mut reading, mut computing) = ([Scratch::default()], Scratch::default());
-        let mut buffer = Buffer::<F>::default();
         let classes = rows.classes();
         with_non_temporal(
             #[inline(always)]
@@ -96,7 +101,7 @@ impl<F: Real> Work<PerClass<'_>> for Gradients<'_, F> {
                 let stores = large.then_some(stores);
                 for group in rows.groups(range) {
                     let counts = |row| targets.counts(row);
-                    let scratch = (&mut reading, &mut computing);
+                    let scratch = (&mut *reading, &mut *computing);
                     let largest = largest(isa, rows, group.clone(), counts, scratch);
                     let terms = buffer.first(group.len() * classes, F::ZERO);
                     let mut terms = terms.chunks_mut(classes).enumerate();
@@ -106,7 +111,7 @@ impl<F: Real> Work<PerClass<'_>> for Gradients<'_, F> {
                         rows,
                         (group.clone(), BLOCK),
                         counts,
-                        (&mut reading, &mut computing),
+                        (&mut *reading, &mut *computing),
                         #[inline(always)]
                         |i| {
                             let terms = terms.find(|(row, _)| *row == i);

@@ -46,6 +46,7 @@ struct LogSumExp<'a, F> {
 
 impl<F: Real> Work<Out<'_>> for LogSumExp<'_, F> {
     type Total = ();
+    type Memory = ([Scratch<F>; 1], Scratch<F>);
 
     fn count(&self) -> usize {
         self.rows.count()
@@ -56,8 +57,13 @@ impl<F: Real> Work<Out<'_>> for LogSumExp<'_, F> {
     }
 
     #[inline(always)]
-    fn task<S: Isa>(&self, isa: S, range: Range<usize>, mut out: Out<'_>) {
-        let (mut reading, mut computing) = ([Scratch::default()], Scratch::default());
+    fn task<S: Isa>(
+        &self,
+        isa: S,
+        range: Range<usize>,
+        mut out: Out<'_>,
+        (reading, computing): &mut Self::Memory,
+    ) {
         for group in ranges(range, GROUP) {
             let (start, count) = (group.start, group.len());
             let (mut sums, mut value) = ([ScaledSum::default(); GROUP], [0.0; GROUP]);
@@ -66,7 +72,7 @@ impl<F: Real> Work<Out<'_>> for LogSumExp<'_, F> {
                 &self.rows,
                 (group, BLOCK),
                 |_| true,
-                (&mut reading, &mut computing),
+                (&mut *reading, &mut *computing),
                 #[inline(always)]
                 |_| LogSum::<F>::without(NONE),
                 #[inline(always)]
@@ -95,6 +101,7 @@ struct LogSoftmax<'a, F> {
 
 impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
     type Total = ();
+    type Memory = ([Scratch<F>; 1], Scratch<F>);
 
     fn count(&self) -> usize {
         self.rows.count()
@@ -110,12 +117,12 @@ impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
         isa: S,
         range: Range<usize>,
         PerClass { mut out, classes }: PerClass<'_>,
+        (reading, computing): &mut Self::Memory,
     ) {
-        let (mut reading, mut computing) = ([Scratch::default()], Scratch::default());
         let first = range.start;
         for group in self.rows.groups(range) {
             let start = group.start - first;
-            let scratch = (&mut reading, &mut computing);
+            let scratch = (&mut *reading, &mut *computing);
             let largest = largest(isa, &self.rows, group.clone(), |_| true, scratch);
             let mut others = [ScaledSum::default(); GROUP];
             sweep(
@@ -123,7 +130,7 @@ impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
                 &self.rows,
                 (group.clone(), BLOCK),
                 |_| true,
-                (&mut reading, &mut computing),
+                (&mut *reading, &mut *computing),
                 #[inline(always)]
                 |i| LogSum::<F>::without(largest[i].at),
                 #[inline(always)]
@@ -139,7 +146,7 @@ impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
                 isa,
                 (group, BLOCK),
                 |_| true,
-                &mut reading,
+                reading,
                 (
                     #[inline(always)]
                     |i| (start + i, tops[i]),

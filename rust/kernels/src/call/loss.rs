@@ -2,8 +2,8 @@
 
 use crate::Error;
 use crate::call::check_range;
+use crate::call::evaluation::Limit;
 use crate::call::formula::{Differentiable, Formula, Plain, PlainDouble};
-use crate::call::stream::Limit;
 use crate::data::array::Array;
 use crate::error::listed;
 use crate::math::bernoulli::{

@@ -2,6 +2,7 @@
 //! what is wrong with it; a front end only translates types.
 
 mod elements;
+mod evaluation;
 mod formula;
 mod gradient;
 mod log_softmax;

@@ -87,7 +87,7 @@ struct Quantities<'q, F> {
     real: PhantomData<F>,
 }
 
-/// What a task keeps from group to group: a scratch for each array and one to compute with, and the
+/// What a thread keeps from group to group: a scratch for each array and one to compute with, and the
 /// terms of a group of rows of each array.
 struct Memory<F> {
     reading: [Scratch<F>; 2],
@@ -104,6 +104,7 @@ impl<F: Real> Default for Memory<F> {
 
 impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
     type Total = Totals;
+    type Memory = Memory<F>;
 
     fn count(&self) -> usize {
         Rows::new([self.of.arrays()[0].1]).count()
@@ -115,10 +116,15 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
     }
 
     #[inline(always)]
-    fn task<S: Isa>(&self, isa: S, range: Range<usize>, mut out: Out<'_>) -> Totals {
+    fn task<S: Isa>(
+        &self,
+        isa: S,
+        range: Range<usize>,
+        mut out: Out<'_>,
+        memory: &mut Memory<F>,
+    ) -> Totals {
         let [(_, first), (_, second)] = self.of.arrays();
         let (one, both) = (Rows::new([first]), Rows::new([first, second]));
-        let mut memory = Memory::<F>::default();
         let mut totals = Totals::default();
         for group in both.groups(range) {
             let mut values = [0.0; GROUP];
@@ -133,7 +139,7 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
                     memory.soft_target(isa, (&one, &both), group, weighting, values);
                 }
                 Quantity::Divergence { .. } => {
-                    let rows = (&one, &Rows::new([second]), &both);
+                    let rows = ([&one, &Rows::new([second])], &both);
                     memory.divergence(isa, rows, group, values);
                 }
             }
@@ -217,14 +223,17 @@ impl<F: Real> Memory<F> {
     fn divergence<S: Isa>(
         &mut self,
         isa: S,
-        (p, q, both): (&Rows<'_>, &Rows<'_>, &Rows<'_, 2>),
+        (each, both): ([&Rows<'_>; 2], &Rows<'_, 2>),
         group: Range<usize>,
         values: &mut [f64],
     ) {
-        let [mut p_terms, mut q_terms] = core::mem::take(&mut self.terms);
+        let mut memory = core::mem::take(&mut self.terms);
         let size = group.len() * both.classes();
-        let mut p = self.terms(isa, p, group.clone(), p_terms.first(size, F::ZERO));
-        let mut q = self.terms(isa, q, group.clone(), q_terms.first(size, F::ZERO));
+        let mut terms = [const { [const { None }; GROUP] }; 2];
+        for ((terms, rows), memory) in terms.iter_mut().zip(each).zip(&mut memory) {
+            self.terms(isa, rows, group.clone(), memory.first(size, F::ZERO), terms);
+        }
+        let [p, q] = &mut terms;
         let mut pairs = p.iter_mut().flatten().zip(q.iter_mut().flatten());
         let scratch = (&mut self.reading, &mut self.computing);
         let mut numbers = [[F::Extended::new(0.0); 3]; GROUP];
@@ -242,10 +251,10 @@ impl<F: Real> Memory<F> {
         for (value, &numbers) in values.iter_mut().zip(&numbers) {
             *value = Divergence::<F>::value(isa, numbers);
         }
-        self.terms = [p_terms, q_terms];
+        self.terms = memory;
     }
 
-    /// The terms of every row of a group.
+    /// The terms of every row of a group, in `terms`, into `folds`.
     #[inline(always)]
     fn terms<'t, S: Isa>(
         &mut self,
@@ -253,11 +262,11 @@ impl<F: Real> Memory<F> {
         rows: &Rows<'_>,
         group: Range<usize>,
         terms: &'t mut [F],
-    ) -> [Option<Terms<'t, F>>; GROUP] {
+        folds: &mut [Option<Terms<'t, F>>; GROUP],
+    ) {
         let largest = self.largest(isa, rows, group.clone());
         let mut terms = terms.chunks_mut(rows.classes());
         let scratch = (core::array::from_mut(&mut self.reading[0]), &mut self.computing);
-        let mut folds = [const { None }; GROUP];
         sweep(
             isa,
             rows,
@@ -269,7 +278,6 @@ impl<F: Real> Memory<F> {
             #[inline(always)]
             |i, fold| folds[i] = Some(fold),
         );
-        folds
     }
 }
 

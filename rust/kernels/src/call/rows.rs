@@ -81,7 +81,7 @@ impl RowLosses<'_> {
 /// The loss of a group of rows.
 trait GroupLoss: Sync {
     /// Memory that a task keeps from group to group.
-    type Scratch: Default;
+    type Memory: Default + Send;
 
     /// Whether the target is compared with the other classes.
     const KNOWS_TOP1: bool;
@@ -92,7 +92,7 @@ trait GroupLoss: Sync {
         &self,
         isa: S,
         group: Range<usize>,
-        scratch: &mut Self::Scratch,
+        memory: &mut Self::Memory,
         loss: &mut [f64; GROUP],
     ) -> [bool; GROUP];
 }
@@ -106,6 +106,7 @@ struct Losses<'r, L> {
 
 impl<L: GroupLoss> Work<Out<'_>> for Losses<'_, L> {
     type Total = Totals;
+    type Memory = L::Memory;
 
     fn count(&self) -> usize {
         self.rows.count()
@@ -116,14 +117,19 @@ impl<L: GroupLoss> Work<Out<'_>> for Losses<'_, L> {
     }
 
     #[inline(always)]
-    fn task<S: Isa>(&self, isa: S, range: Range<usize>, mut out: Out<'_>) -> Totals {
+    fn task<S: Isa>(
+        &self,
+        isa: S,
+        range: Range<usize>,
+        mut out: Out<'_>,
+        memory: &mut L::Memory,
+    ) -> Totals {
         let targets = self.call.targets;
         let (mut totals, mut ignored, mut top1) = (Totals::default(), 0, 0);
         totals.weight = targets.weight.map(|_| Box::default());
-        let mut scratch = L::Scratch::default();
         for group in ranges(range, GROUP) {
             let mut loss = [0.0; GROUP];
-            let is_top1 = self.loss.group(isa, group.clone(), &mut scratch, &mut loss);
+            let is_top1 = self.loss.group(isa, group.clone(), memory, &mut loss);
             for (i, row) in group.clone().enumerate() {
                 if !targets.counts(row) {
                     loss[i] = 0.0;
@@ -182,7 +188,7 @@ impl<'r, F: Real> CrossEntropy<'r, F> {
 }
 
 impl<F: Real> GroupLoss for CrossEntropy<'_, F> {
-    type Scratch = [Scratch<F>; 2];
+    type Memory = [Scratch<F>; 2];
 
     const KNOWS_TOP1: bool = true;
 
@@ -306,7 +312,7 @@ impl Gather<'_> {
 }
 
 impl GroupLoss for Gather<'_> {
-    type Scratch = ();
+    type Memory = ();
 
     const KNOWS_TOP1: bool = false;
 

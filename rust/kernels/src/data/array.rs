@@ -175,15 +175,17 @@ impl Array<'_> {
     }
 
     /// The elements `range`, counted in C order, where they lie or in `scratch`, which belongs to
-    /// this array alone; and a prefetch for who reads on behind them. Called, not inlined: in every
-    /// kernel, for every array, this code was a third of the build.
+    /// this array alone. Called, not inlined: in every kernel, for every array, this code was a
+    /// third of the build. A slice alone is returned in registers. Whatever else were returned with
+    /// it would come through memory, in words that the caller loads as one vector, and such a load
+    /// waits until the words are in the cache, behind all earlier reads.
     #[inline(never)]
     pub(crate) fn read<'s, S: Isa, F: Real>(
         &'s self,
         isa: S,
         range: Range<usize>,
         scratch: &'s mut Scratch<F>,
-    ) -> (&'s [F], Prefetch) {
+    ) -> &'s [F] {
         isa.vectorize(
             #[inline(always)]
             || {
@@ -191,8 +193,7 @@ impl Array<'_> {
                     self,
                     // What an earlier block left in the scratch is this number too.
                     value => {
-                        let values = scratch.values.first(range.len(), F::from_f64(*value));
-                        (&*values, Prefetch::NOTHING)
+                        &*scratch.values.first(range.len(), F::from_f64(*value))
                     },
                     x => x.read(isa, range, scratch)
                 )

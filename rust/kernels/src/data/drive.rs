@@ -80,12 +80,20 @@ impl Drop for Taken<'_> {
 pub(crate) trait Work<O>: Sync {
     /// What the items add up to.
     type Total: Merge;
+    /// Scratch memory that a thread keeps from task to task.
+    type Memory: Default + Send;
     /// How many items there are.
     fn count(&self) -> usize;
     /// How many items a task should have.
     fn per_task(&self) -> usize;
     /// Computes the items `range`; `out` holds the places of their results.
-    fn task<S: Isa>(&self, isa: S, range: Range<usize>, out: O) -> Self::Total;
+    fn task<S: Isa>(
+        &self,
+        isa: S,
+        range: Range<usize>,
+        out: O,
+        memory: &mut Self::Memory,
+    ) -> Self::Total;
 }
 
 /// Totals of parts, which merge to the total of the whole in any order.
@@ -113,23 +121,29 @@ pub(crate) fn run<O: Split, W: Work<O>>(
     work: &W,
     out: O,
 ) -> Result<W::Total, Error> {
-    struct Task<'w, O, W> {
+    struct Task<'w, O, W: Work<O>> {
         work: &'w W,
         range: Range<usize>,
         out: O,
+        memory: &'w mut W::Memory,
     }
     impl<O, W: Work<O>> Kernel for Task<'_, O, W> {
         type Output = W::Total;
         #[inline(always)]
         fn run<S: Isa>(self, isa: S) -> W::Total {
-            self.work.task(isa, self.range, self.out)
+            self.work.task(isa, self.range, self.out, self.memory)
         }
     }
     let (count, per_task) = (work.count(), work.per_task());
-    let task = |range, out| exec.level.run(Task { work, range, out });
-    let Par::Team(team) = exec.par else { return Ok(task(0..count, out)) };
+    let task = |range, out, memory: &mut _| exec.level.run(Task { work, range, out, memory });
+    let Par::Team(team) = exec.par else {
+        return Ok(task(0..count, out, &mut W::Memory::default()));
+    };
     let places = Mutex::new((0, out));
     let total = Mutex::new(None::<W::Total>);
+    // The memory of threads between two tasks. Memory that every task asked the system for anew
+    // would come as empty pages, which cost more than the rows of a divergence.
+    let idle = Mutex::new(Vec::<W::Memory>::new());
     let next = || {
         let mut guard = lock(&places);
         let start = guard.0;
@@ -138,7 +152,9 @@ pub(crate) fn run<O: Split, W: Work<O>>(
         let out = guard.1.split_off(end - start);
         drop(guard);
         if start < end {
-            let done = task(start..end, out);
+            let mut memory = lock(&idle).pop().unwrap_or_default();
+            let done = task(start..end, out, &mut memory);
+            lock(&idle).push(memory);
             let mut total = lock(&total);
             *total = Some(match total.take() {
                 Some(before) => before.merge(done),
@@ -150,7 +166,7 @@ pub(crate) fn run<O: Split, W: Work<O>>(
     team.work(count.div_ceil(per_task.max(1)), &next)?;
     let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
     let (_, rest) = places.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(total.unwrap_or_else(|| task(0..0, rest)))
+    Ok(total.unwrap_or_else(|| task(0..0, rest, &mut W::Memory::default())))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -230,13 +246,14 @@ pub(crate) fn first(
     }
     impl<T: Fn(usize) -> bool + Sync> Work<()> for Search<T> {
         type Total = First;
+        type Memory = ();
         fn count(&self) -> usize {
             self.count
         }
         fn per_task(&self) -> usize {
             1 << 16
         }
-        fn task<S: Isa>(&self, _isa: S, mut range: Range<usize>, (): ()) -> First {
+        fn task<S: Isa>(&self, _: S, mut range: Range<usize>, (): (), (): &mut ()) -> First {
             First(range.find(|&item| (self.wanted)(item)))
         }
     }

@@ -141,7 +141,8 @@ impl<'r, const N: usize> Rows<'r, N> {
                     } else {
                         let at = row * self.classes + first;
                         for (k, scratch) in scratch.iter_mut().enumerate() {
-                            (x[k], prefetch) = self.arrays[k].read(isa, at..at + length, scratch);
+                            x[k] = self.arrays[k].read(isa, at..at + length, scratch);
+                            prefetch = self.arrays[k].prefetch::<F>(at);
                         }
                     }
                     push(&mut state, &Block { first, length, x, prefetch });
@@ -165,7 +166,7 @@ impl<'r, const N: usize> Rows<'r, N> {
                 for (k, scratch) in scratch.iter_mut().enumerate() {
                     let array = self.arrays[k];
                     x[k] = if array.has_contiguous_rows() {
-                        array.read(isa, at..at + length, scratch).0
+                        array.read(isa, at..at + length, scratch)
                     } else {
                         array.read_tile(isa, (rows, i), first..first + length, scratch)
                     };

@@ -158,15 +158,14 @@ impl<'a, E: Element> Strided<'a, E> {
         isa: S,
         range: Range<usize>,
         scratch: &'s mut Scratch<F>,
-    ) -> (&'s [F], Prefetch) {
+    ) -> &'s [F] {
         if let Some(block) = self.slice(range.clone()) {
-            let prefetch = Prefetch::new::<F, E::Storage>(block);
             let same = E::in_place(block);
             let Scratch { values, singles, .. } = scratch;
-            return (same.unwrap_or_else(|| E::convert(isa, block, values, singles)), prefetch);
+            return same.unwrap_or_else(|| E::convert(isa, block, values, singles));
         }
         let Scratch { values, singles, halves, .. } = scratch;
-        let values = match E::copies(halves) {
+        match E::copies(halves) {
             Some(copies) => {
                 let copies = copies.first(range.len(), E::Storage::default());
                 self.gather(range, copies, |x| x);
@@ -177,8 +176,7 @@ impl<'a, E: Element> Strided<'a, E> {
                 self.gather(range, values, |x| F::from_f64(E::value(x)));
                 values
             }
-        };
-        (values, Prefetch::NOTHING)
+        }
     }
 
     /// Copies the elements `range` to `to`, changed by `value`.
