@@ -177,8 +177,10 @@ def as_input(x: Any, name: str) -> Any:
 
 def as_targets(target: Any) -> np.ndarray:
     """Integer targets as C-contiguous int64."""
-    if type(target) is np.ndarray and target.dtype is _INT64 and target.flags.c_contiguous and target.flags.aligned:
-        return target
+    if type(target) is np.ndarray and target.dtype is _INT64:
+        flags = target.flags
+        if flags.c_contiguous and flags.aligned:
+            return target
     target = as_array(target, "target")
     if target.dtype.kind not in "iu" or is_bfloat16(target):
         raise TypeError(

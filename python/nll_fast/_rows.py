@@ -28,20 +28,25 @@ _REDUCTIONS = ("mean", "sum", "none", "partial")
 def check_reduction(reduction: str, empty_mean: float = math.nan) -> None:
     if reduction not in _REDUCTIONS:
         raise ValueError(f"reduction is {reduction!r}; use 'mean', 'sum', 'none' or 'partial'")
-    if empty_mean is not math.nan and not math.isnan(as_number(empty_mean, "empty_mean")) and reduction != "mean":
+    if empty_mean is math.nan:  # The default, and the usual case.
+        return
+    if not math.isnan(as_number(empty_mean, "empty_mean")) and reduction != "mean":
         raise ValueError(f"empty_mean is of reduction='mean', not {reduction!r}")
 
 
 def apply_reduction(each: Any, totals: Partial, reduction: str, empty_mean: float = math.nan) -> Any:
     """What the user gets of the losses and their totals."""
     if reduction == "mean":
-        return totals.mean if totals.count else float(empty_mean)
+        mean = totals.mean
+        # The mean of nothing is NaN.
+        return mean if mean == mean or totals.count else float(empty_mean)
     return each if reduction == "none" else totals.sum if reduction == "sum" else totals
 
 
 def row_losses(
     call: Callable[..., Any],
-    rows: dict[str, Any],
+    name: str,
+    x: Any,
     target: Any,
     *,
     axis: int,
@@ -54,15 +59,15 @@ def row_losses(
     out: Array | None = None,
     **options: Any,
 ) -> Any:
-    """The losses of rows with a class as target, reduced."""
+    """The losses of the rows of ``x``, named ``name``, with a class as target, reduced."""
     check_reduction(reduction, empty_mean)
-    ((name, x),) = rows.items()
     if ignore_index is not None:
         ignore_index = as_integer(ignore_index, "ignore_index")
     given = (x, target, weight, mask)
     if shift != 0 or mask is not None:
         x, target, ignore_index = shift_and_mask(x, target, axis, shift, mask, ignore_index)
-    x, target, weight = as_rows(x, name, axis), as_targets(target), as_weight(weight)
+    x, target = as_rows(x, name, axis), as_targets(target)
+    weight = None if weight is None else as_weight(weight)
     if out is not None:
         check_out(out, (*given, x, target))
     each, totals = call(x, target, weight, ignore_index, out, reduction == "none", **options)

@@ -111,8 +111,7 @@ def cross_entropy(
         )  # fmt: skip
     return row_losses(
         _core.cross_entropy,
-        {"logits": logits},
-        target,
+        "logits", logits, target,
         axis=axis, weight=weight, ignore_index=ignore_index, shift=shift, mask=mask,
         reduction=reduction, empty_mean=empty_mean, out=out, label_smoothing=smoothing,
     )  # fmt: skip
@@ -215,8 +214,7 @@ def nll_loss(
     """
     return row_losses(
         _core.nll_loss,
-        {"log_probs": log_probs},
-        target,
+        "log_probs", log_probs, target,
         axis=axis, weight=weight, ignore_index=ignore_index, reduction=reduction, empty_mean=empty_mean, out=out,
     )  # fmt: skip
 
@@ -258,8 +256,7 @@ def categorical_nll(
     """
     return row_losses(
         _core.categorical_nll,
-        {"probs": probs},
-        target,
+        "probs", probs, target,
         axis=axis, weight=weight, ignore_index=ignore_index, reduction=reduction, empty_mean=empty_mean, out=out,
     )  # fmt: skip
 

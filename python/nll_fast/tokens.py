@@ -48,8 +48,7 @@ def token_log_probs(
     """
     return row_losses(
         _core.cross_entropy,
-        {"logits": logits},
-        target,
+        "logits", logits, target,
         axis=axis, ignore_index=ignore_index, shift=shift, mask=mask, reduction="none", out=out, negate=True,
     )  # fmt: skip
 
