@@ -17,6 +17,7 @@ from .conftest import ROOT
 
 ROWS = 70
 ELEMENTS = 72  # of a row, where elements are drawn
+CLASSES = (1, 2, 3, 4, 5, 10, 33, 127, 128, 129, 2100)  # few, which are read side by side, and many
 every_case = pytest.mark.parametrize("name", CASES)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
@@ -53,7 +54,7 @@ VIEWS = {
 @every_case
 def test_any_strides_give_the_bits_of_a_contiguous_array(name, dtype):
     case = CASES[name]
-    for classes in (10, 2100) if case.rows else (0,):
+    for classes in CLASSES if case.rows else (0,):
         arguments = draw(name, dtype, classes)
         for view in VIEWS.values():
             leading = view(np.empty((ROWS, 1))).shape[:-1]
@@ -89,25 +90,27 @@ def test_any_number_of_threads_gives_the_same_bits_and_totals(name, dtype, threa
 @every_case
 def test_a_row_or_an_element_alone_is_what_it_is_among_others(name, dtype):
     case = CASES[name]
-    arguments = draw(name, dtype, 300)
-    want = case.call(arguments)
-    for i in range(0, ROWS, 7):
-        part = (slice(i, i + 1),) if case.rows else (slice(i, i + 1), slice(i, i + 1))
-        alone = {key: x[part] if x.shape[0] == ROWS else x for key, x in arguments.items()}
-        assert bits(case.call(alone)) == bits(want[part])
+    for classes in (*CLASSES[:-1], 300) if case.rows else (0,):
+        arguments = draw(name, dtype, classes)
+        want = case.call(arguments)
+        for i in range(0, ROWS, 7):
+            part = (slice(i, i + 1),) if case.rows else (slice(i, i + 1), slice(i, i + 1))
+            alone = {key: x[part] if x.shape[0] == ROWS else x for key, x in arguments.items()}
+            assert bits(case.call(alone)) == bits(want[part])
 
 
 @every_dtype
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.reduces])
-def test_sums_are_exact_and_rounded_once(name, dtype):
+def test_a_sum_is_that_of_the_single_results_exact_and_rounded_once(name, dtype):
     case = CASES[name]
-    arguments = draw(name, dtype, 300)
-    each = case.call(arguments, out=np.empty((ROWS,) if case.rows else (ROWS, ELEMENTS)))
-    assert case.call(arguments, reduction="sum") == math.fsum(each.flat)
-    if "weight" not in arguments:
-        target = arguments.get("target", each)
-        counted = np.count_nonzero(target != -100) if case.rows and target.ndim == 1 else each.size
-        assert case.call(arguments, reduction="mean") == math.fsum(each.flat) / counted
+    for classes in (3, 33, 300) if case.rows else (0,):
+        arguments = draw(name, dtype, classes)
+        each = case.call(arguments)
+        assert case.call(arguments, reduction="sum") == math.fsum(each.flat)
+        if "weight" not in arguments:
+            target = arguments.get("target", each)
+            counted = np.count_nonzero(target != -100) if case.rows and target.ndim == 1 else each.size
+            assert case.call(arguments, reduction="mean") == math.fsum(each.flat) / counted
 
 
 def test_the_sum_of_anything_is_exact():

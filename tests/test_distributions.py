@@ -42,7 +42,7 @@ def test_the_entropy_of_a_nearly_certain_row_is_known_to_the_least_float32():
         x = np.float32([[0, -gap, -gap - 1, -gap - 30]])
         want = nll_fast.reference.entropy(x)
         np.testing.assert_allclose(nll_fast.entropy(x), want, rtol=2.5e-7, atol=1.5e-45)
-        np.testing.assert_allclose(nll_fast.entropy(x, reduction="sum"), want[0], rtol=2.5e-7)
+        assert nll_fast.entropy(x, reduction="sum") == nll_fast.entropy(x)[0]
         y = np.float32([[0, -gap - 2, -gap, -gap]])
         want = nll_fast.reference.kl_divergence(x, y)
-        np.testing.assert_allclose(nll_fast.kl_divergence(x, y), want, rtol=1e-6)
+        np.testing.assert_allclose(nll_fast.kl_divergence(x, y), want, rtol=1e-6, atol=1.5e-45)

@@ -10,6 +10,9 @@
 
 use crate::float::Float;
 use crate::half::f16_to_f32;
+use crate::turn::turn_four;
+#[cfg(target_arch = "x86_64")]
+use crate::turn::{turn_four_avx2, turn_four_avx512, turn_four_f64_avx2};
 use crate::width::CHUNK_LANES;
 
 /// An instruction set of this CPU. The provided methods are for sets with fused multiply-add.
@@ -46,6 +49,19 @@ pub trait Isa: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn widen_f16(self, bits: &[u16; CHUNK_LANES]) -> [f32; CHUNK_LANES] {
         core::array::from_fn(|i| f16_to_f32(bits[i]))
+    }
+
+    /// Four classes of 32 rows of `classes` each, from the first number of `rows` on, as lines:
+    /// `lines[c][r] = rows[r · classes + c]`.
+    #[inline(always)]
+    fn turn_four(self, rows: &[f32], classes: usize, lines: &mut [[f32; CHUNK_LANES]; 4]) {
+        turn_four(rows, classes, lines);
+    }
+
+    /// [`Isa::turn_four`] of f64.
+    #[inline(always)]
+    fn turn_four_f64(self, rows: &[f64], classes: usize, lines: &mut [[f64; CHUNK_LANES]; 4]) {
+        turn_four(rows, classes, lines);
     }
 }
 
@@ -106,6 +122,16 @@ impl Isa for Avx2 {
         // SAFETY: an `Avx2` exists only if the CPU has F16C.
         unsafe { widen_f16_f16c(bits) }
     }
+    #[inline(always)]
+    fn turn_four(self, rows: &[f32], classes: usize, lines: &mut [[f32; CHUNK_LANES]; 4]) {
+        // SAFETY: an `Avx2` exists only if the CPU has AVX2.
+        unsafe { turn_four_avx2(rows, classes, lines) }
+    }
+    #[inline(always)]
+    fn turn_four_f64(self, rows: &[f64], classes: usize, lines: &mut [[f64; CHUNK_LANES]; 4]) {
+        // SAFETY: an `Avx2` exists only if the CPU has AVX2.
+        unsafe { turn_four_f64_avx2(rows, classes, lines) }
+    }
 }
 
 /// Safety invariant: exists only if the CPU has AVX-512 F/BW/DQ/VL, and all that [`Avx2`] requires.
@@ -128,6 +154,16 @@ impl Isa for Avx512 {
     fn widen_f16(self, bits: &[u16; CHUNK_LANES]) -> [f32; CHUNK_LANES] {
         // SAFETY: an `Avx512` exists only if the CPU has F16C.
         unsafe { widen_f16_f16c(bits) }
+    }
+    #[inline(always)]
+    fn turn_four(self, rows: &[f32], classes: usize, lines: &mut [[f32; CHUNK_LANES]; 4]) {
+        // SAFETY: an `Avx512` exists only if the CPU has AVX-512 F and DQ.
+        unsafe { turn_four_avx512(rows, classes, lines) }
+    }
+    #[inline(always)]
+    fn turn_four_f64(self, rows: &[f64], classes: usize, lines: &mut [[f64; CHUNK_LANES]; 4]) {
+        // SAFETY: an `Avx512` exists only if the CPU has AVX2.
+        unsafe { turn_four_f64_avx2(rows, classes, lines) }
     }
 }
 

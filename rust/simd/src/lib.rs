@@ -38,7 +38,8 @@
 //! **The files.** Each imports only from rows above its own:
 //!
 //! ```text
-//! width  half  aligned            the two widths; half precision to f32; aligned scratch memory
+//! width  half  aligned  turn      the two widths; half precision to f32; aligned scratch memory;
+//!                                 rows turned into lines
 //! float                           Float (sealed): constants, coefficients, bits
 //! float32  float64  isa  memory   f32 and f64; Isa and Level; prefetch and non-temporal stores
 //! math                            exp, log, log1p
@@ -59,6 +60,7 @@ mod lanes;
 pub mod math;
 mod memory;
 mod real;
+mod turn;
 mod width;
 
 pub use aligned::{Aligned, Buffer};

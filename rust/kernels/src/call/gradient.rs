@@ -4,10 +4,12 @@ use crate::Error;
 use crate::call::{check_smoothing, check_targets};
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec, Work, ranges};
+use crate::data::lines::{LANES, lanes_to_rows, tile};
 use crate::data::out::{Out, PerClass};
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::targets::Targets;
+use crate::fold::lane_terms::LaneTerms;
 use crate::fold::{Fold, MaxTerm, Pick, Terms, largest, sweep};
 use crate::math::row;
 use nll_simd::{Buffer, Extended, Isa, NonTemporal, Real, with_non_temporal};
@@ -99,6 +101,13 @@ impl<F: Real> Work<PerClass<'_>> for Gradients<'_, F> {
             #[inline(always)]
             |stores| {
                 let stores = large.then_some(stores);
+                if rows.are_few() {
+                    for group in ranges(range, LANES) {
+                        let values = self.call.lanes::<S, F>(isa, &group, reading, computing);
+                        out.write(values, stores);
+                    }
+                    return;
+                }
                 for group in rows.groups(range) {
                     let counts = |row| targets.counts(row);
                     let scratch = (&mut *reading, &mut *computing);
@@ -139,6 +148,73 @@ impl<F: Real> Work<PerClass<'_>> for Gradients<'_, F> {
 }
 
 impl Call<'_> {
+    /// The results of at most [`LANES`] rows of few classes, row after row.
+    #[inline(always)]
+    fn lanes<'m, S: Isa, F: Real>(
+        &self,
+        isa: S,
+        group: &Range<usize>,
+        reading: &mut [Scratch<F>; 1],
+        computing: &'m mut Scratch<F>,
+    ) -> &'m [F] {
+        let (start, count) = (group.start, group.len());
+        let [lines] = self.rows.lines(isa, group, reading);
+        let held = tile(computing, lines.classes());
+        let terms = LaneTerms::new(isa, lines, held);
+        // −1: the row is ignored.
+        let mut target = [-F::ONE; LANES];
+        let [mut weight, mut x_t, mut factor, mut at_target] = [[0.0; LANES]; 4];
+        for i in (0..count).filter(|&i| self.targets.counts(start + i)) {
+            let class = self.targets.class(start + i);
+            target[i] = F::from_f64(class as f64);
+            (weight[i], x_t[i]) = (self.targets.weight(start + i), lines.line(class)[i].to_f64());
+        }
+        for i in 0..LANES {
+            let (max, rest) = (&terms.max, terms.rest.value::<F>(i));
+            let sharp = self.sharp * weight[i];
+            let unit = 1.0 / max.term[i].add(rest).rounded();
+            factor[i] = self.scale * (sharp + self.uniform * self.weights) * unit;
+            let log_p = (x_t[i] - max.x[i].to_f64()) - max.loss(isa, i, rest).rounded();
+            at_target[i] = self.at_target(isa, log_p, weight[i]);
+        }
+        for (class, held) in held.iter_mut().enumerate() {
+            let (even, mut values) = (self.even(class), *held);
+            let class = F::from_f64(class as f64);
+            for i in 0..LANES {
+                let value = self.elsewhere(values[i], factor[i], even);
+                let value = if target[i] == class { F::from_f64(at_target[i]) } else { value };
+                values[i] = if target[i] < F::ZERO { F::ZERO } else { value };
+            }
+            *held = values;
+        }
+        lanes_to_rows(computing, lines.classes(), count)
+    }
+
+    /// The result of the target. p_t − 1 would lose the digits of a certain target: e^x − 1 keeps
+    /// them.
+    #[inline(always)]
+    fn at_target<S: Isa>(&self, isa: S, log_p: f64, weight: f64) -> f64 {
+        let less = row::exp_minus_one(isa, log_p);
+        let rest = self.uniform * (self.weights * (less + 1.0) - weight);
+        self.scale * (self.sharp * weight * less + rest)
+    }
+
+    /// ε/C·w_c
+    #[inline(always)]
+    fn even(&self, class: usize) -> f64 {
+        self.uniform * self.targets.weight.map_or(1.0, |w| w[class])
+    }
+
+    /// The result of another class, of its term.
+    #[inline(always)]
+    fn elsewhere<F: Real>(&self, term: F, factor: f64, even: f64) -> F {
+        if self.uniform == 0.0 {
+            term * F::from_f64(factor)
+        } else {
+            F::from_f64(factor * term.to_f64() - self.scale * even)
+        }
+    }
+
     /// The results of one row.
     #[inline(always)]
     fn write_row<'o: 's, 's, S: Isa, F: Real>(
@@ -162,18 +238,13 @@ impl Call<'_> {
                 let factor = F::from_f64(factor);
                 values.iter_mut().for_each(|value| *value = *value * factor);
             } else {
-                let even =
-                    |class: usize| self.uniform * self.targets.weight.map_or(1.0, |w| w[class]);
                 for (value, class) in values.iter_mut().zip(start..) {
-                    *value = F::from_f64(factor * value.to_f64() - self.scale * even(class));
+                    *value = self.elsewhere(*value, factor, self.even(class));
                 }
             }
             if let Some(value) = values.get_mut(class.wrapping_sub(start)) {
-                // p_t − 1 would lose the digits of a certain target: e^x − 1 keeps them.
                 let log_p = (x_t - max.x.to_f64()) - loss;
-                let less = row::exp_minus_one(isa, log_p);
-                let rest = self.uniform * (self.weights * (less + 1.0) - weight);
-                *value = F::from_f64(self.scale * (sharp * less + rest));
+                *value = F::from_f64(self.at_target(isa, log_p, weight));
             }
             out.write(values, stores);
         }

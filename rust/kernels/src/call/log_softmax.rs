@@ -4,9 +4,11 @@ use crate::Error;
 use crate::call::check_classes;
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec, Work, ranges};
+use crate::data::lines::{LANES, Lines, lanes_to_rows, tile};
 use crate::data::out::{Out, PerClass};
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
+use crate::fold::lanes::{self, LaneLogSums};
 use crate::fold::{Fold, LogSum, largest, sweep};
 use crate::math::row::{self, ScaledSum};
 use crate::math::terms::NONE;
@@ -64,13 +66,24 @@ impl<F: Real> Work<Out<'_>> for LogSumExp<'_, F> {
         mut out: Out<'_>,
         (reading, computing): &mut Self::Memory,
     ) {
+        if self.rows.are_few() {
+            for group in ranges(range, LANES) {
+                let [lines] = self.rows.lines(isa, &group, &mut *reading);
+                let sums = LaneLogSums::new(isa, lines, lanes::max(lines));
+                let mut value = [0.0; LANES];
+                for i in 0..LANES {
+                    value[i] = row::log_sum_exp::<S, F>(isa, sums.row(i));
+                }
+                self.finish(group, &mut value, |i| sums.row(i).max, &mut out);
+            }
+            return;
+        }
         for group in ranges(range, GROUP) {
-            let (start, count) = (group.start, group.len());
             let (mut sums, mut value) = ([ScaledSum::default(); GROUP], [0.0; GROUP]);
             sweep(
                 isa,
                 &self.rows,
-                (group, BLOCK),
+                (group.clone(), BLOCK),
                 |_| true,
                 (&mut *reading, &mut *computing),
                 #[inline(always)]
@@ -81,16 +94,29 @@ impl<F: Real> Work<Out<'_>> for LogSumExp<'_, F> {
             for (value, &sum) in value.iter_mut().zip(&sums) {
                 *value = row::log_sum_exp::<S, F>(isa, sum);
             }
-            for (i, value) in value[..count].iter_mut().enumerate() {
-                let is_nan = |x: f64| x.is_nan();
-                let all = 0..self.rows.classes();
-                if sums[i].max == f64::INFINITY && self.rows.find(start + i, all, &is_nan).is_none()
-                {
-                    *value = f64::INFINITY;
-                }
-            }
-            out.write(&value[..count], None);
+            self.finish(group, &mut value, |i| sums[i].max, &mut out);
         }
+    }
+}
+
+impl<F: Real> LogSumExp<'_, F> {
+    /// Writes the values of a group, +∞ where the largest logit is +∞ and none is NaN.
+    #[inline(always)]
+    fn finish(
+        &self,
+        group: Range<usize>,
+        values: &mut [f64],
+        max: impl Fn(usize) -> f64,
+        out: &mut Out<'_>,
+    ) {
+        let values = &mut values[..group.len()];
+        for (i, value) in values.iter_mut().enumerate().filter(|&(i, _)| max(i) == f64::INFINITY) {
+            let (is_nan, all) = (|x: f64| x.is_nan(), 0..self.rows.classes());
+            if self.rows.find(group.start + i, all, &is_nan).is_none() {
+                *value = f64::INFINITY;
+            }
+        }
+        out.write(values, None);
     }
 }
 
@@ -120,6 +146,13 @@ impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
         (reading, computing): &mut Self::Memory,
     ) {
         let first = range.start;
+        if self.rows.are_few() {
+            for group in ranges(range, LANES) {
+                let values = self.lanes(isa, &group, reading, computing);
+                out.set((group.start - first) * classes, values, |x| x.to_f64());
+            }
+            return;
+        }
         for group in self.rows.groups(range) {
             let start = group.start - first;
             let scratch = (&mut *reading, &mut *computing);
@@ -159,5 +192,34 @@ impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
                 ),
             );
         }
+    }
+}
+
+impl<F: Real> LogSoftmax<'_, F> {
+    /// The results of at most [`LANES`] rows of few classes, row after row.
+    #[inline(always)]
+    fn lanes<'m, S: Isa>(
+        &self,
+        isa: S,
+        group: &Range<usize>,
+        reading: &mut [Scratch<F>; 1],
+        computing: &'m mut Scratch<F>,
+    ) -> &'m [F] {
+        let [lines] = self.rows.lines(isa, group, reading);
+        let held = tile(computing, lines.classes());
+        let x_m = lanes::max(lines);
+        let [max, _] = lanes::hide_largest(lines, x_m, held);
+        let others = LaneLogSums::new(isa, Lines::dense(held), max);
+        let mut loss = [0.0; LANES];
+        for i in 0..LANES {
+            loss[i] = row::target_against_rest::<S, F>(isa, others.row(i), x_m[i].to_f64());
+        }
+        for (class, held) in held.iter_mut().enumerate() {
+            let x = *lines.line(class);
+            for i in 0..LANES {
+                held[i] = F::from_f64((x[i].to_f64() - x_m[i].to_f64()) - loss[i]);
+            }
+        }
+        lanes_to_rows(computing, lines.classes(), group.len())
     }
 }

@@ -5,11 +5,13 @@
 use crate::Error;
 use crate::call::{check_equal_shapes, check_smoothing, check_weight};
 use crate::data::array::Array;
-use crate::data::drive::{self, Exec, Work};
+use crate::data::drive::{self, Exec, Work, ranges};
+use crate::data::lines::{LANES, tile};
 use crate::data::out::Out;
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::totals::Totals;
+use crate::fold::lane_terms;
 use crate::fold::{
     ArgMax, Divergence, Entropy, Fold, MaxTerm, Pair, SoftTarget, Terms, Weighting, largest, sweep,
 };
@@ -126,6 +128,13 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
         let [(_, first), (_, second)] = self.of.arrays();
         let (one, both) = (Rows::new([first]), Rows::new([first, second]));
         let mut totals = Totals::default();
+        if both.are_few() {
+            for group in ranges(range, LANES) {
+                let values = &mut self.lanes(isa, &group, memory)[..group.len()];
+                finish::<S, F>(isa, values, &mut totals, &mut out);
+            }
+            return totals;
+        }
         for group in both.groups(range) {
             let mut values = [0.0; GROUP];
             let values = &mut values[..group.len()];
@@ -143,11 +152,49 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
                     memory.divergence(isa, rows, group, values);
                 }
             }
-            values.iter().for_each(|&value| totals.sum.add(value));
-            totals.count += values.len() as u64;
-            out.write(values, None);
+            finish::<S, F>(isa, values, &mut totals, &mut out);
         }
         totals
+    }
+}
+
+/// Writes the results of some rows. The total is the sum of the results as they are written:
+/// float32 but for float64 rows.
+#[inline(always)]
+fn finish<S: Isa, F: Real>(isa: S, values: &mut [f64], totals: &mut Totals, out: &mut Out<'_>) {
+    if !F::COMPENSATED {
+        values.iter_mut().for_each(|value| *value = f64::from(*value as f32));
+    }
+    totals.sum.add_block(isa, values);
+    totals.count += values.len() as u64;
+    out.write(values, None);
+}
+
+impl<F: Real> Quantities<'_, F> {
+    /// The quantities of at most [`LANES`] rows of few classes.
+    #[inline(always)]
+    fn lanes<S: Isa>(&self, isa: S, group: &Range<usize>, memory: &mut Memory<F>) -> [f64; LANES] {
+        let [(_, first), (_, second)] = self.of.arrays();
+        let both = Rows::new([first, second]);
+        let Memory { reading, computing, terms: [more, _] } = memory;
+        let held = tile(computing, both.classes());
+        if let Quantity::Entropy { .. } = self.of {
+            let one = Rows::new([first]);
+            let [lines] = one.lines(isa, group, core::array::from_mut(&mut reading[0]));
+            return lane_terms::entropy(isa, lines, held);
+        }
+        let lines = both.lines(isa, group, reading);
+        match self.of {
+            Quantity::SoftTarget { weight, label_smoothing, .. } => {
+                let (smoothing, classes) = (*label_smoothing, both.classes());
+                let weighting = Weighting { weight: *weight, smoothing, classes };
+                lane_terms::soft_target(isa, lines, held, weighting)
+            }
+            _ => {
+                let more = more.first(both.classes() * LANES, F::ZERO).as_chunks_mut().0;
+                lane_terms::divergence(isa, lines, [held, more])
+            }
+        }
     }
 }
 

@@ -5,11 +5,13 @@ use crate::Error;
 use crate::call::{check_smoothing, check_targets};
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec, Work, ranges};
+use crate::data::lines::{LANES, Lines, tile};
 use crate::data::out::Out;
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::targets::Targets;
 use crate::data::totals::Totals;
+use crate::fold::lanes::{self, LaneLogSums};
 use crate::fold::{Fold, Linear, LogSum, Pick, sweep};
 use crate::math::row::{self, ScaledSum, Smoothing};
 use nll_simd::{Isa, Real};
@@ -55,24 +57,28 @@ impl RowLosses<'_> {
             Entries::LogProbabilities => "log_probs",
         };
         check_targets(exec, (name, self.rows), &self.targets)?;
-        let rows = Rows::new([self.rows]);
+        let (rows, double) = (Rows::new([self.rows]), self.rows.is_double() == Some(true));
         match self.entries {
             Entries::Logits { label_smoothing } => {
                 let weights = self.targets.sum_of_class_weights(rows.classes());
-                if self.rows.is_double() == Some(true) {
+                if double {
                     let loss =
                         CrossEntropy::<f64>::new(&rows, self.targets, label_smoothing, weights);
-                    return drive::run(exec, &Losses { loss, rows: &rows, call: self }, out);
+                    return drive::run(
+                        exec,
+                        &Losses { loss, double, rows: &rows, call: self },
+                        out,
+                    );
                 }
                 let loss = CrossEntropy::<f32>::new(&rows, self.targets, label_smoothing, weights);
-                drive::run(exec, &Losses { loss, rows: &rows, call: self }, out)
+                drive::run(exec, &Losses { loss, double, rows: &rows, call: self }, out)
             }
             entries => {
                 let logarithmic = entries == Entries::LogProbabilities;
                 let loss =
                     Gather { array: self.rows, rows: &rows, targets: self.targets, logarithmic };
                 loss.check(exec)?;
-                drive::run(exec, &Losses { loss, rows: &rows, call: self }, out)
+                drive::run(exec, &Losses { loss, double, rows: &rows, call: self }, out)
             }
         }
     }
@@ -86,20 +92,26 @@ trait GroupLoss: Sync {
     /// Whether the target is compared with the other classes.
     const KNOWS_TOP1: bool;
 
-    /// Writes the loss of every row of `group` that counts; returns for each whether its target is
-    /// the first largest class.
-    fn group<S: Isa>(
+    /// Writes the loss of every row of `rows` that counts, and whether its target is the first
+    /// largest class.
+    fn losses<S: Isa>(
         &self,
         isa: S,
-        group: Range<usize>,
+        rows: Range<usize>,
         memory: &mut Self::Memory,
-        loss: &mut [f64; GROUP],
-    ) -> [bool; GROUP];
+        loss: &mut [f64; BLOCK_ROWS],
+        is_top1: &mut [bool; BLOCK_ROWS],
+    );
 }
 
-/// The losses of all rows, with their totals.
+/// How many losses are added and written together.
+const BLOCK_ROWS: usize = 256;
+
+/// The losses of all rows, with their totals. A total is the sum of the losses as they are written:
+/// float32 but for float64 rows.
 struct Losses<'r, L> {
     loss: L,
+    double: bool,
     rows: &'r Rows<'r>,
     call: &'r RowLosses<'r>,
 }
@@ -127,25 +139,35 @@ impl<L: GroupLoss> Work<Out<'_>> for Losses<'_, L> {
         let targets = self.call.targets;
         let (mut totals, mut ignored, mut top1) = (Totals::default(), 0, 0);
         totals.weight = targets.weight.map(|_| Box::default());
-        for group in ranges(range, GROUP) {
-            let mut loss = [0.0; GROUP];
-            let is_top1 = self.loss.group(isa, group.clone(), memory, &mut loss);
-            for (i, row) in group.clone().enumerate() {
-                if !targets.counts(row) {
-                    loss[i] = 0.0;
-                    ignored += 1;
-                    continue;
+        let (mut loss, mut is_top1) = ([0.0; BLOCK_ROWS], [false; BLOCK_ROWS]);
+        for block in ranges(range, BLOCK_ROWS) {
+            self.loss.losses(isa, block.clone(), memory, &mut loss, &mut is_top1);
+            let loss = &mut loss[..block.len()];
+            if let Some(ignore) = targets.ignore_index {
+                let rows = loss.iter_mut().zip(&mut is_top1).zip(&targets.target[block.clone()]);
+                for ((loss, is_top1), &target) in rows {
+                    let counts = target != ignore;
+                    *loss = if counts { *loss } else { 0.0 };
+                    *is_top1 &= counts;
+                    ignored += u64::from(!counts);
                 }
-                totals.count += 1;
-                top1 += u64::from(is_top1[i]);
-                totals.sum.add(loss[i]);
-                if let Some(weight) = &mut totals.weight {
-                    weight.add(targets.weight(row));
-                }
-                loss[i] = if self.call.negate { 0.0 - loss[i] } else { loss[i] };
             }
-            out.write(&loss[..group.len()], None);
+            if let Some(weight) = &mut totals.weight {
+                let counted = block.clone().filter(|&row| targets.counts(row));
+                counted.for_each(|row| weight.add(targets.weight(row)));
+            }
+            totals.count += block.len() as u64;
+            top1 += is_top1[..block.len()].iter().map(|&is| u64::from(is)).sum::<u64>();
+            if !self.double {
+                loss.iter_mut().for_each(|loss| *loss = f64::from(*loss as f32));
+            }
+            totals.sum.add_block(isa, loss);
+            if self.call.negate {
+                loss.iter_mut().for_each(|loss| *loss = 0.0 - *loss);
+            }
+            out.write(loss, None);
         }
+        totals.count -= ignored;
         totals.ignored = Some(ignored);
         totals.top1 = L::KNOWS_TOP1.then_some(top1);
         totals
@@ -193,13 +215,85 @@ impl<F: Real> GroupLoss for CrossEntropy<'_, F> {
     const KNOWS_TOP1: bool = true;
 
     #[inline(always)]
+    fn losses<S: Isa>(
+        &self,
+        isa: S,
+        rows: Range<usize>,
+        memory: &mut [Scratch<F>; 2],
+        loss: &mut [f64; BLOCK_ROWS],
+        is_top1: &mut [bool; BLOCK_ROWS],
+    ) {
+        let first = rows.start;
+        if self.rows.are_few() {
+            for group in ranges(rows, LANES) {
+                let at = group.start - first;
+                let results = (&mut loss[at..][..LANES], &mut is_top1[at..][..LANES]);
+                self.lanes(isa, group, memory, results);
+            }
+        } else {
+            for group in ranges(rows, GROUP) {
+                let at = group.start - first;
+                let results = (&mut loss[at..][..GROUP], &mut is_top1[at..][..GROUP]);
+                self.group(isa, group, memory, results);
+            }
+        }
+    }
+}
+
+impl<F: Real> CrossEntropy<'_, F> {
+    /// The losses of at most [`LANES`] rows of few classes.
+    #[inline(always)]
+    fn lanes<S: Isa>(
+        &self,
+        isa: S,
+        group: Range<usize>,
+        [reading, computing]: &mut [Scratch<F>; 2],
+        (losses, is_top1): (&mut [f64], &mut [bool]),
+    ) {
+        let (start, count, targets) = (group.start, group.len(), self.targets);
+        let [lines] = self.rows.lines(isa, &group, core::array::from_mut(reading));
+        let mut target = [-F::ONE; LANES];
+        for (to, &class) in target.iter_mut().zip(&targets.target[group]) {
+            *to = F::from_f64(f64::from(class as i32));
+        }
+        let held = tile(computing, lines.classes());
+        let [max, x_t] = lanes::hide(lines, target, held);
+        let sums = LaneLogSums::new(isa, Lines::dense(held), max);
+        let mut loss = [0.0; LANES];
+        for i in 0..LANES {
+            loss[i] = row::target_against_rest::<S, F>(isa, sums.row(i), x_t[i].to_f64());
+        }
+        let (mut ties, mut larger) = (0, [false; LANES]);
+        for i in 0..LANES {
+            larger[i] = (x_t[i] > max[i]) & !loss[i].is_nan();
+            ties |= u32::from(x_t[i] == max[i]);
+        }
+        is_top1[..count].copy_from_slice(&larger[..count]);
+        if ties > 0 {
+            for i in (0..count).filter(|&i| targets.counts(start + i) && !loss[i].is_nan()) {
+                is_top1[i] = self.is_top1(start + i, x_t[i].to_f64(), max[i].to_f64());
+            }
+        }
+        if targets.weight.is_some() || self.smoothing > 0.0 {
+            let linear = lanes::linear(lines, targets.weight);
+            for i in (0..count).filter(|&i| targets.counts(start + i)) {
+                let linear = (self.smoothing > 0.0).then(|| linear.map(|linear| linear[i]));
+                loss[i] = self.weighted(start + i, loss[i], x_t[i].to_f64(), linear);
+            }
+        }
+        losses[..count].copy_from_slice(&loss[..count]);
+    }
+
+    /// The losses of at most [`GROUP`] rows.
+    #[inline(always)]
     fn group<S: Isa>(
         &self,
         isa: S,
         group: Range<usize>,
         [reading, computing]: &mut [Scratch<F>; 2],
-        loss: &mut [f64; GROUP],
-    ) -> [bool; GROUP] {
+        (losses, is_top1): (&mut [f64], &mut [bool]),
+    ) {
+        let mut loss = [0.0; GROUP];
         let (start, targets) = (group.start, self.targets);
         let class = |i: usize| targets.class(start + i);
         let smoothed = if self.smoothing > 0.0 { GROUP } else { 0 };
@@ -231,14 +325,13 @@ impl<F: Real> GroupLoss for CrossEntropy<'_, F> {
             let rest = ScaledSum { center, exponent, sum, max };
             loss[i] = row::target_against_rest::<S, F>(isa, rest, target[i]);
         }
-        let mut is_top1 = [false; GROUP];
         let mut linears = linears.iter();
         for i in (0..count).filter(|&i| targets.counts(start + i)) {
             is_top1[i] = !loss[i].is_nan() && self.is_top1(start + i, target[i], max[i]);
             let linear = linears.next().map(|linear| Fold::<F>::finish(linear, isa));
             loss[i] = self.weighted(start + i, loss[i], target[i], linear);
         }
-        is_top1
+        losses[..count].copy_from_slice(&loss[..count]);
     }
 }
 
@@ -264,14 +357,14 @@ impl Gather<'_> {
         self.array.element(self.at(row))
     }
 
-    /// The losses of a group of rows; `entry` reads an entry of the table.
+    /// The losses of a block of rows; `entry` reads an entry of the table.
     #[inline(always)]
-    fn losses<S: Isa>(
+    fn entries<S: Isa>(
         &self,
         isa: S,
         group: Range<usize>,
         entry: impl Fn(usize) -> f64,
-        loss: &mut [f64; GROUP],
+        loss: &mut [f64; BLOCK_ROWS],
     ) {
         for (i, row) in group.clone().enumerate() {
             if self.targets.counts(row) {
@@ -301,7 +394,8 @@ impl Gather<'_> {
         }
         let is_bad =
             |row: usize| self.targets.counts(row) && !(0.0..=1.0).contains(&self.entry(row));
-        match drive::first(exec, self.rows.count(), is_bad)? {
+        let find = |mut rows: Range<usize>| rows.find(|&row| is_bad(row));
+        match drive::first(exec, self.rows.count(), find)? {
             Some(row) => {
                 let (value, class) = (self.entry(row), self.targets.class(row));
                 Err(Error::Probability { value, row, class })
@@ -317,18 +411,18 @@ impl GroupLoss for Gather<'_> {
     const KNOWS_TOP1: bool = false;
 
     #[inline(always)]
-    fn group<S: Isa>(
+    fn losses<S: Isa>(
         &self,
         isa: S,
-        group: Range<usize>,
-        _scratch: &mut (),
-        loss: &mut [f64; GROUP],
-    ) -> [bool; GROUP] {
+        rows: Range<usize>,
+        (): &mut (),
+        loss: &mut [f64; BLOCK_ROWS],
+        _is_top1: &mut [bool; BLOCK_ROWS],
+    ) {
         match self.array {
-            // The usual type is looked at once for the group and not for every row.
-            Array::F32(x) => self.losses(isa, group, |at| x.element(at), loss),
-            array => self.losses(isa, group, |at| array.element(at), loss),
+            // The usual type is looked at once for the block and not for every row.
+            Array::F32(x) => self.entries(isa, rows, |at| x.element(at), loss),
+            array => self.entries(isa, rows, |at| array.element(at), loss),
         }
-        [false; GROUP]
     }
 }

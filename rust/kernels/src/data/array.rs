@@ -8,6 +8,7 @@
 //! A new storage format is one more variant, and an [`Element`](crate::data::element::Element) that
 //! says how it is read.
 
+use crate::data::lines::Lines;
 use crate::data::scratch::Scratch;
 use crate::data::strided::{Strided, View};
 use nll_simd::{BF16, F16, Isa, Prefetch, Real};
@@ -198,6 +199,21 @@ impl Array<'_> {
                     x => x.read(isa, range, scratch)
                 )
             },
+        )
+    }
+
+    /// The rows `rows`, at most [`LANES`](crate::data::lines::LANES), as lines where they lie or in
+    /// `scratch`.
+    #[inline(never)]
+    pub(crate) fn lines<'s, S: Isa, F: Real>(
+        &'s self,
+        isa: S,
+        rows: Range<usize>,
+        scratch: &'s mut Scratch<F>,
+    ) -> Lines<'s, F> {
+        isa.vectorize(
+            #[inline(always)]
+            || with_view!(self, _value => Lines::dense(&[]), x => x.lines(isa, rows, scratch)),
         )
     }
 

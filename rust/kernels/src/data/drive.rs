@@ -228,11 +228,11 @@ pub(crate) fn ranges(
     range.step_by(size).map(move |start| start..(start + size).min(end))
 }
 
-/// The first of `count` items that is `wanted`, whatever the thread count.
+/// The first of `count` items that are searched for; `find` searches in a range of them.
 pub(crate) fn first(
     exec: Exec<'_>,
     count: usize,
-    wanted: impl Fn(usize) -> bool + Sync,
+    find: impl Fn(Range<usize>) -> Option<usize> + Sync,
 ) -> Result<Option<usize>, Error> {
     struct First(Option<usize>);
     impl Merge for First {
@@ -242,9 +242,9 @@ pub(crate) fn first(
     }
     struct Search<T> {
         count: usize,
-        wanted: T,
+        find: T,
     }
-    impl<T: Fn(usize) -> bool + Sync> Work<()> for Search<T> {
+    impl<T: Fn(Range<usize>) -> Option<usize> + Sync> Work<()> for Search<T> {
         type Total = First;
         type Memory = ();
         fn count(&self) -> usize {
@@ -253,11 +253,12 @@ pub(crate) fn first(
         fn per_task(&self) -> usize {
             1 << 16
         }
-        fn task<S: Isa>(&self, _: S, mut range: Range<usize>, (): (), (): &mut ()) -> First {
-            First(range.find(|&item| (self.wanted)(item)))
+        #[inline(always)]
+        fn task<S: Isa>(&self, _: S, range: Range<usize>, (): (), (): &mut ()) -> First {
+            First((self.find)(range))
         }
     }
-    Ok(run(exec, &Search { count, wanted }, ())?.0)
+    Ok(run(exec, &Search { count, find }, ())?.0)
 }
 
 impl Split for () {

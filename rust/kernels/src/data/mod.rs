@@ -4,6 +4,7 @@ pub mod array;
 pub mod drive;
 pub mod element;
 pub mod exact_sum;
+pub mod lines;
 pub mod out;
 pub mod pool;
 pub mod rows;

@@ -2,6 +2,7 @@
 
 use crate::data::array::Array;
 use crate::data::drive::{ranges, rows_per_task};
+use crate::data::lines::Lines;
 use crate::data::scratch::Scratch;
 use nll_simd::{CHUNK_LANES, Isa, Prefetch, Real};
 use std::ops::Range;
@@ -12,6 +13,9 @@ pub(crate) const GROUP: usize = 16;
 
 /// How many classes are read at a time: 8 KiB of f32, a quarter of L1.
 pub const BLOCK: usize = 2048;
+
+/// At most how many classes a row read side by side with others has.
+const FEW: usize = 128;
 
 /// N arrays of `count` rows of `classes` classes, one row for each index of the leading axes in C
 /// order.
@@ -64,6 +68,26 @@ impl<'r, const N: usize> Rows<'r, N> {
     /// How many classes a row has.
     pub(crate) fn classes(&self) -> usize {
         self.classes
+    }
+
+    /// Whether the rows are read side by side, 32 at a time. The number of classes alone
+    /// decides: a row's results do not depend on its layout or its neighbours.
+    pub(crate) fn are_few(&self) -> bool {
+        self.classes <= FEW
+    }
+
+    /// The rows `rows`, at most 32, of each array as lines.
+    #[inline(always)]
+    pub(crate) fn lines<'s, S: Isa, F: Real>(
+        &'s self,
+        isa: S,
+        rows: &Range<usize>,
+        scratch: &'s mut [Scratch<F>; N],
+    ) -> [Lines<'s, F>; N] {
+        let mut scratch = scratch.iter_mut();
+        self.arrays.map(|array| {
+            array.lines(isa, rows.clone(), scratch.next().expect("a scratch for each array"))
+        })
     }
 
     /// The first of the classes `range` of a row of the first array that satisfies `test`.

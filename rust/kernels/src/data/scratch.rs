@@ -14,6 +14,8 @@ pub struct Scratch<F> {
     pub(crate) singles: Buffer<f32>,
     /// A block or a tile of halves, copied from an array with strides.
     pub(crate) halves: Buffer<u16>,
+    /// The classes of some rows, as lines.
+    pub(crate) lines: Buffer<F>,
     /// The exponentials of a block, or of a whole row.
     pub(crate) terms: Buffer<F>,
     /// A block with one of its classes hidden, or with weights applied.
@@ -36,6 +38,7 @@ impl<F: Real> Default for Scratch<F> {
             values: Buffer::default(),
             singles: Buffer::default(),
             halves: Buffer::default(),
+            lines: Buffer::default(),
             terms: Buffer::default(),
             changed: Buffer::default(),
             rounded: Buffer::default(),

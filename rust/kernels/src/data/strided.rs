@@ -1,6 +1,7 @@
 //! A view of numbers of one type, with any number of axes and any strides.
 
 use crate::data::element::Element;
+use crate::data::lines::{LANES, Lines, set_lane, tile, turn};
 use crate::data::scratch::Scratch;
 use ndarray::{ArrayBase, ArrayView1, ArrayViewD, Axis, IxDyn, ViewRepr};
 use nll_simd::{Isa, Prefetch, Real};
@@ -18,6 +19,8 @@ pub struct Strided<'a, E: Element> {
     flat: Option<&'a [E::Storage]>,
     /// The length of the last axis.
     length: usize,
+    /// All elements as they lie in memory, if they lie there without gaps in some other order.
+    memory: Option<&'a [E::Storage]>,
 }
 
 impl<'a, E: Element> From<ArrayViewD<'a, E::Storage>> for Strided<'a, E> {
@@ -30,7 +33,9 @@ impl<'a, E: Element> From<ArrayViewD<'a, E::Storage>> for Strided<'a, E> {
                 }
             }
         }
-        Strided { flat, length: view.shape().last().copied().unwrap_or(1), view, rows }
+        let forward = flat.is_none() && rows.strides().iter().all(|&stride| stride >= 0);
+        let memory = if forward { view.to_slice_memory_order() } else { None };
+        Strided { flat, length: view.shape().last().copied().unwrap_or(1), memory, view, rows }
     }
 }
 
@@ -94,6 +99,67 @@ impl<'a, E: Element> Strided<'a, E> {
             Some(flat) => Some(&flat[start..(start + self.length + behind).min(flat.len())]),
             None => self.row(row).to_slice(),
         }
+    }
+
+    /// Where the rows from `first` on lie side by side in memory, if [`LANES`] of them do: the
+    /// memory from there on, and how far apart classes are.
+    fn side_by_side(&self, first: usize) -> Option<(&'a [E::Storage], usize)> {
+        let (memory, shape, strides) = (self.memory?, self.rows.shape(), self.rows.strides());
+        let (mut start, mut rest) = (0, first);
+        let (&[.., along, stride], axes) = (strides, shape.len()) else { return None };
+        if along != 1 || rest % shape[axes - 2] + LANES > shape[axes - 2] {
+            return None;
+        }
+        for (&length, &stride) in shape[..axes - 1].iter().zip(strides).rev() {
+            start += rest % length * stride as usize;
+            rest /= length;
+        }
+        Some((&memory[start..], stride as usize))
+    }
+
+    /// The rows `rows`, at most [`LANES`], as lines where they lie or in `scratch`.
+    #[inline(always)]
+    pub(crate) fn lines<'s, S: Isa, F: Real>(
+        &'s self,
+        isa: S,
+        rows: Range<usize>,
+        scratch: &'s mut Scratch<F>,
+    ) -> Lines<'s, F> {
+        let classes = self.length;
+        let beside = if rows.len() == LANES { self.side_by_side(rows.start) } else { None };
+        match beside {
+            Some((memory, stride)) if E::in_place::<F>(&[]).is_some() => {
+                return Lines::new(E::in_place(memory).unwrap_or(&[]), stride, classes);
+            }
+            Some((memory, stride)) if E::copies(&mut scratch.halves).is_some() => {
+                let Scratch { values, singles, halves, .. } = scratch;
+                let size = classes * LANES;
+                let copies = E::copies(halves)
+                    .map_or(&mut [][..], |copies| copies.first(size, E::Storage::default()));
+                for (class, line) in copies.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                    line.copy_from_slice(&memory[class * stride..][..LANES]);
+                }
+                return Lines::new(E::convert(isa, copies, values, singles), LANES, classes);
+            }
+            _ => {}
+        }
+        if self.flat.is_some() {
+            let Scratch { values, singles, lines, .. } = scratch;
+            let block = self.slice(rows.start * classes..rows.end * classes).unwrap_or(&[]);
+            let block =
+                E::in_place(block).unwrap_or_else(|| E::convert(isa, block, values, singles));
+            turn(isa, block, lines.first(classes * LANES, F::ZERO).as_chunks_mut().0);
+        } else {
+            let lines = tile(scratch, classes);
+            for (lane, row) in rows.enumerate() {
+                let row = self.row(row);
+                match row.to_slice() {
+                    Some(row) => set_lane(lines, lane, row.iter(), |x| F::from_f64(E::value(x))),
+                    None => set_lane(lines, lane, row.iter(), |x| F::from_f64(E::value(x))),
+                }
+            }
+        }
+        Lines::dense(tile(scratch, classes))
     }
 
     /// One element, counted in C order.

@@ -11,7 +11,7 @@ pub struct Targets<'a> {
     pub target: &'a [i64],
     /// The shape of the array of targets: that of the logits without the class axis.
     pub shape: &'a [usize],
-    /// Rows with this target are ignored and never read.
+    /// Rows with this target are ignored, whatever they hold.
     pub ignore_index: Option<i64>,
     /// The weight of each class; None for a weight of 1 each.
     pub weight: Option<&'a [f64]>,
@@ -48,11 +48,26 @@ impl Targets<'_> {
 
     /// An error for the first target that names no class.
     pub(crate) fn check(&self, exec: Exec<'_>, classes: usize) -> Result<(), Error> {
-        let is_bad = |row: usize| {
-            let known = usize::try_from(self.target[row]).is_ok_and(|class| class < classes);
-            self.counts(row) && !known
-        };
-        match drive::first(exec, self.target.len(), is_bad)? {
+        // As unsigned numbers, negative ones are larger than any class.
+        let known = |target: i64| (target as u64) < classes as u64;
+        let ignored = |target: i64| Some(target) == self.ignore_index;
+        let found = drive::first(
+            exec,
+            self.target.len(),
+            #[inline(always)]
+            |rows| {
+                let targets = &self.target[rows.clone()];
+                // Without an end at the first, so that LLVM vectorises it.
+                let bad =
+                    targets.iter().fold(0, |bad, &t| bad | u64::from(!known(t) & !ignored(t)));
+                if bad == 0 {
+                    return None;
+                }
+                let at = targets.iter().position(|&t| !known(t) && !ignored(t));
+                at.map(|at| rows.start + at)
+            },
+        );
+        match found? {
             Some(row) => Err(Error::Target { value: self.target[row], row, classes }),
             None => Ok(()),
         }

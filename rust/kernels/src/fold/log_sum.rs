@@ -35,7 +35,7 @@ use crate::math::row::ScaledSum;
 use crate::math::terms::{SumScale, hidden, lesser, max_lane, max2, quarters, write_terms};
 use core::hint::black_box;
 use nll_simd::math::{power_of_two, round};
-use nll_simd::{CHUNK_LANES, Isa, LaneSum, Prefetch, Real, zip};
+use nll_simd::{CHUNK_LANES, Extended, Isa, LaneSum, Prefetch, Real, zip};
 
 /// Σ e^x over the classes pushed so far, and the largest x.
 #[derive(Clone, Copy, Debug)]
@@ -123,11 +123,13 @@ impl<F: Real> Fold<F> for LogSum<F> {
         let n = if above.is_finite() { round(above * core::f64::consts::LOG2_E) } else { exponent };
         // Out of LLVM's sight: it would add the lanes of the loops as these last steps do, two at a
         // time.
-        let total = black_box(self.total);
+        let [sum, lost]: [f64; 2] = black_box(self.total).extended::<F>().words();
+        let center = center - n * F::LN_2_REST;
         ScaledSum {
-            center: center - n * F::LN_2_REST,
+            // What rounding took from the sum, as an exponent of e.
+            center: if F::COMPENSATED && sum > 0.0 { center + lost / sum } else { center },
             exponent: n,
-            sum: total.value::<F>() * power_of_two((exponent - n) as i32),
+            sum: sum * power_of_two((exponent - n) as i32),
             max: self.max.to_f64(),
         }
     }

@@ -215,15 +215,27 @@ impl Weighting<'_> {
     /// The weighted targets of the classes from `first` on, in `changed` unless they are y itself.
     #[inline(always)]
     fn apply<'t, F: Real>(&self, first: usize, y: &'t [F], changed: &'t mut [F]) -> &'t [F] {
-        if self.smoothing == 0.0 && self.weight.is_none() {
+        if self.is_none() {
             return y;
         }
-        let (sharp, even) = (1.0 - self.smoothing, self.smoothing / self.classes as f64);
         for (i, (target, &y)) in changed.iter_mut().zip(y).enumerate() {
-            let w = self.weight.map_or(1.0, |w| w[first + i]);
-            *target = F::from_f64(w * (sharp * y.to_f64() + even));
+            *target = self.of(first + i, y);
         }
         &changed[..y.len()]
+    }
+
+    /// Whether targets stay as they are.
+    #[inline(always)]
+    pub(crate) fn is_none(&self) -> bool {
+        self.smoothing == 0.0 && self.weight.is_none()
+    }
+
+    /// The weighted target of one class.
+    #[inline(always)]
+    pub(crate) fn of<F: Real>(&self, class: usize, y: F) -> F {
+        let (sharp, even) = (1.0 - self.smoothing, self.smoothing / self.classes as f64);
+        let w = self.weight.map_or(1.0, |w| w[class]);
+        F::from_f64(w * (sharp * y.to_f64() + even))
     }
 }
 

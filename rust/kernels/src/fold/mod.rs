@@ -18,17 +18,18 @@
 //! A quantity whose terms must be taken relative to the largest logit needs a sweep that finds it
 //! first; the next sweep of a row comes from cache.
 //!
-//! **Rows in the lanes.** A fold here has the classes of one row in its lanes. Where rows have few
-//! classes, or lie side by side in memory, one class of [`CHUNK_LANES`](nll_simd::CHUNK_LANES) rows
-//! is the natural unit: the same trait with `[F; CHUNK_LANES]` in the place of a class, `Fold<[F;
-//! CHUNK_LANES]>`, whose states hold a lane for each row. What both have in common is the end:
-//! states come down to the few numbers (the sum of the others' terms, the target's logit) that the
-//! formulas of [`crate::math::row`] take, one scalar formula each, called for one row or in a loop
-//! over the lanes. Which of the two ways a row goes is decided by its number of classes alone, so
-//! its bits do not depend on layout or batch.
+//! **Rows in the lanes.** A fold here has the classes of one row in its lanes. Of rows with few
+//! classes, 32 are read together, with a lane for each row ([`lanes`], [`lane_terms`]): as
+//! functions, because all their classes are in L1 and nothing is merged or finished later. What both
+//! have in common is the end: states come down to the few numbers (the sum of the others' terms, the
+//! target's logit) that the formulas of [`crate::math::row`] take, one scalar formula each, called
+//! for one row or in a loop over the lanes. Which of the two ways a row goes is decided by its
+//! number of classes alone, so its bits do not depend on layout or batch.
 
 mod arg_max;
 mod divergence;
+pub(crate) mod lane_terms;
+pub(crate) mod lanes;
 mod linear;
 mod log_sum;
 mod max_term;

@@ -1,0 +1,99 @@
+//! Rows side by side: line c holds class c of [`LANES`] rows, so that a register holds one class of
+//! many rows.
+//!
+//! Where the rows lie side by side in memory too (an image with its classes on the first axis, a
+//! data frame in Fortran order), a line is a slice of that memory. All other rows are turned into
+//! lines in [`Scratch`], which stay in L1.
+
+use crate::data::scratch::Scratch;
+use nll_simd::{CHUNK_LANES, Isa, Real};
+
+/// How many rows lie side by side.
+pub const LANES: usize = CHUNK_LANES;
+
+/// The classes of some rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Lines<'s, F> {
+    memory: &'s [F],
+    /// From a class to the next.
+    stride: usize,
+    classes: usize,
+}
+
+impl<'s, F: Real> Lines<'s, F> {
+    /// Lines of `classes` classes that lie `stride` apart.
+    #[inline(always)]
+    pub(crate) fn new(memory: &'s [F], stride: usize, classes: usize) -> Self {
+        let memory = &memory[..(classes - 1) * stride + LANES];
+        Lines { memory, stride, classes }
+    }
+
+    /// Lines one behind the other.
+    #[inline(always)]
+    pub(crate) fn dense(lines: &'s [[F; LANES]]) -> Self {
+        Lines { memory: lines.as_flattened(), stride: LANES, classes: lines.len() }
+    }
+
+    /// How many there are.
+    #[inline(always)]
+    pub(crate) fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// One class of all rows.
+    #[inline(always)]
+    pub(crate) fn line(&self, class: usize) -> &'s [F; LANES] {
+        self.memory[class * self.stride..].first_chunk().expect("the memory of all lines")
+    }
+}
+
+/// The first `classes` lines of a scratch. Lanes without a row keep what they held before.
+#[inline(always)]
+pub(crate) fn tile<F: Real>(scratch: &mut Scratch<F>, classes: usize) -> &mut [[F; LANES]] {
+    scratch.lines.first(classes * LANES, F::ZERO).as_chunks_mut().0
+}
+
+/// Turns rows that lie one behind the other into lines.
+#[inline(always)]
+pub(crate) fn turn<S: Isa, F: Real>(isa: S, rows: &[F], lines: &mut [[F; LANES]]) {
+    let classes = lines.len();
+    if rows.len() == LANES * classes {
+        return F::turn(isa, rows, lines);
+    }
+    for (lane, row) in rows.chunks_exact(classes).enumerate().take(LANES) {
+        for (line, &x) in lines.iter_mut().zip(row) {
+            line[lane] = x;
+        }
+    }
+}
+
+/// Sets one lane of every line to `value(x)` of a row's class.
+#[inline(always)]
+pub(crate) fn set_lane<'x, F: Real, T: Copy + 'x>(
+    lines: &mut [[F; LANES]],
+    lane: usize,
+    row: impl Iterator<Item = &'x T>,
+    value: impl Fn(T) -> F,
+) {
+    for (line, &x) in lines.iter_mut().zip(row) {
+        line[lane] = value(x);
+    }
+}
+
+/// The first `classes` lines of a scratch as rows, one behind the other: the first `count` of them.
+#[inline(always)]
+pub(crate) fn lanes_to_rows<F: Real>(
+    scratch: &mut Scratch<F>,
+    classes: usize,
+    count: usize,
+) -> &[F] {
+    let Scratch { lines, values, .. } = scratch;
+    let lines = lines.first(classes * LANES, F::ZERO).as_chunks::<LANES>().0;
+    let rows = &mut values.first(classes * LANES, F::ZERO)[..classes * count];
+    for (class, line) in lines.iter().enumerate() {
+        for (to, &x) in rows[class..].iter_mut().step_by(classes).zip(line) {
+            *to = x;
+        }
+    }
+    rows
+}

@@ -1,0 +1,213 @@
+//! Terms relative to the largest logit, of rows side by side: entropy, cross entropy with a
+//! distribution, divergence, gradient. The formulas are those of `max_term.rs` and `divergence.rs`,
+//! with a lane for each row.
+
+use crate::data::lines::{LANES, Lines};
+use crate::fold::lanes::{LaneScales, LaneSums, hide_largest, max};
+use crate::fold::max_term::Weighting;
+use crate::math::row::divergence_terms;
+use nll_simd::math::x_minus_log1p;
+use nll_simd::{Extended, Isa, Real};
+
+/// The largest logit of each row, the scale of its sums, and its term.
+pub(crate) struct LaneMax<F: Real> {
+    pub(crate) x: [F; LANES],
+    /// The first place where it stands.
+    pub(crate) at: [F; LANES],
+    scales: LaneScales<F>,
+    pub(crate) term: [F::Extended; LANES],
+    log_term: [F::Extended; LANES],
+}
+
+impl<F: Real> LaneMax<F> {
+    /// Finds the largest logits, and copies the others to `held`, −∞ in their place.
+    #[inline(always)]
+    pub(crate) fn new<S: Isa>(isa: S, lines: Lines<'_, F>, held: &mut [[F; LANES]]) -> Self {
+        let x = max(lines);
+        let [_, at] = hide_largest(lines, x, held);
+        // The largest term is about 2^60: the others' keep their digits as far down as f32 goes.
+        let scales = LaneScales::at(&x, F::from_f64(60.0));
+        let [mut term, mut log_term] = [[F::Extended::new(0.0); LANES]; 2];
+        for i in 0..LANES {
+            let above = F::Extended::sum(x[i].to_f64(), -scales.center[i].to_f64());
+            let exponent = F::Extended::ln_2_times(-scales.exponent[i].to_f64());
+            log_term[i] = above.add(exponent).renormalize();
+            term[i] = log_term[i].mul_exp(isa, 1.0);
+        }
+        LaneMax { x, at, scales, term, log_term }
+    }
+
+    /// Calls `take(class, terms)` with the terms of each class of `held`, and adds them.
+    #[inline(always)]
+    pub(crate) fn others<S: Isa>(
+        &self,
+        isa: S,
+        held: &[[F; LANES]],
+        mut take: impl FnMut(usize, &[F; LANES]),
+    ) -> LaneSums {
+        let mut rest = LaneSums::ZERO;
+        self.scales.terms::<S, true>(
+            isa,
+            Lines::dense(held),
+            #[inline(always)]
+            |class, terms| {
+                rest.add_line(terms);
+                take(class, terms);
+            },
+        );
+        rest
+    }
+
+    /// −log p of the largest of row i, `rest` being the sum of the others' terms.
+    #[inline(always)]
+    pub(crate) fn loss<S: Isa>(&self, isa: S, i: usize, rest: F::Extended) -> F::Extended {
+        rest.div(isa, self.term[i]).log1p(isa)
+    }
+
+    /// Adds factor·(x_m − x) of every row, 0 where the factor is 0: x may be −∞ there.
+    #[inline(always)]
+    fn add_below<S: Isa>(&self, isa: S, [factors, x]: [&[F; LANES]; 2], sums: &mut LaneSums) {
+        for i in 0..LANES {
+            let d = F::Extended::sum(self.x[i].to_f64(), -x[i].to_f64());
+            let d = if factors[i] == F::ZERO { F::Extended::new(0.0) } else { d };
+            let words = F::Extended::new(factors[i].to_f64()).mul(isa, d).words();
+            sums.add::<F>(i, words[0]);
+            if F::COMPENSATED {
+                sums.add::<F>(i, words[1]);
+            }
+        }
+    }
+}
+
+/// −Σ p·log p of each row.
+#[inline(always)]
+pub(crate) fn entropy<S: Isa, F: Real>(
+    isa: S,
+    lines: Lines<'_, F>,
+    held: &mut [[F; LANES]],
+) -> [f64; LANES] {
+    let max = LaneMax::new(isa, lines, held);
+    let mut below = LaneSums::ZERO;
+    let rest = max.others(
+        isa,
+        held,
+        #[inline(always)]
+        |class, terms| max.add_below(isa, [terms, lines.line(class)], &mut below),
+    );
+    let mut value = [0.0; LANES];
+    for i in 0..LANES {
+        let rest = rest.value::<F>(i);
+        let below = below.value::<F>(i).div(isa, max.term[i].add(rest));
+        value[i] = max.loss(isa, i, rest).add(below).rounded();
+    }
+    value
+}
+
+/// −Σ y·log p of each row, with weighted y.
+#[inline(always)]
+pub(crate) fn soft_target<S: Isa, F: Real>(
+    isa: S,
+    [lines, targets]: [Lines<'_, F>; 2],
+    held: &mut [[F; LANES]],
+    weighting: Weighting<'_>,
+) -> [f64; LANES] {
+    let max = LaneMax::new(isa, lines, held);
+    let [mut sum, mut below] = [LaneSums::ZERO; 2];
+    let rest = max.others(
+        isa,
+        held,
+        #[inline(always)]
+        |class, _| {
+            let mut y = *targets.line(class);
+            if !weighting.is_none() {
+                y.iter_mut().for_each(|y| *y = weighting.of(class, *y));
+            }
+            sum.add_line(&y);
+            max.add_below(isa, [&y, lines.line(class)], &mut below);
+        },
+    );
+    let mut value = [0.0; LANES];
+    for i in 0..LANES {
+        let loss = max.loss(isa, i, rest.value::<F>(i));
+        value[i] = sum.value::<F>(i).mul(isa, loss).add(below.value::<F>(i)).rounded();
+    }
+    value
+}
+
+/// The terms of all classes, that of the largest included, and the sum of the others'.
+pub(crate) struct LaneTerms<F: Real> {
+    pub(crate) max: LaneMax<F>,
+    pub(crate) rest: LaneSums,
+}
+
+impl<F: Real> LaneTerms<F> {
+    /// Writes the terms to `terms`.
+    #[inline(always)]
+    pub(crate) fn new<S: Isa>(isa: S, lines: Lines<'_, F>, terms: &mut [[F; LANES]]) -> Self {
+        let max = LaneMax::new(isa, lines, terms);
+        let mut largest = [F::ZERO; LANES];
+        for i in 0..LANES {
+            largest[i] = F::from_f64(max.term[i].rounded());
+        }
+        let mut rest = LaneSums::ZERO;
+        for (class, line) in terms.iter_mut().enumerate() {
+            let mut here = [F::ZERO; LANES];
+            max.scales.terms::<S, true>(
+                isa,
+                Lines::dense(core::slice::from_ref(line)),
+                #[inline(always)]
+                |_, terms| here = *terms,
+            );
+            rest.add_line(&here);
+            let class = F::from_f64(class as f64);
+            for i in 0..LANES {
+                here[i] = if max.at[i] == class { largest[i] } else { here[i] };
+            }
+            *line = here;
+        }
+        LaneTerms { max, rest }
+    }
+}
+
+/// Σ p·(log p − log q) of each row, as [`Divergence`](crate::fold::Divergence) explains.
+#[inline(always)]
+pub(crate) fn divergence<S: Isa, F: Real>(
+    isa: S,
+    [p_lines, q_lines]: [Lines<'_, F>; 2],
+    [p_terms, q_terms]: [&mut [[F; LANES]]; 2],
+) -> [f64; LANES] {
+    let p = LaneTerms::new(isa, p_lines, p_terms);
+    let q = LaneTerms::new(isa, q_lines, q_terms);
+    let [mut losses, mut k] = [[F::Extended::new(0.0); LANES]; 2];
+    for i in 0..LANES {
+        let q_loss = q.max.loss(isa, i, q.rest.value::<F>(i));
+        losses[i] = p.max.loss(isa, i, p.rest.value::<F>(i)).add(q_loss.neg());
+        let log_k = p.max.log_term[i].add(q.max.log_term[i].neg()).add(losses[i]);
+        k[i] = log_k.renormalize().mul_exp(isa, 1.0);
+    }
+    let [mut bends, mut rises] = [LaneSums::ZERO; 2];
+    for (class, (p_term, q_term)) in p_terms.iter().zip(q_terms.iter()).enumerate() {
+        let (x, y) = (p_lines.line(class), q_lines.line(class));
+        for i in 0..LANES {
+            let above = F::Extended::sum(y[i].to_f64(), -q.max.x[i].to_f64());
+            let below = F::Extended::sum(p.max.x[i].to_f64(), -x[i].to_f64());
+            let d = above.add(below).add(losses[i]).renormalize();
+            let q = F::Extended::new(q_term[i].to_f64()).mul(isa, k[i]);
+            let (bend, rise) = divergence_terms::<S, F>(isa, p_term[i].to_f64(), q, d);
+            let words = bend.words();
+            bends.add::<F>(i, words[0]);
+            if F::COMPENSATED {
+                bends.add::<F>(i, words[1]);
+            }
+            rises.add::<F>(i, rise);
+        }
+    }
+    let mut value = [0.0; LANES];
+    for i in 0..LANES {
+        let sum = p.max.term[i].add(p.rest.value::<F>(i));
+        let u = rises.value::<F>(i).div(isa, sum).rounded();
+        let difference = bends.value::<F>(i).div(isa, sum).rounded() - x_minus_log1p(isa, u);
+        value[i] = if difference < 0.0 { 0.0 } else { difference };
+    }
+    value
+}

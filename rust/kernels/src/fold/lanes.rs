@@ -1,0 +1,248 @@
+//! Sums of rows side by side: a lane for each row, class after class.
+//!
+//! The plain algorithm, for 32 rows at once:
+//!
+//! ```text
+//! m = max(x);  s = Σ exp(x − m)
+//! ```
+//!
+//! What we do instead, and why:
+//!
+//! 1. **The scale is a power of two**, as in [`LogSum`](crate::fold::LogSum), here one for each
+//!    lane. All classes of the rows are in L1, so the maximum is taken in a sweep of its own.
+//! 2. **Every term is added in f64**, in the order of the classes, and as a double-double where the
+//!    terms are f64. A row's bits do not depend on the rows beside it.
+//! 3. **The loops go over lanes, not classes,** with all that happens to a class in one body. Loops
+//!    of one statement over 32 lanes are unrolled by LLVM before they are vectorised, and the lanes
+//!    become 32 scalars. For the same reason every array that is written is a local variable.
+
+use crate::data::lines::{LANES, Lines};
+use crate::math::row::ScaledSum;
+use crate::math::terms::max2;
+use nll_simd::math::exp_parts;
+use nll_simd::{Extended, Isa, Real, two_sum_error};
+
+/// The largest class of each row; anything of a row with a NaN.
+///
+/// Four classes at a time: one after the other, each would wait for the maximum before it.
+#[inline(always)]
+pub(crate) fn max<F: Real>(lines: Lines<'_, F>) -> [F; LANES] {
+    let mut max = [F::NEG_INFINITY; LANES];
+    let last = lines.classes() - 1;
+    for class in (0..=last).step_by(4) {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|i| lines.line((class + i).min(last)));
+        for i in 0..LANES {
+            max[i] = max2(max2(max2(a[i], b[i]), max2(c[i], d[i])), max[i]);
+        }
+    }
+    max
+}
+
+/// Copies the classes to `held`, −∞ in the first place where each row's `largest` stands. Returns
+/// the largest of the others, and that place, −1 if there is none.
+#[inline(always)]
+pub(crate) fn hide_largest<F: Real>(
+    lines: Lines<'_, F>,
+    largest: [F; LANES],
+    held: &mut [[F; LANES]],
+) -> [[F; LANES]; 2] {
+    let (mut max, mut at) = ([F::NEG_INFINITY; LANES], [-F::ONE; LANES]);
+    for (class, held) in held.iter_mut().enumerate() {
+        let (x, class) = (*lines.line(class), F::from_f64(class as f64));
+        let mut others = [F::ZERO; LANES];
+        for i in 0..LANES {
+            let is_first = (x[i] == largest[i]) & (at[i] < F::ZERO);
+            at[i] = if is_first { class } else { at[i] };
+            others[i] = if is_first { F::NEG_INFINITY } else { x[i] };
+            max[i] = max2(others[i], max[i]);
+        }
+        *held = others;
+    }
+    [max, at]
+}
+
+/// Copies the classes to `held`, −∞ in the place of each row's `target`. Returns the largest of
+/// the others, and the logit of the target, NaN if a row has none.
+#[inline(always)]
+pub(crate) fn hide<F: Real>(
+    lines: Lines<'_, F>,
+    target: [F; LANES],
+    held: &mut [[F; LANES]],
+) -> [[F; LANES]; 2] {
+    let (mut max, mut x_t) = ([F::NEG_INFINITY; LANES], [F::NAN; LANES]);
+    for (class, held) in held.iter_mut().enumerate() {
+        let (x, class) = (*lines.line(class), F::from_f64(class as f64));
+        let mut others = [F::ZERO; LANES];
+        for i in 0..LANES {
+            let is_target = target[i] == class;
+            x_t[i] = if is_target { x[i] } else { x_t[i] };
+            others[i] = if is_target { F::NEG_INFINITY } else { x[i] };
+            max[i] = max2(others[i], max[i]);
+        }
+        *held = others;
+    }
+    [max, x_t]
+}
+
+/// Sums in f64 with their rounding errors where `F` is [`COMPENSATED`](nll_simd::Float::COMPENSATED).
+#[derive(Clone, Copy)]
+pub(crate) struct LaneSums {
+    sum: [f64; LANES],
+    error: [f64; LANES],
+}
+
+impl LaneSums {
+    /// Empty sums.
+    pub(crate) const ZERO: LaneSums = LaneSums { sum: [0.0; LANES], error: [0.0; LANES] };
+
+    /// Adds to one of them.
+    #[inline(always)]
+    pub(crate) fn add<F: Real>(&mut self, i: usize, value: f64) {
+        let sum = self.sum[i] + value;
+        if F::COMPENSATED {
+            self.error[i] += two_sum_error(self.sum[i], value, sum);
+        }
+        self.sum[i] = sum;
+    }
+
+    /// Adds to each of them.
+    #[inline(always)]
+    pub(crate) fn add_line<F: Real>(&mut self, values: &[F; LANES]) {
+        for i in 0..LANES {
+            self.add::<F>(i, values[i].to_f64());
+        }
+    }
+
+    /// One of them.
+    #[inline(always)]
+    pub(crate) fn value<F: Real>(&self, i: usize) -> F::Extended {
+        if F::COMPENSATED {
+            // If the sum is infinite or NaN, so is its rounding error: it must not be added.
+            let error = if self.sum[i].is_finite() { self.error[i] } else { 0.0 };
+            F::Extended::sum(self.sum[i], error)
+        } else {
+            F::Extended::new(self.sum[i])
+        }
+    }
+}
+
+/// The scale of each row's terms: a term is e^x / (2^exponent · e^center).
+#[derive(Clone, Copy)]
+pub(crate) struct LaneScales<F> {
+    pub(crate) center: [F; LANES],
+    /// Whole numbers.
+    pub(crate) exponent: [F; LANES],
+}
+
+impl<F: Real> LaneScales<F> {
+    /// The scales at which the term of each `max` lies between 0.7 and 1.5, times 2^`above`.
+    #[inline(always)]
+    pub(crate) fn at(max: &[F; LANES], above: F) -> Self {
+        let (mut center, mut exponent) = ([F::ZERO; LANES], [F::ZERO; LANES]);
+        let far = F::from_f64(16384.0);
+        for i in 0..LANES {
+            let x = if max[i].abs() < F::INFINITY { max[i] } else { F::ZERO };
+            let is_far = x.abs() >= far;
+            center[i] = if is_far { x } else { F::ZERO };
+            // Rounds to a whole number.
+            let n = (x * F::LOG2_E + F::SHIFTER) - F::SHIFTER;
+            exponent[i] = (if is_far { F::ZERO } else { n }) - above;
+        }
+        LaneScales { center, exponent }
+    }
+
+    /// Calls `take(class, terms)` with the terms of each class. `EXACT` is that of [`write_terms`](crate::math::terms::write_terms).
+    #[inline(always)]
+    pub(crate) fn terms<S: Isa, const EXACT: bool>(
+        &self,
+        isa: S,
+        lines: Lines<'_, F>,
+        mut take: impl FnMut(usize, &[F; LANES]),
+    ) {
+        let (center, mut shifter, mut floor) = (self.center, self.exponent, self.exponent);
+        for i in 0..LANES {
+            shifter[i] = F::SHIFTER - self.exponent[i];
+            floor[i] = (self.exponent[i] - F::from_f64(f64::from(F::BIAS))) * F::LN_2;
+        }
+        for class in 0..lines.classes() {
+            let (x, mut terms) = (*lines.line(class), [F::ZERO; LANES]);
+            for i in 0..LANES {
+                let y = x[i] - center[i];
+                let y = if y < floor[i] { floor[i] } else { y };
+                let (mantissa, exponent) = exp_parts::<S, F, EXACT>(isa, y, shifter[i]);
+                terms[i] = mantissa * F::exponent_of(exponent);
+            }
+            take(class, &terms);
+        }
+    }
+}
+
+/// Σ e^x of each row, an array for each of the numbers of a [`ScaledSum`]: a loop over arrays of
+/// structures is not vectorised.
+pub(crate) struct LaneLogSums {
+    center: [f64; LANES],
+    exponent: [f64; LANES],
+    sum: [f64; LANES],
+    max: [f64; LANES],
+}
+
+impl LaneLogSums {
+    /// The sums of all classes, whose largest is `max`.
+    #[inline(always)]
+    pub(crate) fn new<S: Isa, F: Real>(isa: S, lines: Lines<'_, F>, max: [F; LANES]) -> Self {
+        let scales = LaneScales::at(&max, F::ZERO);
+        let mut sums = LaneSums::ZERO;
+        scales.terms::<S, false>(
+            isa,
+            lines,
+            #[inline(always)]
+            |_, terms| sums.add_line(terms),
+        );
+        let [mut center, mut exponent, mut sum, mut most] = [[0.0; LANES]; 4];
+        for i in 0..LANES {
+            exponent[i] = scales.exponent[i].to_f64();
+            // The n of the largest x, and with it what `exp_parts` left in the terms that matter.
+            center[i] = scales.center[i].to_f64() - exponent[i] * F::LN_2_REST;
+            let [value, lost] = sums.value::<F>(i).words();
+            if F::COMPENSATED && value > 0.0 {
+                // What rounding took from the sum, as an exponent of e.
+                center[i] += lost / value;
+            }
+            sum[i] = value;
+            most[i] = max[i].to_f64();
+        }
+        LaneLogSums { center, exponent, sum, max: most }
+    }
+
+    /// The sum of one row.
+    #[inline(always)]
+    pub(crate) fn row(&self, i: usize) -> ScaledSum {
+        let LaneLogSums { center, exponent, sum, max } = self;
+        ScaledSum { center: center[i], exponent: exponent[i], sum: sum[i], max: max[i] }
+    }
+}
+
+/// Σ_c w_c·(x_c − shift) of each row, and the shift: what [`Linear`](crate::fold::Linear) comes to.
+#[inline(always)]
+pub(crate) fn linear<F: Real>(lines: Lines<'_, F>, weight: Option<&[f64]>) -> [[f64; LANES]; 2] {
+    let weight = |class: usize| weight.map_or(1.0, |weight| weight[class]);
+    let (mut shift, mut sums) = ([0.0; LANES], LaneSums::ZERO);
+    let mut classes = (0..lines.classes()).filter(|&class| weight(class) != 0.0).peekable();
+    if let Some(&first) = classes.peek() {
+        let x = lines.line(first);
+        for i in 0..LANES {
+            shift[i] = if x[i].abs() < F::INFINITY { x[i].to_f64() } else { 0.0 };
+        }
+    }
+    for class in classes {
+        let (x, w) = (lines.line(class), weight(class));
+        for i in 0..LANES {
+            sums.add::<F>(i, w * (x[i].to_f64() - shift[i]));
+        }
+    }
+    let mut sum = [0.0; LANES];
+    for i in 0..LANES {
+        sum[i] = sums.value::<F>(i).rounded();
+    }
+    [sum, shift]
+}

@@ -1,0 +1,184 @@
+//! Rows turned into lines: the transposition of 32 rows of a few classes.
+
+use crate::width::CHUNK_LANES;
+
+/// One class of each row.
+pub(crate) type Line<F> = [F; CHUNK_LANES];
+
+/// `lines[c][r] = rows[r · classes + c]` of one, two or three classes: as many as there are lines.
+#[inline(always)]
+fn turn<F: Copy>(rows: &[F], lines: &mut [Line<F>]) {
+    // Shuffles whose pattern LLVM knows.
+    match lines {
+        [a] => *a = *rows.first_chunk().expect("32 rows"),
+        [a, b] => {
+            let rows: &[F; 2 * CHUNK_LANES] = rows.first_chunk().expect("32 rows");
+            for r in 0..CHUNK_LANES {
+                (a[r], b[r]) = (rows[2 * r], rows[2 * r + 1]);
+            }
+        }
+        [a, b, c] => {
+            let rows: &[F; 3 * CHUNK_LANES] = rows.first_chunk().expect("32 rows");
+            for r in 0..CHUNK_LANES {
+                (a[r], b[r], c[r]) = (rows[3 * r], rows[3 * r + 1], rows[3 * r + 2]);
+            }
+        }
+        _ => unreachable!("four classes and more are turned by fours"),
+    }
+}
+
+/// `lines[c][r] = rows[r · classes + c]`, with as many classes as there are lines. `four` is
+/// [`turn_four`] or does what it does.
+#[inline(always)]
+pub(crate) fn turn_by_fours<F: Copy>(
+    rows: &[F],
+    lines: &mut [Line<F>],
+    four: impl Fn(&[F], usize, &mut [Line<F>; 4]),
+) {
+    let classes = lines.len();
+    if classes < 4 {
+        return turn(rows, lines);
+    }
+    let mut first = 0;
+    loop {
+        // The last four overlap those before, if the number of classes is no multiple of four.
+        four(&rows[first..], classes, lines[first..].first_chunk_mut().expect("four classes"));
+        if first + 4 >= classes {
+            return;
+        }
+        first = (first + 4).min(classes - 4);
+    }
+}
+
+/// Four classes of 32 rows, whose first class lies `classes` behind that of the row before.
+#[inline(always)]
+pub(crate) fn turn_four<F: Copy>(rows: &[F], classes: usize, lines: &mut [Line<F>; 4]) {
+    for (r, row) in rows.chunks(classes).enumerate().take(CHUNK_LANES) {
+        let four: &[F; 4] = row.first_chunk().expect("four classes");
+        for (line, &x) in lines.iter_mut().zip(four) {
+            line[r] = x;
+        }
+    }
+}
+
+/// [`turn_four`] by AVX-512: 16 rows at a time, four numbers of each in one register.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx2")]
+#[inline]
+pub(crate) fn turn_four_avx512(rows: &[f32], classes: usize, lines: &mut [Line<f32>; 4]) {
+    use core::arch::x86_64::{
+        _mm_loadu_ps, _mm512_castpd_ps, _mm512_castps_pd, _mm512_castps128_ps512,
+        _mm512_insertf32x4, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_unpackhi_pd,
+        _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    };
+    assert!(rows.len() >= (CHUNK_LANES - 1) * classes + 4);
+    for half in [0, 16] {
+        let mut four = [_mm512_setzero_ps(); 4];
+        for (r, four) in four.iter_mut().enumerate() {
+            let row = rows[(half + r) * classes..].as_ptr();
+            // SAFETY: the last of the rows `half + r`, + 4, + 8 and + 12 is below 32, and by the
+            // assertion the first four numbers of each are in `rows`; loads need no alignment.
+            unsafe {
+                *four = _mm512_castps128_ps512(_mm_loadu_ps(row));
+                *four = _mm512_insertf32x4::<1>(*four, _mm_loadu_ps(row.add(4 * classes)));
+                *four = _mm512_insertf32x4::<2>(*four, _mm_loadu_ps(row.add(8 * classes)));
+                *four = _mm512_insertf32x4::<3>(*four, _mm_loadu_ps(row.add(12 * classes)));
+            }
+        }
+        let [a, b, c, d] = four;
+        let low = [_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d)];
+        let high = [_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d)];
+        let [[ab, cd], [ab_high, cd_high]] = [
+            [_mm512_castps_pd(low[0]), _mm512_castps_pd(low[1])],
+            [_mm512_castps_pd(high[0]), _mm512_castps_pd(high[1])],
+        ];
+        let turned = [
+            _mm512_unpacklo_pd(ab, cd),
+            _mm512_unpackhi_pd(ab, cd),
+            _mm512_unpacklo_pd(ab_high, cd_high),
+            _mm512_unpackhi_pd(ab_high, cd_high),
+        ];
+        for (line, turned) in lines.iter_mut().zip(turned) {
+            let to: &mut [f32] = &mut line[half..half + 16];
+            // SAFETY: `to` is 64 writable bytes; stores need no alignment.
+            unsafe { _mm512_storeu_ps(to.as_mut_ptr(), _mm512_castpd_ps(turned)) };
+        }
+    }
+}
+
+/// [`turn_four`] by AVX2: 8 rows at a time, four numbers of two rows in one register.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+pub(crate) fn turn_four_avx2(rows: &[f32], classes: usize, lines: &mut [Line<f32>; 4]) {
+    use core::arch::x86_64::{
+        _mm_loadu_ps, _mm256_castpd_ps, _mm256_castps_pd, _mm256_castps128_ps256,
+        _mm256_insertf128_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm256_unpackhi_pd,
+        _mm256_unpackhi_ps, _mm256_unpacklo_pd, _mm256_unpacklo_ps,
+    };
+    assert!(rows.len() >= (CHUNK_LANES - 1) * classes + 4);
+    for quarter in [0, 8, 16, 24] {
+        let mut four = [_mm256_setzero_ps(); 4];
+        for (r, four) in four.iter_mut().enumerate() {
+            let row = rows[(quarter + r) * classes..].as_ptr();
+            // SAFETY: the rows `quarter + r` and + 4 are below 32, and by the assertion the first
+            // four numbers of each are in `rows`; loads need no alignment.
+            unsafe {
+                *four = _mm256_castps128_ps256(_mm_loadu_ps(row));
+                *four = _mm256_insertf128_ps::<1>(*four, _mm_loadu_ps(row.add(4 * classes)));
+            }
+        }
+        let [a, b, c, d] = four;
+        let low = [_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d)];
+        let high = [_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d)];
+        let [[ab, cd], [ab_high, cd_high]] = [
+            [_mm256_castps_pd(low[0]), _mm256_castps_pd(low[1])],
+            [_mm256_castps_pd(high[0]), _mm256_castps_pd(high[1])],
+        ];
+        let turned = [
+            _mm256_unpacklo_pd(ab, cd),
+            _mm256_unpackhi_pd(ab, cd),
+            _mm256_unpacklo_pd(ab_high, cd_high),
+            _mm256_unpackhi_pd(ab_high, cd_high),
+        ];
+        for (line, turned) in lines.iter_mut().zip(turned) {
+            let to: &mut [f32] = &mut line[quarter..quarter + 8];
+            // SAFETY: `to` is 32 writable bytes; stores need no alignment.
+            unsafe { _mm256_storeu_ps(to.as_mut_ptr(), _mm256_castpd_ps(turned)) };
+        }
+    }
+}
+
+/// [`turn_four`] of f64 by AVX2: 4 rows at a time, four numbers of each in one register.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+pub(crate) fn turn_four_f64_avx2(rows: &[f64], classes: usize, lines: &mut [Line<f64>; 4]) {
+    use core::arch::x86_64::{
+        _mm256_loadu_pd, _mm256_permute2f128_pd, _mm256_setzero_pd, _mm256_storeu_pd,
+        _mm256_unpackhi_pd, _mm256_unpacklo_pd,
+    };
+    assert!(rows.len() >= (CHUNK_LANES - 1) * classes + 4);
+    for part in (0..CHUNK_LANES).step_by(4) {
+        let mut four = [_mm256_setzero_pd(); 4];
+        for (r, four) in four.iter_mut().enumerate() {
+            // SAFETY: row `part + r` is below 32, and by the assertion its first four numbers are
+            // in `rows`; loads need no alignment.
+            *four = unsafe { _mm256_loadu_pd(rows[(part + r) * classes..].as_ptr()) };
+        }
+        let [a, b, c, d] = four;
+        let (ab, cd) = (_mm256_unpacklo_pd(a, b), _mm256_unpacklo_pd(c, d));
+        let (ab_odd, cd_odd) = (_mm256_unpackhi_pd(a, b), _mm256_unpackhi_pd(c, d));
+        let turned = [
+            _mm256_permute2f128_pd::<0x20>(ab, cd),
+            _mm256_permute2f128_pd::<0x20>(ab_odd, cd_odd),
+            _mm256_permute2f128_pd::<0x31>(ab, cd),
+            _mm256_permute2f128_pd::<0x31>(ab_odd, cd_odd),
+        ];
+        for (line, turned) in lines.iter_mut().zip(turned) {
+            let to: &mut [f64] = &mut line[part..part + 4];
+            // SAFETY: `to` is 32 writable bytes; stores need no alignment.
+            unsafe { _mm256_storeu_pd(to.as_mut_ptr(), turned) };
+        }
+    }
+}
