@@ -69,7 +69,7 @@ impl<F: Real> Work<Out<'_>> for LogSumExp<'_, F> {
         if self.rows.are_few() {
             for group in ranges(range, LANES) {
                 let [lines] = self.rows.lines(isa, &group, &mut *reading);
-                let sums = LaneLogSums::new(isa, lines, lanes::max(lines));
+                let sums = LaneLogSums::new(isa, lines, &lanes::max(lines));
                 let mut value = [0.0; LANES];
                 for i in 0..LANES {
                     value[i] = row::log_sum_exp::<S, F>(isa, sums.row(i));
@@ -209,7 +209,7 @@ impl<F: Real> LogSoftmax<'_, F> {
         let held = tile(computing, lines.classes());
         let x_m = lanes::max(lines);
         let [max, _] = lanes::hide_largest(lines, x_m, held);
-        let others = LaneLogSums::new(isa, Lines::dense(held), max);
+        let others = LaneLogSums::new(isa, Lines::dense(held), &max);
         let mut loss = [0.0; LANES];
         for i in 0..LANES {
             loss[i] = row::target_against_rest::<S, F>(isa, others.row(i), x_m[i].to_f64());

@@ -258,7 +258,7 @@ impl<F: Real> CrossEntropy<'_, F> {
         }
         let held = tile(computing, lines.classes());
         let [max, x_t] = lanes::hide(lines, target, held);
-        let sums = LaneLogSums::new(isa, Lines::dense(held), max);
+        let sums = LaneLogSums::new(isa, Lines::dense(held), &max);
         let mut loss = [0.0; LANES];
         for i in 0..LANES {
             loss[i] = row::target_against_rest::<S, F>(isa, sums.row(i), x_t[i].to_f64());
@@ -275,7 +275,7 @@ impl<F: Real> CrossEntropy<'_, F> {
             }
         }
         if targets.weight.is_some() || self.smoothing > 0.0 {
-            let linear = lanes::linear(lines, targets.weight);
+            let linear = lanes::linear(isa, lines, targets.weight);
             for i in (0..count).filter(|&i| targets.counts(start + i)) {
                 let linear = (self.smoothing > 0.0).then(|| linear.map(|linear| linear[i]));
                 loss[i] = self.weighted(start + i, loss[i], x_t[i].to_f64(), linear);

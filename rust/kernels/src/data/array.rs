@@ -8,7 +8,7 @@
 //! A new storage format is one more variant, and an [`Element`](crate::data::element::Element) that
 //! says how it is read.
 
-use crate::data::lines::Lines;
+use crate::data::lines::{LANES, Lines, set_lane, tile, turn};
 use crate::data::scratch::Scratch;
 use crate::data::strided::{Strided, View};
 use nll_simd::{BF16, F16, Isa, Prefetch, Real};
@@ -202,8 +202,7 @@ impl Array<'_> {
         )
     }
 
-    /// The rows `rows`, at most [`LANES`](crate::data::lines::LANES), as lines where they lie or in
-    /// `scratch`.
+    /// The rows `rows`, at most [`LANES`], as lines where they lie or in `scratch`.
     #[inline(never)]
     pub(crate) fn lines<'s, S: Isa, F: Real>(
         &'s self,
@@ -213,8 +212,41 @@ impl Array<'_> {
     ) -> Lines<'s, F> {
         isa.vectorize(
             #[inline(always)]
-            || with_view!(self, _value => Lines::dense(&[]), x => x.lines(isa, rows, scratch)),
+            || {
+                let classes = self.shape().last().copied().unwrap_or(1);
+                if rows.len() == LANES && self.has_lines::<F>(rows.start) {
+                    let lines = with_view!(
+                        self, _value => None, x => x.lines(isa, rows.start, scratch)
+                    );
+                    return lines.expect("lines, by the condition");
+                }
+                // Out of the scratch, from which the rows are borrowed meanwhile.
+                let mut memory = core::mem::take(&mut scratch.lines);
+                let lines = memory.first(classes * LANES, F::ZERO).as_chunks_mut().0;
+                if self.is_flat() {
+                    let range = rows.start * classes..rows.end * classes;
+                    turn(isa, self.read(isa, range, scratch), lines);
+                } else {
+                    for (lane, row) in rows.enumerate() {
+                        let row = self.read(isa, row * classes..(row + 1) * classes, scratch);
+                        set_lane(lines, lane, row);
+                    }
+                }
+                scratch.lines = memory;
+                Lines::dense(tile(scratch, classes))
+            },
         )
+    }
+
+    /// Whether [`LANES`] rows from `first` on are lines in memory that [`Strided::lines`] reads.
+    fn has_lines<F: Real>(&self, first: usize) -> bool {
+        match self {
+            Array::F32(x) => F::of_f32(&[]).is_some() && x.side_by_side(first).is_some(),
+            Array::F64(x) => F::of_f64(&[]).is_some() && x.side_by_side(first).is_some(),
+            Array::F16(x) => x.side_by_side(first).is_some(),
+            Array::BF16(x) => x.side_by_side(first).is_some(),
+            _ => false,
+        }
     }
 
     /// The classes `classes` of one of `rows`, rows whose elements are not neighbours in memory.

@@ -61,22 +61,15 @@ pub(crate) fn turn<S: Isa, F: Real>(isa: S, rows: &[F], lines: &mut [[F; LANES]]
         return F::turn(isa, rows, lines);
     }
     for (lane, row) in rows.chunks_exact(classes).enumerate().take(LANES) {
-        for (line, &x) in lines.iter_mut().zip(row) {
-            line[lane] = x;
-        }
+        set_lane(lines, lane, row);
     }
 }
 
-/// Sets one lane of every line to `value(x)` of a row's class.
+/// Sets one lane of every line to the class of a row.
 #[inline(always)]
-pub(crate) fn set_lane<'x, F: Real, T: Copy + 'x>(
-    lines: &mut [[F; LANES]],
-    lane: usize,
-    row: impl Iterator<Item = &'x T>,
-    value: impl Fn(T) -> F,
-) {
+pub(crate) fn set_lane<F: Real>(lines: &mut [[F; LANES]], lane: usize, row: &[F]) {
     for (line, &x) in lines.iter_mut().zip(row) {
-        line[lane] = value(x);
+        line[lane] = x;
     }
 }
 

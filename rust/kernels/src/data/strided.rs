@@ -1,7 +1,7 @@
 //! A view of numbers of one type, with any number of axes and any strides.
 
 use crate::data::element::Element;
-use crate::data::lines::{LANES, Lines, set_lane, tile, turn};
+use crate::data::lines::{LANES, Lines};
 use crate::data::scratch::Scratch;
 use ndarray::{ArrayBase, ArrayView1, ArrayViewD, Axis, IxDyn, ViewRepr};
 use nll_simd::{Isa, Prefetch, Real};
@@ -103,7 +103,7 @@ impl<'a, E: Element> Strided<'a, E> {
 
     /// Where the rows from `first` on lie side by side in memory, if [`LANES`] of them do: the
     /// memory from there on, and how far apart classes are.
-    fn side_by_side(&self, first: usize) -> Option<(&'a [E::Storage], usize)> {
+    pub(crate) fn side_by_side(&self, first: usize) -> Option<(&'a [E::Storage], usize)> {
         let (memory, shape, strides) = (self.memory?, self.rows.shape(), self.rows.strides());
         let (mut start, mut rest) = (0, first);
         let (&[.., along, stride], axes) = (strides, shape.len()) else { return None };
@@ -117,49 +117,26 @@ impl<'a, E: Element> Strided<'a, E> {
         Some((&memory[start..], stride as usize))
     }
 
-    /// The rows `rows`, at most [`LANES`], as lines where they lie or in `scratch`.
+    /// [`LANES`] rows from `first` on as lines, if they lie side by side in memory and are floating
+    /// point: where they lie, or converted line by line.
     #[inline(always)]
     pub(crate) fn lines<'s, S: Isa, F: Real>(
         &'s self,
         isa: S,
-        rows: Range<usize>,
+        first: usize,
         scratch: &'s mut Scratch<F>,
-    ) -> Lines<'s, F> {
+    ) -> Option<Lines<'s, F>> {
+        let (memory, stride) = self.side_by_side(first)?;
         let classes = self.length;
-        let beside = if rows.len() == LANES { self.side_by_side(rows.start) } else { None };
-        match beside {
-            Some((memory, stride)) if E::in_place::<F>(&[]).is_some() => {
-                return Lines::new(E::in_place(memory).unwrap_or(&[]), stride, classes);
-            }
-            Some((memory, stride)) if E::copies(&mut scratch.halves).is_some() => {
-                let Scratch { values, singles, halves, .. } = scratch;
-                let size = classes * LANES;
-                let copies = E::copies(halves)
-                    .map_or(&mut [][..], |copies| copies.first(size, E::Storage::default()));
-                for (class, line) in copies.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                    line.copy_from_slice(&memory[class * stride..][..LANES]);
-                }
-                return Lines::new(E::convert(isa, copies, values, singles), LANES, classes);
-            }
-            _ => {}
+        if let Some(memory) = E::in_place(memory) {
+            return Some(Lines::new(memory, stride, classes));
         }
-        if self.flat.is_some() {
-            let Scratch { values, singles, lines, .. } = scratch;
-            let block = self.slice(rows.start * classes..rows.end * classes).unwrap_or(&[]);
-            let block =
-                E::in_place(block).unwrap_or_else(|| E::convert(isa, block, values, singles));
-            turn(isa, block, lines.first(classes * LANES, F::ZERO).as_chunks_mut().0);
-        } else {
-            let lines = tile(scratch, classes);
-            for (lane, row) in rows.enumerate() {
-                let row = self.row(row);
-                match row.to_slice() {
-                    Some(row) => set_lane(lines, lane, row.iter(), |x| F::from_f64(E::value(x))),
-                    None => set_lane(lines, lane, row.iter(), |x| F::from_f64(E::value(x))),
-                }
-            }
+        let Scratch { values, singles, halves, .. } = scratch;
+        let copies = E::copies(halves)?.first(classes * LANES, E::Storage::default());
+        for (class, line) in copies.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            line.copy_from_slice(&memory[class * stride..][..LANES]);
         }
-        Lines::dense(tile(scratch, classes))
+        Some(Lines::new(E::convert(isa, copies, values, singles), LANES, classes))
     }
 
     /// One element, counted in C order.

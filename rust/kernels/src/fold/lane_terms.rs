@@ -21,8 +21,19 @@ pub(crate) struct LaneMax<F: Real> {
 
 impl<F: Real> LaneMax<F> {
     /// Finds the largest logits, and copies the others to `held`, −∞ in their place.
-    #[inline(always)]
+    ///
+    /// Out of line, as the other sums that several quantities begin with: their code would be
+    /// compiled once for each.
+    #[inline(never)]
     pub(crate) fn new<S: Isa>(isa: S, lines: Lines<'_, F>, held: &mut [[F; LANES]]) -> Self {
+        isa.vectorize(
+            #[inline(always)]
+            || Self::new_here(isa, lines, held),
+        )
+    }
+
+    #[inline(always)]
+    fn new_here<S: Isa>(isa: S, lines: Lines<'_, F>, held: &mut [[F; LANES]]) -> Self {
         let x = max(lines);
         let [_, at] = hide_largest(lines, x, held);
         // The largest term is about 2^60: the others' keep their digits as far down as f32 goes.
@@ -142,8 +153,16 @@ pub(crate) struct LaneTerms<F: Real> {
 
 impl<F: Real> LaneTerms<F> {
     /// Writes the terms to `terms`.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn new<S: Isa>(isa: S, lines: Lines<'_, F>, terms: &mut [[F; LANES]]) -> Self {
+        isa.vectorize(
+            #[inline(always)]
+            || Self::new_here(isa, lines, terms),
+        )
+    }
+
+    #[inline(always)]
+    fn new_here<S: Isa>(isa: S, lines: Lines<'_, F>, terms: &mut [[F; LANES]]) -> Self {
         let max = LaneMax::new(isa, lines, terms);
         let mut largest = [F::ZERO; LANES];
         for i in 0..LANES {

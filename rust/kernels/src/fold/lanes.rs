@@ -188,9 +188,17 @@ pub(crate) struct LaneLogSums {
 
 impl LaneLogSums {
     /// The sums of all classes, whose largest is `max`.
+    #[inline(never)]
+    pub(crate) fn new<S: Isa, F: Real>(isa: S, lines: Lines<'_, F>, max: &[F; LANES]) -> Self {
+        isa.vectorize(
+            #[inline(always)]
+            || Self::new_here(isa, lines, max),
+        )
+    }
+
     #[inline(always)]
-    pub(crate) fn new<S: Isa, F: Real>(isa: S, lines: Lines<'_, F>, max: [F; LANES]) -> Self {
-        let scales = LaneScales::at(&max, F::ZERO);
+    fn new_here<S: Isa, F: Real>(isa: S, lines: Lines<'_, F>, max: &[F; LANES]) -> Self {
+        let scales = LaneScales::at(max, F::ZERO);
         let mut sums = LaneSums::ZERO;
         scales.terms::<S, false>(
             isa,
@@ -223,8 +231,20 @@ impl LaneLogSums {
 }
 
 /// Σ_c w_c·(x_c − shift) of each row, and the shift: what [`Linear`](crate::fold::Linear) comes to.
+#[inline(never)]
+pub(crate) fn linear<S: Isa, F: Real>(
+    isa: S,
+    lines: Lines<'_, F>,
+    weight: Option<&[f64]>,
+) -> [[f64; LANES]; 2] {
+    isa.vectorize(
+        #[inline(always)]
+        || linear_here(lines, weight),
+    )
+}
+
 #[inline(always)]
-pub(crate) fn linear<F: Real>(lines: Lines<'_, F>, weight: Option<&[f64]>) -> [[f64; LANES]; 2] {
+fn linear_here<F: Real>(lines: Lines<'_, F>, weight: Option<&[f64]>) -> [[f64; LANES]; 2] {
     let weight = |class: usize| weight.map_or(1.0, |weight| weight[class]);
     let (mut shift, mut sums) = ([0.0; LANES], LaneSums::ZERO);
     let mut classes = (0..lines.classes()).filter(|&class| weight(class) != 0.0).peekable();
