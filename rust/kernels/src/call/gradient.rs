@@ -148,9 +148,24 @@ impl<F: Real> Work<PerClass<'_>> for Gradients<'_, F> {
 }
 
 impl Call<'_> {
-    /// The results of at most [`LANES`] rows of few classes, row after row.
-    #[inline(always)]
+    /// The results of at most [`LANES`] rows of few classes, row after row. Called, not inlined: the
+    /// loops of longer rows have the registers for themselves.
+    #[inline(never)]
     fn lanes<'m, S: Isa, F: Real>(
+        &self,
+        isa: S,
+        group: &Range<usize>,
+        reading: &mut [Scratch<F>; 1],
+        computing: &'m mut Scratch<F>,
+    ) -> &'m [F] {
+        isa.vectorize(
+            #[inline(always)]
+            || self.lanes_here(isa, group, reading, computing),
+        )
+    }
+
+    #[inline(always)]
+    fn lanes_here<'m, S: Isa, F: Real>(
         &self,
         isa: S,
         group: &Range<usize>,

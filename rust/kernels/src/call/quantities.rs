@@ -171,9 +171,23 @@ fn finish<S: Isa, F: Real>(isa: S, values: &mut [f64], totals: &mut Totals, out:
 }
 
 impl<F: Real> Quantities<'_, F> {
-    /// The quantities of at most [`LANES`] rows of few classes.
-    #[inline(always)]
+    /// The quantities of at most [`LANES`] rows of few classes. Called, not inlined: the loops of
+    /// longer rows have the registers for themselves.
+    #[inline(never)]
     fn lanes<S: Isa>(&self, isa: S, group: &Range<usize>, memory: &mut Memory<F>) -> [f64; LANES] {
+        isa.vectorize(
+            #[inline(always)]
+            || self.lanes_here(isa, group, memory),
+        )
+    }
+
+    #[inline(always)]
+    fn lanes_here<S: Isa>(
+        &self,
+        isa: S,
+        group: &Range<usize>,
+        memory: &mut Memory<F>,
+    ) -> [f64; LANES] {
         let [(_, first), (_, second)] = self.of.arrays();
         let both = Rows::new([first, second]);
         let Memory { reading, computing, terms: [more, _] } = memory;

@@ -241,9 +241,24 @@ impl<F: Real> GroupLoss for CrossEntropy<'_, F> {
 }
 
 impl<F: Real> CrossEntropy<'_, F> {
-    /// The losses of at most [`LANES`] rows of few classes.
-    #[inline(always)]
+    /// The losses of at most [`LANES`] rows of few classes. Called, not inlined: the loops of longer
+    /// rows have the registers for themselves.
+    #[inline(never)]
     fn lanes<S: Isa>(
+        &self,
+        isa: S,
+        group: Range<usize>,
+        memory: &mut [Scratch<F>; 2],
+        results: (&mut [f64], &mut [bool]),
+    ) {
+        isa.vectorize(
+            #[inline(always)]
+            || self.lanes_here(isa, group, memory, results),
+        );
+    }
+
+    #[inline(always)]
+    fn lanes_here<S: Isa>(
         &self,
         isa: S,
         group: Range<usize>,

@@ -83,9 +83,9 @@ pub(crate) fn lanes_to_rows<F: Real>(
     let Scratch { lines, values, .. } = scratch;
     let lines = lines.first(classes * LANES, F::ZERO).as_chunks::<LANES>().0;
     let rows = &mut values.first(classes * LANES, F::ZERO)[..classes * count];
-    for (class, line) in lines.iter().enumerate() {
-        for (to, &x) in rows[class..].iter_mut().step_by(classes).zip(line) {
-            *to = x;
+    for (lane, row) in rows.chunks_exact_mut(classes).enumerate() {
+        for (to, line) in row.iter_mut().zip(lines) {
+            *to = line[lane % LANES];
         }
     }
     rows

@@ -13,7 +13,7 @@ pub(crate) struct SumScale<F> {
     center: F,
     /// A whole number.
     exponent: f64,
-    /// [`Real::SHIFTER`] − exponent: makes `exp_parts` leave the exponent field of the scaled term.
+    /// [`Float::SHIFTER`](nll_simd::Float::SHIFTER) − exponent: makes `exp_parts` leave the exponent field of the scaled term.
     shifter: F,
     /// x − center below this counts as this, and gives a term of exactly 0.
     floor: F,
