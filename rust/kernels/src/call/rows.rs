@@ -360,16 +360,10 @@ struct Gather<'r> {
 }
 
 impl Gather<'_> {
-    /// Where the entry of the target of a row that counts is.
-    #[inline(always)]
-    fn at(&self, row: usize) -> usize {
-        row * self.rows.classes() + self.targets.class(row)
-    }
-
     /// The entry of the target of a row that counts.
     #[inline(always)]
     fn entry(&self, row: usize) -> f64 {
-        self.array.element(self.at(row))
+        self.array.entry(row, self.targets.class(row))
     }
 
     /// The losses of a block of rows; `entry` reads an entry of the table.
@@ -378,12 +372,12 @@ impl Gather<'_> {
         &self,
         isa: S,
         group: Range<usize>,
-        entry: impl Fn(usize) -> f64,
+        entry: impl Fn(usize, usize) -> f64,
         loss: &mut [f64; BLOCK_ROWS],
     ) {
         for (i, row) in group.clone().enumerate() {
             if self.targets.counts(row) {
-                loss[i] = entry(self.at(row));
+                loss[i] = entry(row, self.targets.class(row));
             }
         }
         if self.logarithmic {
@@ -436,8 +430,8 @@ impl GroupLoss for Gather<'_> {
     ) {
         match self.array {
             // The usual type is looked at once for the block and not for every row.
-            Array::F32(x) => self.entries(isa, rows, |at| x.element(at), loss),
-            array => self.entries(isa, rows, |at| array.element(at), loss),
+            Array::F32(x) => self.entries(isa, rows, |row, class| x.entry(row, class), loss),
+            array => self.entries(isa, rows, |row, class| array.entry(row, class), loss),
         }
     }
 }

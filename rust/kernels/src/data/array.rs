@@ -142,10 +142,10 @@ impl Array<'_> {
         slice.unwrap_or(&[])
     }
 
-    /// One element, counted in C order.
+    /// One class of a row.
     #[inline(always)]
-    pub(crate) fn element(&self, index: usize) -> f64 {
-        with_view!(self, value => *value, x => x.element(index))
+    pub(crate) fn entry(&self, row: usize, class: usize) -> f64 {
+        with_view!(self, value => *value, x => x.entry(row, class))
     }
 
     /// The first of the classes `range` of `row` that satisfies `test`. Slow; for ties and

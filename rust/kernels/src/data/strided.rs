@@ -105,16 +105,9 @@ impl<'a, E: Element> Strided<'a, E> {
     /// memory from there on, and how far apart classes are.
     pub(crate) fn side_by_side(&self, first: usize) -> Option<(&'a [E::Storage], usize)> {
         let (memory, shape, strides) = (self.memory?, self.rows.shape(), self.rows.strides());
-        let (mut start, mut rest) = (0, first);
-        let (&[.., along, stride], axes) = (strides, shape.len()) else { return None };
-        if along != 1 || rest % shape[axes - 2] + LANES > shape[axes - 2] {
-            return None;
-        }
-        for (&length, &stride) in shape[..axes - 1].iter().zip(strides).rev() {
-            start += rest % length * stride as usize;
-            rest /= length;
-        }
-        Some((&memory[start..], stride as usize))
+        let (&[.., length, _], &[.., 1, stride]) = (shape, strides) else { return None };
+        let along = first % length;
+        (along + LANES <= length).then(|| (&memory[self.offset(first, 0)..], stride as usize))
     }
 
     /// [`LANES`] rows from `first` on as lines, if they lie side by side in memory and are floating
@@ -139,20 +132,33 @@ impl<'a, E: Element> Strided<'a, E> {
         Some(Lines::new(E::convert(isa, copies, values, singles), LANES, classes))
     }
 
-    /// One element, counted in C order.
+    /// One class of a row.
     #[inline(always)]
-    pub(crate) fn element(&self, index: usize) -> f64 {
-        E::value(match self.flat {
-            Some(flat) => flat[index],
-            None => self.element_of_view(index),
+    pub(crate) fn entry(&self, row: usize, class: usize) -> f64 {
+        E::value(match (self.flat, self.memory) {
+            (Some(flat), _) => flat[row * self.length + class],
+            (None, Some(memory)) => memory[self.offset(row, class)],
+            (None, None) => self.entry_of_view(row, class),
         })
     }
 
-    /// As `element`, but outside the loop of the caller, whose registers the usual case needs.
+    /// Where in memory a class of a row lies.
+    #[inline(always)]
+    fn offset(&self, row: usize, class: usize) -> usize {
+        let (shape, strides) = (self.rows.shape(), self.rows.strides());
+        let (mut rest, mut offset) = (row, class * strides[strides.len() - 1] as usize);
+        for axis in (1..shape.len() - 1).rev() {
+            offset += rest % shape[axis] * strides[axis] as usize;
+            rest /= shape[axis];
+        }
+        if shape.len() > 1 { offset + rest * strides[0] as usize } else { offset }
+    }
+
+    /// As `entry`, but outside the loop of the caller, whose registers the usual case needs.
     #[cold]
     #[inline(never)]
-    fn element_of_view(&self, index: usize) -> E::Storage {
-        self.row(index / self.length)[index % self.length]
+    fn entry_of_view(&self, row: usize, class: usize) -> E::Storage {
+        self.row(row)[class]
     }
 
     /// Row `row` of a view that has at least one axis.
