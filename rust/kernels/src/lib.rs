@@ -30,8 +30,10 @@
 //!
 //! ```text
 //! 4  call   typed calls, which check their arguments
-//!           loss  formula  elements  stream   losses of single observations
-//!           rows                      losses of rows with a class as target
+//!           loss  formula  elements   losses of single observations
+//!           stream  evaluation        … through memory, and a block of them
+//!           rows  row_loss            losses of rows with a class as target
+//!           cross_entropy  gather     … of logits, and of probabilities
 //!           gradient                  of the cross entropy, by the logits
 //!           log_softmax               log softmax, and log Σ e^x
 //!           quantities                entropy, divergence, distributions as targets
@@ -39,9 +41,10 @@
 //!           log_sum  pick  linear     one sweep: the cross entropy and its label smoothing
 //!           arg_max  max_term         a sweep for the largest logit, then sums relative to it
 //!           divergence                two rows of logits together
+//!           lanes  lane_terms         the same of rows of few classes, a lane for each row
 //! 2  data   arrays in and out, exact totals, threads
 //!           array  strided  element   arrays of any type and strides
-//!           rows  scratch             read by rows and blocks, into memory that is used again
+//!           rows  lines  scratch      read by rows, blocks and lines, into memory used again
 //!           out  targets              results; the class of each row, and its weight
 //!           totals  exact_sum         sums that do not depend on the order of their terms
 //!           drive  pool               tasks on threads; which threads, and which instructions

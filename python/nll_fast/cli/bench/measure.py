@@ -30,6 +30,7 @@ class Workload:
     inputs: dict[str, str]
     shape: list[int]
     dtype: str = "float32"
+    order: str = "C"
     keywords: dict[str, Any] = field(default_factory=dict)
 
 
@@ -94,7 +95,7 @@ def draw(kind: str, workload: Workload) -> np.ndarray:
 
 def measure(workload: Workload, peers: dict[str, Callable[..., Any]], rounds: int) -> Result:
     """Check the answers, then time all calls in turn, so that a change of the machine's speed meets all."""
-    arrays = [draw(kind, workload) for kind in workload.inputs.values()]
+    arrays = [np.asarray(draw(kind, workload), order=workload.order) for kind in workload.inputs.values()]
     reduction = workload.keywords.get("reduction", "mean")
     keywords = dict(workload.keywords)
     if workload.function in ("log_sigmoid", "softplus"):
@@ -161,7 +162,7 @@ def _error(got: np.ndarray, want: np.ndarray) -> float:
 
 def _reading(arrays: list[np.ndarray]) -> Callable[[], Any]:
     """A call that reads the same memory with all threads: NumPy's maximum, which is fastest for float32."""
-    flat = [a.reshape(-1).view(np.float32) for a in arrays if a.nbytes % 4 == 0]
+    flat = [a.ravel("K").view(np.float32) for a in arrays if a.nbytes % 4 == 0]
     return _in_threads(np.max, [flat])
 
 

@@ -1,13 +1,16 @@
 //! Floor 4: typed calls. The meaning of every argument is checked here, once, and an [`Error`] says
 //! what is wrong with it; a front end only translates types.
 
+mod cross_entropy;
 mod elements;
 mod evaluation;
 mod formula;
+mod gather;
 mod gradient;
 mod log_softmax;
 mod loss;
 mod quantities;
+mod row_loss;
 mod rows;
 mod stream;
 

@@ -1,0 +1,27 @@
+//! What a loss of rows with a class as target is to the loop over all rows.
+
+use nll_simd::Isa;
+use std::ops::Range;
+
+/// How many losses are added and written together.
+pub(crate) const BLOCK_ROWS: usize = 256;
+
+/// A loss of rows, a block at a time.
+pub(crate) trait RowLoss: Sync {
+    /// Memory that a task keeps from group to group.
+    type Memory: Default + Send;
+
+    /// Whether the target is compared with the other classes.
+    const KNOWS_TOP1: bool;
+
+    /// Writes the loss of every row of `rows` that counts, and whether its target is the first
+    /// largest class.
+    fn losses<S: Isa>(
+        &self,
+        isa: S,
+        rows: Range<usize>,
+        memory: &mut Self::Memory,
+        loss: &mut [f64; BLOCK_ROWS],
+        is_top1: &mut [bool; BLOCK_ROWS],
+    );
+}
