@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Workload:
     inputs: dict[str, str]
     shape: list[int]
     dtype: str = "float32"
-    order: str = "C"
+    order: Literal["C", "F"] = "C"
     keywords: dict[str, Any] = field(default_factory=dict)
 
 

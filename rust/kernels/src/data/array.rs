@@ -241,10 +241,10 @@ impl Array<'_> {
     /// Whether [`LANES`] rows from `first` on are lines in memory that [`Strided::lines`] reads.
     fn has_lines<F: Real>(&self, first: usize) -> bool {
         match self {
-            Array::F32(x) => F::of_f32(&[]).is_some() && x.side_by_side(first).is_some(),
-            Array::F64(x) => F::of_f64(&[]).is_some() && x.side_by_side(first).is_some(),
-            Array::F16(x) => x.side_by_side(first).is_some(),
-            Array::BF16(x) => x.side_by_side(first).is_some(),
+            Array::F32(x) => F::of_f32(&[]).is_some() && x.side_by_side(first, LANES).is_some(),
+            Array::F64(x) => F::of_f64(&[]).is_some() && x.side_by_side(first, LANES).is_some(),
+            Array::F16(x) => x.side_by_side(first, LANES).is_some(),
+            Array::BF16(x) => x.side_by_side(first, LANES).is_some(),
             _ => false,
         }
     }

@@ -101,13 +101,17 @@ impl<'a, E: Element> Strided<'a, E> {
         }
     }
 
-    /// Where the rows from `first` on lie side by side in memory, if [`LANES`] of them do: the
-    /// memory from there on, and how far apart classes are.
-    pub(crate) fn side_by_side(&self, first: usize) -> Option<(&'a [E::Storage], usize)> {
+    /// Where `count` rows from `first` on lie side by side in memory, if they do: the memory from
+    /// there on, and how far apart classes are.
+    pub(crate) fn side_by_side(
+        &self,
+        first: usize,
+        count: usize,
+    ) -> Option<(&'a [E::Storage], usize)> {
         let (memory, shape, strides) = (self.memory?, self.rows.shape(), self.rows.strides());
         let (&[.., length, _], &[.., 1, stride]) = (shape, strides) else { return None };
         let along = first % length;
-        (along + LANES <= length).then(|| (&memory[self.offset(first, 0)..], stride as usize))
+        (along + count <= length).then(|| (&memory[self.offset(first, 0)..], stride as usize))
     }
 
     /// [`LANES`] rows from `first` on as lines, if they lie side by side in memory and are floating
@@ -119,7 +123,7 @@ impl<'a, E: Element> Strided<'a, E> {
         first: usize,
         scratch: &'s mut Scratch<F>,
     ) -> Option<Lines<'s, F>> {
-        let (memory, stride) = self.side_by_side(first)?;
+        let (memory, stride) = self.side_by_side(first, LANES)?;
         let classes = self.length;
         if let Some(memory) = E::in_place(memory) {
             return Some(Lines::new(memory, stride, classes));
@@ -257,7 +261,7 @@ impl<'a, E: Element> Strided<'a, E> {
         classes: Range<usize>,
         scratch: &mut Scratch<F>,
     ) {
-        let size = rows.len() * classes.len();
+        let size = rows.len() * pitch(classes.len());
         match E::copies(&mut scratch.halves) {
             Some(copies) => {
                 let tile = copies.first(size, E::Storage::default());
@@ -278,11 +282,22 @@ impl<'a, E: Element> Strided<'a, E> {
         tile: &mut [V],
         value: impl Fn(E::Storage) -> V,
     ) {
-        let length = classes.len();
+        let pitch = pitch(classes.len());
+        let beside = rows.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        let first = rows.first().copied().filter(|_| beside);
+        if let Some((memory, stride)) = first.and_then(|row| self.side_by_side(row, rows.len())) {
+            for (at, class) in classes.enumerate() {
+                let line = &memory[class * stride..][..rows.len()];
+                for (to, &x) in tile[at..].iter_mut().step_by(pitch).zip(line) {
+                    *to = value(x);
+                }
+            }
+            return;
+        }
         let rows: Vec<_> = rows.iter().map(|&row| self.row(row)).collect();
         for (at, class) in classes.enumerate() {
             for (i, row) in rows.iter().enumerate() {
-                tile[i * length + at] = value(row[class]);
+                tile[i * pitch + at] = value(row[class]);
             }
         }
     }
@@ -295,7 +310,8 @@ impl<'a, E: Element> Strided<'a, E> {
         (i, length): (usize, usize),
         scratch: &'s mut Scratch<F>,
     ) -> &'s [F] {
-        let (part, end) = (i * length..(i + 1) * length, (i + 1) * length);
+        let part = i * pitch(length)..i * pitch(length) + length;
+        let end = part.end;
         let Scratch { values, singles, halves, .. } = scratch;
         match E::copies(halves) {
             Some(copies) => {
@@ -305,4 +321,10 @@ impl<'a, E: Element> Strided<'a, E> {
             None => &values.first(end, F::ZERO)[part],
         }
     }
+}
+
+/// From a row of a tile to the next. Rows that are a multiple of 4 KiB apart would share a set of
+/// L1, which has fewer places than a tile has rows.
+const fn pitch(length: usize) -> usize {
+    length + 16
 }
