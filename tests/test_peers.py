@@ -15,6 +15,8 @@ def of_torch(name):
 
     def call(torch, arguments, how):
         a, k = [torch.as_tensor(x) for x in arguments], {**CASES[name].keywords, **how}
+        if CASES[name].function == "poisson_nll_loss":
+            a[1] = a[1].to(a[0].dtype)  # torch takes log y! of integers in float32
         if "var" in k:
             k["var"] = torch.full_like(a[0], k["var"])
         if CASES[name].function == "binary_cross_entropy_with_logits" and len(a) == 3:
