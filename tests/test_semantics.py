@@ -54,6 +54,26 @@ def test_nan_in_any_lane_makes_that_row_nan_and_no_other(where):
     np.testing.assert_array_equal(np.isnan(log_softmax(x)).all(-1), [False, True, False])
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2"])
+@pytest.mark.parametrize("classes", [1, 2, 3, 33, 128, 129, 300])
+@pytest.mark.parametrize("where", [0, -1])
+def test_a_row_with_an_infinite_logit_is_nan_throughout(classes, where, dtype):
+    x = np.zeros((34, classes), dtype)
+    x[1, where] = INF
+    target = np.full(x.shape, 1 / classes)
+    for y in (target, np.zeros_like(target), np.eye(classes)[np.zeros(34, int)]):
+        got = cross_entropy(x, y.astype(dtype), reduction="none")
+        np.testing.assert_array_equal(np.isnan(got), np.arange(34) == 1)
+    for p, q in ((x, x), (np.zeros_like(x), x), (x, np.zeros_like(x))):
+        got = nll_fast.kl_divergence(p, q, reduction="none")
+        np.testing.assert_array_equal(np.isnan(got), np.arange(34) == 1)
+    for got in (nll_fast.entropy(x), nll_fast.log_softmax(x).sum(-1)):
+        np.testing.assert_array_equal(np.isnan(got), np.arange(34) == 1)
+    for smoothing in (0.0, 0.1):
+        got = nll_fast.cross_entropy_grad(x, np.zeros(34, int), label_smoothing=smoothing)
+        np.testing.assert_array_equal(np.isnan(got), np.broadcast_to(np.arange(34)[:, None] == 1, got.shape))
+
+
 def test_ignored_rows_are_not_read():
     x = np.array([[0, 0], [NAN, INF]], np.float32)
     assert cross_entropy(x, [0, -100]) == np.float32(math.log(2))

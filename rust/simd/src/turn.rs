@@ -71,7 +71,7 @@ pub(crate) fn turn_four_avx512(rows: &[f32], classes: usize, lines: &mut [Line<f
         _mm512_insertf32x4, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_unpackhi_pd,
         _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
     };
-    assert!(rows.len() >= (CHUNK_LANES - 1) * classes + 4);
+    assert!(rows.len() >= 4 && (rows.len() - 4) / (CHUNK_LANES - 1) >= classes);
     for half in [0, 16] {
         let mut four = [_mm512_setzero_ps(); 4];
         for (r, four) in four.iter_mut().enumerate() {
@@ -116,7 +116,7 @@ pub(crate) fn turn_four_avx2(rows: &[f32], classes: usize, lines: &mut [Line<f32
         _mm256_insertf128_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm256_unpackhi_pd,
         _mm256_unpackhi_ps, _mm256_unpacklo_pd, _mm256_unpacklo_ps,
     };
-    assert!(rows.len() >= (CHUNK_LANES - 1) * classes + 4);
+    assert!(rows.len() >= 4 && (rows.len() - 4) / (CHUNK_LANES - 1) >= classes);
     for quarter in [0, 8, 16, 24] {
         let mut four = [_mm256_setzero_ps(); 4];
         for (r, four) in four.iter_mut().enumerate() {
@@ -158,7 +158,7 @@ pub(crate) fn turn_four_f64_avx2(rows: &[f64], classes: usize, lines: &mut [Line
         _mm256_loadu_pd, _mm256_permute2f128_pd, _mm256_setzero_pd, _mm256_storeu_pd,
         _mm256_unpackhi_pd, _mm256_unpacklo_pd,
     };
-    assert!(rows.len() >= (CHUNK_LANES - 1) * classes + 4);
+    assert!(rows.len() >= 4 && (rows.len() - 4) / (CHUNK_LANES - 1) >= classes);
     for part in (0..CHUNK_LANES).step_by(4) {
         let mut four = [_mm256_setzero_pd(); 4];
         for (r, four) in four.iter_mut().enumerate() {

@@ -40,7 +40,9 @@ impl<F: Real> LaneMax<F> {
         let scales = LaneScales::at(&x, F::from_f64(60.0));
         let [mut term, mut log_term] = [[F::Extended::new(0.0); LANES]; 2];
         for i in 0..LANES {
-            let above = F::Extended::sum(x[i].to_f64(), -scales.center[i].to_f64());
+            // A row with +∞ is NaN throughout.
+            let x = if x[i] == F::INFINITY { F::NAN } else { x[i] };
+            let above = F::Extended::sum(x.to_f64(), -scales.center[i].to_f64());
             let exponent = F::Extended::ln_2_times(-scales.exponent[i].to_f64());
             log_term[i] = above.add(exponent).renormalize();
             term[i] = log_term[i].mul_exp(isa, 1.0);
