@@ -61,7 +61,7 @@ def row_losses(
 ) -> Any:
     """The losses of the rows of ``x``, named ``name``, with a class as target, reduced."""
     check_reduction(reduction, empty_mean)
-    if ignore_index is not None:
+    if ignore_index is not None and (type(ignore_index) is not int or ignore_index != -100):
         ignore_index = as_integer(ignore_index, "ignore_index")
     given = (x, target, weight, mask)
     if shift != 0 or mask is not None:
