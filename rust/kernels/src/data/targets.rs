@@ -40,6 +40,11 @@ impl Targets<'_> {
 
     /// Σ w_t over the rows that count.
     pub(crate) fn sum_of_row_weights(&self) -> f64 {
+        if self.weight.is_none() {
+            let ignored = |target: i64| u64::from(Some(target) == self.ignore_index);
+            let ignored = self.target.iter().fold(0, |count, &target| count + ignored(target));
+            return (self.target.len() as u64 - ignored) as f64;
+        }
         let mut sum = ExactSum::default();
         let counted = (0..self.target.len()).filter(|&row| self.counts(row));
         counted.for_each(|row| sum.add(self.weight(row)));
