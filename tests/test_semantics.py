@@ -74,7 +74,7 @@ def test_a_row_with_an_infinite_logit_is_nan_throughout(classes, where, dtype):
         np.testing.assert_array_equal(np.isnan(got), np.broadcast_to(np.arange(34)[:, None] == 1, got.shape))
 
 
-def test_ignored_rows_are_not_read():
+def test_ignored_rows_count_for_nothing_whatever_they_hold():
     x = np.array([[0, 0], [NAN, INF]], np.float32)
     assert cross_entropy(x, [0, -100]) == np.float32(math.log(2))
     np.testing.assert_array_equal(cross_entropy(x, [0, 7], ignore_index=7, reduction="none")[1], 0)

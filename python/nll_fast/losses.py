@@ -44,7 +44,7 @@ def cross_entropy(
     weight : array_like, shape (C,), optional
         A finite factor for each class.
     ignore_index : int or None
-        A row with this target is not read, costs 0 and does not count. Not for distributions.
+        A row with this target costs 0 and does not count, whatever it holds. Not for distributions.
     label_smoothing : float
         The share ε of the target, in [0, 1], that is spread evenly over all classes.
     shift : int

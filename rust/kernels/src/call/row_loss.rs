@@ -8,7 +8,7 @@ pub(crate) const BLOCK_ROWS: usize = 256;
 
 /// A loss of rows, a block at a time.
 pub(crate) trait RowLoss: Sync {
-    /// Memory that a task keeps from group to group.
+    /// Scratch memory that a thread keeps from block to block.
     type Memory: Default + Send;
 
     /// Whether the target is compared with the other classes.
