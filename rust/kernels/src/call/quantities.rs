@@ -131,7 +131,8 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
         if both.are_few() {
             for group in ranges(range, LANES) {
                 let values = &mut self.lanes(isa, &group, memory)[..group.len()];
-                finish::<S, F>(isa, values, &mut totals, &mut out);
+                totals.add_results(isa, values, F::COMPENSATED);
+                out.write(values, None);
             }
             return totals;
         }
@@ -152,22 +153,11 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
                     memory.divergence(isa, rows, group, values);
                 }
             }
-            finish::<S, F>(isa, values, &mut totals, &mut out);
+            totals.add_results(isa, values, F::COMPENSATED);
+            out.write(values, None);
         }
         totals
     }
-}
-
-/// Writes the results of some rows. The total is the sum of the results as they are written:
-/// float32 but for float64 rows.
-#[inline(always)]
-fn finish<S: Isa, F: Real>(isa: S, values: &mut [f64], totals: &mut Totals, out: &mut Out<'_>) {
-    if !F::COMPENSATED {
-        values.iter_mut().for_each(|value| *value = f64::from(*value as f32));
-    }
-    totals.sum.add_block(isa, values);
-    totals.count += values.len() as u64;
-    out.write(values, None);
 }
 
 impl<F: Real> Quantities<'_, F> {

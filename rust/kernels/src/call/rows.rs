@@ -81,8 +81,7 @@ impl RowLosses<'_> {
     }
 }
 
-/// The losses of all rows, with their totals. A total is the sum of the losses as they are written:
-/// float32 but for float64 rows.
+/// The losses of all rows, with their totals.
 struct Losses<'r, L> {
     loss: L,
     double: bool,
@@ -130,12 +129,8 @@ impl<L: RowLoss> Work<Out<'_>> for Losses<'_, L> {
                 let counted = block.clone().filter(|&row| targets.counts(row));
                 counted.for_each(|row| weight.add(targets.weight(row)));
             }
-            totals.count += block.len() as u64;
             top1 += is_top1[..block.len()].iter().map(|&is| u64::from(is)).sum::<u64>();
-            if !self.double {
-                loss.iter_mut().for_each(|loss| *loss = f64::from(*loss as f32));
-            }
-            totals.sum.add_block(isa, loss);
+            totals.add_results(isa, loss, self.double);
             if self.call.negate {
                 loss.iter_mut().for_each(|loss| *loss = 0.0 - *loss);
             }

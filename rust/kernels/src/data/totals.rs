@@ -2,6 +2,7 @@
 
 use crate::data::drive::Merge;
 use crate::data::exact_sum::ExactSum;
+use nll_simd::Isa;
 
 /// The exact sums and counts of the losses of a call, or of several.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,16 @@ impl Totals {
     /// The sum of the weights.
     pub fn weight(&self) -> f64 {
         self.weight.as_ref().map_or(self.count as f64, |weight| weight.value())
+    }
+
+    /// Adds results as they are about to be written: rounded to float32, unless they are `double`.
+    #[inline(always)]
+    pub(crate) fn add_results<S: Isa>(&mut self, isa: S, values: &mut [f64], double: bool) {
+        if !double {
+            values.iter_mut().for_each(|value| *value = f64::from(*value as f32));
+        }
+        self.sum.add_block(isa, values);
+        self.count += values.len() as u64;
     }
 
     /// The totals of both; a count that one of them lacks is unknown, unless that one is empty.
