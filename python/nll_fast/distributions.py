@@ -37,6 +37,11 @@ def entropy(logits: ArrayLike, *, axis: int = -1, reduction: Reduction = "none",
         An array for "none", float64 for float64 logits, else float32. A float for "mean" and "sum". A logit
         of −∞ contributes 0; a row of −∞ throughout, or with +∞ or NaN, is NaN.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the dtype or the shape of an array, or ``axis``, does not fit.
+
     Examples
     --------
     >>> import numpy as np
@@ -72,6 +77,11 @@ def kl_divergence(
         As in :func:`entropy`, float64 if one of the two arrays is. Never negative, and 0 for equal logits. A
         class with p = 0 contributes 0, one with p > 0 = q contributes ∞.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the dtype or the shape of an array, or ``axis``, does not fit.
+
     Examples
     --------
     >>> import numpy as np
@@ -98,6 +108,11 @@ def entr(p: ArrayLike, *, out: Array | None = None) -> Array:
     ndarray
         float32 for floats narrower than float64, else float64. 0 → 0, p < 0 → −∞.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the dtype or the shape of an argument does not fit.
+
     Examples
     --------
     >>> import numpy as np
@@ -121,6 +136,11 @@ def rel_entr(p: ArrayLike, q: ArrayLike, *, out: Array | None = None) -> Array:
     -------
     ndarray
         As in :func:`entr`. p = 0 gives 0, p > 0 = q gives ∞. Full relative precision where p is near q.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the dtype or the shape of an argument does not fit.
 
     Examples
     --------
@@ -161,6 +181,11 @@ def kl_div(
     -------
     float, ndarray or Partial
         As in :func:`binary_cross_entropy_with_logits`. p = 0 gives 0, also where ``input`` is −∞.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the dtype or the shape of an argument does not fit.
 
     Examples
     --------

@@ -113,6 +113,11 @@ def binary_cross_entropy(
     weight, reduction, out
         As in :func:`binary_cross_entropy_with_logits`.
 
+    Returns
+    -------
+    float, ndarray, Partial or tuple
+        As of :func:`binary_cross_entropy_with_logits`.
+
     Raises
     ------
     ValueError
@@ -146,6 +151,11 @@ def log_sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array:
         float32 for floats narrower than float64, else float64, in the memory order of ``x``. −∞ → −∞, +∞ → 0,
         NaN → NaN; subnormal results are kept.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the dtype or the shape of an argument does not fit.
+
     Examples
     --------
     >>> import numpy as np
@@ -167,6 +177,11 @@ def softplus(x: ArrayLike, *, out: Array | None = None) -> Array:
     -------
     ndarray
         The negative of :func:`log_sigmoid` at −x, of the same dtype. −∞ → 0, +∞ → +∞, NaN → NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the dtype or the shape of an argument does not fit.
 
     Examples
     --------
@@ -212,6 +227,11 @@ def gaussian_nll_loss(
     reduction, out, grad, hess
         As in :func:`binary_cross_entropy_with_logits`; the derivatives are with respect to ``mean``, and both
         kinds of ``hess`` are 1/var.
+
+    Returns
+    -------
+    float, ndarray, Partial or tuple
+        As of :func:`binary_cross_entropy_with_logits`.
 
     Raises
     ------
@@ -267,6 +287,11 @@ def laplace_nll_loss(
         one is 0, and its "upper" bound is 1/(b·|target − mean|), that of the parabola which touches the loss
         here and lies above it everywhere.
 
+    Returns
+    -------
+    float, ndarray, Partial or tuple
+        As of :func:`binary_cross_entropy_with_logits`.
+
     Raises
     ------
     ValueError
@@ -307,6 +332,16 @@ def mse_loss(
         The prediction and the observation, of one shape, or one of them is a single number.
     reduction, out, grad, hess
         As in :func:`binary_cross_entropy_with_logits`; both kinds of ``hess`` are 2.
+
+    Returns
+    -------
+    float, ndarray, Partial or tuple
+        As of :func:`binary_cross_entropy_with_logits`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As by :func:`binary_cross_entropy_with_logits`.
 
     Examples
     --------
@@ -350,6 +385,16 @@ def poisson_nll_loss(
     reduction, out, grad, hess
         As in :func:`binary_cross_entropy_with_logits`; the derivatives are with respect to ``input``. The
         second one has no upper bound, so ``hess="upper"`` is refused.
+
+    Returns
+    -------
+    float, ndarray, Partial or tuple
+        As of :func:`binary_cross_entropy_with_logits`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As by :func:`binary_cross_entropy_with_logits`.
 
     Examples
     --------

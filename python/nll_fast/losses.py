@@ -158,6 +158,11 @@ def cross_entropy_grad(
         The gradient, of the shape of ``logits``, or ``out``: float64 for float64 logits, else float32. The
         target's entry keeps its relative precision where the model is almost certain.
 
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        As by :func:`cross_entropy`.
+
     Examples
     --------
     >>> cross_entropy_grad([[0.0, 0.0]], [1])
@@ -207,6 +212,16 @@ def nll_loss(
     axis, weight, ignore_index, reduction, empty_mean, out
         As in :func:`cross_entropy`.
 
+    Returns
+    -------
+    float, ndarray or Partial
+        As of :func:`cross_entropy`.
+
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        As by :func:`cross_entropy`.
+
     Examples
     --------
     >>> nll_loss([[-1.5, -0.25]], [1])
@@ -243,6 +258,11 @@ def categorical_nll(
         The class of each row.
     axis, weight, ignore_index, reduction, empty_mean, out
         As in :func:`cross_entropy`.
+
+    Returns
+    -------
+    float, ndarray or Partial
+        As of :func:`cross_entropy`.
 
     Raises
     ------
@@ -282,6 +302,11 @@ def logsumexp(logits: ArrayLike, *, axis: int = -1, keepdims: bool = False, out:
         float64 for float64 logits, else float32. −∞ throughout gives −∞, a +∞ gives +∞, a NaN gives NaN. The
         error is at most 2 ulp of max(1, |result|): near 0 the largest logit and the logarithm cancel.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the dtype or the shape of an array, or ``axis``, does not fit.
+
     Examples
     --------
     >>> import numpy as np
@@ -308,6 +333,11 @@ def log_softmax(logits: ArrayLike, *, axis: int = -1, out: Array | None = None) 
     -------
     ndarray
         Of the shape of ``logits``; float64 for float64 logits, else float32. A row with +∞ or NaN is NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the dtype or the shape of an array, or ``axis``, does not fit.
 
     Examples
     --------

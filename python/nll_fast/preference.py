@@ -40,6 +40,16 @@ def bradley_terry_loss(
         As in :func:`binary_cross_entropy_with_logits`. The derivatives are with respect to ``chosen``; the
         gradient with respect to ``rejected`` is the negative.
 
+    Returns
+    -------
+    float, ndarray, Partial or tuple
+        As of :func:`binary_cross_entropy_with_logits`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As by :func:`binary_cross_entropy_with_logits`.
+
     Examples
     --------
     >>> round(bradley_terry_loss([2.0], [0.0]), 6)
@@ -121,6 +131,11 @@ def dpo_loss(
     References
     ----------
     R. Rafailov et al., "Direct Preference Optimization", 2023; names and formulas of ``DPOTrainer`` of TRL.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the dtype or the shape of an argument does not fit, or an option is unknown or out of its range.
 
     Examples
     --------

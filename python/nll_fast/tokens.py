@@ -40,6 +40,11 @@ def token_log_probs(
         Of the shape of ``target``, its last axis ``shift`` shorter, or ``out``: float64 for float64 logits,
         else float32. Never above 0; 0 for ignored rows.
 
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        As by :func:`cross_entropy`.
+
     Examples
     --------
     >>> import numpy as np
@@ -78,6 +83,11 @@ def sequence_log_probs(
         The sums of :func:`token_log_probs` over the positions, as :func:`dpo_loss` takes them.
     counts : ndarray of int64, shape (...)
         How many tokens counted; ``sums / counts`` is the length-normalised score.
+
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        As by :func:`cross_entropy`.
 
     Examples
     --------
@@ -119,6 +129,11 @@ def perplexity(
     float
         At least 1; ∞ if it exceeds float64, NaN if no token counts.
 
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        As by :func:`cross_entropy`.
+
     Examples
     --------
     >>> import numpy as np
@@ -148,6 +163,11 @@ def bits_per_token(
     -------
     float
         NaN if no token counts.
+
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        As by :func:`cross_entropy`.
 
     Examples
     --------
@@ -185,6 +205,11 @@ def bits_per_byte(
     -------
     float
         0 if no token counts.
+
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        As by :func:`cross_entropy`.
 
     Examples
     --------
