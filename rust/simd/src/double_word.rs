@@ -6,7 +6,7 @@
 
 use crate::float::{Float, two_sum_error};
 use crate::isa::Isa;
-use crate::math::{exp_words, log, log1p, mul_exp, scale_by_power};
+use crate::math::{exp_words, scale_by_power, short_log, short_log1p, short_mul_exp};
 
 /// A number type with about twice the digits of its operands, whose words are of type `F`.
 pub trait Extended<F: Float = f64>: Copy {
@@ -75,15 +75,15 @@ impl Extended for f64 {
     }
     #[inline(always)]
     fn mul_exp<S: Isa>(self, isa: S, s: f64) -> f64 {
-        mul_exp(isa, s, [self, 0.0])
+        short_mul_exp(isa, s, self)
     }
     #[inline(always)]
     fn log<S: Isa>(isa: S, x: f64) -> f64 {
-        log(isa, x)
+        short_log(isa, x)
     }
     #[inline(always)]
     fn log1p<S: Isa>(self, isa: S) -> f64 {
-        log1p(isa, self)
+        short_log1p(isa, self)
     }
     #[inline(always)]
     fn ln_2_times(n: f64) -> f64 {
@@ -115,7 +115,7 @@ impl<F: Float> DoubleWord<F> {
         DoubleWord { hi, lo: isa.two_prod_error(a, b, hi) }
     }
 
-    /// log self, by one Newton step from an approximation: log + (self·e^−log − 1).
+    /// log self, by one Newton step from an approximation to 32 bits: log + (self·e^−log − 1).
     #[inline(always)]
     fn log_near<S: Isa>(self, isa: S, log: F) -> Self {
         let one = self.mul(isa, DoubleWord::new(-log).mul_exp(isa, F::ONE));
@@ -171,11 +171,11 @@ impl<F: Float> Extended<F> for DoubleWord<F> {
     }
     #[inline(always)]
     fn log<S: Isa>(isa: S, x: F) -> Self {
-        DoubleWord::new(x).log_near(isa, log(isa, x))
+        DoubleWord::new(x).log_near(isa, short_log(isa, x))
     }
     #[inline(always)]
     fn log1p<S: Isa>(self, isa: S) -> Self {
-        DoubleWord::new(F::ONE).add(self).log_near(isa, log1p(isa, self.hi))
+        DoubleWord::new(F::ONE).add(self).log_near(isa, short_log1p(isa, self.hi))
     }
     #[inline(always)]
     fn ln_2_times(n: F) -> Self {

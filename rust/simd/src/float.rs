@@ -68,6 +68,8 @@ pub trait Float:
     const EXP_UNSCALED: &'static [Self];
     /// Coefficients of (2·artanh s − 2s) / s³ on 0 ≤ s ≤ ⅓, by powers of s²: about ⅔, ⅖, 2/7, …
     const ARTANH: &'static [Self];
+    /// [`Float::ARTANH`] to 32 bits at least, on |s| ≤ (√2 − 1)/(√2 + 1).
+    const ARTANH_SHORT: &'static [Self];
     /// Coefficients of (e^d − 1 − d) / d² on |d| ≤ 2, by powers of d: about 1/2!, 1/3!, … They are
     /// f64 for both types; the types differ in the number of coefficients.
     const EXPM1_TAIL: &'static [f64];

@@ -28,6 +28,7 @@ impl Float for f32 {
     };
     // Interpolation at Chebyshev nodes: relative error of the logarithm 1.7e-8.
     const ARTANH: &'static [f32] = &[0.6666664, 0.4000756, 0.2823662, 0.268515];
+    const ARTANH_SHORT: &'static [f32] = Self::ARTANH;
     // Interpolation at Chebyshev nodes: relative error 1e-9.
     #[rustfmt::skip]
     const EXPM1_TAIL: &'static [f64] = &[

@@ -30,6 +30,9 @@ impl Float for f64 {
         0.18181789436132859, 0.15385570064958623, 0.13314144209654935, 0.12001072809590713,
         0.08800738486144674, 0.1616404561194353,
     ];
+    // Interpolation at Chebyshev nodes: relative error of the logarithm 1.4e-11.
+    const ARTANH_SHORT: &'static [f64] =
+        &[0.6666666655449709, 0.40000121839806124, 0.28550820815960665, 0.23330467216303835];
     // Interpolation at Chebyshev nodes: relative error 2.8e-18.
     #[rustfmt::skip]
     const EXPM1_TAIL: &'static [f64] = &[
@@ -74,8 +77,9 @@ impl Float for f64 {
         const SQRT_HALF: u64 = 0x3fe6_a09e_667f_3bcd;
         const EXPONENT_OF_ONE: u64 = 0x3ff0_0000_0000_0000;
         let bits = x.to_bits().wrapping_add(EXPONENT_OF_ONE - SQRT_HALF);
-        let k = (bits >> 52) as i32 - 1023;
-        (k as f64, f64::from_bits((bits & 0x000f_ffff_ffff_ffff).wrapping_add(SQRT_HALF)))
+        // The exponent as the last bits of 2^52 + k: AVX2 has no conversion of 64-bit integers.
+        let k = f64::from_bits((bits >> 52) | 0x4330_0000_0000_0000) - 4_503_599_627_371_519.0;
+        (k, f64::from_bits((bits & 0x000f_ffff_ffff_ffff).wrapping_add(SQRT_HALF)))
     }
     #[inline(always)]
     fn of_f64(slice: &[f64]) -> Option<&[f64]> {

@@ -1,7 +1,7 @@
 //! exp, log, log1p and the half-precision loads at every level of this CPU.
 #![expect(clippy::disallowed_methods, reason = "the platform's libm is the oracle here")]
 
-use nll_simd::{BF16, Buffer, Dtype, F16, Isa, Kernel, Level, Real, math};
+use nll_simd::{BF16, Buffer, Dtype, Extended, F16, Isa, Kernel, Level, Real, math};
 use std::fmt::Debug;
 use std::io::Write;
 
@@ -142,6 +142,41 @@ fn limits() {
         for (function, x) in [(Exp, f64::NAN), (Log, f64::NAN), (Log, -1.0), (Log1p, -2.0)] {
             assert!(level.run(Apply(function, x)).is_nan());
         }
+    }
+}
+
+/// e^x, log x and log(1 + x) of f64 as the wider type of f32.
+struct Wide(f64);
+
+impl Kernel for Wide {
+    type Output = [f64; 3];
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) -> [f64; 3] {
+        [self.0.mul_exp(isa, 1.0), Extended::log(isa, self.0), Extended::log1p(self.0, isa)]
+    }
+}
+
+/// They are to 32 bits what the name says: a 250th of an ulp of f32.
+#[test]
+fn functions_of_the_wider_type_of_float32() {
+    let oracles: [fn(f64) -> f64; 3] = [f64::exp, f64::ln, f64::ln_1p];
+    let ranges = [[-700.0, 700.0], [1e-9, 2.0], [1e-300, 1e9], [-0.7, 1.0], [-1e-9, 1e-9]];
+    for level in levels() {
+        for x in ranges.into_iter().flat_map(|[low, high]| grid(low, high)) {
+            for (got, oracle) in level.run(Wide(x)).into_iter().zip(oracles) {
+                let want = oracle(x);
+                let is_close = got == want || (got - want).abs() <= want.abs() * 2.0f64.powi(-32);
+                assert!(is_close || want.is_nan(), "{x}: {got}, not {want}, {}", level.name());
+                assert_eq!(got.is_nan(), want.is_nan(), "{x}, {}", level.name());
+            }
+        }
+        let inf = f64::INFINITY;
+        assert_eq!(level.run(Wide(inf)), [inf; 3]);
+        assert_eq!(level.run(Wide(0.0)), [1.0, -inf, 0.0]);
+        assert_eq!(level.run(Wide(-1.0))[2], -inf);
+        assert_eq!(level.run(Wide(-inf))[0], 0.0);
+        assert!(level.run(Wide(-inf))[1..].iter().all(|x| x.is_nan()));
+        assert!(level.run(Wide(f64::NAN)).iter().all(|x| x.is_nan()));
     }
 }
 

@@ -10,8 +10,7 @@ use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::targets::Targets;
 use crate::fold::lane_terms::LaneTerms;
-use crate::fold::{Fold, MaxTerm, Pick, Terms, largest, sweep};
-use crate::math::row;
+use crate::fold::{MaxTerm, Terms, largest, sweep};
 use nll_simd::{Buffer, Extended, Isa, NonTemporal, Real, with_non_temporal};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -67,6 +66,21 @@ struct Call<'a> {
     weights: f64,
     /// Whether the results are written by non-temporal stores.
     large: bool,
+}
+
+/// The sums of a row's terms.
+struct Softmax {
+    /// One by the sum of all terms.
+    unit: f64,
+    /// The sum of all but the largest.
+    rest: f64,
+}
+
+impl Softmax {
+    #[inline(always)]
+    fn new<E: Extended>(sum: E, rest: E) -> Self {
+        Softmax { unit: 1.0 / sum.rounded(), rest: rest.rounded() }
+    }
 }
 
 /// The gradients of all rows, computed in `F`.
@@ -126,15 +140,14 @@ impl<F: Real> Work<PerClass<'_>> for Gradients<'_, F> {
                             let terms = terms.find(|(row, _)| *row == i);
                             let terms = terms.map_or(&mut [][..], |(_, terms)| terms);
                             let max = MaxTerm::new(isa, largest[i]);
-                            (Terms::new(max, terms), Pick::new(targets.class(group.start + i)))
+                            Terms::new(max, terms)
                         },
                         #[inline(always)]
                         |i, fold| folds[i] = Some(fold),
                     );
                     for (row, fold) in group.zip(&mut folds) {
-                        if let Some((terms, pick)) = fold {
-                            let x_t = Fold::<F>::finish(pick, isa);
-                            self.call.write_row(isa, row, terms, x_t, (&mut out, stores));
+                        if let Some(terms) = fold {
+                            self.call.write_row(row, terms, (&mut out, stores));
                         } else {
                             for block in ranges(0..classes, BLOCK) {
                                 out.write(&[F::ZERO; BLOCK][..block.len()], stores);
@@ -178,19 +191,19 @@ impl Call<'_> {
         let terms = LaneTerms::new(isa, lines, held);
         // −1: the row is ignored.
         let mut target = [-F::ONE; LANES];
-        let [mut weight, mut x_t, mut factor, mut at_target] = [[0.0; LANES]; 4];
+        let [mut weight, mut factor, mut at_target] = [[0.0; LANES]; 3];
+        let mut term = [F::ZERO; LANES];
         for i in (0..count).filter(|&i| self.targets.counts(start + i)) {
             let class = self.targets.class(start + i);
             target[i] = F::from_f64(class as f64);
-            (weight[i], x_t[i]) = (self.targets.weight(start + i), lines.line(class)[i].to_f64());
+            (weight[i], term[i]) = (self.targets.weight(start + i), held[class][i]);
         }
         for i in 0..LANES {
             let (max, rest) = (&terms.max, terms.rest.value::<F>(i));
-            let sharp = self.sharp * weight[i];
-            let unit = 1.0 / max.term[i].add(rest).rounded();
-            factor[i] = self.scale * (sharp + self.uniform * self.weights) * unit;
-            let log_p = (x_t[i] - max.x[i].to_f64()) - max.loss(isa, i, rest).rounded();
-            at_target[i] = self.at_target(isa, log_p, weight[i]);
+            let softmax = Softmax::new(max.term[i].add(rest), rest);
+            factor[i] = self.factor(&softmax, weight[i]);
+            at_target[i] =
+                self.at_target(&softmax, term[i].to_f64(), target[i] == max.at[i], weight[i]);
         }
         for (class, held) in held.iter_mut().enumerate() {
             let (even, mut values) = (self.even(class), *held);
@@ -205,12 +218,19 @@ impl Call<'_> {
         lanes_to_rows(computing, lines.classes(), count)
     }
 
-    /// The result of the target. p_t − 1 would lose the digits of a certain target: e^x − 1 keeps
-    /// them.
+    /// What the term of every other class is multiplied by.
     #[inline(always)]
-    fn at_target<S: Isa>(&self, isa: S, log_p: f64, weight: f64) -> f64 {
-        let less = row::exp_minus_one(isa, log_p);
-        let rest = self.uniform * (self.weights * (less + 1.0) - weight);
+    fn factor(&self, softmax: &Softmax, weight: f64) -> f64 {
+        self.scale * (self.sharp * weight + self.uniform * self.weights) * softmax.unit
+    }
+
+    /// The result of the target. p_t − 1 would lose the digits of a certain target: of the largest
+    /// class, 1 − p_t is the share of the others.
+    #[inline(always)]
+    fn at_target(&self, softmax: &Softmax, term: f64, is_largest: bool, weight: f64) -> f64 {
+        let p = term * softmax.unit;
+        let less = if is_largest { -(softmax.rest * softmax.unit) } else { p - 1.0 };
+        let rest = self.uniform * (self.weights * p - weight);
         self.scale * (self.sharp * weight * less + rest)
     }
 
@@ -232,20 +252,17 @@ impl Call<'_> {
 
     /// The results of one row.
     #[inline(always)]
-    fn write_row<'o: 's, 's, S: Isa, F: Real>(
+    fn write_row<'o: 's, 's, F: Real>(
         &self,
-        isa: S,
         row: usize,
         terms: &mut Terms<'_, F>,
-        x_t: f64,
         (out, stores): (&mut Out<'o>, Option<&'s NonTemporal<'s, '_>>),
     ) {
         let (max, rest, terms) = terms.parts();
         let (weight, class) = (self.targets.weight(row), self.targets.class(row));
-        let sharp = self.sharp * weight;
-        let sum = sharp + self.uniform * self.weights;
-        let (loss, unit) = (max.loss(isa, rest).rounded(), 1.0 / max.sum(rest).rounded());
-        let factor = self.scale * sum * unit;
+        let softmax = Softmax::new(max.sum(rest), rest);
+        let factor = self.factor(&softmax, weight);
+        let term = terms[class].to_f64();
         for block in ranges(0..terms.len(), BLOCK) {
             let start = block.start;
             let values = &mut terms[block];
@@ -258,8 +275,7 @@ impl Call<'_> {
                 }
             }
             if let Some(value) = values.get_mut(class.wrapping_sub(start)) {
-                let log_p = (x_t - max.x.to_f64()) - loss;
-                *value = F::from_f64(self.at_target(isa, log_p, weight));
+                *value = F::from_f64(self.at_target(&softmax, term, class == max.at, weight));
             }
             out.write(values, stores);
         }

@@ -26,7 +26,7 @@ const PIECE: usize = 512;
 pub(crate) struct MaxTerm<F: Real> {
     pub(crate) x: F,
     /// The first place where it stands.
-    at: usize,
+    pub(crate) at: usize,
     scale: SumScale<F>,
     /// Its term, and the logarithm of that.
     pub(crate) term: F::Extended,

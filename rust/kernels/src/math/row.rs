@@ -1,7 +1,7 @@
 //! Formulas of a row: branch-free scalar functions, each like its line in `reference.py`.
 
 use nll_simd::math::{exp, horner, log};
-use nll_simd::{Extended, Float, Isa, Level, Real};
+use nll_simd::{Extended, Isa, Level, Real};
 
 /// Σ e^x over some classes as `sum · 2^exponent · e^center`, which stays in range.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,15 +37,15 @@ pub fn target_against_rest<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -
 
 /// log(1 + s·e^d); softplus(d) where s = 1.   d = −∞ → 0, d = +∞ → +∞, NaN → NaN.
 ///
-/// Computed as log1p(s·e^d) for d ≤ 0, which keeps its digits as it goes to 0, and for d > 0 as
-/// d + log1p(s − 1 + e^−d), which cannot overflow.
+/// Computed as log1p(s·e^c) + (d − c) with c = min(d, 512): it keeps its digits as it goes to 0,
+/// and e^c cannot overflow. Beyond c the 1 does not count.
 #[inline(always)]
 pub fn log_one_plus_scaled_exp<S: Isa, F: Real>(isa: S, s: f64, d: F::Extended) -> F::Extended {
-    let above = d.rounded() > 0.0;
-    let (scale, nonpositive) = if above { (1.0, d.neg()) } else { (s, d) };
-    let e = nonpositive.mul_exp(isa, scale);
-    let part = if above { F::Extended::sum(s, -1.0).add(e) } else { e }.log1p(isa);
-    if above { d.add(part) } else { part }
+    let most = F::Extended::new(512.0);
+    let is_beyond = d.rounded() > 512.0;
+    let c = if is_beyond { most } else { d };
+    let beyond = if is_beyond { d.add(most.neg()) } else { F::Extended::new(0.0) };
+    c.mul_exp(isa, s).log1p(isa).add(beyond)
 }
 
 /// (1 − ε)·w_t·loss + ε/C · Σ_c w_c·(−log softmax(x)_c), torch's label smoothing.   A logit of −∞
@@ -116,12 +116,6 @@ pub fn divergence_terms<S: Isa, F: Real>(
     let apart = rise.add(slope.neg());
     let apart = if x == f64::NEG_INFINITY { F::Extended::new(f64::INFINITY) } else { apart };
     if x.abs() < 2.0 { (bend, slope.add(bend).rounded()) } else { (apart, rise.rounded()) }
-}
-
-/// e^x − 1, to full relative precision where x is small.   −∞ → −1, +∞ → +∞, NaN → NaN.
-#[inline(always)]
-pub fn exp_minus_one<S: Isa>(isa: S, x: f64) -> f64 {
-    if x.abs() < 0.5 { x * x * horner(isa, f64::EXPM1_TAIL, x) + x } else { exp(isa, x) - 1.0 }
 }
 
 /// e^x of one number, as the perplexity of a mean, by the exponential that all losses use.
