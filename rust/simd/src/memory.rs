@@ -43,6 +43,24 @@ impl Prefetch {
         Prefetch { next: elements.as_ptr().cast(), size: size_of::<T>() }
     }
 
+    /// For a loop that reads `elements` and what lies at other places in one burst, before it
+    /// computes: no hardware prefetcher continues between two bursts.
+    #[inline(always)]
+    pub fn burst<T>(elements: &[T]) -> Self {
+        Prefetch { next: elements.as_ptr().cast(), size: size_of::<T>() }
+    }
+
+    /// Fetches `count` elements from number `start` on, into L1 if they are `near`, else into L2.
+    #[inline(always)]
+    pub fn fetch(mut self, start: usize, count: usize, near: bool) {
+        self.next = self.next.wrapping_add(start * self.size);
+        if near {
+            self.lines(count, fetch_line::<1>);
+        } else {
+            self.lines(count, fetch_line::<2>);
+        }
+    }
+
     /// Call before the loop reads the next `count` elements, if it reads several arrays at once.
     #[inline(always)]
     pub fn step(&mut self, count: usize) {

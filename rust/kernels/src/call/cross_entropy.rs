@@ -117,7 +117,7 @@ impl<F: Real> CrossEntropy<'_, F> {
         }
         let held = tile(computing, lines.classes());
         let [max, x_t] = lanes::hide(lines, target, held);
-        let sums = LaneLogSums::new(isa, Lines::dense(held), &max);
+        let sums = LaneLogSums::new(isa, Lines::dense(held, lines.next()), &max);
         let mut loss = [0.0; LANES];
         for i in 0..LANES {
             loss[i] = row::target_against_rest::<S, F>(isa, sums.row(i), x_t[i].to_f64());

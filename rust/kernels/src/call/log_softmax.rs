@@ -209,7 +209,7 @@ impl<F: Real> LogSoftmax<'_, F> {
         let held = tile(computing, lines.classes());
         let x_m = lanes::max(lines);
         let [max, _] = lanes::hide_largest(lines, x_m, held);
-        let others = LaneLogSums::new(isa, Lines::dense(held), &max);
+        let others = LaneLogSums::new(isa, Lines::dense(held, lines.next()), &max);
         let mut loss = [0.0; LANES];
         for i in 0..LANES {
             loss[i] = row::target_against_rest::<S, F>(isa, others.row(i), x_m[i].to_f64());

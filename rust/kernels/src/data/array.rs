@@ -8,7 +8,7 @@
 //! A new storage format is one more variant, and an [`Element`](crate::data::element::Element) that
 //! says how it is read.
 
-use crate::data::lines::{LANES, Lines, set_lane, tile, turn};
+use crate::data::lines::{LANES, Lines, Next, set_lane, tile, turn};
 use crate::data::scratch::Scratch;
 use crate::data::strided::{Strided, View};
 use nll_simd::{BF16, F16, Isa, Prefetch, Real};
@@ -220,6 +220,7 @@ impl Array<'_> {
                     );
                     return lines.expect("lines, by the condition");
                 }
+                let next = with_view!(self, _value => Next::NOTHING, x => x.next_rows(rows.end));
                 // Out of the scratch, from which the rows are borrowed meanwhile.
                 let mut memory = core::mem::take(&mut scratch.lines);
                 let lines = memory.first(classes * LANES, F::ZERO).as_chunks_mut().0;
@@ -233,7 +234,7 @@ impl Array<'_> {
                     }
                 }
                 scratch.lines = memory;
-                Lines::dense(tile(scratch, classes))
+                Lines::dense(tile(scratch, classes), next)
             },
         )
     }

@@ -4,9 +4,13 @@
 //! Where the rows lie side by side in memory too (an image with its classes on the first axis, a
 //! data frame in Fortran order), a line is a slice of that memory. All other rows are turned into
 //! lines in [`Scratch`], which stay in L1.
+//!
+//! Rows are read in one burst, before anything is computed of them. So lines know where the next
+//! ones lie, and the loop that computes most fetches these, class by class: all at once, they would
+//! hold up whatever is read behind them.
 
 use crate::data::scratch::Scratch;
-use nll_simd::{CHUNK_LANES, Isa, Real};
+use nll_simd::{CHUNK_LANES, Isa, Prefetch, Real};
 
 /// How many rows lie side by side.
 pub const LANES: usize = CHUNK_LANES;
@@ -18,20 +22,50 @@ pub(crate) struct Lines<'s, F> {
     /// From a class to the next.
     stride: usize,
     classes: usize,
+    next: Next,
 }
+
+/// Where the lines lie that are read after these.
+#[derive(Clone, Copy)]
+pub(crate) struct Next {
+    pub(crate) memory: Prefetch,
+    /// From a class to the next; from one part to the next of rows that are turned.
+    pub(crate) stride: usize,
+}
+
+impl Next {
+    /// Nowhere.
+    pub(crate) const NOTHING: Next = Next { memory: Prefetch::NOTHING, stride: 0 };
+}
+
+/// How many classes the next lines may have and be fetched into L1.
+const NEAR: usize = 16;
 
 impl<'s, F: Real> Lines<'s, F> {
     /// Lines of `classes` classes that lie `stride` apart.
     #[inline(always)]
-    pub(crate) fn new(memory: &'s [F], stride: usize, classes: usize) -> Self {
+    pub(crate) fn new(memory: &'s [F], stride: usize, classes: usize, next: Next) -> Self {
         let memory = &memory[..(classes - 1) * stride + LANES];
-        Lines { memory, stride, classes }
+        Lines { memory, stride, classes, next }
     }
 
     /// Lines one behind the other.
     #[inline(always)]
-    pub(crate) fn dense(lines: &'s [[F; LANES]]) -> Self {
-        Lines { memory: lines.as_flattened(), stride: LANES, classes: lines.len() }
+    pub(crate) fn dense(lines: &'s [[F; LANES]], next: Next) -> Self {
+        Lines { memory: lines.as_flattened(), stride: LANES, classes: lines.len(), next }
+    }
+
+    /// Where the lines lie that are read after these.
+    #[inline(always)]
+    pub(crate) fn next(&self) -> Next {
+        self.next
+    }
+
+    /// Fetches one class, or an equal part, of the lines that are read after these.
+    #[inline(always)]
+    pub(crate) fn fetch_next(&self, class: usize) {
+        let Next { memory, stride } = self.next;
+        memory.fetch(class * stride, LANES, self.classes <= NEAR);
     }
 
     /// How many there are.

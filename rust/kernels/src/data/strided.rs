@@ -1,7 +1,7 @@
 //! A view of numbers of one type, with any number of axes and any strides.
 
 use crate::data::element::Element;
-use crate::data::lines::{LANES, Lines};
+use crate::data::lines::{LANES, Lines, Next};
 use crate::data::scratch::Scratch;
 use ndarray::{ArrayBase, ArrayView1, ArrayViewD, Axis, IxDyn, ViewRepr};
 use nll_simd::{Isa, Prefetch, Real};
@@ -125,15 +125,18 @@ impl<'a, E: Element> Strided<'a, E> {
     ) -> Option<Lines<'s, F>> {
         let (memory, stride) = self.side_by_side(first, LANES)?;
         let classes = self.length;
+        // The lines after the next: the wait for the next ones has begun.
+        let behind = &memory[(2 * LANES).min(memory.len())..];
+        let next = Next { memory: Prefetch::burst(behind), stride };
         if let Some(memory) = E::in_place(memory) {
-            return Some(Lines::new(memory, stride, classes));
+            return Some(Lines::new(memory, stride, classes, next));
         }
         let Scratch { values, singles, halves, .. } = scratch;
         let copies = E::copies(halves)?.first(classes * LANES, E::Storage::default());
         for (class, line) in copies.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
             line.copy_from_slice(&memory[class * stride..][..LANES]);
         }
-        Some(Lines::new(E::convert(isa, copies, values, singles), LANES, classes))
+        Some(Lines::new(E::convert(isa, copies, values, singles), LANES, classes, next))
     }
 
     /// One class of a row.
@@ -202,6 +205,14 @@ impl<'a, E: Element> Strided<'a, E> {
     #[inline(always)]
     pub(crate) fn prefetch<F: Real>(&self, start: usize) -> Prefetch {
         self.flat.map_or(Prefetch::NOTHING, |flat| Prefetch::new::<F, E::Storage>(&flat[start..]))
+    }
+
+    /// The rows from `first` on, to be read after others and turned.
+    #[inline(always)]
+    pub(crate) fn next_rows(&self, first: usize) -> Next {
+        let is_row = (first + 1) * self.length <= self.view.len();
+        let row = if is_row { self.row_slice(first, 0) } else { None };
+        row.map_or(Next::NOTHING, |row| Next { memory: Prefetch::burst(row), stride: LANES })
     }
 
     /// The elements `range`, where they lie or in `scratch`.

@@ -2,7 +2,7 @@
 //! distribution, divergence, gradient. The formulas are those of `max_term.rs` and `divergence.rs`,
 //! with a lane for each row.
 
-use crate::data::lines::{LANES, Lines};
+use crate::data::lines::{LANES, Lines, Next};
 use crate::fold::lanes::{LaneScales, LaneSums, hide_largest, max};
 use crate::fold::max_term::Weighting;
 use crate::math::row::divergence_terms;
@@ -17,6 +17,7 @@ pub(crate) struct LaneMax<F: Real> {
     scales: LaneScales<F>,
     pub(crate) term: [F::Extended; LANES],
     log_term: [F::Extended; LANES],
+    next: Next,
 }
 
 impl<F: Real> LaneMax<F> {
@@ -47,7 +48,7 @@ impl<F: Real> LaneMax<F> {
             log_term[i] = above.add(exponent).renormalize();
             term[i] = log_term[i].mul_exp(isa, 1.0);
         }
-        LaneMax { x, at, scales, term, log_term }
+        LaneMax { x, at, scales, term, log_term, next: lines.next() }
     }
 
     /// Calls `take(class, terms)` with the terms of each class of `held`, and adds them.
@@ -61,7 +62,7 @@ impl<F: Real> LaneMax<F> {
         let mut rest = LaneSums::ZERO;
         self.scales.terms::<S, true>(
             isa,
-            Lines::dense(held),
+            Lines::dense(held, self.next),
             #[inline(always)]
             |class, terms| {
                 rest.add_line(terms);
@@ -132,6 +133,7 @@ pub(crate) fn soft_target<S: Isa, F: Real>(
         #[inline(always)]
         |class, _| {
             let mut y = *targets.line(class);
+            targets.fetch_next(class);
             if !weighting.is_none() {
                 y.iter_mut().for_each(|y| *y = weighting.of(class, *y));
             }
@@ -173,9 +175,10 @@ impl<F: Real> LaneTerms<F> {
         let mut rest = LaneSums::ZERO;
         for (class, line) in terms.iter_mut().enumerate() {
             let mut here = [F::ZERO; LANES];
+            lines.fetch_next(class);
             max.scales.terms::<S, true>(
                 isa,
-                Lines::dense(core::slice::from_ref(line)),
+                Lines::dense(core::slice::from_ref(line), Next::NOTHING),
                 #[inline(always)]
                 |_, terms| here = *terms,
             );

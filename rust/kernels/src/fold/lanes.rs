@@ -166,6 +166,7 @@ impl<F: Real> LaneScales<F> {
         }
         for class in 0..lines.classes() {
             let (x, mut terms) = (*lines.line(class), [F::ZERO; LANES]);
+            lines.fetch_next(class);
             for i in 0..LANES {
                 let y = x[i] - center[i];
                 let y = if y < floor[i] { floor[i] } else { y };
