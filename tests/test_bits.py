@@ -17,7 +17,7 @@ from .conftest import ROOT
 
 ROWS = 70
 ELEMENTS = 72  # of a row, where elements are drawn
-CLASSES = (1, 2, 3, 4, 5, 10, 33, 127, 128, 129, 2100)  # few, which are read side by side, and many
+CLASSES = (1, 2, 3, 4, 5, 10, 33, 127, 128, 129, 2100, 8200)  # few, which are read side by side, and many
 every_case = pytest.mark.parametrize("name", CASES)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 

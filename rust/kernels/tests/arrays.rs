@@ -153,8 +153,13 @@ fn check<T: Copy>(name: &str, floats: bool, number: fn(u32) -> T, array: Wrap<T>
     let levels = Level::available();
     let widest = &levels[levels.len() - 1..];
     // More rows than are read together; more classes than a block has, in several tasks; three
-    // axes.
-    let shapes = [(&[19, 70][..], &levels[..]), (&[8, 2100], widest), (&[3, 5, 40], &levels)];
+    // axes; more rows than a tile has, of more classes than are read side by side.
+    let shapes = [
+        (&[19, 70][..], &levels[..]),
+        (&[8, 2100], widest),
+        (&[3, 5, 40], &levels),
+        (&[200, 130], widest),
+    ];
     for (shape, levels) in shapes {
         let mut numbers = Numbers(1);
         let [x, y] = [(); 2].map(|()| Base::new(shape, || number(numbers.next())));

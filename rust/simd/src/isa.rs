@@ -10,9 +10,12 @@
 
 use crate::float::Float;
 use crate::half::f16_to_f32;
-use crate::turn::turn_four;
+use crate::turn::{turn_four, turn_four_back};
 #[cfg(target_arch = "x86_64")]
-use crate::turn::{turn_four_avx2, turn_four_avx512, turn_four_f64_avx2};
+use crate::turn::{
+    turn_four_avx2, turn_four_avx512, turn_four_back_avx2, turn_four_back_f64_avx2,
+    turn_four_f64_avx2,
+};
 use crate::width::CHUNK_LANES;
 
 /// An instruction set of this CPU. The provided methods are for sets with fused multiply-add.
@@ -62,6 +65,18 @@ pub trait Isa: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn turn_four_f64(self, rows: &[f64], classes: usize, lines: &mut [[f64; CHUNK_LANES]; 4]) {
         turn_four(rows, classes, lines);
+    }
+
+    /// The opposite of [`Isa::turn_four`]: `rows[r · classes + c] = lines[c][r]`.
+    #[inline(always)]
+    fn turn_four_back(self, lines: [&[f32; CHUNK_LANES]; 4], rows: &mut [f32], classes: usize) {
+        turn_four_back(lines, rows, classes);
+    }
+
+    /// [`Isa::turn_four_back`] of f64.
+    #[inline(always)]
+    fn turn_four_back_f64(self, lines: [&[f64; CHUNK_LANES]; 4], rows: &mut [f64], classes: usize) {
+        turn_four_back(lines, rows, classes);
     }
 }
 
@@ -132,6 +147,16 @@ impl Isa for Avx2 {
         // SAFETY: an `Avx2` exists only if the CPU has AVX2.
         unsafe { turn_four_f64_avx2(rows, classes, lines) }
     }
+    #[inline(always)]
+    fn turn_four_back(self, lines: [&[f32; CHUNK_LANES]; 4], rows: &mut [f32], classes: usize) {
+        // SAFETY: an `Avx2` exists only if the CPU has AVX2.
+        unsafe { turn_four_back_avx2(lines, rows, classes) }
+    }
+    #[inline(always)]
+    fn turn_four_back_f64(self, lines: [&[f64; CHUNK_LANES]; 4], rows: &mut [f64], classes: usize) {
+        // SAFETY: an `Avx2` exists only if the CPU has AVX2.
+        unsafe { turn_four_back_f64_avx2(lines, rows, classes) }
+    }
 }
 
 /// Safety invariant: exists only if the CPU has AVX-512 F/BW/DQ/VL, and all that [`Avx2`] requires.
@@ -164,6 +189,16 @@ impl Isa for Avx512 {
     fn turn_four_f64(self, rows: &[f64], classes: usize, lines: &mut [[f64; CHUNK_LANES]; 4]) {
         // SAFETY: an `Avx512` exists only if the CPU has AVX2.
         unsafe { turn_four_f64_avx2(rows, classes, lines) }
+    }
+    #[inline(always)]
+    fn turn_four_back(self, lines: [&[f32; CHUNK_LANES]; 4], rows: &mut [f32], classes: usize) {
+        // SAFETY: an `Avx512` exists only if the CPU has AVX2.
+        unsafe { turn_four_back_avx2(lines, rows, classes) }
+    }
+    #[inline(always)]
+    fn turn_four_back_f64(self, lines: [&[f64; CHUNK_LANES]; 4], rows: &mut [f64], classes: usize) {
+        // SAFETY: an `Avx512` exists only if the CPU has AVX2.
+        unsafe { turn_four_back_f64_avx2(lines, rows, classes) }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::double_word::{DoubleWord, Extended};
 use crate::float::Float;
 use crate::isa::Isa;
-use crate::turn::turn_by_fours;
+use crate::turn::{turn_back_by_fours, turn_by_fours};
 use crate::width::CHUNK_LANES;
 
 /// f32 or f64: the type that a kernel computes in.
@@ -14,6 +14,18 @@ pub trait Real: Float {
     /// Turns 32 rows of a few classes, one behind the other, into lines of one class each:
     /// `lines[c][r] = rows[r · classes + c]`.
     fn turn<S: Isa>(isa: S, rows: &[Self], lines: &mut [[Self; CHUNK_LANES]]);
+
+    /// The opposite of [`Real::turn`]: `rows[r · classes + c] = lines[c][r]`.
+    fn turn_back<S: Isa>(isa: S, lines: &[[Self; CHUNK_LANES]], rows: &mut [Self]);
+
+    /// Four classes of 32 rows whose first classes lie `pitch` apart: `rows[r · pitch + c] =
+    /// lines[c][r]`.
+    fn turn_four_back<S: Isa>(
+        isa: S,
+        lines: [&[Self; CHUNK_LANES]; 4],
+        rows: &mut [Self],
+        pitch: usize,
+    );
 }
 
 impl Real for f32 {
@@ -28,6 +40,26 @@ impl Real for f32 {
             |rows, classes, four| isa.turn_four(rows, classes, four),
         );
     }
+
+    #[inline(always)]
+    fn turn_back<S: Isa>(isa: S, lines: &[[f32; CHUNK_LANES]], rows: &mut [f32]) {
+        turn_back_by_fours(
+            lines,
+            rows,
+            #[inline(always)]
+            |four, rows, classes| isa.turn_four_back(four, rows, classes),
+        );
+    }
+
+    #[inline(always)]
+    fn turn_four_back<S: Isa>(
+        isa: S,
+        lines: [&[f32; CHUNK_LANES]; 4],
+        rows: &mut [f32],
+        pitch: usize,
+    ) {
+        isa.turn_four_back(lines, rows, pitch);
+    }
 }
 
 impl Real for f64 {
@@ -41,5 +73,25 @@ impl Real for f64 {
             #[inline(always)]
             |rows, classes, four| isa.turn_four_f64(rows, classes, four),
         );
+    }
+
+    #[inline(always)]
+    fn turn_back<S: Isa>(isa: S, lines: &[[f64; CHUNK_LANES]], rows: &mut [f64]) {
+        turn_back_by_fours(
+            lines,
+            rows,
+            #[inline(always)]
+            |four, rows, classes| isa.turn_four_back_f64(four, rows, classes),
+        );
+    }
+
+    #[inline(always)]
+    fn turn_four_back<S: Isa>(
+        isa: S,
+        lines: [&[f64; CHUNK_LANES]; 4],
+        rows: &mut [f64],
+        pitch: usize,
+    ) {
+        isa.turn_four_back_f64(lines, rows, pitch);
     }
 }

@@ -215,7 +215,7 @@ impl Call<'_> {
             }
             *held = values;
         }
-        lanes_to_rows(computing, lines.classes(), count)
+        lanes_to_rows(isa, computing, lines.classes(), count)
     }
 
     /// What the term of every other class is multiplied by.

@@ -220,6 +220,6 @@ impl<F: Real> LogSoftmax<'_, F> {
                 held[i] = F::from_f64((x[i].to_f64() - x_m[i].to_f64()) - loss[i]);
             }
         }
-        lanes_to_rows(computing, lines.classes(), group.len())
+        lanes_to_rows(isa, computing, lines.classes(), group.len())
     }
 }

@@ -250,26 +250,22 @@ impl Array<'_> {
         }
     }
 
-    /// The classes `classes` of one of `rows`, rows whose elements are not neighbours in memory.
-    /// All rows of a tile are copied together, when the first of them is asked for.
+    /// The classes `classes` of a row whose elements are not neighbours in memory. The rows of a
+    /// tile are copied together, when one of them is asked for.
     #[inline(never)]
     pub(crate) fn read_tile<'s, S: Isa, F: Real>(
         &'s self,
         isa: S,
-        (rows, i): (&[usize], usize),
+        row: usize,
         classes: Range<usize>,
         scratch: &'s mut Scratch<F>,
     ) -> &'s [F] {
         isa.vectorize(
             #[inline(always)]
             || {
-                with_view!(self, _value => &[][..], x => {
-                    let length = classes.len();
-                    if i == 0 {
-                        x.fill_tile(rows, classes, scratch);
-                    }
-                    x.tile_row(isa, (i, length), scratch)
-                })
+                with_view!(
+                    self, _value => &[][..], x => x.tile_row(isa, row, classes, scratch)
+                )
             },
         )
     }

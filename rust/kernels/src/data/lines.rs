@@ -109,18 +109,15 @@ pub(crate) fn set_lane<F: Real>(lines: &mut [[F; LANES]], lane: usize, row: &[F]
 
 /// The first `classes` lines of a scratch as rows, one behind the other: the first `count` of them.
 #[inline(always)]
-pub(crate) fn lanes_to_rows<F: Real>(
+pub(crate) fn lanes_to_rows<S: Isa, F: Real>(
+    isa: S,
     scratch: &mut Scratch<F>,
     classes: usize,
     count: usize,
 ) -> &[F] {
     let Scratch { lines, values, .. } = scratch;
     let lines = lines.first(classes * LANES, F::ZERO).as_chunks::<LANES>().0;
-    let rows = &mut values.first(classes * LANES, F::ZERO)[..classes * count];
-    for (lane, row) in rows.chunks_exact_mut(classes).enumerate() {
-        for (to, line) in row.iter_mut().zip(lines) {
-            *to = line[lane % LANES];
-        }
-    }
-    rows
+    let rows = values.first(classes * LANES, F::ZERO);
+    F::turn_back(isa, lines, rows);
+    &rows[..classes * count]
 }

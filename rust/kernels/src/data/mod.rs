@@ -11,4 +11,5 @@ pub mod rows;
 pub mod scratch;
 pub mod strided;
 pub mod targets;
+mod tile;
 pub mod totals;

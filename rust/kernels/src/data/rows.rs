@@ -4,15 +4,10 @@ use crate::data::array::Array;
 use crate::data::drive::{ranges, rows_per_task};
 use crate::data::lines::Lines;
 use crate::data::scratch::Scratch;
+pub use crate::data::scratch::{BLOCK, GROUP};
+use crate::data::tile::tile_rows;
 use nll_simd::{CHUNK_LANES, Isa, Prefetch, Real};
 use std::ops::Range;
-
-/// How many rows are read together at most: their last steps share vector registers, and a tile of
-/// rows that are not contiguous stays in L2.
-pub(crate) const GROUP: usize = 16;
-
-/// How many classes are read at a time: 8 KiB of f32, a quarter of L1.
-pub const BLOCK: usize = 2048;
 
 /// At most how many classes a row read side by side with others has.
 const FEW: usize = 128;
@@ -107,7 +102,8 @@ impl<'r, const N: usize> Rows<'r, N> {
 
     /// How many rows a task should have; rows of a tile share cache lines and stay together.
     pub(crate) fn per_task(&self) -> usize {
-        rows_per_task(self.count, self.classes, if self.is_tiled() { GROUP } else { 1 })
+        let least = if self.is_tiled() { tile_rows(self.classes) } else { 1 };
+        rows_per_task(self.count, self.classes, least)
     }
 
     /// The rows `range` in groups for a fold of several sweeps. A group's classes, at most 2^12
@@ -192,7 +188,7 @@ impl<'r, const N: usize> Rows<'r, N> {
                     x[k] = if array.has_contiguous_rows() {
                         array.read(isa, at..at + length, scratch)
                     } else {
-                        array.read_tile(isa, (rows, i), first..first + length, scratch)
+                        array.read_tile(isa, rows[i], first..first + length, scratch)
                     };
                 }
                 push(state, &Block { first, length, x, prefetch: Prefetch::NOTHING });

@@ -1,6 +1,13 @@
 //! Scratch memory: what a task needs beside its inputs and outputs, kept from block to block.
 
 use nll_simd::{Aligned, Buffer, CHUNK_LANES, Real};
+use std::ops::Range;
+
+/// How many rows are read together at most: their last steps share vector registers.
+pub const GROUP: usize = 16;
+
+/// How many classes are read at a time: 8 KiB of f32, a quarter of L1.
+pub const BLOCK: usize = 2048;
 
 /// How many chunks go through the loops of a sum together.
 pub(crate) const PIECE: usize = 8;
@@ -8,12 +15,14 @@ pub(crate) const PIECE: usize = 8;
 /// Buffers that grow when they are first used. Each array that is read has a scratch of its own,
 /// and so has each computation; every one uses the buffers it needs.
 pub struct Scratch<F> {
-    /// A block of an array, converted to `F`, or a tile of several rows.
+    /// A block of an array, converted to `F`.
     pub(crate) values: Buffer<F>,
     /// A block of halves as float32, on the way to float64.
     pub(crate) singles: Buffer<f32>,
-    /// A block or a tile of halves, copied from an array with strides.
+    /// A block of halves, copied from an array with strides.
     pub(crate) halves: Buffer<u16>,
+    /// Rows of an array with strides.
+    pub(crate) tile: Tile<F>,
     /// The classes of some rows, as lines.
     pub(crate) lines: Buffer<F>,
     /// The exponentials of a block, or of a whole row.
@@ -32,12 +41,23 @@ pub struct Scratch<F> {
     pub(crate) held: Aligned<[[F; CHUNK_LANES]; PIECE]>,
 }
 
+/// Some classes of some neighbouring rows.
+pub(crate) struct Tile<F> {
+    pub(crate) values: Buffer<F>,
+    /// The address of the view that it was copied from, which outlives the task.
+    pub(crate) view: usize,
+    /// The first row.
+    pub(crate) first: usize,
+    pub(crate) classes: Range<usize>,
+}
+
 impl<F: Real> Default for Scratch<F> {
     fn default() -> Self {
         Scratch {
             values: Buffer::default(),
             singles: Buffer::default(),
             halves: Buffer::default(),
+            tile: Tile { values: Buffer::default(), view: 0, first: 0, classes: 0..0 },
             lines: Buffer::default(),
             terms: Buffer::default(),
             changed: Buffer::default(),

@@ -101,6 +101,22 @@ impl<'a, E: Element> Strided<'a, E> {
         }
     }
 
+    /// The length of a row.
+    pub(crate) fn row_length(&self) -> usize {
+        self.length
+    }
+
+    /// How many rows there are.
+    pub(crate) fn row_count(&self) -> usize {
+        self.view.len() / self.length.max(1)
+    }
+
+    /// How many rows from `first` on lie side by side in memory, if they do.
+    pub(crate) fn run(&self, first: usize) -> Option<usize> {
+        let length = self.rows.shape().len().checked_sub(2).map(|axis| self.rows.shape()[axis])?;
+        self.side_by_side(first, 1).map(|_| length - first % length)
+    }
+
     /// Where `count` rows from `first` on lie side by side in memory, if they do: the memory from
     /// there on, and how far apart classes are.
     pub(crate) fn side_by_side(
@@ -169,7 +185,7 @@ impl<'a, E: Element> Strided<'a, E> {
     }
 
     /// Row `row` of a view that has at least one axis.
-    fn row(&self, mut row: usize) -> ArrayView1<'a, E::Storage> {
+    pub(crate) fn row(&self, mut row: usize) -> ArrayView1<'a, E::Storage> {
         let mut view = self.rows.clone();
         while view.ndim() > 1 {
             let step: usize = view.shape()[1..view.ndim() - 1].iter().product();
@@ -261,81 +277,4 @@ impl<'a, E: Element> Strided<'a, E> {
             done = end;
         }
     }
-
-    /// Copies the classes `classes` of several rows to `scratch`, where [`Strided::tile_row`] reads
-    /// them. Where neighbouring rows are neighbours in memory, every cache line that is fetched is
-    /// used whole.
-    #[inline(always)]
-    pub(crate) fn fill_tile<F: Real>(
-        &self,
-        rows: &[usize],
-        classes: Range<usize>,
-        scratch: &mut Scratch<F>,
-    ) {
-        let size = rows.len() * pitch(classes.len());
-        match E::copies(&mut scratch.halves) {
-            Some(copies) => {
-                let tile = copies.first(size, E::Storage::default());
-                self.gather_rows(rows, classes, tile, |x| x);
-            }
-            None => {
-                let tile = scratch.values.first(size, F::ZERO);
-                self.gather_rows(rows, classes, tile, |x| F::from_f64(E::value(x)));
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn gather_rows<V>(
-        &self,
-        rows: &[usize],
-        classes: Range<usize>,
-        tile: &mut [V],
-        value: impl Fn(E::Storage) -> V,
-    ) {
-        let pitch = pitch(classes.len());
-        let beside = rows.windows(2).all(|pair| pair[1] == pair[0] + 1);
-        let first = rows.first().copied().filter(|_| beside);
-        if let Some((memory, stride)) = first.and_then(|row| self.side_by_side(row, rows.len())) {
-            for (at, class) in classes.enumerate() {
-                let line = &memory[class * stride..][..rows.len()];
-                for (to, &x) in tile[at..].iter_mut().step_by(pitch).zip(line) {
-                    *to = value(x);
-                }
-            }
-            return;
-        }
-        let rows: Vec<_> = rows.iter().map(|&row| self.row(row)).collect();
-        for (at, class) in classes.enumerate() {
-            for (i, row) in rows.iter().enumerate() {
-                tile[i * pitch + at] = value(row[class]);
-            }
-        }
-    }
-
-    /// Row `i` of the tile, whose rows have `length` classes.
-    #[inline(always)]
-    pub(crate) fn tile_row<'s, S: Isa, F: Real>(
-        &self,
-        isa: S,
-        (i, length): (usize, usize),
-        scratch: &'s mut Scratch<F>,
-    ) -> &'s [F] {
-        let part = i * pitch(length)..i * pitch(length) + length;
-        let end = part.end;
-        let Scratch { values, singles, halves, .. } = scratch;
-        match E::copies(halves) {
-            Some(copies) => {
-                let copies = &copies.first(end, E::Storage::default())[part];
-                E::convert(isa, copies, values, singles)
-            }
-            None => &values.first(end, F::ZERO)[part],
-        }
-    }
-}
-
-/// From a row of a tile to the next. Rows that are a multiple of 4 KiB apart would share a set of
-/// L1, which has fewer places than a tile has rows.
-const fn pitch(length: usize) -> usize {
-    length + 16
 }

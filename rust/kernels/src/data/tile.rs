@@ -1,0 +1,146 @@
+//! Rows whose classes are not neighbours in memory, copied many at a time into rows whose classes
+//! are.
+//!
+//! The classes of such a row lie in as many cache lines and, with long steps between them, in as
+//! many pages. Its neighbours lie in the same ones, so a tile has many rows: whatever is fetched is
+//! used whole. The sweeps of a row that follow find its tile again.
+
+use crate::data::element::Element;
+use crate::data::lines::LANES;
+use crate::data::scratch::{BLOCK, GROUP, Scratch, Tile};
+use crate::data::strided::Strided;
+use nll_simd::{Isa, Prefetch, Real};
+use std::ops::Range;
+
+/// At most how many classes the rows of a tile have from end to end. Longer rows are read block by
+/// block, a group of rows at a time.
+const WHOLE: usize = 4 * BLOCK;
+
+/// How many numbers a tile of whole rows may have: 512 KiB of f32, half of L2 or less.
+const SIZE: usize = 1 << 17;
+
+/// How many rows of `classes` classes a tile has.
+pub(crate) fn tile_rows(classes: usize) -> usize {
+    if classes > WHOLE {
+        return GROUP;
+    }
+    (SIZE / classes / LANES).clamp(1, 4) * LANES
+}
+
+/// How many classes ahead of its reading a tile is fetched. More would evict each other, where
+/// classes lie a power of two apart and share the sets of all caches.
+const AHEAD: usize = 8;
+
+/// From a row of a tile to the next. Rows that are a multiple of 4 KiB apart would share a set of
+/// L1, which has fewer places than a tile has rows.
+const fn pitch(length: usize) -> usize {
+    length + 16
+}
+
+impl<E: Element> Strided<'_, E> {
+    /// The classes `classes` of a row, from a tile in `scratch`.
+    #[inline(always)]
+    pub(crate) fn tile_row<'s, S: Isa, F: Real>(
+        &self,
+        isa: S,
+        row: usize,
+        classes: Range<usize>,
+        scratch: &'s mut Scratch<F>,
+    ) -> &'s [F] {
+        let length = self.row_length();
+        let held = if length <= WHOLE { 0..length } else { classes.clone() };
+        let (first, pitch) = (row - row % tile_rows(length), pitch(held.len()));
+        let start = (row - first) * pitch + classes.start - held.start;
+        let Tile { view, first: has, classes: of, .. } = &scratch.tile;
+        if (*view, *has, of) != (core::ptr::from_ref(self).addr(), first, &held) {
+            self.fill_tile(isa, first, held, scratch);
+        }
+        &scratch.tile.values.first(start + classes.len(), F::ZERO)[start..]
+    }
+
+    /// Copies the tile that begins with row `first`.
+    #[inline(always)]
+    fn fill_tile<S: Isa, F: Real>(
+        &self,
+        isa: S,
+        first: usize,
+        classes: Range<usize>,
+        scratch: &mut Scratch<F>,
+    ) {
+        let rows = tile_rows(self.row_length());
+        let end = (first + rows).min(self.row_count());
+        let pitch = pitch(classes.len());
+        let mut tile = core::mem::take(&mut scratch.tile.values);
+        let values = tile.first(rows * pitch, F::ZERO);
+        let mut at = first;
+        while at < end {
+            let to = &mut values[(at - first) * pitch..];
+            let run = self.run(at).map_or(1, |run| run.min(end - at));
+            if run >= LANES && classes.len() >= 4 {
+                let count = run - run % LANES;
+                self.turn_run(isa, at..at + count, classes.clone(), to, scratch);
+                at += count;
+            } else {
+                self.copy_run(at..at + run, classes.clone(), to);
+                at += run;
+            }
+        }
+        scratch.tile =
+            Tile { values: tile, view: core::ptr::from_ref(self).addr(), first, classes };
+    }
+
+    /// Copies rows that lie side by side, [`LANES`] or a multiple of them.
+    #[inline(always)]
+    fn turn_run<S: Isa, F: Real>(
+        &self,
+        isa: S,
+        rows: Range<usize>,
+        classes: Range<usize>,
+        to: &mut [F],
+        scratch: &mut Scratch<F>,
+    ) {
+        let pitch = pitch(classes.len());
+        let Some((memory, stride)) = self.side_by_side(rows.start, rows.len()) else { return };
+        let Scratch { lines, values, singles, .. } = scratch;
+        // One cache line more, because the rows begin anywhere in their first.
+        let line = 64 / size_of::<E::Storage>();
+        let held = lines.first(4 * LANES, F::ZERO).as_chunks_mut::<LANES>().0;
+        for class in classes.clone().step_by(4) {
+            let class = class.min(classes.end - 4);
+            let ahead = AHEAD.min(classes.end - 4 - class);
+            for c in 0..4 {
+                let ahead = &memory[(class + ahead + c) * stride..];
+                Prefetch::burst(ahead).fetch(0, rows.len() + line, false);
+            }
+            for part in (0..rows.len()).step_by(LANES) {
+                let line = |c: usize| &memory[(class + c) * stride + part..][..LANES];
+                let mut four = [0, 1, 2, 3].map(|c| E::in_place::<F>(line(c)));
+                if four[0].is_none() {
+                    for (c, held) in held.iter_mut().enumerate() {
+                        held.copy_from_slice(E::convert(isa, line(c), values, singles));
+                    }
+                    four = [0, 1, 2, 3].map(|c| Some(&held[c][..]));
+                }
+                let four = four.map(|line| line.and_then(<[F]>::first_chunk).expect("32 rows"));
+                F::turn_four_back(
+                    isa,
+                    four,
+                    &mut to[part * pitch + class - classes.start..],
+                    pitch,
+                );
+            }
+        }
+    }
+
+    /// Copies any rows, number by number.
+    #[inline(never)]
+    fn copy_run<F: Real>(&self, rows: Range<usize>, classes: Range<usize>, to: &mut [F]) {
+        let pitch = pitch(classes.len());
+        let rows: Vec<_> = rows.map(|row| self.row(row)).collect();
+        for (at, class) in classes.enumerate() {
+            for (i, row) in rows.iter().enumerate() {
+                to[i * pitch + at] = F::from_f64(E::value(row[class]));
+            }
+        }
+    }
+}
