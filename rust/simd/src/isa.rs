@@ -10,13 +10,14 @@
 
 use crate::float::Float;
 use crate::half::f16_to_f32;
+use crate::logistic;
 use crate::turn::{turn_four, turn_four_back};
 #[cfg(target_arch = "x86_64")]
 use crate::turn::{
     turn_four_avx2, turn_four_avx512, turn_four_back_avx2, turn_four_back_f64_avx2,
     turn_four_f64_avx2,
 };
-use crate::width::CHUNK_LANES;
+use crate::width::{CHUNK, CHUNK_LANES};
 
 /// An instruction set of this CPU. The provided methods are for sets with fused multiply-add.
 pub trait Isa: Copy + Send + Sync + 'static {
@@ -52,6 +53,18 @@ pub trait Isa: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn widen_f16(self, bits: &[u16; CHUNK_LANES]) -> [f32; CHUNK_LANES] {
         core::array::from_fn(|i| f16_to_f32(bits[i]))
+    }
+
+    /// log(1 + e^−|x|) of each x in the table of the file `logistic`, anything for the others, and
+    /// whether there are others.
+    #[inline(always)]
+    fn logistic_table(self, x: &[f32; CHUNK], g: &mut [f32; CHUNK]) -> bool {
+        logistic::table(
+            x,
+            g,
+            #[inline(always)]
+            |a, b, c| self.mul_add(a, b, c),
+        )
     }
 
     /// Four classes of 32 rows of `classes` each, from the first number of `rows` on, as lines:
@@ -138,6 +151,11 @@ impl Isa for Avx2 {
         unsafe { widen_f16_f16c(bits) }
     }
     #[inline(always)]
+    fn logistic_table(self, x: &[f32; CHUNK], g: &mut [f32; CHUNK]) -> bool {
+        // SAFETY: an `Avx2` exists only if the CPU has AVX2 and FMA.
+        unsafe { logistic::table_avx2(x, g) }
+    }
+    #[inline(always)]
     fn turn_four(self, rows: &[f32], classes: usize, lines: &mut [[f32; CHUNK_LANES]; 4]) {
         // SAFETY: an `Avx2` exists only if the CPU has AVX2.
         unsafe { turn_four_avx2(rows, classes, lines) }
@@ -179,6 +197,11 @@ impl Isa for Avx512 {
     fn widen_f16(self, bits: &[u16; CHUNK_LANES]) -> [f32; CHUNK_LANES] {
         // SAFETY: an `Avx512` exists only if the CPU has F16C.
         unsafe { widen_f16_f16c(bits) }
+    }
+    #[inline(always)]
+    fn logistic_table(self, x: &[f32; CHUNK], g: &mut [f32; CHUNK]) -> bool {
+        // SAFETY: an `Avx512` exists only if the CPU has AVX-512 F and DQ.
+        unsafe { logistic::table_avx512(x, g) }
     }
     #[inline(always)]
     fn turn_four(self, rows: &[f32], classes: usize, lines: &mut [[f32; CHUNK_LANES]; 4]) {

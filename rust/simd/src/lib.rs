@@ -38,8 +38,8 @@
 //! **The files.** Each imports only from rows above its own:
 //!
 //! ```text
-//! width  half  aligned  turn      the two widths; half precision to f32; aligned scratch memory;
-//!                                 rows turned into lines
+//! width  half  aligned  turn      the widths; half precision to f32; aligned scratch memory; rows
+//!   logistic                      turned into lines; a table of log(1 + e^−a)
 //! float                           Float (sealed): constants, coefficients, bits
 //! float32  float64  isa  memory   f32 and f64; Isa and Level; prefetch and non-temporal stores
 //! math                            exp, log, log1p
@@ -57,6 +57,7 @@ mod float64;
 mod half;
 mod isa;
 mod lanes;
+mod logistic;
 pub mod math;
 mod memory;
 mod real;
@@ -71,4 +72,4 @@ pub use isa::{Baseline, Isa, Kernel, Level};
 pub use lanes::{LaneSum, zip};
 pub use memory::{NonTemporal, Prefetch, with_non_temporal};
 pub use real::Real;
-pub use width::{CHUNK_LANES, SUM_LANES};
+pub use width::{CHUNK, CHUNK_LANES, SUM_LANES};

@@ -6,6 +6,8 @@
 
 use crate::float::{Float, two_sum_error};
 use crate::isa::Isa;
+use crate::logistic;
+use crate::width::CHUNK;
 
 /// e^y as `mantissa · 2^n` with a mantissa in [0.7, 1.5], returned as `(mantissa, shifter + n)`.
 /// `shifter` is [`Float::SHIFTER`] plus an integer.
@@ -253,6 +255,24 @@ fn short_log_of_parts<S: Isa, F: Float>(isa: S, u: F, k: F, f: F) -> F {
 pub fn log1p_unit<S: Isa, F: Float>(isa: S, z: F) -> F {
     let (s, rest) = log1p_tail(isa, z, F::ARTANH);
     isa.mul_add(-s, rest, z)
+}
+
+/// log(1 + e^−|x|) of each x.   0 → log 2, ±∞ → 0, NaN → NaN.
+#[inline(always)]
+pub(crate) fn log1p_exp_neg_abs<S: Isa>(isa: S, x: &[f32; CHUNK], g: &mut [f32; CHUNK]) {
+    if isa.logistic_table(x, g) {
+        for (g, x) in g.iter_mut().zip(x) {
+            let far = far(isa, x.abs());
+            *g = if x.abs() < logistic::LIMIT { *g } else { far };
+        }
+    }
+}
+
+/// log(1 + e^−a) for an a beyond the table.
+#[inline(always)]
+fn far<S: Isa>(isa: S, a: f32) -> f32 {
+    let z = exp_nonpositive(isa, -a);
+    isa.mul_add(-0.5 * z, z, z)
 }
 
 /// u − log(1 + u), without cancellation where u is small.

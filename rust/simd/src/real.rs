@@ -3,13 +3,17 @@
 use crate::double_word::{DoubleWord, Extended};
 use crate::float::Float;
 use crate::isa::Isa;
+use crate::math::{exp_nonpositive, log1p_exp_neg_abs, log1p_unit};
 use crate::turn::{turn_back_by_fours, turn_by_fours};
-use crate::width::CHUNK_LANES;
+use crate::width::{CHUNK, CHUNK_LANES};
 
 /// f32 or f64: the type that a kernel computes in.
 pub trait Real: Float {
     /// A number type with about twice the digits.
     type Extended: Extended;
+
+    /// log(1 + e^−|x|) of each x.   0 → log 2, ±∞ → 0, NaN → NaN.
+    fn log1p_exp_neg_abs<S: Isa>(isa: S, x: &[Self; CHUNK], g: &mut [Self; CHUNK]);
 
     /// Turns 32 rows of a few classes, one behind the other, into lines of one class each:
     /// `lines[c][r] = rows[r · classes + c]`.
@@ -30,6 +34,11 @@ pub trait Real: Float {
 
 impl Real for f32 {
     type Extended = f64;
+
+    #[inline(always)]
+    fn log1p_exp_neg_abs<S: Isa>(isa: S, x: &[f32; CHUNK], g: &mut [f32; CHUNK]) {
+        log1p_exp_neg_abs(isa, x, g);
+    }
 
     #[inline(always)]
     fn turn<S: Isa>(isa: S, rows: &[f32], lines: &mut [[f32; CHUNK_LANES]]) {
@@ -64,6 +73,13 @@ impl Real for f32 {
 
 impl Real for f64 {
     type Extended = DoubleWord<f64>;
+
+    #[inline(always)]
+    fn log1p_exp_neg_abs<S: Isa>(isa: S, x: &[f64; CHUNK], g: &mut [f64; CHUNK]) {
+        for (g, x) in g.iter_mut().zip(x) {
+            *g = log1p_unit(isa, exp_nonpositive(isa, -x.abs()));
+        }
+    }
 
     #[inline(always)]
     fn turn<S: Isa>(isa: S, rows: &[f64], lines: &mut [[f64; CHUNK_LANES]]) {

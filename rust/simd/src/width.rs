@@ -4,3 +4,6 @@
 pub const CHUNK_LANES: usize = 32;
 /// The number of running sums: the f64 lanes of one AVX-512 register.
 pub const SUM_LANES: usize = 8;
+/// How many elements the loops of an elementwise loss process at a time. With a whole block, the
+/// memory would be idle while the second loop runs over what the first has brought into cache.
+pub const CHUNK: usize = 128;

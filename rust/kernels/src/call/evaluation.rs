@@ -148,7 +148,8 @@ impl<L: Formula<N>, const N: usize> Evaluation<L, N> {
                 allowed &= limit.is_none_or(|limit| limit.allows_all(x));
             }
             let mut inner = Aligned([F::ZERO; CHUNK]);
-            self.loss.loss().values(isa, chunk, &mut inner.0, values);
+            let inner_terms = (&mut inner.0, !derivatives.is_empty());
+            self.loss.loss().values(isa, chunk, inner_terms, values);
             if let [slopes, curves] = &mut *derivatives {
                 self.derivatives(
                     chunk,

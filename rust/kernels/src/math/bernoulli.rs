@@ -1,39 +1,31 @@
 //! The Bernoulli distribution of yes or no, from a logit or from a probability.
 
 use crate::math::density::{
-    CHUNK, Density, Derivatives, clamp_min, exp_neg_abs, mul_or_zero, sigmoids, softplus,
+    CHUNK, Density, Derivatives, Logistic, clamp_min, mul_or_zero, sigmoids,
 };
 use crate::math::row::finite;
 use nll_simd::math::{exp_scaled, log_of_outcome, log1p_unit};
 use nll_simd::{Isa, Real, two_sum_error};
 
-/// log(1 + e^x).
+/// log(1 + e^x) = max(x, 0) + log(1 + e^−|x|).   −∞ → 0, +∞ → +∞, NaN → NaN.
 #[derive(Clone, Copy)]
 pub struct Softplus;
 
-impl Density<1> for Softplus {
+impl Logistic<1> for Softplus {
     #[inline(always)]
-    fn inner<S: Isa, F: Real>(self, isa: S, [x]: [F; 1]) -> F {
-        exp_neg_abs(isa, x)
-    }
-    #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, [x]: [F; 1], exp_neg_abs: F) -> F {
-        softplus(isa, x, exp_neg_abs)
+    fn value<S: Isa, F: Real>(self, _isa: S, [x]: [F; 1], log1p_exp: F) -> F {
+        clamp_min(x, F::ZERO) + log1p_exp
     }
 }
 
-/// log σ(x) = −log(1 + e^−x).   −∞ → −∞, +∞ → 0.
+/// log σ(x) = −log(1 + e^−x) = min(x, 0) − log(1 + e^−|x|).   −∞ → −∞, +∞ → 0, NaN → NaN.
 #[derive(Clone, Copy)]
 pub struct LogSigmoid;
 
-impl Density<1> for LogSigmoid {
+impl Logistic<1> for LogSigmoid {
     #[inline(always)]
-    fn inner<S: Isa, F: Real>(self, isa: S, [x]: [F; 1]) -> F {
-        exp_neg_abs(isa, x)
-    }
-    #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, [x]: [F; 1], exp_neg_abs: F) -> F {
-        F::ZERO - softplus(isa, -x, exp_neg_abs)
+    fn value<S: Isa, F: Real>(self, _isa: S, [x]: [F; 1], log1p_exp: F) -> F {
+        F::ZERO - (clamp_min(-x, F::ZERO) + log1p_exp)
     }
 }
 
@@ -86,14 +78,10 @@ impl Derivatives<3> for WeightedBernoulliLogit {
 #[derive(Clone, Copy)]
 pub struct BernoulliLogit;
 
-impl Density<2> for BernoulliLogit {
+impl Logistic<2> for BernoulliLogit {
     #[inline(always)]
-    fn inner<S: Isa, F: Real>(self, isa: S, [x, _]: [F; 2]) -> F {
-        exp_neg_abs(isa, x)
-    }
-    #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, [x, y]: [F; 2], exp_neg_abs: F) -> F {
-        isa.minus_product(clamp_min(x, F::ZERO), x, y) + log1p_unit(isa, exp_neg_abs)
+    fn value<S: Isa, F: Real>(self, isa: S, [x, y]: [F; 2], log1p_exp: F) -> F {
+        isa.minus_product(clamp_min(x, F::ZERO), x, y) + log1p_exp
     }
 
     const HAS_LIMIT: bool = true;
@@ -170,7 +158,7 @@ impl<const CLIP: bool> Density<2> for Bernoulli<CLIP> {
         self,
         isa: S,
         [p, y]: [&[F; CHUNK]; 2],
-        inner: &mut [F; CHUNK],
+        (inner, _keeps_inner): (&mut [F; CHUNK], bool),
         values: &mut [F; CHUNK],
     ) {
         let others = y.iter().map(|&y| u32::from((y != F::ZERO) & (y != F::ONE))).sum::<u32>();

@@ -3,12 +3,9 @@
 //! Each `value` reads like its line in `reference.py`, given the exponential or logarithm `inner`.
 //! Derivatives are by the first input. A distribution with two parametrisations has two types.
 
+pub use nll_simd::CHUNK;
 use nll_simd::math::{exp_nonpositive, log1p_unit};
-use nll_simd::{Isa, Real};
-
-/// How many elements the loops of a loss process at a time. With a whole block, the memory would be
-/// idle while the second loop runs over what the first has brought into cache.
-pub const CHUNK: usize = 128;
+use nll_simd::{Aligned, Isa, Real};
 
 /// A function of N numbers, usually the negative log-likelihood of one observation.
 ///
@@ -27,13 +24,14 @@ pub trait Density<const N: usize>: Copy + Sync {
     /// The value, given `inner`.
     fn value<S: Isa, F: Real>(self, isa: S, x: [F; N], inner: F) -> F;
 
-    /// Writes the inner terms and the values of a chunk.
+    /// Writes the inner terms and the values of a chunk; the inner terms only if the derivatives
+    /// will need them (`keeps_inner`) or the values do.
     #[inline(always)]
     fn values<S: Isa, F: Real>(
         self,
         isa: S,
         x: [&[F; CHUNK]; N],
-        inner: &mut [F; CHUNK],
+        (inner, _keeps_inner): (&mut [F; CHUNK], bool),
         values: &mut [F; CHUNK],
     ) {
         if Self::INNER {
@@ -77,16 +75,93 @@ pub trait Derivatives<const N: usize>: Density<N> {
     fn hessian_bound<F: Real>(self, x: [F; N], inner: F) -> F;
 }
 
-/// e^−|x|, from which both softplus and both sigmoids of ±x follow.   ±∞ → 0, NaN → NaN.
+/// A loss that depends on log(1 + e^−|x|), x being the gap between yes and no.
+pub trait Logistic<const N: usize>: Copy + Sync {
+    /// Whether x is the first input, a logit.
+    const IS_OF_LOGIT: bool = true;
+
+    /// x
+    #[inline(always)]
+    fn gap<F: Real>(self, x: [F; N]) -> F {
+        x[0]
+    }
+
+    /// e^−|x|
+    #[inline(always)]
+    fn exp_neg_abs<S: Isa, F: Real>(self, isa: S, x: [F; N]) -> F {
+        exp_neg_abs(isa, self.gap(x))
+    }
+
+    /// The value, given log(1 + e^−|x|).
+    fn value<S: Isa, F: Real>(self, isa: S, x: [F; N], log1p_exp: F) -> F;
+
+    /// [`Density::HAS_LIMIT`]
+    const HAS_LIMIT: bool = false;
+
+    /// [`Density::limit`]
+    #[inline(always)]
+    fn limit<F: Real>(self, _x: [F; N]) -> F {
+        F::NAN
+    }
+}
+
+impl<L: Logistic<N>, const N: usize> Density<N> for L {
+    /// e^−|x|
+    #[inline(always)]
+    fn inner<S: Isa, F: Real>(self, isa: S, x: [F; N]) -> F {
+        self.exp_neg_abs(isa, x)
+    }
+
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, x: [F; N], exp_neg_abs: F) -> F {
+        Logistic::value(self, isa, x, log1p_unit(isa, exp_neg_abs))
+    }
+
+    /// In float32 log(1 + e^−|x|) comes from a table, so that only the derivatives need e^−|x|.
+    #[inline(always)]
+    fn values<S: Isa, F: Real>(
+        self,
+        isa: S,
+        x: [&[F; CHUNK]; N],
+        (inner, keeps_inner): (&mut [F; CHUNK], bool),
+        values: &mut [F; CHUNK],
+    ) {
+        if keeps_inner || F::COMPENSATED {
+            for (i, inner) in inner.iter_mut().enumerate() {
+                *inner = self.exp_neg_abs(isa, element(x, i));
+            }
+        }
+        if F::COMPENSATED {
+            for (i, value) in values.iter_mut().enumerate() {
+                *value = Density::value(self, isa, element(x, i), inner[i]);
+            }
+            return;
+        }
+        let mut gaps = Aligned([F::ZERO; CHUNK]);
+        if !Self::IS_OF_LOGIT {
+            for (i, gap) in gaps.0.iter_mut().enumerate() {
+                *gap = self.gap(element(x, i));
+            }
+        }
+        let gaps = if Self::IS_OF_LOGIT { x[0] } else { &gaps.0 };
+        F::log1p_exp_neg_abs(isa, gaps, values);
+        for (i, value) in values.iter_mut().enumerate() {
+            *value = Logistic::value(self, isa, element(x, i), *value);
+        }
+    }
+
+    const HAS_LIMIT: bool = L::HAS_LIMIT;
+
+    #[inline(always)]
+    fn limit<F: Real>(self, x: [F; N]) -> F {
+        Logistic::limit(self, x)
+    }
+}
+
+/// e^−|x|, from which both sigmoids of ±x follow.   ±∞ → 0, NaN → NaN.
 #[inline(always)]
 pub(crate) fn exp_neg_abs<S: Isa, F: Real>(isa: S, x: F) -> F {
     exp_nonpositive(isa, -x.abs())
-}
-
-/// log(1 + e^x) = max(x, 0) + log(1 + e^−|x|).   −∞ → 0, +∞ → +∞, NaN → NaN.
-#[inline(always)]
-pub(crate) fn softplus<S: Isa, F: Real>(isa: S, x: F, exp_neg_abs: F) -> F {
-    log1p_unit(isa, exp_neg_abs) + if x > F::ZERO { x } else { F::ZERO }
 }
 
 /// (σ(x), σ(−x)), both to full relative precision.   −∞ → (0, 1), +∞ → (1, 0).
