@@ -3,13 +3,25 @@ from typing import Any, final
 from numpy import float64, int64
 from numpy.typing import NDArray
 
-from nll_fast._elements import Wanted
-
 _Array = NDArray[Any]
 _Input = _Array | float
 _Weight = NDArray[float64] | None
 _Rows = tuple[_Array | None, Partial]
 _Elements = tuple[_Array | None, _Array | None, _Array | None, Partial]
+
+@final
+class Wanted:
+    def __new__(
+        cls,
+        *,
+        weight: _Input | None = None,
+        out: _Array | None = None,
+        each: bool,
+        total: bool,
+        grad: bool = False,
+        hess: str | None = None,
+        mean: bool = False,
+    ) -> Wanted: ...
 
 @final
 class Partial:
@@ -142,6 +154,7 @@ def simd_levels() -> list[str]: ...
 
 __all__ = [
     "Partial",
+    "Wanted",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "bradley_terry_loss",

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from nll_fast._arrays import as_input, check_out
-from nll_fast._rows import apply_reduction, check_reduction
+from nll_fast._core import Wanted
+from nll_fast._rows import REDUCTIONS, apply_reduction, check_reduction
 from nll_fast._types import Array
 
-
-class Wanted(NamedTuple):
-    """What is wanted of a call."""
-
-    weight: Any
-    out: Array | None
-    each: bool
-    total: bool
-    grad: bool
-    hess: str | None
-    mean: bool
+_USUAL = {
+    reduction: Wanted(each=reduction == "none", total=reduction != "none", mean=reduction == "mean")
+    for reduction in REDUCTIONS
+}
+"""What is wanted where nothing but the reduction is said."""
 
 
 def given(**arrays: Any) -> dict[str, Any]:
@@ -43,9 +38,12 @@ def elements(
     inputs = {name: as_input(x, name) for name, x in arrays.items()}
     if out is not None:
         check_out(out, (*arrays.values(), *inputs.values(), weight))
-    weight = None if weight is None else as_input(weight, "weight")
-    each = reduction == "none"
-    wanted = Wanted(weight, out, each, not each, bool(grad), hess, reduction == "mean")
+    each, wanted = reduction == "none", _USUAL[reduction]
+    if weight is not None or out is not None or grad or hess is not None:
+        weight = None if weight is None else as_input(weight, "weight")
+        wanted = Wanted(
+            weight=weight, out=out, each=each, total=not each, grad=bool(grad), hess=hess, mean=reduction == "mean"
+        )
     value, gradient, hessian, totals = call(**inputs, **options, wanted=wanted)
     if each and not value.ndim:
         value = value[()]

@@ -22,11 +22,11 @@ from nll_fast._arrays import (
 from nll_fast._core import Partial
 from nll_fast._types import Array
 
-_REDUCTIONS = ("mean", "sum", "none", "partial")
+REDUCTIONS = ("mean", "sum", "none", "partial")
 
 
 def check_reduction(reduction: str, empty_mean: float = math.nan) -> None:
-    if reduction not in _REDUCTIONS:
+    if reduction not in REDUCTIONS:
         raise ValueError(f"reduction is {reduction!r}; use 'mean', 'sum', 'none' or 'partial'")
     if empty_mean is math.nan:  # The default, and the usual case.
         return

@@ -11,35 +11,54 @@ use nll_kernels::math::preference::PreferenceKind;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-/// Which results of a call are wanted, as `nll_fast._elements.Wanted`.
-#[derive(FromPyObject)]
-pub(crate) struct Wanted<'py> {
-    weight: Option<Input<'py>>,
-    out: Option<Bound<'py, PyAny>>,
+/// Which results of a call are wanted.
+#[pyclass(frozen, module = "nll_fast._core")]
+pub(crate) struct Wanted {
+    weight: Option<Py<PyAny>>,
+    out: Option<Py<PyAny>>,
     /// Whether each loss is wanted, in a new array if there is no `out`.
     each: bool,
     /// Whether the totals are wanted.
     total: bool,
     grad: bool,
-    hess: Option<Bound<'py, PyAny>>,
+    hess: Option<Hessian>,
     /// Whether the derivatives are those of the mean.
     mean: bool,
+}
+
+#[pymethods]
+impl Wanted {
+    #[new]
+    #[pyo3(signature = (*, weight=None, out=None, each, total, grad=false, hess=None, mean=false))]
+    fn new(
+        weight: Option<Py<PyAny>>,
+        out: Option<Py<PyAny>>,
+        each: bool,
+        total: bool,
+        grad: bool,
+        hess: Option<Bound<'_, PyAny>>,
+        mean: bool,
+    ) -> PyResult<Self> {
+        let hess = hess.map(|hess| chosen("hess", &hess, &Hessian::NAMES)).transpose()?;
+        Ok(Wanted { weight, out, each, total, grad, hess, mean })
+    }
 }
 
 /// Losses, gradient, second derivatives and totals; None for what was not wanted.
 type Results<'py> =
     (Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>, Partial);
 
-fn elements<'py>(py: Python<'py>, loss: Loss<'_>, wanted: &Wanted<'py>) -> PyResult<Results<'py>> {
-    let weight = wanted.weight.as_ref().map(Input::array);
+fn elements<'py>(py: Python<'py>, loss: Loss<'_>, wanted: &Wanted) -> PyResult<Results<'py>> {
+    let weight = wanted.weight.as_ref().map(|weight| weight.bind(py).extract::<Input<'_>>());
+    let weight = weight.transpose()?;
+    let weight = weight.as_ref().map(Input::array);
     let call = Elements::new(loss, weight, wanted.out.is_some()).map_err(raise)?;
-    let hess = wanted.hess.as_ref();
-    let hess = hess.map(|hess| chosen("hess", hess, &Hessian::NAMES)).transpose()?;
+    let hess = wanted.hess;
     let (shape, order) = (call.shape(), call.order());
     let new =
         |wanted: bool| wanted.then(|| Output::new(py, shape, order, call.is_double())).transpose();
     let mut value = match &wanted.out {
-        Some(out) => Some(Output::given(out, shape)?),
+        Some(out) => Some(Output::given(out.bind(py), shape)?),
         None => new(wanted.each)?,
     };
     let (mut gradient, mut hessian) = (new(wanted.grad || hess.is_some())?, new(hess.is_some())?);
@@ -66,6 +85,7 @@ fn chosen<T: Copy>(argument: &str, given: &Bound<'_, PyAny>, names: &[(&str, T)]
 
 /// Adds the functions below to the module.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Wanted>()?;
     module.add_function(wrap_pyfunction!(softplus, module)?)?;
     module.add_function(wrap_pyfunction!(log_sigmoid, module)?)?;
     module.add_function(wrap_pyfunction!(binary_cross_entropy_with_logits, module)?)?;
@@ -82,13 +102,13 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 #[pyfunction]
-fn softplus<'py>(py: Python<'py>, x: Input<'py>, wanted: Wanted<'py>) -> PyResult<Results<'py>> {
-    elements(py, Loss::Softplus { x: x.array() }, &wanted)
+fn softplus<'py>(py: Python<'py>, x: Input<'py>, wanted: &Wanted) -> PyResult<Results<'py>> {
+    elements(py, Loss::Softplus { x: x.array() }, wanted)
 }
 
 #[pyfunction]
-fn log_sigmoid<'py>(py: Python<'py>, x: Input<'py>, wanted: Wanted<'py>) -> PyResult<Results<'py>> {
-    elements(py, Loss::LogSigmoid { x: x.array() }, &wanted)
+fn log_sigmoid<'py>(py: Python<'py>, x: Input<'py>, wanted: &Wanted) -> PyResult<Results<'py>> {
+    elements(py, Loss::LogSigmoid { x: x.array() }, wanted)
 }
 
 #[pyfunction]
@@ -97,10 +117,10 @@ fn binary_cross_entropy_with_logits<'py>(
     logits: Input<'py>,
     target: Input<'py>,
     pos_weight: Input<'py>,
-    wanted: Wanted<'py>,
+    wanted: &Wanted,
 ) -> PyResult<Results<'py>> {
     let (logits, target, pos_weight) = (logits.array(), target.array(), pos_weight.array());
-    elements(py, Loss::BinaryWithLogits { logits, target, pos_weight }, &wanted)
+    elements(py, Loss::BinaryWithLogits { logits, target, pos_weight }, wanted)
 }
 
 #[pyfunction]
@@ -110,14 +130,14 @@ fn binary_cross_entropy<'py>(
     target: Input<'py>,
     clamp: Option<Bound<'py, PyAny>>,
     validate: bool,
-    wanted: Wanted<'py>,
+    wanted: &Wanted,
 ) -> PyResult<Results<'py>> {
     let clamp = match clamp {
         Some(clamp) => chosen("clamp", &clamp, &Clamp::NAMES)?,
         None => Clamp::Never,
     };
     let (probs, target) = (probs.array(), target.array());
-    elements(py, Loss::Binary { probs, target, clamp, validate }, &wanted)
+    elements(py, Loss::Binary { probs, target, clamp, validate }, wanted)
 }
 
 #[pyfunction]
@@ -128,7 +148,7 @@ fn gaussian_nll_loss<'py>(
     target: Input<'py>,
     eps: f64,
     full: bool,
-    wanted: Wanted<'py>,
+    wanted: &Wanted,
     var: Option<Input<'py>>,
     log_var: Option<Input<'py>>,
     sigma: Option<Input<'py>>,
@@ -136,7 +156,7 @@ fn gaussian_nll_loss<'py>(
     let [var, log_var, sigma] = [&var, &log_var, &sigma].map(|x| x.as_ref().map(Input::array));
     let spread = Spread::one_of(var, log_var, sigma).map_err(raise)?;
     let (mean, target) = (mean.array(), target.array());
-    elements(py, Loss::Gaussian { mean, target, spread, eps, full }, &wanted)
+    elements(py, Loss::Gaussian { mean, target, spread, eps, full }, wanted)
 }
 
 #[pyfunction]
@@ -146,14 +166,14 @@ fn laplace_nll_loss<'py>(
     mean: Input<'py>,
     target: Input<'py>,
     eps: f64,
-    wanted: Wanted<'py>,
+    wanted: &Wanted,
     scale: Option<Input<'py>>,
     log_scale: Option<Input<'py>>,
 ) -> PyResult<Results<'py>> {
     let [b, log_b] = [&scale, &log_scale].map(|x| x.as_ref().map(Input::array));
     let (k, scale) = exactly_one([("scale", b), ("log_scale", log_b)]).map_err(raise)?;
     let (mean, target, log_scale) = (mean.array(), target.array(), k == 1);
-    elements(py, Loss::Laplace { mean, target, scale, log_scale, eps }, &wanted)
+    elements(py, Loss::Laplace { mean, target, scale, log_scale, eps }, wanted)
 }
 
 #[pyfunction]
@@ -161,9 +181,9 @@ fn mse_loss<'py>(
     py: Python<'py>,
     mean: Input<'py>,
     target: Input<'py>,
-    wanted: Wanted<'py>,
+    wanted: &Wanted,
 ) -> PyResult<Results<'py>> {
-    elements(py, Loss::SquaredError { mean: mean.array(), target: target.array() }, &wanted)
+    elements(py, Loss::SquaredError { mean: mean.array(), target: target.array() }, wanted)
 }
 
 #[pyfunction]
@@ -174,10 +194,10 @@ fn poisson_nll_loss<'py>(
     log_input: bool,
     full: bool,
     eps: f64,
-    wanted: Wanted<'py>,
+    wanted: &Wanted,
 ) -> PyResult<Results<'py>> {
     let (input, target) = (input.array(), target.array());
-    elements(py, Loss::Poisson { input, target, log_input, full, eps }, &wanted)
+    elements(py, Loss::Poisson { input, target, log_input, full, eps }, wanted)
 }
 
 #[pyfunction]
@@ -186,10 +206,10 @@ fn bradley_terry_loss<'py>(
     chosen: Input<'py>,
     rejected: Input<'py>,
     margin: Input<'py>,
-    wanted: Wanted<'py>,
+    wanted: &Wanted,
 ) -> PyResult<Results<'py>> {
     let (chosen, rejected, margin) = (chosen.array(), rejected.array(), margin.array());
-    elements(py, Loss::BradleyTerry { chosen, rejected, margin }, &wanted)
+    elements(py, Loss::BradleyTerry { chosen, rejected, margin }, wanted)
 }
 
 #[pyfunction]
@@ -203,19 +223,19 @@ fn dpo_loss<'py>(
     label_smoothing: f64,
     loss_type: Bound<'py, PyAny>,
     reference_point: f64,
-    wanted: Wanted<'py>,
+    wanted: &Wanted,
 ) -> PyResult<Results<'py>> {
     let kind = chosen("loss_type", &loss_type, &PreferenceKind::NAMES)?;
     let options = PreferenceOptions { kind, beta, label_smoothing, reference_point };
     let policy = [&policy_chosen_logps, &policy_rejected_logps].map(Input::array);
     let reference = [&ref_chosen_logps, &ref_rejected_logps].map(Input::array);
     let ([pc, pr], [rc, rr]) = (policy, reference);
-    elements(py, Loss::Preference { log_probs: [pc, pr, rc, rr], options }, &wanted)
+    elements(py, Loss::Preference { log_probs: [pc, pr, rc, rr], options }, wanted)
 }
 
 #[pyfunction]
-fn entr<'py>(py: Python<'py>, p: Input<'py>, wanted: Wanted<'py>) -> PyResult<Results<'py>> {
-    elements(py, Loss::Entropy { p: p.array() }, &wanted)
+fn entr<'py>(py: Python<'py>, p: Input<'py>, wanted: &Wanted) -> PyResult<Results<'py>> {
+    elements(py, Loss::Entropy { p: p.array() }, wanted)
 }
 
 #[pyfunction]
@@ -223,9 +243,9 @@ fn rel_entr<'py>(
     py: Python<'py>,
     p: Input<'py>,
     q: Input<'py>,
-    wanted: Wanted<'py>,
+    wanted: &Wanted,
 ) -> PyResult<Results<'py>> {
-    elements(py, Loss::RelativeEntropy { p: p.array(), q: q.array() }, &wanted)
+    elements(py, Loss::RelativeEntropy { p: p.array(), q: q.array() }, wanted)
 }
 
 #[pyfunction]
@@ -234,8 +254,8 @@ fn kl_div<'py>(
     input: Input<'py>,
     target: Input<'py>,
     log_target: bool,
-    wanted: Wanted<'py>,
+    wanted: &Wanted,
 ) -> PyResult<Results<'py>> {
     let (input, target) = (input.array(), target.array());
-    elements(py, Loss::KlDiv { input, target, log_target }, &wanted)
+    elements(py, Loss::KlDiv { input, target, log_target }, wanted)
 }
