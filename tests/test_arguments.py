@@ -130,3 +130,13 @@ def test_an_unsigned_target_beyond_int64_does_not_become_the_ignored_one():
     for mask in (None, [True, True]):
         with pytest.raises(IndexError, match="18446744073709551516 at row 1"):
             nll_fast.cross_entropy(np.zeros((2, 4)), target, mask=mask)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize(("bad_target", "bad_probability"), [(30_001, 30_002), (30_002, 30_001), (300, 299)])
+def test_the_first_row_without_a_loss_is_named_whatever_is_wrong_with_it(reduction, bad_target, bad_probability):
+    probs, target = np.full((40_000, 3), 0.5, np.float32), np.zeros(40_000, np.int64)
+    target[bad_target], probs[bad_probability, 0] = 3, 1.5
+    error = IndexError if bad_target < bad_probability else ValueError
+    with pytest.raises(error, match=f"row {min(bad_target, bad_probability)}"):
+        nll_fast.categorical_nll(probs, target, reduction=reduction)

@@ -58,6 +58,10 @@ impl<F: Real> RowLoss for CrossEntropy<'_, F> {
 
     const KNOWS_TOP1: bool = true;
 
+    fn first_bad(&self, _rows: Range<usize>) -> Option<usize> {
+        None
+    }
+
     #[inline(always)]
     fn losses<S: Isa>(
         &self,
@@ -66,7 +70,7 @@ impl<F: Real> RowLoss for CrossEntropy<'_, F> {
         memory: &mut [Scratch<F>; 2],
         loss: &mut [f64; BLOCK_ROWS],
         is_top1: &mut [bool; BLOCK_ROWS],
-    ) {
+    ) -> Option<usize> {
         let first = rows.start;
         if self.rows.are_few() {
             for group in ranges(rows, LANES) {
@@ -81,6 +85,7 @@ impl<F: Real> RowLoss for CrossEntropy<'_, F> {
                 self.group(isa, group, memory, results);
             }
         }
+        None
     }
 }
 

@@ -1,10 +1,7 @@
 //! Losses of tables of probabilities: one entry of each row is read.
 
-use crate::Error;
 use crate::call::row_loss::{BLOCK_ROWS, RowLoss};
 use crate::data::array::Array;
-use crate::data::drive::{self, Exec};
-use crate::data::rows::Rows;
 use crate::data::targets::Targets;
 use crate::math::row;
 use nll_simd::Isa;
@@ -13,20 +10,19 @@ use std::ops::Range;
 /// The loss of rows that are probabilities or log-probabilities: one entry of each row is read.
 pub(crate) struct Gather<'r> {
     pub(crate) array: &'r Array<'r>,
-    pub(crate) rows: &'r Rows<'r>,
     pub(crate) targets: Targets<'r>,
     /// Whether the entries are logarithms.
     pub(crate) logarithmic: bool,
 }
 
-impl Gather<'_> {
-    /// The entry of the target of a row that counts.
-    #[inline(always)]
-    fn entry(&self, row: usize) -> f64 {
-        self.array.entry(row, self.targets.class(row))
-    }
+/// NaN is none.
+#[inline(always)]
+fn is_probability(p: f64) -> bool {
+    (0.0..=1.0).contains(&p)
+}
 
-    /// The losses of a block of rows; `entry` reads an entry of the table.
+impl Gather<'_> {
+    /// [`RowLoss::losses`]; `entry` reads an entry of the table.
     #[inline(always)]
     fn entries<S: Isa>(
         &self,
@@ -34,7 +30,9 @@ impl Gather<'_> {
         group: Range<usize>,
         entry: impl Fn(usize, usize) -> f64,
         loss: &mut [f64; BLOCK_ROWS],
-    ) {
+    ) -> Option<usize> {
+        // Rows that are ignored have a probability that is allowed.
+        *loss = [0.0; BLOCK_ROWS];
         for (i, row) in group.clone().enumerate() {
             if self.targets.counts(row) {
                 loss[i] = entry(row, self.targets.class(row));
@@ -45,6 +43,10 @@ impl Gather<'_> {
                 *loss = row::log_probability(*loss);
             }
         } else {
+            // Without an end at the first, so that LLVM vectorises it.
+            if loss.iter().fold(0, |bad, &p| bad | u32::from(!is_probability(p))) > 0 {
+                return self.first_bad(group);
+            }
             for loss in loss.iter_mut() {
                 *loss = row::probability(isa, *loss);
             }
@@ -54,23 +56,7 @@ impl Gather<'_> {
                 loss[i] *= self.targets.weight(row);
             }
         }
-    }
-
-    /// An error for the first probability outside [0, 1] among those that count.
-    pub(crate) fn check(&self, exec: Exec<'_>) -> Result<(), Error> {
-        if self.logarithmic {
-            return Ok(());
-        }
-        let is_bad =
-            |row: usize| self.targets.counts(row) && !(0.0..=1.0).contains(&self.entry(row));
-        let find = |mut rows: Range<usize>| rows.find(|&row| is_bad(row));
-        match drive::first(exec, self.rows.count(), find)? {
-            Some(row) => {
-                let (value, class) = (self.entry(row), self.targets.class(row));
-                Err(Error::Probability { value, row, class })
-            }
-            None => Ok(()),
-        }
+        None
     }
 }
 
@@ -78,6 +64,13 @@ impl RowLoss for Gather<'_> {
     type Memory = ();
 
     const KNOWS_TOP1: bool = false;
+
+    fn first_bad(&self, mut rows: Range<usize>) -> Option<usize> {
+        let Gather { array, targets, logarithmic } = self;
+        let is_bad =
+            |row| targets.counts(row) && !is_probability(array.entry(row, targets.class(row)));
+        if *logarithmic { None } else { rows.find(|&row| is_bad(row)) }
+    }
 
     #[inline(always)]
     fn losses<S: Isa>(
@@ -87,7 +80,7 @@ impl RowLoss for Gather<'_> {
         (): &mut (),
         loss: &mut [f64; BLOCK_ROWS],
         _is_top1: &mut [bool; BLOCK_ROWS],
-    ) {
+    ) -> Option<usize> {
         match self.array {
             // The usual type is looked at once for the block and not for every row.
             Array::F32(x) => self.entries(isa, rows, |row, class| x.entry(row, class), loss),

@@ -32,9 +32,10 @@ impl Gradient<'_> {
     /// ε/C·w_c; 0 in ignored rows.
     pub fn run(&self, exec: Exec<'_>, out: Out<'_>) -> Result<(), Error> {
         check_smoothing(self.label_smoothing)?;
-        check_targets(exec, ("logits", self.logits), &self.targets)?;
+        check_targets(("logits", self.logits), &self.targets)?;
         let rows = Rows::new([self.logits]);
         let classes = rows.classes();
+        self.targets.check(exec, classes)?;
         let large = out.is_large();
         let call = Call {
             rows,

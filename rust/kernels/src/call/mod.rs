@@ -23,7 +23,6 @@ pub use rows::{Entries, RowLosses};
 
 use crate::Error;
 use crate::data::array::Array;
-use crate::data::drive::Exec;
 use crate::data::targets::Targets;
 use crate::error::shown;
 
@@ -81,12 +80,8 @@ fn check_equal_shapes(arrays: &[(&'static str, &Array<'_>)]) -> Result<(), Error
     Err(Error::Shapes(format!("the shapes must be equal: {}", shapes.join(", "))))
 }
 
-/// An error unless each row has a target, which is a class if the row counts.
-fn check_targets(
-    exec: Exec<'_>,
-    (argument, rows): (&str, &Array<'_>),
-    targets: &Targets<'_>,
-) -> Result<(), Error> {
+/// An error unless each row has a target.
+fn check_targets((argument, rows): (&str, &Array<'_>), targets: &Targets<'_>) -> Result<(), Error> {
     check_classes(argument, rows)?;
     let (&classes, leading) = rows.shape().split_last().unwrap_or((&1, &[]));
     if targets.shape != leading || targets.target.len() != leading.iter().product() {
@@ -98,6 +93,5 @@ fn check_targets(
              index each, shape {needed}{advice}"
         )));
     }
-    check_weight(targets.weight, classes)?;
-    targets.check(exec, classes)
+    check_weight(targets.weight, classes)
 }

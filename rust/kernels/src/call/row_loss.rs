@@ -14,8 +14,11 @@ pub(crate) trait RowLoss: Sync {
     /// Whether the target is compared with the other classes.
     const KNOWS_TOP1: bool;
 
+    /// The first row of `rows` that counts and has an entry of which there is no loss.
+    fn first_bad(&self, rows: Range<usize>) -> Option<usize>;
+
     /// Writes the loss of every row of `rows` that counts, and whether its target is the first
-    /// largest class.
+    /// largest class. Returns [`RowLoss::first_bad`], and losses only if there is none.
     fn losses<S: Isa>(
         &self,
         isa: S,
@@ -23,5 +26,5 @@ pub(crate) trait RowLoss: Sync {
         memory: &mut Self::Memory,
         loss: &mut [f64; BLOCK_ROWS],
         is_top1: &mut [bool; BLOCK_ROWS],
-    );
+    ) -> Option<usize>;
 }

@@ -7,7 +7,7 @@ use crate::call::gather::Gather;
 use crate::call::row_loss::{BLOCK_ROWS, RowLoss};
 use crate::call::{check_smoothing, check_targets};
 use crate::data::array::Array;
-use crate::data::drive::{self, Exec, Work, ranges};
+use crate::data::drive::{self, Exec, Merge, Work, ranges};
 use crate::data::out::Out;
 use crate::data::rows::Rows;
 use crate::data::targets::Targets;
@@ -53,7 +53,7 @@ impl RowLosses<'_> {
             Entries::Probabilities => "probs",
             Entries::LogProbabilities => "log_probs",
         };
-        check_targets(exec, (name, self.rows), &self.targets)?;
+        check_targets((name, self.rows), &self.targets)?;
         let (rows, double) = (Rows::new([self.rows]), self.rows.is_double() == Some(true));
         match self.entries {
             Entries::Logits { label_smoothing } => {
@@ -61,23 +61,60 @@ impl RowLosses<'_> {
                 if double {
                     let loss =
                         CrossEntropy::<f64>::new(&rows, self.targets, label_smoothing, weights);
-                    return drive::run(
-                        exec,
-                        &Losses { loss, double, rows: &rows, call: self },
-                        out,
-                    );
+                    return self.run_loss(exec, loss, &rows, out);
                 }
                 let loss = CrossEntropy::<f32>::new(&rows, self.targets, label_smoothing, weights);
-                drive::run(exec, &Losses { loss, double, rows: &rows, call: self }, out)
+                self.run_loss(exec, loss, &rows, out)
             }
             entries => {
                 let logarithmic = entries == Entries::LogProbabilities;
-                let loss =
-                    Gather { array: self.rows, rows: &rows, targets: self.targets, logarithmic };
-                loss.check(exec)?;
-                drive::run(exec, &Losses { loss, double, rows: &rows, call: self }, out)
+                let loss = Gather { array: self.rows, targets: self.targets, logarithmic };
+                self.run_loss(exec, loss, &rows, out)
             }
         }
+    }
+
+    /// Targets and entries are checked in the pass that computes the losses, or in one before it if
+    /// results are written: there are none beside an error.
+    fn run_loss(
+        &self,
+        exec: Exec<'_>,
+        loss: impl RowLoss,
+        rows: &Rows<'_>,
+        out: Out<'_>,
+    ) -> Result<Totals, Error> {
+        let double = self.rows.is_double() == Some(true);
+        if out.is_wanted() {
+            let found = drive::first(exec, rows.count(), |group| {
+                let (known, unknown) = self.targets.known(group, rows.classes());
+                loss.first_bad(known).or(unknown)
+            })?;
+            found.map_or(Ok(()), |row| Err(self.error(rows, row)))?;
+        }
+        let found = drive::run(exec, &Losses { loss, double, rows, call: self }, out)?;
+        found.bad.map_or(Ok(found.totals), |row| Err(self.error(rows, row)))
+    }
+
+    /// The error of a row that has no loss.
+    fn error(&self, rows: &Rows<'_>, row: usize) -> Error {
+        if self.targets.first_unknown(row..row + 1, rows.classes()).is_some() {
+            return self.targets.unknown(row, rows.classes());
+        }
+        let class = self.targets.class(row);
+        Error::Probability { value: self.rows.entry(row, class), row, class }
+    }
+}
+
+/// The totals of some rows, and the first of them that has no loss.
+struct Found {
+    totals: Totals,
+    bad: Option<usize>,
+}
+
+impl Merge for Found {
+    fn merge(self, other: Self) -> Self {
+        let bad = [self.bad, other.bad].into_iter().flatten().min();
+        Found { totals: self.totals.merge(other.totals), bad }
     }
 }
 
@@ -90,7 +127,7 @@ struct Losses<'r, L> {
 }
 
 impl<L: RowLoss> Work<Out<'_>> for Losses<'_, L> {
-    type Total = Totals;
+    type Total = Found;
     type Memory = L::Memory;
 
     fn count(&self) -> usize {
@@ -108,13 +145,17 @@ impl<L: RowLoss> Work<Out<'_>> for Losses<'_, L> {
         range: Range<usize>,
         mut out: Out<'_>,
         memory: &mut L::Memory,
-    ) -> Totals {
+    ) -> Found {
         let targets = self.call.targets;
-        let (mut totals, mut ignored, mut top1) = (Totals::default(), 0, 0);
+        let (mut totals, mut ignored, mut top1, mut bad) = (Totals::default(), 0, 0, None);
         totals.weight = targets.weight.map(|_| Box::default());
         let (mut loss, mut is_top1) = ([0.0; BLOCK_ROWS], [false; BLOCK_ROWS]);
         for block in ranges(range, BLOCK_ROWS) {
-            self.loss.losses(isa, block.clone(), memory, &mut loss, &mut is_top1);
+            let (block, unknown) = targets.known(block, self.rows.classes());
+            bad = self.loss.losses(isa, block.clone(), memory, &mut loss, &mut is_top1).or(unknown);
+            if bad.is_some() {
+                break;
+            }
             let loss = &mut loss[..block.len()];
             if let Some(ignore) = targets.ignore_index {
                 let rows = loss.iter_mut().zip(&mut is_top1).zip(&targets.target[block.clone()]);
@@ -139,6 +180,6 @@ impl<L: RowLoss> Work<Out<'_>> for Losses<'_, L> {
         totals.count -= ignored;
         totals.ignored = Some(ignored);
         totals.top1 = L::KNOWS_TOP1.then_some(top1);
-        totals
+        Found { totals, bad }
     }
 }

@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::data::drive::{self, Exec};
 use crate::data::exact_sum::ExactSum;
+use std::ops::Range;
 
 /// The targets of rows, and which rows count.
 #[derive(Clone, Copy)]
@@ -51,30 +52,45 @@ impl Targets<'_> {
         sum.value()
     }
 
+    /// The first of `rows` whose target is neither one of `classes` classes nor ignored.
+    #[inline(always)]
+    pub(crate) fn first_unknown(&self, rows: Range<usize>, classes: usize) -> Option<usize> {
+        // As unsigned numbers, negative ones are larger than any class.
+        let is_unknown = |&t: &i64| (t as u64 >= classes as u64) & (Some(t) != self.ignore_index);
+        let targets = &self.target[rows.clone()];
+        // Without an end at the first, so that LLVM vectorises it.
+        let bad = targets.iter().fold(0, |bad, t| bad | u64::from(is_unknown(t)));
+        if bad == 0 {
+            return None;
+        }
+        Some(rows.start + targets.iter().position(is_unknown)?)
+    }
+
+    /// The first of `rows`, as far as all have a target that is a class or ignored, and the row
+    /// behind them if it has not.
+    #[inline(always)]
+    pub(crate) fn known(
+        &self,
+        rows: Range<usize>,
+        classes: usize,
+    ) -> (Range<usize>, Option<usize>) {
+        let unknown = self.first_unknown(rows.clone(), classes);
+        (rows.start..unknown.unwrap_or(rows.end), unknown)
+    }
+
     /// An error for the first target that names no class.
     pub(crate) fn check(&self, exec: Exec<'_>, classes: usize) -> Result<(), Error> {
-        // As unsigned numbers, negative ones are larger than any class.
-        let known = |target: i64| (target as u64) < classes as u64;
-        let ignored = |target: i64| Some(target) == self.ignore_index;
         let found = drive::first(
             exec,
             self.target.len(),
             #[inline(always)]
-            |rows| {
-                let targets = &self.target[rows.clone()];
-                // Without an end at the first, so that LLVM vectorises it.
-                let bad =
-                    targets.iter().fold(0, |bad, &t| bad | u64::from(!known(t) & !ignored(t)));
-                if bad == 0 {
-                    return None;
-                }
-                let at = targets.iter().position(|&t| !known(t) && !ignored(t));
-                at.map(|at| rows.start + at)
-            },
-        );
-        match found? {
-            Some(row) => Err(Error::Target { value: self.target[row], row, classes }),
-            None => Ok(()),
-        }
+            |rows| self.first_unknown(rows, classes),
+        )?;
+        found.map_or(Ok(()), |row| Err(self.unknown(row, classes)))
+    }
+
+    /// The error of a row whose target names no class.
+    pub(crate) fn unknown(&self, row: usize, classes: usize) -> Error {
+        Error::Target { value: self.target[row], row, classes }
     }
 }
