@@ -77,6 +77,9 @@ pub(crate) trait Evaluate<F, const N: usize>: Sync {
         x: &[&[F]; N],
         chunks: &mut Chunks<F, N>,
     ) -> Option<Outside>;
+
+    /// [`Density::IS_SHORT`]
+    fn is_short(&self) -> bool;
 }
 
 /// A formula with its options.
@@ -100,6 +103,10 @@ impl<F: Real, L: Formula<N>, const N: usize> Evaluate<F, N> for Evaluation<L, N>
     ) -> Option<Outside> {
         let allowed = level.run(Block { of: self, x, chunks });
         if allowed { None } else { self.first_outside(start, x) }
+    }
+
+    fn is_short(&self) -> bool {
+        L::Loss::IS_SHORT
     }
 }
 

@@ -65,7 +65,8 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; 3]> for Stream<'_, F, N> {
         let mut scratch: [Scratch<F>; N] = core::array::from_fn(|_| Scratch::default());
         let mut weight_scratch = Scratch::default();
         let derivatives = outs[1].is_wanted() || outs[2].is_wanted();
-        let prefetch = self.inputs.map(|input| input.prefetch::<F>(range.start));
+        let is_short = self.loss.is_short();
+        let prefetch = self.inputs.map(|input| input.prefetch::<F>(range.start, is_short));
         let mut chunks = Chunks::new(prefetch, derivatives);
         with_non_temporal(
             #[inline(always)]

@@ -170,9 +170,10 @@ impl Array<'_> {
         }
     }
 
-    /// Fetches ahead of a loop that reads from element `start` on and computes in `F`.
-    pub(crate) fn prefetch<F: Real>(&self, start: usize) -> Prefetch {
-        with_view!(self, _value => Prefetch::NOTHING, x => x.prefetch::<F>(start))
+    /// Fetches ahead of a loop that reads from element `start` on and computes in `F`; `is_short` as
+    /// in [`Prefetch::new`].
+    pub(crate) fn prefetch<F: Real>(&self, start: usize, is_short: bool) -> Prefetch {
+        with_view!(self, _value => Prefetch::NOTHING, x => x.prefetch::<F>(start, is_short))
     }
 
     /// The elements `range`, counted in C order, where they lie or in `scratch`, which belongs to

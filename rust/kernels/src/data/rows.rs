@@ -156,13 +156,13 @@ impl<'r, const N: usize> Rows<'r, N> {
                             |k| &rows[k][first..(first + length + behind).min(rows[k].len())],
                         );
                         if behind == 0 {
-                            prefetch = Prefetch::new::<F, F>(x[0]);
+                            prefetch = Prefetch::new::<F, F>(x[0], false);
                         }
                     } else {
                         let at = row * self.classes + first;
                         for (k, scratch) in scratch.iter_mut().enumerate() {
                             x[k] = self.arrays[k].read(isa, at..at + length, scratch);
-                            prefetch = self.arrays[k].prefetch::<F>(at);
+                            prefetch = self.arrays[k].prefetch::<F>(at, false);
                         }
                     }
                     push(&mut state, &Block { first, length, x, prefetch });

@@ -217,10 +217,13 @@ impl<'a, E: Element> Strided<'a, E> {
         Some(&self.row(range.start / self.length).to_slice()?[first..end])
     }
 
-    /// Fetches ahead of a loop that reads from element `start` on and computes in `F`.
+    /// Fetches ahead of a loop that reads from element `start` on and computes in `F`; `is_short` as
+    /// in [`Prefetch::new`].
     #[inline(always)]
-    pub(crate) fn prefetch<F: Real>(&self, start: usize) -> Prefetch {
-        self.flat.map_or(Prefetch::NOTHING, |flat| Prefetch::new::<F, E::Storage>(&flat[start..]))
+    pub(crate) fn prefetch<F: Real>(&self, start: usize, is_short: bool) -> Prefetch {
+        self.flat.map_or(Prefetch::NOTHING, |flat| {
+            Prefetch::new::<F, E::Storage>(&flat[start..], is_short)
+        })
     }
 
     /// The rows from `first` on, to be read after others and turned.

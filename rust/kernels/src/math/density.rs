@@ -15,6 +15,10 @@ pub trait Density<const N: usize>: Copy + Sync {
     /// False if `value` needs no `inner` term; then `inner` is not called.
     const INNER: bool = true;
 
+    /// True if a value takes so few instructions that a block is read in a burst, before its sum is
+    /// taken: no hardware prefetcher continues between two bursts.
+    const IS_SHORT: bool = false;
+
     /// The exponential or logarithm that the value and the derivatives need.
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, _isa: S, _x: [F; N]) -> F {

@@ -104,6 +104,7 @@ pub struct SquaredError;
 
 impl Density<2> for SquaredError {
     const INNER: bool = false;
+    const IS_SHORT: bool = true;
 
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, _isa: S, [mean, y]: [F; 2], _inner: F) -> F {
