@@ -48,8 +48,17 @@ def _loss(x, t):
     return d + np.log(s + np.exp(-d)) if d > 0 else np.log1p(s * np.exp(d))
 
 
-def cross_entropy(logits, target, *, axis=-1, weight=None, ignore_index=-100, label_smoothing=0.0,
-                  reduction="mean", empty_mean=math.nan):
+def cross_entropy(
+    logits,
+    target,
+    *,
+    axis=-1,
+    weight=None,
+    ignore_index=-100,
+    label_smoothing=0.0,
+    reduction="mean",
+    empty_mean=math.nan,
+):
     if np.asarray(target).dtype.kind not in "iu":
         return _soft_cross_entropy(logits, target, axis, weight, label_smoothing, reduction)
     x, t = _rows(logits, target, axis)
@@ -67,8 +76,9 @@ def cross_entropy(logits, target, *, axis=-1, weight=None, ignore_index=-100, la
     return _reduce(losses, weights, counted, np.shape(target), reduction, empty_mean)
 
 
-def cross_entropy_grad(logits, target, *, axis=-1, weight=None, ignore_index=-100, label_smoothing=0.0,
-                       reduction="mean"):
+def cross_entropy_grad(
+    logits, target, *, axis=-1, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean"
+):
     x, t = _rows(logits, target, axis)
     classes = x.shape[-1]
     w = np.ones(classes) if weight is None else np.asarray(weight, np.float64)
@@ -145,13 +155,11 @@ def _gather(entries, target, axis, weight, ignore_index, reduction, empty_mean):
     return _reduce(losses, w[safe], counted, np.shape(target), reduction, empty_mean)
 
 
-def nll_loss(log_probs, target, *, axis=-1, weight=None, ignore_index=-100, reduction="mean",
-             empty_mean=math.nan):
+def nll_loss(log_probs, target, *, axis=-1, weight=None, ignore_index=-100, reduction="mean", empty_mean=math.nan):
     return _gather(log_probs, target, axis, weight, ignore_index, reduction, empty_mean)
 
 
-def categorical_nll(probs, target, *, axis=-1, weight=None, ignore_index=-100, reduction="mean",
-                    empty_mean=math.nan):
+def categorical_nll(probs, target, *, axis=-1, weight=None, ignore_index=-100, reduction="mean", empty_mean=math.nan):
     with np.errstate(divide="ignore"):
         log_probs = np.log(np.asarray(probs).astype(np.float64))
     return _gather(log_probs, target, axis, weight, ignore_index, reduction, empty_mean)
@@ -246,8 +254,18 @@ def bradley_terry_loss(chosen, rejected, *, margin=0.0, weight=None, reduction="
     return _mean(softplus(rejected - chosen + margin), weight, reduction)
 
 
-def dpo_loss(policy_chosen_logps, policy_rejected_logps, ref_chosen_logps=0.0, ref_rejected_logps=0.0, *,
-             beta=0.1, label_smoothing=0.0, loss_type="sigmoid", reference_point=0.0, reduction="mean"):
+def dpo_loss(
+    policy_chosen_logps,
+    policy_rejected_logps,
+    ref_chosen_logps=0.0,
+    ref_rejected_logps=0.0,
+    *,
+    beta=0.1,
+    label_smoothing=0.0,
+    loss_type="sigmoid",
+    reference_point=0.0,
+    reduction="mean",
+):
     pc, pr, rc, rr = _arrays(policy_chosen_logps, policy_rejected_logps, ref_chosen_logps, ref_rejected_logps)
     a, b, e, point = pc - rc, pr - rr, label_smoothing, reference_point
     h = beta * (a - b)

@@ -57,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.set_defaults(run=_bench)
     bench.add_argument("words", nargs="*", help="only workloads with one of these words in their name")
     bench.add_argument("--quick", action="store_true", help="an eighth of the size, two rounds instead of five")
+    bench.add_argument(
+        "--apart", action="store_true", help="each workload in a process of its own: torch, compiled, may slow the next"
+    )
     bench.add_argument("--peers", metavar="A,B", help="only these, or none (numpy,scipy,numexpr,torch,compiled,jax)")
     bench.add_argument("--workloads", metavar="FILE.toml", help="another list of workloads")
     bench.add_argument("--plot", metavar="OUT.svg", help="draw the bandwidths (.svg, .png or .pdf; needs matplotlib)")

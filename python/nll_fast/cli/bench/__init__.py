@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import multiprocessing
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nll_fast
 from nll_fast.cli.bench import report
-from nll_fast.cli.bench.measure import Workload, load, measure
+from nll_fast.cli.bench.measure import Result, Workload, load, measure
 from nll_fast.cli.bench.peers import PEERS, installed
 
 
@@ -21,7 +23,8 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
     workloads = _wanted(options)
     if options.plot is not None:
         report.check_plot(options.plot)
-    peers = installed(_names(options.peers), nll_fast.get_num_threads())
+    names = _names(options.peers)
+    peers = installed(names, nll_fast.get_num_threads())
     print(report.header(list(peers)), file=screen, flush=True)
     results = []
     for number, workload in enumerate(workloads, 1):
@@ -30,12 +33,24 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
         if workload.dtype == "bfloat16" and not importlib.util.find_spec("ml_dtypes"):
             print(f"{workload.name:<30}left out: NumPy has no bfloat16 without ml_dtypes", file=screen)
             continue
-        result = measure(workload, peers, 2 if options.quick else 5)
+        rounds = 2 if options.quick else 5
+        result = _apart(workload, names, rounds) if options.apart else measure(workload, peers, rounds)
         results.append(result)
         print(report.line(result), file=screen, flush=True)
     if options.plot is not None:
         report.plot(results, options.plot)
     return {"machine": report.machine(), "workloads": [result.to_dict() for result in results]}
+
+
+def _apart(workload: Workload, names: list[str] | None, rounds: int) -> Result:
+    """The measurements of a workload in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_measure_here, workload, names, rounds).result()
+
+
+def _measure_here(workload: Workload, names: list[str] | None, rounds: int) -> Result:
+    return measure(workload, installed(names, nll_fast.get_num_threads()), rounds)
 
 
 def _wanted(options: argparse.Namespace) -> list[Workload]:

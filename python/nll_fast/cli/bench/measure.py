@@ -98,13 +98,15 @@ def measure(workload: Workload, peers: dict[str, Callable[..., Any]], rounds: in
     arrays = [np.asarray(draw(kind, workload), order=workload.order) for kind in workload.inputs.values()]
     reduction = workload.keywords.get("reduction", "mean")
     keywords = dict(workload.keywords)
-    if workload.function in ("log_sigmoid", "softplus"):
+    if workload.function in ("log_sigmoid", "softplus", "log_softmax"):
         keywords.pop("reduction", None)  # these take no reduction
+    if workload.function == "cross_entropy_grad":
+        keywords["reduction"] = "sum"  # each row's gradient alone
     if workload.function == "entropy":
         keywords["reduction"] = reduction
     out = None
     if reduction == "none":
-        out = keywords["out"] = np.empty(workload.shape, np.float32)
+        out = keywords["out"] = np.empty(workload.shape, np.result_type(arrays[0], np.float32))
     function = getattr(nll_fast, workload.function)
     call = lambda: function(*arrays, **keywords)  # noqa: E731
     answer = np.asarray(call())

@@ -35,6 +35,13 @@ def _categorical_numpy(x, target):
     return m[:, 0] + np.log(np.exp(x - m).sum(-1)) - x[np.arange(len(x)), target]
 
 
+def _gradient_numpy(x, target):
+    """Of the sum of the losses."""
+    p = np.exp(_log_softmax_numpy(x))
+    p[np.arange(len(x)), target] -= 1
+    return p
+
+
 def _divergence_numpy(p, q):
     p, q = _log_softmax_numpy(p), _log_softmax_numpy(q)
     return (np.exp(p) * (p - q)).sum(-1)
@@ -47,6 +54,9 @@ def _entropy_numpy(x):
 
 NUMPY: _Functions = {
     "cross_entropy": _categorical_numpy,
+    "cross_entropy_grad": _gradient_numpy,
+    "categorical_nll": lambda p, target: -np.log(p[np.arange(len(p)), target]),
+    "log_softmax": _log_softmax_numpy,
     "entropy": _entropy_numpy,
     "kl_divergence": _divergence_numpy,
     "binary_cross_entropy_with_logits": _bernoulli_numpy,
@@ -77,8 +87,15 @@ def _scipy(threads: int) -> Callable[..., Any]:
             return -(target * special.log_softmax(x, axis=-1)).sum(-1)
         return special.logsumexp(x, axis=-1) - x[np.arange(len(x)), target]
 
+    def gradient(x, target):
+        p = special.softmax(x, axis=-1)
+        p[np.arange(len(x)), target] -= 1
+        return p
+
     functions: _Functions = {
         "cross_entropy": categorical,
+        "cross_entropy_grad": gradient,
+        "log_softmax": lambda x: special.log_softmax(x, axis=-1),
         "entropy": lambda x: special.entr(special.softmax(x, axis=-1)).sum(-1),
         "kl_divergence": lambda p, q: special.rel_entr(special.softmax(p, axis=-1), special.softmax(q, axis=-1)).sum(
             -1
@@ -138,11 +155,21 @@ def _torch(threads: int, compiled: bool = False) -> Callable[..., Any]:
         p, q = f.log_softmax(p, -1), f.log_softmax(q, -1)
         return f.kl_div(q, p, log_target=True, reduction="none").sum(-1)
 
+    def gradient(x, target):
+        if compiled:
+            return f.softmax(x, -1) - f.one_hot(target, x.shape[-1])
+        p = f.softmax(x, -1)
+        p[torch.arange(len(x)), target] -= 1
+        return p
+
     def reduced(function):
         return lambda *x, reduction: _reduced(function(*x), reduction)
 
     functions: _Functions = {
         "cross_entropy": f.cross_entropy,
+        "cross_entropy_grad": reduced(gradient),
+        "categorical_nll": lambda p, target, reduction: f.nll_loss(p.log(), target, reduction=reduction),
+        "log_softmax": reduced(lambda x: f.log_softmax(x, -1)),
         "entropy": reduced(entropy),
         "kl_divergence": reduced(divergence),
         "binary_cross_entropy_with_logits": f.binary_cross_entropy_with_logits,
@@ -163,7 +190,8 @@ def _torch(threads: int, compiled: bool = False) -> Callable[..., Any]:
 
         def run():
             with torch.no_grad():
-                return call(*tensors, reduction=reduction).float().numpy()
+                result = call(*tensors, reduction=reduction)
+                return (result.float() if result.dtype == torch.bfloat16 else result).numpy()
 
         return run
 
@@ -190,6 +218,9 @@ def _jax(threads: int) -> Callable[..., Any]:
 
     functions: _Functions = {
         "cross_entropy": categorical,
+        "cross_entropy_grad": lambda x, target: nn.softmax(x, axis=-1) - nn.one_hot(target, x.shape[-1]),
+        "categorical_nll": lambda p, target: -jnp.log(jnp.take_along_axis(p, target[:, None], -1)[:, 0]),
+        "log_softmax": lambda x: nn.log_softmax(x, axis=-1),
         "entropy": entropy,
         "kl_divergence": divergence,
         "binary_cross_entropy_with_logits": lambda x, y: nn.softplus(x) - x * y,

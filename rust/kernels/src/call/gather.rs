@@ -4,15 +4,18 @@ use crate::call::row_loss::{BLOCK_ROWS, RowLoss};
 use crate::data::array::Array;
 use crate::data::targets::Targets;
 use crate::math::row;
-use nll_simd::Isa;
+use nll_simd::{Isa, Real};
+use std::marker::PhantomData;
 use std::ops::Range;
 
-/// The loss of rows that are probabilities or log-probabilities: one entry of each row is read.
-pub(crate) struct Gather<'r> {
+/// The loss in `F` of rows that are probabilities or log-probabilities: one entry of each row is
+/// read.
+pub(crate) struct Gather<'r, F> {
     pub(crate) array: &'r Array<'r>,
     pub(crate) targets: Targets<'r>,
     /// Whether the entries are logarithms.
     pub(crate) logarithmic: bool,
+    pub(crate) real: PhantomData<F>,
 }
 
 /// NaN is none.
@@ -21,7 +24,7 @@ fn is_probability(p: f64) -> bool {
     (0.0..=1.0).contains(&p)
 }
 
-impl Gather<'_> {
+impl<F: Real> Gather<'_, F> {
     /// [`RowLoss::losses`]; `entry` reads an entry of the table.
     #[inline(always)]
     fn entries<S: Isa>(
@@ -48,7 +51,7 @@ impl Gather<'_> {
                 return self.first_bad(group);
             }
             for loss in loss.iter_mut() {
-                *loss = row::probability(isa, *loss);
+                *loss = row::probability::<S, F>(isa, *loss);
             }
         }
         if self.targets.weight.is_some() {
@@ -60,13 +63,13 @@ impl Gather<'_> {
     }
 }
 
-impl RowLoss for Gather<'_> {
+impl<F: Real> RowLoss for Gather<'_, F> {
     type Memory = ();
 
     const KNOWS_TOP1: bool = false;
 
     fn first_bad(&self, mut rows: Range<usize>) -> Option<usize> {
-        let Gather { array, targets, logarithmic } = self;
+        let Gather { array, targets, logarithmic, .. } = self;
         let is_bad =
             |row| targets.counts(row) && !is_probability(array.entry(row, targets.class(row)));
         if *logarithmic { None } else { rows.find(|&row| is_bad(row)) }

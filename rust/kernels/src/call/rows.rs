@@ -12,7 +12,8 @@ use crate::data::out::Out;
 use crate::data::rows::Rows;
 use crate::data::targets::Targets;
 use crate::data::totals::Totals;
-use nll_simd::Isa;
+use nll_simd::{Isa, Real};
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// What the entries of a row are.
@@ -54,21 +55,25 @@ impl RowLosses<'_> {
             Entries::LogProbabilities => "log_probs",
         };
         check_targets((name, self.rows), &self.targets)?;
-        let (rows, double) = (Rows::new([self.rows]), self.rows.is_double() == Some(true));
+        if self.rows.is_double() == Some(true) {
+            self.run_in::<f64>(exec, out)
+        } else {
+            self.run_in::<f32>(exec, out)
+        }
+    }
+
+    fn run_in<F: Real>(&self, exec: Exec<'_>, out: Out<'_>) -> Result<Totals, Error> {
+        let (rows, targets) = (Rows::new([self.rows]), self.targets);
         match self.entries {
             Entries::Logits { label_smoothing } => {
-                let weights = self.targets.sum_of_class_weights(rows.classes());
-                if double {
-                    let loss =
-                        CrossEntropy::<f64>::new(&rows, self.targets, label_smoothing, weights);
-                    return self.run_loss(exec, loss, &rows, out);
-                }
-                let loss = CrossEntropy::<f32>::new(&rows, self.targets, label_smoothing, weights);
+                let weights = targets.sum_of_class_weights(rows.classes());
+                let loss = CrossEntropy::<F>::new(&rows, targets, label_smoothing, weights);
                 self.run_loss(exec, loss, &rows, out)
             }
             entries => {
                 let logarithmic = entries == Entries::LogProbabilities;
-                let loss = Gather { array: self.rows, targets: self.targets, logarithmic };
+                let array = self.rows;
+                let loss = Gather::<F> { array, targets, logarithmic, real: PhantomData };
                 self.run_loss(exec, loss, &rows, out)
             }
         }

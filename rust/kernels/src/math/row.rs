@@ -76,10 +76,11 @@ pub struct Smoothing {
     pub linear: f64,
 }
 
-/// −log p.   0 → +∞, 1 → 0, NaN → NaN.
+/// −log p, for a result in `F`.   0 → +∞, 1 → 0, NaN → NaN.
 #[inline(always)]
-pub fn probability<S: Isa>(isa: S, p: f64) -> f64 {
-    0.0 - log(isa, p)
+pub fn probability<S: Isa, F: Real>(isa: S, p: f64) -> f64 {
+    // In f64 the logarithm itself is within 1 ulp, without a second word.
+    0.0 - if F::COMPENSATED { log(isa, p) } else { F::Extended::log(isa, p).rounded() }
 }
 
 /// −log p from log p.   0 → 0 (never −0), −∞ → +∞, NaN → NaN.
