@@ -14,7 +14,7 @@ _USUAL = {
     reduction: Wanted(each=reduction == "none", total=reduction != "none", mean=reduction == "mean")
     for reduction in REDUCTIONS
 }
-"""What is wanted where nothing but the reduction is said."""
+"""What is wanted with each reduction and nothing else, made once: a small call would notice."""
 
 
 def given(**arrays: Any) -> dict[str, Any]:
@@ -33,7 +33,9 @@ def elements(
     hess: str | None = None,
     **options: Any,
 ) -> Any:
-    """A loss of ``arrays``, reduced; with its derivatives by the first of them if these are wanted."""
+    """A loss of ``arrays``, reduced; with its gradient by the first of them for ``grad``, and with the gradient and
+    the second derivatives for ``hess``.
+    """
     check_reduction(reduction)
     inputs = {name: as_input(x, name) for name, x in arrays.items()}
     if out is not None:

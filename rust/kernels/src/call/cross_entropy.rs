@@ -2,7 +2,7 @@
 
 use crate::call::row_loss::{BLOCK_ROWS, RowLoss};
 use crate::data::drive::ranges;
-use crate::data::lines::{LANES, Lines, tile};
+use crate::data::lines::{LANES, Lines, scratch_lines};
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::targets::Targets;
@@ -120,7 +120,7 @@ impl<F: Real> CrossEntropy<'_, F> {
         for (to, &class) in target.iter_mut().zip(&targets.target[group]) {
             *to = F::from_f64(f64::from(class as i32));
         }
-        let held = tile(computing, lines.classes());
+        let held = scratch_lines(computing, lines.classes());
         let [max, x_t] = lanes::hide(lines, target, held);
         let sums = LaneLogSums::new(isa, Lines::dense(held, lines.next()), &max);
         let mut loss = [0.0; LANES];

@@ -4,7 +4,7 @@ use crate::Error;
 use crate::call::{check_smoothing, check_targets};
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec, Work, ranges};
-use crate::data::lines::{LANES, lanes_to_rows, tile};
+use crate::data::lines::{LANES, lanes_to_rows, scratch_lines};
 use crate::data::out::{Out, PerClass};
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
@@ -71,7 +71,7 @@ struct Call<'a> {
 
 /// The sums of a row's terms.
 struct Softmax {
-    /// One by the sum of all terms.
+    /// 1 / (the sum of all terms)
     unit: f64,
     /// The sum of all but the largest.
     rest: f64,
@@ -188,7 +188,7 @@ impl Call<'_> {
     ) -> &'m [F] {
         let (start, count) = (group.start, group.len());
         let [lines] = self.rows.lines(isa, group, reading);
-        let held = tile(computing, lines.classes());
+        let held = scratch_lines(computing, lines.classes());
         let terms = LaneTerms::new(isa, lines, held);
         // −1: the row is ignored.
         let mut target = [-F::ONE; LANES];
@@ -225,14 +225,14 @@ impl Call<'_> {
         self.scale * (self.sharp * weight + self.uniform * self.weights) * softmax.unit
     }
 
-    /// The result of the target. p_t − 1 would lose the digits of a certain target: of the largest
-    /// class, 1 − p_t is the share of the others.
+    /// The result of the target. p_t − 1 cancels where p_t is nearly 1, but only the largest class is
+    /// that likely: there it is minus the share of the other terms in the sum of all.
     #[inline(always)]
     fn at_target(&self, softmax: &Softmax, term: f64, is_largest: bool, weight: f64) -> f64 {
         let p = term * softmax.unit;
-        let less = if is_largest { -(softmax.rest * softmax.unit) } else { p - 1.0 };
-        let rest = self.uniform * (self.weights * p - weight);
-        self.scale * (self.sharp * weight * less + rest)
+        let p_minus_1 = if is_largest { -(softmax.rest * softmax.unit) } else { p - 1.0 };
+        let smoothing = self.uniform * (self.weights * p - weight);
+        self.scale * (self.sharp * weight * p_minus_1 + smoothing)
     }
 
     /// ε/C·w_c

@@ -4,7 +4,7 @@ use crate::Error;
 use crate::call::check_classes;
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec, Work, ranges};
-use crate::data::lines::{LANES, Lines, lanes_to_rows, tile};
+use crate::data::lines::{LANES, Lines, lanes_to_rows, scratch_lines};
 use crate::data::out::{Out, PerClass};
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
@@ -206,7 +206,7 @@ impl<F: Real> LogSoftmax<'_, F> {
         computing: &'m mut Scratch<F>,
     ) -> &'m [F] {
         let [lines] = self.rows.lines(isa, group, reading);
-        let held = tile(computing, lines.classes());
+        let held = scratch_lines(computing, lines.classes());
         let x_m = lanes::max(lines);
         let [max, _] = lanes::hide_largest(lines, x_m, held);
         let others = LaneLogSums::new(isa, Lines::dense(held, lines.next()), &max);

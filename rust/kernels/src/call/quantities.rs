@@ -6,7 +6,7 @@ use crate::Error;
 use crate::call::{check_equal_shapes, check_smoothing, check_weight};
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec, Work, ranges};
-use crate::data::lines::{LANES, tile};
+use crate::data::lines::{LANES, scratch_lines};
 use crate::data::out::Out;
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
@@ -181,7 +181,7 @@ impl<F: Real> Quantities<'_, F> {
         let [(_, first), (_, second)] = self.of.arrays();
         let both = Rows::new([first, second]);
         let Memory { reading, computing, terms: [more, _] } = memory;
-        let held = tile(computing, both.classes());
+        let held = scratch_lines(computing, both.classes());
         if let Quantity::Entropy { .. } = self.of {
             let one = Rows::new([first]);
             let [lines] = one.lines(isa, group, core::array::from_mut(&mut reading[0]));

@@ -79,8 +79,8 @@ impl RowLosses<'_> {
         }
     }
 
-    /// Targets and entries are checked in the pass that computes the losses, or in one before it if
-    /// results are written: there are none beside an error.
+    /// The pass that computes the losses checks targets and entries. If results are written, a pass
+    /// before it checks them too: nothing is written beside an error.
     fn run_loss(
         &self,
         exec: Exec<'_>,

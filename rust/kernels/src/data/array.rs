@@ -8,7 +8,7 @@
 //! A new storage format is one more variant, and an [`Element`](crate::data::element::Element) that
 //! says how it is read.
 
-use crate::data::lines::{LANES, Lines, Next, set_lane, tile, turn};
+use crate::data::lines::{LANES, Lines, Next, scratch_lines, set_lane, turn};
 use crate::data::scratch::Scratch;
 use crate::data::strided::{Strided, View};
 use nll_simd::{BF16, F16, Isa, Prefetch, Real};
@@ -235,7 +235,7 @@ impl Array<'_> {
                     }
                 }
                 scratch.lines = memory;
-                Lines::dense(tile(scratch, classes), next)
+                Lines::dense(scratch_lines(scratch, classes), next)
             },
         )
     }

@@ -5,9 +5,9 @@
 //! data frame in Fortran order), a line is a slice of that memory. All other rows are turned into
 //! lines in [`Scratch`], which stay in L1.
 //!
-//! Rows are read in one burst, before anything is computed of them. So lines know where the next
-//! ones lie, and the loop that computes most fetches these, class by class: all at once, they would
-//! hold up whatever is read behind them.
+//! All classes of 32 rows are read before anything is computed of them, and no hardware prefetcher
+//! continues after such a pause. So lines know where the next rows lie, and the longest loop fetches
+//! these, a class in each of its steps: all at once, they would hold up the reads behind them.
 
 use crate::data::scratch::Scratch;
 use nll_simd::{CHUNK_LANES, Isa, Prefetch, Real};
@@ -29,7 +29,8 @@ pub(crate) struct Lines<'s, F> {
 #[derive(Clone, Copy)]
 pub(crate) struct Next {
     pub(crate) memory: Prefetch,
-    /// From a class to the next; from one part to the next of rows that are turned.
+    /// From what one step fetches to what the next does: that of the classes of lines, `LANES` of
+    /// rows that will be turned.
     pub(crate) stride: usize,
 }
 
@@ -83,7 +84,10 @@ impl<'s, F: Real> Lines<'s, F> {
 
 /// The first `classes` lines of a scratch. Lanes without a row keep what they held before.
 #[inline(always)]
-pub(crate) fn tile<F: Real>(scratch: &mut Scratch<F>, classes: usize) -> &mut [[F; LANES]] {
+pub(crate) fn scratch_lines<F: Real>(
+    scratch: &mut Scratch<F>,
+    classes: usize,
+) -> &mut [[F; LANES]] {
     scratch.lines.first(classes * LANES, F::ZERO).as_chunks_mut().0
 }
 

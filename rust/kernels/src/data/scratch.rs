@@ -44,7 +44,8 @@ pub struct Scratch<F> {
 /// Some classes of some neighbouring rows.
 pub(crate) struct Tile<F> {
     pub(crate) values: Buffer<F>,
-    /// The address of the view that it was copied from, which outlives the task.
+    /// The address of the view that it was copied from, which outlives the scratch: that is made for
+    /// one call.
     pub(crate) view: usize,
     /// The first row.
     pub(crate) first: usize,

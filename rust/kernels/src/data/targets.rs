@@ -66,8 +66,8 @@ impl Targets<'_> {
         Some(rows.start + targets.iter().position(is_unknown)?)
     }
 
-    /// The first of `rows`, as far as all have a target that is a class or ignored, and the row
-    /// behind them if it has not.
+    /// `rows` up to the first whose target is neither a class nor ignored, and that row, if there is
+    /// one.
     #[inline(always)]
     pub(crate) fn known(
         &self,

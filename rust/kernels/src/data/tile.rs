@@ -13,10 +13,11 @@ use nll_simd::{Isa, Prefetch, Real};
 use std::ops::Range;
 
 /// At most how many classes the rows of a tile have from end to end. Longer rows are read block by
-/// block, a group of rows at a time.
-const WHOLE: usize = 4 * BLOCK;
+/// block, a group of rows at a time, and copied number by number.
+const WHOLE: usize = 16 * BLOCK;
 
-/// How many numbers a tile of whole rows may have: 512 KiB of f32, half of L2 or less.
+/// How many numbers a tile of whole rows should have: 512 KiB of f32. It has 32 rows even if that is
+/// more.
 const SIZE: usize = 1 << 17;
 
 /// How many rows of `classes` classes a tile has.
@@ -31,10 +32,10 @@ pub(crate) fn tile_rows(classes: usize) -> usize {
 /// classes lie a power of two apart and share the sets of all caches.
 const AHEAD: usize = 8;
 
-/// From a row of a tile to the next. Rows that are a multiple of 4 KiB apart would share a set of
-/// L1, which has fewer places than a tile has rows.
+/// From a row of a tile to the next: an odd multiple of 16 numbers. Rows that are a multiple of 4 KiB
+/// apart would share a set of L1, which has fewer places than a tile has rows.
 const fn pitch(length: usize) -> usize {
-    length + 16
+    length.next_multiple_of(32) + 16
 }
 
 impl<E: Element> Strided<'_, E> {
@@ -103,25 +104,27 @@ impl<E: Element> Strided<'_, E> {
         let Some((memory, stride)) = self.side_by_side(rows.start, rows.len()) else { return };
         let Scratch { lines, values, singles, .. } = scratch;
         // One cache line more, because the rows begin anywhere in their first.
-        let line = 64 / size_of::<E::Storage>();
+        let line_length = 64 / size_of::<E::Storage>();
         let held = lines.first(4 * LANES, F::ZERO).as_chunks_mut::<LANES>().0;
         for class in classes.clone().step_by(4) {
+            // The last four overlap those before, if the number of classes is no multiple of four.
             let class = class.min(classes.end - 4);
             let ahead = AHEAD.min(classes.end - 4 - class);
             for c in 0..4 {
                 let ahead = &memory[(class + ahead + c) * stride..];
-                Prefetch::burst(ahead).fetch(0, rows.len() + line, false);
+                Prefetch::burst(ahead).fetch(0, rows.len() + line_length, false);
             }
             for part in (0..rows.len()).step_by(LANES) {
                 let line = |c: usize| &memory[(class + c) * stride + part..][..LANES];
-                let mut four = [0, 1, 2, 3].map(|c| E::in_place::<F>(line(c)));
-                if four[0].is_none() {
-                    for (c, held) in held.iter_mut().enumerate() {
+                for (c, held) in held.iter_mut().enumerate() {
+                    if E::in_place::<F>(line(c)).is_none() {
                         held.copy_from_slice(E::convert(isa, line(c), values, singles));
                     }
-                    four = [0, 1, 2, 3].map(|c| Some(&held[c][..]));
                 }
-                let four = four.map(|line| line.and_then(<[F]>::first_chunk).expect("32 rows"));
+                let four = [0, 1, 2, 3].map(|c| {
+                    let in_place = E::in_place(line(c)).and_then(<[F]>::first_chunk);
+                    in_place.unwrap_or(&held[c])
+                });
                 F::turn_four_back(
                     isa,
                     four,

@@ -81,7 +81,7 @@ pub trait Derivatives<const N: usize>: Density<N> {
 
 /// A loss that depends on log(1 + e^−|x|), x being the gap between yes and no.
 pub trait Logistic<const N: usize>: Copy + Sync {
-    /// Whether x is the first input, a logit.
+    /// Whether x is the first input, a logit. False for a loss that has a `gap` of its own.
     const IS_OF_LOGIT: bool = true;
 
     /// x
