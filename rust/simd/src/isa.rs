@@ -183,6 +183,15 @@ impl Isa for Avx2 {
 pub struct Avx512(());
 
 #[cfg(target_arch = "x86_64")]
+impl Avx512 {
+    /// For what AVX-512 does no better.
+    #[inline(always)]
+    fn avx2(self) -> Avx2 {
+        Avx2(())
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
 impl Isa for Avx512 {
     #[inline(always)]
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
@@ -195,8 +204,7 @@ impl Isa for Avx512 {
     }
     #[inline(always)]
     fn widen_f16(self, bits: &[u16; CHUNK_LANES]) -> [f32; CHUNK_LANES] {
-        // SAFETY: an `Avx512` exists only if the CPU has F16C.
-        unsafe { widen_f16_f16c(bits) }
+        self.avx2().widen_f16(bits)
     }
     #[inline(always)]
     fn logistic_table(self, x: &[f32; CHUNK], g: &mut [f32; CHUNK]) -> bool {
@@ -210,18 +218,15 @@ impl Isa for Avx512 {
     }
     #[inline(always)]
     fn turn_four_f64(self, rows: &[f64], classes: usize, lines: &mut [[f64; CHUNK_LANES]; 4]) {
-        // SAFETY: an `Avx512` exists only if the CPU has AVX2.
-        unsafe { turn_four_f64_avx2(rows, classes, lines) }
+        self.avx2().turn_four_f64(rows, classes, lines);
     }
     #[inline(always)]
     fn turn_four_back(self, lines: [&[f32; CHUNK_LANES]; 4], rows: &mut [f32], classes: usize) {
-        // SAFETY: an `Avx512` exists only if the CPU has AVX2.
-        unsafe { turn_four_back_avx2(lines, rows, classes) }
+        self.avx2().turn_four_back(lines, rows, classes);
     }
     #[inline(always)]
     fn turn_four_back_f64(self, lines: [&[f64; CHUNK_LANES]; 4], rows: &mut [f64], classes: usize) {
-        // SAFETY: an `Avx512` exists only if the CPU has AVX2.
-        unsafe { turn_four_back_f64_avx2(lines, rows, classes) }
+        self.avx2().turn_four_back_f64(lines, rows, classes);
     }
 }
 

@@ -38,9 +38,9 @@
 //! **The files.** Each imports only from rows above its own:
 //!
 //! ```text
-//! width  half  aligned  turn      the widths; half precision to f32; aligned scratch memory; rows
-//!   logistic                      turned into lines; a table of log(1 + e^−a)
-//! float                           Float (sealed): constants, coefficients, bits
+//! width  half  aligned            the widths; half precision to f32; aligned scratch memory
+//! turn  logistic  float           rows turned into lines; a table of log(1 + e^−a); Float (sealed):
+//!                                 constants, coefficients, bits
 //! float32  float64  isa  memory   f32 and f64; Isa and Level; prefetch and non-temporal stores
 //! math                            exp, log, log1p
 //! double_word                     Extended and DoubleWord: twice the digits
