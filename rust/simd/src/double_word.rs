@@ -16,12 +16,12 @@ pub trait Extended<F: Float = f64>: Copy {
     fn words(self) -> [F; 2];
     /// a + b
     fn sum(a: F, b: F) -> Self;
-    /// c + a·b, for |a·b| ≤ |c|; the product itself may be rounded.
-    fn sum_of_product<S: Isa>(isa: S, c: F, a: F, b: F) -> Self;
     /// self + b
     fn add(self, b: Self) -> Self;
     /// self · b
     fn mul<S: Isa>(self, isa: S, b: Self) -> Self;
+    /// self · a + c
+    fn mul_add<S: Isa>(self, isa: S, a: F, c: F) -> Self;
     /// self / b
     fn div<S: Isa>(self, isa: S, b: Self) -> Self;
     /// s·e^self; e^self alone may be out of range.
@@ -58,16 +58,16 @@ impl Extended for f64 {
         a + b
     }
     #[inline(always)]
-    fn sum_of_product<S: Isa>(isa: S, c: f64, a: f64, b: f64) -> f64 {
-        isa.mul_add(a, b, c)
-    }
-    #[inline(always)]
     fn add(self, b: f64) -> f64 {
         self + b
     }
     #[inline(always)]
     fn mul<S: Isa>(self, _: S, b: f64) -> f64 {
         self * b
+    }
+    #[inline(always)]
+    fn mul_add<S: Isa>(self, isa: S, a: f64, c: f64) -> f64 {
+        isa.mul_add(self, a, c)
     }
     #[inline(always)]
     fn div<S: Isa>(self, _: S, b: f64) -> f64 {
@@ -118,8 +118,11 @@ impl<F: Float> DoubleWord<F> {
     /// log self, by one Newton step from an approximation to 32 bits: log + (self·e^−log − 1).
     #[inline(always)]
     fn log_near<S: Isa>(self, isa: S, log: F) -> Self {
-        let one = self.mul(isa, DoubleWord::new(-log).mul_exp(isa, F::ONE));
-        DoubleWord { hi: log, lo: one.add(DoubleWord::new(-F::ONE)).rounded() }
+        let inverse = DoubleWord::new(-log).mul_exp(isa, F::ONE);
+        let rest = self.mul(isa, inverse).add(DoubleWord::new(-F::ONE)).rounded();
+        // `mul` leaves out the product of the trailing words. If self is 1 + x with an x below the
+        // ulp of 1, that is −x² in a result of about x.
+        DoubleWord { hi: log, lo: isa.mul_add(self.lo, inverse.lo, rest) }
     }
 }
 
@@ -141,10 +144,6 @@ impl<F: Float> Extended<F> for DoubleWord<F> {
         DoubleWord { hi, lo: two_sum_error(a, b, hi) }
     }
     #[inline(always)]
-    fn sum_of_product<S: Isa>(_: S, c: F, a: F, b: F) -> Self {
-        DoubleWord::sum(c, a * b)
-    }
-    #[inline(always)]
     fn add(self, b: Self) -> Self {
         let sum = DoubleWord::sum(self.hi, b.hi);
         DoubleWord { hi: sum.hi, lo: sum.lo + (self.lo + b.lo) }
@@ -154,6 +153,11 @@ impl<F: Float> Extended<F> for DoubleWord<F> {
         let product = DoubleWord::product(isa, self.hi, b.hi);
         let crossed = isa.mul_add(self.hi, b.lo, self.lo * b.hi);
         DoubleWord { hi: product.hi, lo: product.lo + crossed }
+    }
+    #[inline(always)]
+    fn mul_add<S: Isa>(self, isa: S, a: F, c: F) -> Self {
+        let product = self.mul(isa, DoubleWord::new(a));
+        DoubleWord::new(c).add(product)
     }
     #[inline(always)]
     fn div<S: Isa>(self, isa: S, b: Self) -> Self {

@@ -70,7 +70,7 @@ pub trait Float:
     const ARTANH: &'static [Self];
     /// [`Float::ARTANH`] to 32 bits at least, on |s| ≤ (√2 − 1)/(√2 + 1).
     const ARTANH_SHORT: &'static [Self];
-    /// Coefficients of (e^d − 1 − d) / d² on |d| ≤ 2, by powers of d: about 1/2!, 1/3!, … They are
+    /// Coefficients of (e^d − 1 − d) / d² on −1 ≤ d ≤ 3, by powers of d: about 1/2!, 1/3!, … They are
     /// f64 for both types; the types differ in the number of coefficients.
     const EXPM1_TAIL: &'static [f64];
     /// ln 2 in two parts. The product of an exponent and the first part is exact.

@@ -5,7 +5,7 @@
 use crate::double_word::Extended;
 use crate::float::{Float, two_sum_error};
 use crate::real::Real;
-use crate::width::SUM_LANES;
+use crate::width::{CHUNK_LANES, SUM_LANES};
 
 /// `f` of every pair of lanes.
 #[inline(always)]
@@ -50,6 +50,28 @@ impl LaneSum {
         LaneSum { sum, error }
     }
 
+    /// Adds a chunk of numbers that were computed from numbers of type `F`: lane i of its halves
+    /// together, before they are widened.
+    #[inline(always)]
+    #[must_use]
+    pub fn add_chunk<F: Float, V: Float>(self, chunk: &[V; CHUNK_LANES]) -> LaneSum {
+        let low = core::array::from_fn(
+            #[inline(always)]
+            |i| chunk[i] + chunk[i + 16],
+        );
+        let high = core::array::from_fn(
+            #[inline(always)]
+            |i| chunk[i + 8] + chunk[i + 24],
+        );
+        let (low, high) = (V::widen(low), V::widen(high));
+        self.add_f64::<F>(zip(
+            low,
+            high,
+            #[inline(always)]
+            |a, b| a + b,
+        ))
+    }
+
     /// The sum of both.
     #[inline(always)]
     #[must_use]
@@ -90,5 +112,64 @@ impl LaneSum {
             }
         }
         if F::COMPENSATED { F::Extended::sum(sum[0], error[0]) } else { F::Extended::new(sum[0]) }
+    }
+}
+
+/// A sum of f64 with its rounding errors, in a lane for each number of a chunk.
+///
+/// Eight lanes would do, but there LLVM adds four at a time.
+pub struct ChunkSum {
+    sum: [f64; CHUNK_LANES],
+    error: [f64; CHUNK_LANES],
+}
+
+impl ChunkSum {
+    /// The empty sum.
+    pub const ZERO: ChunkSum = ChunkSum { sum: [0.0; CHUNK_LANES], error: [0.0; CHUNK_LANES] };
+
+    /// Adds each number to its lane.
+    #[inline(always)]
+    pub fn add<F: Real>(&mut self, chunk: &[F; CHUNK_LANES]) {
+        add_chunk(&mut self.sum, &mut self.error, chunk);
+    }
+
+    /// The sum in eight lanes.
+    #[inline(always)]
+    pub fn lanes(self) -> LaneSum {
+        let ChunkSum { mut sum, mut error } = self;
+        let (low, high) = (sum.split_at_mut(16), error.split_at_mut(16));
+        add_lanes(low, high);
+        let (low, high) = (sum[..16].split_at_mut(8), error[..16].split_at_mut(8));
+        add_lanes(low, high);
+        match (sum.first_chunk(), error.first_chunk()) {
+            (Some(&sum), Some(&error)) => LaneSum { sum, error },
+            _ => LaneSum::ZERO,
+        }
+    }
+}
+
+/// A function of its own: only as arguments are the arrays known to be apart, without which the loop
+/// is not vectorised.
+#[inline(always)]
+fn add_chunk<F: Real>(
+    sum: &mut [f64; CHUNK_LANES],
+    error: &mut [f64; CHUNK_LANES],
+    chunk: &[F; CHUNK_LANES],
+) {
+    for i in 0..CHUNK_LANES {
+        let x = chunk[i].to_f64();
+        let s = sum[i] + x;
+        error[i] += two_sum_error(sum[i], x, s);
+        sum[i] = s;
+    }
+}
+
+/// Adds the second sums to the first. A function of its own as [`add_chunk`] is.
+#[inline(always)]
+fn add_lanes((sum, sums): (&mut [f64], &mut [f64]), (error, errors): (&mut [f64], &mut [f64])) {
+    for i in 0..sum.len() {
+        let s = sum[i] + sums[i];
+        error[i] += errors[i] + two_sum_error(sum[i], sums[i], s);
+        sum[i] = s;
     }
 }

@@ -69,7 +69,7 @@ pub use double_word::{DoubleWord, Extended};
 pub use dtype::{BF16, Dtype, F16};
 pub use float::{Float, two_sum_error};
 pub use isa::{Baseline, Isa, Kernel, Level};
-pub use lanes::{LaneSum, zip};
+pub use lanes::{ChunkSum, LaneSum, zip};
 pub use memory::{NonTemporal, Prefetch, with_non_temporal};
 pub use real::Real;
 pub use width::{CHUNK, CHUNK_LANES, SUM_LANES};

@@ -1,22 +1,22 @@
 //! The divergence Σ p·(log p − log q) of two rows of logits, p and q being their softmax.
 //!
-//! With *any* multiple q̃ of q, d = log q̃ − log p and u = Σ (q̃ − p),
+//! With d = log q − log p,
 //!
 //! ```text
-//! divergence  =  Σ (q̃ − p − p·d)  −  (u − log(1 + u))
+//! divergence  =  Σ (q − p − p·d)
 //! ```
 //!
-//! of positive terms, and a correction of second order: how well q̃ adds up to 1 does not matter,
-//! only how well d belongs to it. With x_m and y_m the largest logits of each row, and ℓ_p and ℓ_q
-//! the losses −log p and −log q of these classes,
+//! of positive terms. With x_m and y_m the largest logits of each row, and ℓ_p and ℓ_q the losses
+//! −log p and −log q of these classes,
 //!
 //! ```text
 //! d  =  (y − y_m) − (x − x_m) + (ℓ_p − ℓ_q)
 //! ```
 //!
 //! in the precision above the logits' own ([`Real::Extended`]), so that the d of a nearly certain
-//! class keeps its digits. The unit is the sum of the terms of x: p is the term of x, and q̃ the
-//! term of y times k, with
+//! class keeps its digits. The losses are not that precise, for which
+//! [`divergence`](crate::math::row::divergence) makes up. The unit is the sum of the terms of x: p
+//! is the term of x, and q the term of y times k, with
 //!
 //! ```text
 //! log k  =  (ℓ_p − ℓ_q) + log term(x_m) − log term(y_m)
@@ -26,9 +26,8 @@ use crate::data::rows::Block;
 use crate::data::scratch::Scratch;
 use crate::fold::Fold;
 use crate::fold::max_term::{Terms, add_products};
-use crate::math::row::divergence_terms;
+use crate::math::row::{self, divergence_terms};
 use crate::math::terms::add_values;
-use nll_simd::math::x_minus_log1p;
 use nll_simd::{Extended, Isa, LaneSum, Real};
 
 /// The terms of both rows, and the numbers that relate them.
@@ -59,28 +58,26 @@ impl<'t, F: Real> Pair<'t, F> {
 /// Σ p·(log p − log q). States that are merged are of the same pair.
 pub(crate) struct Divergence<'t, F: Real> {
     pair: Pair<'t, F>,
-    /// Σ (q̃ − p − p·d)
+    /// Σ (q − p − p·d)
     bend: LaneSum,
-    /// u = Σ (q̃ − p)
-    rise: LaneSum,
+    /// Σ p·d
+    slope: LaneSum,
 }
 
 impl<'t, F: Real> Divergence<'t, F> {
     #[inline(always)]
     pub(crate) fn new(pair: Pair<'t, F>) -> Self {
-        Divergence { pair, bend: LaneSum::ZERO, rise: LaneSum::ZERO }
+        Divergence { pair, bend: LaneSum::ZERO, slope: LaneSum::ZERO }
     }
 
     /// The divergence, of what a fold comes to.
     #[inline(always)]
-    pub(crate) fn value<S: Isa>(isa: S, [bend, rise, p_sum]: [F::Extended; 3]) -> f64 {
-        let u = rise.div(isa, p_sum).rounded();
-        let value = bend.div(isa, p_sum).rounded() - x_minus_log1p(isa, u);
-        if value < 0.0 { 0.0 } else { value }
+    pub(crate) fn value<S: Isa>(isa: S, [bend, slope, p_sum]: [F::Extended; 3]) -> f64 {
+        row::divergence::<S, F>(isa, bend, slope, p_sum)
     }
 }
 
-/// q̃ − p − p·d of every class as a double-double, and q̃ − p.
+/// q − p − p·d of every class as a double-double, and p·d.
 ///
 /// A function of its own: only as arguments are the slices known to be apart, without which the
 /// loop is not vectorised.
@@ -91,7 +88,7 @@ fn pair_products<S: Isa, F: Real>(
     ([x, y], [p, q]): ([&[F]; 2], [&[F]; 2]),
     rounded: &mut [f64],
     lost: &mut [f64],
-    rises: &mut [f64],
+    slopes: &mut [f64],
 ) {
     let Pair { x_m, y_m, losses, k, .. } = *pair;
     for i in 0..x.len() {
@@ -99,8 +96,8 @@ fn pair_products<S: Isa, F: Real>(
         let d = F::Extended::sum(y, -y_m).add(F::Extended::sum(x_m, -x)).add(losses);
         let q = F::Extended::new(q[i].to_f64()).mul(isa, k);
         let p = p[i].to_f64();
-        let (bend, rise) = divergence_terms::<S, F>(isa, p, q, d.renormalize());
-        [rounded[i], rises[i]] = [bend.words()[0], rise];
+        let (bend, slope) = divergence_terms::<S, F>(isa, p, q, d.renormalize());
+        [rounded[i], slopes[i]] = [bend.words()[0], slope];
         if F::COMPENSATED {
             lost[i] = bend.words()[1];
         }
@@ -119,20 +116,20 @@ impl<F: Real> Fold<F, 2> for Divergence<'_, F> {
         let y = &y[..x.len()];
         let Scratch { rounded, lost, second, .. } = scratch;
         let (rounded, lost) = (rounded.first(x.len(), 0.0), lost.first(x.len(), 0.0));
-        let rises = second.first(x.len(), 0.0);
-        pair_products(isa, &self.pair, ([x, y], [p, q]), rounded, lost, rises);
+        let slopes = second.first(x.len(), 0.0);
+        pair_products(isa, &self.pair, ([x, y], [p, q]), rounded, lost, slopes);
         add_products::<S, F>(isa, [rounded, lost], &mut self.bend);
-        add_values::<S, F, _>(isa, &mut self.rise, rises);
+        add_values::<S, F, _>(isa, &mut self.slope, slopes);
     }
 
     #[inline(always)]
     fn merge<S: Isa>(&mut self, _isa: S, later: Self) {
         self.bend = self.bend.merge::<F>(later.bend);
-        self.rise = self.rise.merge::<F>(later.rise);
+        self.slope = self.slope.merge::<F>(later.slope);
     }
 
     #[inline(always)]
     fn finish<S: Isa>(&self, _isa: S) -> [F::Extended; 3] {
-        [self.bend.extended::<F>(), self.rise.extended::<F>(), self.pair.p_sum]
+        [self.bend.extended::<F>(), self.slope.extended::<F>(), self.pair.p_sum]
     }
 }

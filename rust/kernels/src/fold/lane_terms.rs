@@ -5,8 +5,7 @@
 use crate::data::lines::{LANES, Lines, Next};
 use crate::fold::lanes::{LaneScales, LaneSums, hide_largest, max};
 use crate::fold::max_term::Weighting;
-use crate::math::row::divergence_terms;
-use nll_simd::math::x_minus_log1p;
+use crate::math::row::{self, divergence_terms};
 use nll_simd::{Extended, Isa, Real};
 
 /// The largest logit of each row, the scale of its sums, and its term.
@@ -209,7 +208,7 @@ pub(crate) fn divergence<S: Isa, F: Real>(
         let log_k = p.max.log_term[i].add(q.max.log_term[i].neg()).add(losses[i]);
         k[i] = log_k.renormalize().mul_exp(isa, 1.0);
     }
-    let [mut bends, mut rises] = [LaneSums::ZERO; 2];
+    let [mut bends, mut slopes] = [LaneSums::ZERO; 2];
     for (class, (p_term, q_term)) in p_terms.iter().zip(q_terms.iter()).enumerate() {
         let (x, y) = (p_lines.line(class), q_lines.line(class));
         for i in 0..LANES {
@@ -217,21 +216,20 @@ pub(crate) fn divergence<S: Isa, F: Real>(
             let below = F::Extended::sum(p.max.x[i].to_f64(), -x[i].to_f64());
             let d = above.add(below).add(losses[i]).renormalize();
             let q = F::Extended::new(q_term[i].to_f64()).mul(isa, k[i]);
-            let (bend, rise) = divergence_terms::<S, F>(isa, p_term[i].to_f64(), q, d);
+            let (bend, slope) = divergence_terms::<S, F>(isa, p_term[i].to_f64(), q, d);
             let words = bend.words();
             bends.add::<F>(i, words[0]);
             if F::COMPENSATED {
                 bends.add::<F>(i, words[1]);
             }
-            rises.add::<F>(i, rise);
+            slopes.add::<F>(i, slope);
         }
     }
     let mut value = [0.0; LANES];
     for i in 0..LANES {
         let sum = p.max.term[i].add(p.rest.value::<F>(i));
-        let u = rises.value::<F>(i).div(isa, sum).rounded();
-        let difference = bends.value::<F>(i).div(isa, sum).rounded() - x_minus_log1p(isa, u);
-        value[i] = if difference < 0.0 { 0.0 } else { difference };
+        let [bends, slopes] = [&bends, &slopes].map(|sums| sums.value::<F>(i));
+        value[i] = row::divergence::<S, F>(isa, bends, slopes, sum);
     }
     value
 }

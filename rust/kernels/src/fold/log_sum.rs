@@ -20,8 +20,8 @@
 //!    width. With all three in one body it packed the exponentials four to a register, as it packs
 //!    the f64 sums.
 //! 4. **Sums leave f32 at once.** Four terms are added in f32, then f64 takes over, so the error
-//!    of a sum is that of `exp` and two roundings, for any number of classes. (Sums of f64 are
-//!    double-doubles.)
+//!    of a sum is that of `exp` and two roundings, for any number of classes. (f64 are added
+//!    one by one, as double-doubles.)
 //! 5. **The target is not in the sum.** It is −∞ in a copy of the 256 classes around it, so
 //!    `log(1 + rest/target)` keeps its digits however certain the target is.
 //! 6. **ln 2 is subtracted in one step, and the rounding of ln 2 is corrected once.** A term comes
@@ -32,7 +32,7 @@ use crate::data::rows::Block;
 use crate::data::scratch::{PIECE, Scratch};
 use crate::fold::Fold;
 use crate::math::row::ScaledSum;
-use crate::math::terms::{SumScale, hidden, lesser, max_lane, max2, quarters, write_terms};
+use crate::math::terms::{SumScale, add_values, hidden, lesser, max_lane, max2, write_terms};
 use core::hint::black_box;
 use nll_simd::math::{power_of_two, round};
 use nll_simd::{CHUNK_LANES, Extended, Isa, LaneSum, Prefetch, Real, zip};
@@ -181,7 +181,7 @@ impl<'b, 's, F: Real> Sweep<'b, 's, F> {
             // Loaded only now: a load from memory before its turn would hold up all that follow.
             let (tail, mut terms) = (self.tail(rest.len()), [F::ZERO; CHUNK_LANES]);
             write_terms::<S, F, false>(isa, self.scale, &tail, &mut terms);
-            self.total = self.total.add(quarters(&terms));
+            self.total = self.total.add_chunk::<F, F>(&terms);
             self.lanes = zip(tail, self.lanes, max2);
         }
     }
@@ -205,8 +205,12 @@ impl<'b, 's, F: Real> Sweep<'b, 's, F> {
         }
         let terms = &mut terms.0[..length];
         write_terms::<S, F, false>(isa, self.scale, chunks.as_flattened(), terms);
-        for chunk in terms.as_chunks::<CHUNK_LANES>().0 {
-            self.total = self.total.add(quarters(chunk));
+        if F::COMPENSATED {
+            add_values::<S, F, F>(isa, &mut self.total, terms);
+        } else {
+            for chunk in terms.as_chunks::<CHUNK_LANES>().0 {
+                self.total = self.total.add_chunk::<F, F>(chunk);
+            }
         }
         for chunk in chunks {
             self.lanes = zip(*chunk, self.lanes, max2);

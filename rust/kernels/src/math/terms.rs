@@ -2,7 +2,7 @@
 
 use crate::math::row::finite;
 use nll_simd::math::{LN_2_HI, LN_2_LO, exp, exp_parts, power_of_two, round};
-use nll_simd::{CHUNK_LANES, Extended, Isa, LaneSum, Real, SUM_LANES, two_sum_error, zip};
+use nll_simd::{CHUNK_LANES, ChunkSum, Extended, Isa, LaneSum, Real, two_sum_error, zip};
 
 /// The index of no class.
 pub const NONE: usize = usize::MAX;
@@ -123,39 +123,33 @@ pub(crate) fn write_terms<S: Isa, F: Real, const EXACT: bool>(
     }
 }
 
-/// Lane i of each quarter of a chunk, added.
-#[inline(always)]
-pub(crate) fn quarters<F: Real>(chunk: &[F; CHUNK_LANES]) -> [F; SUM_LANES] {
-    core::array::from_fn(
-        #[inline(always)]
-        |i| (chunk[i] + chunk[i + 8]) + (chunk[i + 16] + chunk[i + 24]),
-    )
-}
-
-/// Adds some values: f32 four at a time before they are widened, as a sweep does; one by one where
-/// they are wider than the logits (`F`), or the sum is compensated.
+/// Adds some values that were computed from numbers of type `F`: four f32 together before they are
+/// widened; where rounding errors are kept, each one to its lane of a chunk.
 ///
 /// Called, not inlined: beside its caller's last steps, which go by halves, LLVM added two lanes at
-/// a time.
+/// a time. With rounding errors it did so for eight lanes anyway, and does not for a chunk.
 #[inline(never)]
 pub(crate) fn add_values<S: Isa, F: Real, V: Real>(isa: S, total: &mut LaneSum, values: &[V]) {
     isa.vectorize(
         #[inline(always)]
         || {
-            let mut sum = *total;
             let (chunks, rest) = values.as_chunks::<CHUNK_LANES>();
             let mut last = [V::ZERO; CHUNK_LANES];
             last[..rest.len()].copy_from_slice(rest);
-            for chunk in chunks.iter().chain([&last]) {
-                if F::COMPENSATED {
-                    for &eight in chunk.as_chunks::<SUM_LANES>().0 {
-                        sum = sum.add_f64::<F>(V::widen(eight));
-                    }
-                } else {
-                    sum = sum.add_f64::<F>(V::widen(quarters(chunk)));
-                }
+            let chunks = chunks.iter().chain([&last]);
+            if !F::COMPENSATED {
+                *total = chunks.fold(
+                    *total,
+                    #[inline(always)]
+                    |sum, chunk| sum.add_chunk::<F, V>(chunk),
+                );
+                return;
             }
-            *total = sum;
+            let mut sum = ChunkSum::ZERO;
+            for chunk in chunks {
+                sum.add(chunk);
+            }
+            *total = total.merge::<F>(sum.lanes());
         },
     );
 }
