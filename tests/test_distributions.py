@@ -46,3 +46,54 @@ def test_the_entropy_of_a_nearly_certain_row_is_known_to_the_least_float32():
         y = np.float32([[0, -gap - 2, -gap, -gap]])
         want = nll_fast.reference.kl_divergence(x, y)
         np.testing.assert_allclose(nll_fast.kl_divergence(x, y), want, rtol=1e-6, atol=1.5e-45)
+
+
+RISES = {
+    "a little": lambda place: place * 5,
+    "beyond the first scale": lambda place: place * 400 - 200,
+    "beyond the range of e^x": lambda place: place * 3000 - 1500,
+    "past a center": lambda place: 16000 + place * 1000,
+    "from center to center": lambda place: place * 1e6,
+    "from impossible classes": lambda place: np.where(place < 0.4, -INF, place),
+    "to equal ones": lambda place: np.minimum(np.floor(place * 4), 2),
+    "to +inf": lambda place: np.where(place > 0.999, INF, place),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rise", RISES)
+def test_the_largest_logit_may_rise_from_block_to_block(rise, dtype, logits):
+    """A row is read once: sums so far are brought to the largest logit when a later block has it."""
+    classes = 7000
+    x = (RISES[rise](np.arange(classes) / classes) + logits(5, classes)).astype(dtype)
+    x[4] = x[4, ::-1]
+    y = np.where(np.isneginf(x), -1, x + logits(5, classes)).astype(dtype)
+    soft = reference.log_softmax(logits(5, classes).astype(dtype))
+    soft = np.where(np.isneginf(x), 0, np.exp(soft)).astype(dtype)
+    target = np.argmax(x, 1)
+    rtol = {"float32": 3e-7, "float64": 1e-13}[dtype]
+    least = {"float32": 1e-37, "float64": 1e-300}[dtype]
+    with np.errstate(invalid="ignore"):
+        for name, *arguments in (
+            ("entropy", x),
+            ("log_softmax", x),
+            ("kl_divergence", x, y),
+            ("cross_entropy", x, soft),
+            ("cross_entropy_grad", x, target),
+        ):
+            keywords = {"reduction": "none"} if len(arguments) == 2 and name != "cross_entropy_grad" else {}
+            got = getattr(nll_fast, name)(*arguments, **keywords)
+            want = getattr(reference, name)(*arguments, **keywords)
+            # The reference subtracts the target's 1 from a probability.
+            atol = 1e-15 if name == "cross_entropy_grad" else least
+            np.testing.assert_allclose(got, want, rtol, atol, err_msg=name)
+
+
+def test_a_target_that_is_impossible_in_the_first_blocks_is_an_infinite_loss(logits):
+    x = logits(3, 5000).astype("float32")
+    x[:2, :4000] = -INF
+    soft = np.zeros_like(x)
+    soft[:, [7, 4500]] = 0.5
+    soft[1, [7, 4500]] = [0, 1]
+    got = nll_fast.cross_entropy(x, soft, reduction="none")
+    assert got[0] == INF and np.isfinite(got[1:]).all()

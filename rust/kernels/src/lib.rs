@@ -39,8 +39,9 @@
 //!           quantities                entropy, divergence, distributions as targets
 //! 3  fold   quantities of a row as states that take in blocks of classes, and merge
 //!           log_sum  pick  linear     one sweep: the cross entropy and its label smoothing
-//!           arg_max  max_term         a sweep for the largest logit, then sums relative to it
-//!           divergence                two rows of logits together
+//!           others                    the largest logit, and the sum of terms relative to it
+//!           entropy  soft_target      one sweep: what is made of them
+//!           row_terms  divergence     terms that are kept for a second, of two rows together
 //!           lanes  lane_terms         the same of rows of few classes, a lane for each row
 //! 2  data   arrays in and out, exact totals, threads
 //!           array  strided  element   arrays of any type and strides

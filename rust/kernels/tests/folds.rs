@@ -9,7 +9,7 @@ use nll_kernels::data::exact_sum::ExactSum;
 use nll_kernels::data::rows::{BLOCK, Block};
 use nll_kernels::data::scratch::Scratch;
 use nll_kernels::data::totals::Totals;
-use nll_kernels::fold::{ArgMax, Fold, Linear, LogSum, Pick};
+use nll_kernels::fold::{Entropy, Fold, Linear, LogSum, Others, Pick};
 use nll_kernels::math::row::ScaledSum;
 use nll_kernels::math::terms::NONE;
 use nll_simd::math::{LN_2_HI, LN_2_LO};
@@ -33,7 +33,7 @@ impl<F: Real> Cut<'_, F> {
             let (mut fold, mut scratch) = (empty, Scratch::default());
             for (i, x) in self.row[start..end].chunks(BLOCK).enumerate() {
                 let (first, length) = (start + i * BLOCK, x.len());
-                let block = Block { first, length, x: [x], prefetch: Prefetch::NOTHING };
+                let block = Block { first, length, x: [x], prefetch: [Prefetch::NOTHING] };
                 fold.push(isa, &block, &mut scratch);
             }
             fold
@@ -78,10 +78,15 @@ impl<F: Real> Kernel for Cut<'_, F> {
         let both_nan = whole.sum.is_nan() && merged.sum.is_nan();
         check(near || both_nan, "LogSum", &|| format!("{whole:?} {merged:?}"))?;
 
-        let [a, b] = self.both(isa, ArgMax::<F>::empty());
-        check(a.x == b.x && a.at == b.at, "ArgMax", &|| {
+        let [a, b] = self.both(isa, Others::<F>::empty());
+        check(a.x == b.x && a.at == b.at, "Others", &|| {
             format!("{} {}, {} {}", a.x.to_f64(), b.x.to_f64(), a.at, b.at)
         })?;
+
+        let entropies = self.both(isa, Entropy::<F>::empty());
+        let [a, b] = entropies.map(|row| Entropy::<F>::value(isa, row));
+        let near = same([a, b]) || (a - b).abs() <= tolerance * a.abs() + F::LEAST_NORMAL.to_f64();
+        check(near, "Entropy", &|| format!("{a} {b}"))?;
 
         let pick = Pick::new(self.class);
         let picked: [f64; 2] = self.both(isa, pick);

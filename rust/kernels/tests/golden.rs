@@ -261,7 +261,7 @@ const ROWS: &[Line] = &[
     (
         "cross_entropy_grad, label_smoothing, weight",
         |i| i.gradient(0.1, true),
-        [0xcbc7_c59b_4a02_4522, 0x987b_22f5_a46a_35e4],
+        [0x0201_74ac_7dc3_7322, 0x987b_22f5_a46a_35e4],
     ),
     (
         "logsumexp",
@@ -271,7 +271,7 @@ const ROWS: &[Line] = &[
     (
         "log_softmax",
         |i| i.results(i.length(), |out| log_softmax(i.exec, &i.logits("x").array(), out)),
-        [0xecc1_dc65_bf71_5b48, 0x9758_45f7_f582_760d],
+        [0x6855_3ac0_c395_4968, 0xec35_0d85_4b59_bbb1],
     ),
     (
         "entropy",

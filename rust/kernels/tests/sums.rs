@@ -19,7 +19,7 @@ fn sum_of<S: Isa>(isa: S, row: &[f32], skip: usize) -> LogSum<f32> {
     let (mut sum, mut scratch) = (LogSum::without(skip), Scratch::default());
     for (i, x) in row.chunks(BLOCK).enumerate() {
         let (first, length) = (i * BLOCK, x.len());
-        let block = Block { first, length, x: [x], prefetch: Prefetch::NOTHING };
+        let block = Block { first, length, x: [x], prefetch: [Prefetch::NOTHING] };
         sum.push(isa, &block, &mut scratch);
     }
     sum
@@ -109,7 +109,7 @@ impl Kernel for Short<'_> {
     fn run<S: Isa>(self, isa: S) -> [u64; 2] {
         let Short(x, length, skip) = self;
         let (mut sum, mut scratch) = (LogSum::without(skip), Scratch::default());
-        let block = Block { first: 0, length, x: [x], prefetch: Prefetch::NOTHING };
+        let block = Block { first: 0, length, x: [x], prefetch: [Prefetch::NOTHING] };
         sum.push(isa, &block, &mut scratch);
         let sum = sum.finish(isa);
         [sum.sum.to_bits(), sum.max.to_bits()]

@@ -72,6 +72,15 @@ impl LaneSum {
         ))
     }
 
+    /// The sum and one more number.
+    #[inline(always)]
+    #[must_use]
+    pub fn plus<F: Real>(self, x: F::Extended) -> LaneSum {
+        let mut eight = [0.0; SUM_LANES];
+        [eight[0], eight[1]] = x.words();
+        self.add_f64::<F>(eight)
+    }
+
     /// The sum of both.
     #[inline(always)]
     #[must_use]

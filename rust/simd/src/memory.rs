@@ -25,33 +25,33 @@ const LINE: usize = 64;
 pub struct Prefetch {
     /// The address of the element that the loop reads next.
     next: *const u8,
-    /// The size of an element in bytes, or 0 if the loop needs no prefetch.
+    /// The size of an element in bytes, or 0 if there is nothing to fetch.
     size: usize,
+    /// Whether the loop needs no prefetch as long as it reads steadily.
+    is_fetched: bool,
 }
 
 impl Prefetch {
     /// No prefetch.
-    pub const NOTHING: Prefetch = Prefetch { next: core::ptr::null(), size: 0 };
+    pub const NOTHING: Prefetch = Prefetch { next: core::ptr::null(), size: 0, is_fetched: true };
 
     /// For a loop that reads `elements`, then the memory behind them, and computes in `F`.
     /// `is_short`: it computes so little that a block is read in a burst.
     #[inline(always)]
     pub fn new<F: 'static, T: 'static>(elements: &[T], is_short: bool) -> Self {
         let converts = TypeId::of::<T>() != TypeId::of::<F>();
-        if !converts && hardware_prefetch_suffices(is_short) {
-            return Prefetch::NOTHING;
-        }
-        Prefetch { next: elements.as_ptr().cast(), size: size_of::<T>() }
+        let is_fetched = !converts && hardware_prefetch_suffices(is_short);
+        Prefetch { next: elements.as_ptr().cast(), size: size_of::<T>(), is_fetched }
     }
 
     /// For a loop that reads `elements` and what lies at other places in one burst, before it
     /// computes: no hardware prefetcher continues between two bursts.
     #[inline(always)]
     pub fn burst<T>(elements: &[T]) -> Self {
-        Prefetch { next: elements.as_ptr().cast(), size: size_of::<T>() }
+        Prefetch { next: elements.as_ptr().cast(), size: size_of::<T>(), is_fetched: false }
     }
 
-    /// Fetches `count` elements from number `start` on, into L1 if they are `near`, else into L2.
+    /// Fetches `count` elements from number `start` on, which the loop will read in a burst, into L1 if they are `near`, else into L2.
     #[inline(always)]
     pub fn fetch(mut self, start: usize, count: usize, near: bool) {
         self.next = self.next.wrapping_add(start * self.size);
@@ -65,17 +65,21 @@ impl Prefetch {
     /// Call before the loop reads the next `count` elements, if it reads several arrays at once.
     #[inline(always)]
     pub fn step(&mut self, count: usize) {
-        self.lines(count, |line| fetch_line::<1>(line.wrapping_add(2048)));
+        if !self.is_fetched {
+            self.lines(count, |line| fetch_line::<1>(line.wrapping_add(2048)));
+        }
     }
 
     /// [`Prefetch::step`] for a loop that reads one array. The CPU limits the number of requests in
     /// flight; one array leaves enough of them for a second, more distant request per line.
     #[inline(always)]
     pub fn step_alone(&mut self, count: usize) {
-        self.lines(count, |line| {
-            fetch_line::<1>(line.wrapping_add(1024));
-            fetch_line::<2>(line.wrapping_add(4096));
-        });
+        if !self.is_fetched {
+            self.lines(count, |line| {
+                fetch_line::<1>(line.wrapping_add(1024));
+                fetch_line::<2>(line.wrapping_add(4096));
+            });
+        }
     }
 
     /// Calls `fetch` with the address of each cache line in the next `count` elements.

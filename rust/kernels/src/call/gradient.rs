@@ -10,7 +10,7 @@ use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::targets::Targets;
 use crate::fold::lane_terms::LaneTerms;
-use crate::fold::{MaxTerm, Terms, largest, sweep};
+use crate::fold::{Terms, sweep};
 use nll_simd::{Buffer, Extended, Isa, NonTemporal, Real, with_non_temporal};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -125,8 +125,6 @@ impl<F: Real> Work<PerClass<'_>> for Gradients<'_, F> {
                 }
                 for group in rows.groups(range) {
                     let counts = |row| targets.counts(row);
-                    let scratch = (&mut *reading, &mut *computing);
-                    let largest = largest(isa, rows, group.clone(), counts, scratch);
                     let terms = buffer.first(group.len() * classes, F::ZERO);
                     let mut terms = terms.chunks_mut(classes).enumerate();
                     let mut folds = [const { None }; GROUP];
@@ -140,15 +138,14 @@ impl<F: Real> Work<PerClass<'_>> for Gradients<'_, F> {
                         |i| {
                             let terms = terms.find(|(row, _)| *row == i);
                             let terms = terms.map_or(&mut [][..], |(_, terms)| terms);
-                            let max = MaxTerm::new(isa, largest[i]);
-                            Terms::new(max, terms)
+                            Terms::new(terms)
                         },
                         #[inline(always)]
                         |i, fold| folds[i] = Some(fold),
                     );
                     for (row, fold) in group.zip(&mut folds) {
                         if let Some(terms) = fold {
-                            self.call.write_row(row, terms, (&mut out, stores));
+                            self.call.write_row(isa, row, terms, (&mut out, stores));
                         } else {
                             for block in ranges(0..classes, BLOCK) {
                                 out.write(&[F::ZERO; BLOCK][..block.len()], stores);
@@ -253,15 +250,17 @@ impl Call<'_> {
 
     /// The results of one row.
     #[inline(always)]
-    fn write_row<'o: 's, 's, F: Real>(
+    fn write_row<'o: 's, 's, S: Isa, F: Real>(
         &self,
+        isa: S,
         row: usize,
         terms: &mut Terms<'_, F>,
         (out, stores): (&mut Out<'o>, Option<&'s NonTemporal<'s, '_>>),
     ) {
-        let (max, rest, terms) = terms.parts();
+        let (max, terms) = terms.parts(isa);
+        let [term, rest] = max.sums(isa);
         let (weight, class) = (self.targets.weight(row), self.targets.class(row));
-        let softmax = Softmax::new(max.sum(rest), rest);
+        let softmax = Softmax::new(term.add(rest), rest);
         let factor = self.factor(&softmax, weight);
         let term = terms[class].to_f64();
         for block in ranges(0..terms.len(), BLOCK) {

@@ -9,10 +9,10 @@ use crate::data::out::{Out, PerClass};
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::fold::lanes::{self, LaneLogSums};
-use crate::fold::{Fold, LogSum, largest, sweep};
+use crate::fold::{Fold, LogSum, Others, sweep};
 use crate::math::row::{self, ScaledSum};
 use crate::math::terms::NONE;
-use nll_simd::{Isa, Real};
+use nll_simd::{Extended, Isa, Real};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -29,8 +29,8 @@ pub fn log_sum_exp(exec: Exec<'_>, logits: &Array<'_>, out: Out<'_>) -> Result<(
 /// log softmax of every row of `logits` into `out`, which has a row for each row.
 ///
 /// With x_m the largest logit, log softmax(x)_j = (x_j − x_m) − loss_m, `loss_m` being the loss of
-/// class m against the rest: the likely class keeps its digits. A row is read three times, the
-/// second and the third time from cache.
+/// class m against the rest: the likely class keeps its digits. A row is read twice, the second
+/// time from cache.
 pub fn log_softmax(exec: Exec<'_>, logits: &Array<'_>, out: Out<'_>) -> Result<(), Error> {
     check_classes("logits", logits)?;
     let rows = Rows::new([logits]);
@@ -155,9 +155,7 @@ impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
         }
         for group in self.rows.groups(range) {
             let start = group.start - first;
-            let scratch = (&mut *reading, &mut *computing);
-            let largest = largest(isa, &self.rows, group.clone(), |_| true, scratch);
-            let mut others = [ScaledSum::default(); GROUP];
+            let mut tops = [[0.0; 2]; GROUP];
             sweep(
                 isa,
                 &self.rows,
@@ -165,16 +163,10 @@ impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
                 |_| true,
                 (&mut *reading, &mut *computing),
                 #[inline(always)]
-                |i| LogSum::<F>::without(largest[i].at),
+                |_| Others::<F>::empty(),
                 #[inline(always)]
-                |i, fold| others[i] = fold.finish(isa),
+                |i, fold| tops[i] = [fold.x.to_f64(), fold.loss(isa).rounded()],
             );
-            let mut tops = [[0.0; 2]; GROUP];
-            let folds = largest.iter().zip(others);
-            for (top, (largest, others)) in tops.iter_mut().zip(folds).take(group.len()) {
-                let x_m = largest.x.to_f64();
-                *top = [x_m, row::target_against_rest::<S, F>(isa, others, x_m)];
-            }
             self.rows.visit(
                 isa,
                 (group, BLOCK),

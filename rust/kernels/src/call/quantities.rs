@@ -1,6 +1,5 @@
 //! Quantities of whole distributions: entropy, divergence, and cross entropy with a distribution as
-//! target. A row is read twice, the largest logit first, and three times for the divergence; every
-//! time but the first from cache.
+//! target. A row is read once, and for the divergence once more, from cache.
 
 use crate::Error;
 use crate::call::{check_equal_shapes, check_smoothing, check_weight};
@@ -12,9 +11,7 @@ use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::totals::Totals;
 use crate::fold::lane_terms;
-use crate::fold::{
-    ArgMax, Divergence, Entropy, Fold, MaxTerm, Pair, SoftTarget, Terms, Weighting, largest, sweep,
-};
+use crate::fold::{Divergence, Entropy, Fold, Pair, SoftTarget, Terms, Weighting, sweep};
 use nll_simd::{Buffer, Extended, Isa, Real};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -146,7 +143,7 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
                 Quantity::SoftTarget { weight, label_smoothing, .. } => {
                     let (smoothing, classes) = (*label_smoothing, both.classes());
                     let weighting = Weighting { weight: *weight, smoothing, classes };
-                    memory.soft_target(isa, (&one, &both), group, weighting, values);
+                    memory.soft_target(isa, &both, group, weighting, values);
                 }
                 Quantity::Divergence { .. } => {
                     let rows = ([&one, &Rows::new([second])], &both);
@@ -203,18 +200,6 @@ impl<F: Real> Quantities<'_, F> {
 }
 
 impl<F: Real> Memory<F> {
-    /// The largest logit of every row of a group.
-    #[inline(always)]
-    fn largest<S: Isa>(
-        &mut self,
-        isa: S,
-        rows: &Rows<'_>,
-        group: Range<usize>,
-    ) -> [ArgMax<F>; GROUP] {
-        let scratch = (core::array::from_mut(&mut self.reading[0]), &mut self.computing);
-        largest(isa, rows, group, |_| true, scratch)
-    }
-
     #[inline(always)]
     fn entropy<S: Isa>(
         &mut self,
@@ -223,7 +208,6 @@ impl<F: Real> Memory<F> {
         group: Range<usize>,
         values: &mut [f64],
     ) {
-        let largest = self.largest(isa, rows, group.clone());
         let scratch = (core::array::from_mut(&mut self.reading[0]), &mut self.computing);
         let mut numbers = [[F::Extended::new(0.0); 3]; GROUP];
         sweep(
@@ -233,7 +217,7 @@ impl<F: Real> Memory<F> {
             |_| true,
             scratch,
             #[inline(always)]
-            |i| Entropy::new(MaxTerm::new(isa, largest[i])),
+            |_| Entropy::<F>::empty(),
             #[inline(always)]
             |i, fold| numbers[i] = fold.finish(isa),
         );
@@ -246,22 +230,21 @@ impl<F: Real> Memory<F> {
     fn soft_target<S: Isa>(
         &mut self,
         isa: S,
-        (logits, both): (&Rows<'_>, &Rows<'_, 2>),
+        both: &Rows<'_, 2>,
         group: Range<usize>,
         weighting: Weighting<'_>,
         values: &mut [f64],
     ) {
-        let largest = self.largest(isa, logits, group.clone());
         let scratch = (&mut self.reading, &mut self.computing);
         let mut numbers = [[F::Extended::new(0.0); 4]; GROUP];
         sweep(
             isa,
             both,
-            (group, BLOCK),
+            (group, BLOCK / 2),
             |_| true,
             scratch,
             #[inline(always)]
-            |i| SoftTarget::new(MaxTerm::new(isa, largest[i]), weighting),
+            |_| SoftTarget::<F>::empty(weighting),
             #[inline(always)]
             |i, fold| numbers[i] = fold.finish(isa),
         );
@@ -315,7 +298,6 @@ impl<F: Real> Memory<F> {
         terms: &'t mut [F],
         folds: &mut [Option<Terms<'t, F>>; GROUP],
     ) {
-        let largest = self.largest(isa, rows, group.clone());
         let mut terms = terms.chunks_mut(rows.classes());
         let scratch = (core::array::from_mut(&mut self.reading[0]), &mut self.computing);
         sweep(
@@ -325,7 +307,7 @@ impl<F: Real> Memory<F> {
             |_| true,
             scratch,
             #[inline(always)]
-            |i| Terms::new(MaxTerm::new(isa, largest[i]), terms.next().unwrap_or_default()),
+            |_| Terms::new(terms.next().unwrap_or_default()),
             #[inline(always)]
             |i, fold| folds[i] = Some(fold),
         );

@@ -31,8 +31,8 @@ pub struct Block<'s, F, const N: usize = 1> {
     /// of the first array comes what lies in memory behind it, for a kernel that loads whole
     /// registers.
     pub x: [&'s [F]; N],
-    /// Fetches ahead of a loop over the last array.
-    pub prefetch: Prefetch,
+    /// Fetches ahead of a loop over each array.
+    pub prefetch: [Prefetch; N],
 }
 
 impl<'s, F, const N: usize> Block<'s, F, N> {
@@ -43,6 +43,15 @@ impl<'s, F, const N: usize> Block<'s, F, N> {
             #[inline(always)]
             |k| &self.x[k][..self.length],
         )
+    }
+
+    /// Fetches the classes that lie `BLOCK / N` behind `count` of the block from number `start` on,
+    /// while a loop computes with these: the CPU would not read on by itself.
+    #[inline(always)]
+    pub(crate) fn fetch_behind(&self, start: usize, count: usize) {
+        for prefetch in self.prefetch {
+            prefetch.fetch(start + BLOCK / N, count, true);
+        }
     }
 }
 
@@ -148,7 +157,7 @@ impl<'r, const N: usize> Rows<'r, N> {
                 let (mut state, mut first) = (start(row - group.start), 0);
                 while first < self.classes {
                     let length = size.min(self.classes - first);
-                    let (mut x, mut prefetch) = ([&[][..]; N], Prefetch::NOTHING);
+                    let (mut x, mut prefetch) = ([&[][..]; N], [Prefetch::NOTHING; N]);
                     if in_place {
                         // The usual way, without a call.
                         x = core::array::from_fn(
@@ -156,13 +165,13 @@ impl<'r, const N: usize> Rows<'r, N> {
                             |k| &rows[k][first..(first + length + behind).min(rows[k].len())],
                         );
                         if behind == 0 {
-                            prefetch = Prefetch::new::<F, F>(x[0], false);
+                            prefetch = x.map(|x| Prefetch::new::<F, F>(x, false));
                         }
                     } else {
                         let at = row * self.classes + first;
                         for (k, scratch) in scratch.iter_mut().enumerate() {
                             x[k] = self.arrays[k].read(isa, at..at + length, scratch);
-                            prefetch = self.arrays[k].prefetch::<F>(at, false);
+                            prefetch[k] = self.arrays[k].prefetch::<F>(at, false);
                         }
                     }
                     push(&mut state, &Block { first, length, x, prefetch });
@@ -191,7 +200,7 @@ impl<'r, const N: usize> Rows<'r, N> {
                         array.read_tile(isa, rows[i], first..first + length, scratch)
                     };
                 }
-                push(state, &Block { first, length, x, prefetch: Prefetch::NOTHING });
+                push(state, &Block { first, length, x, prefetch: [Prefetch::NOTHING; N] });
             }
         }
         for (&row, state) in rows.iter().zip(states) {

@@ -25,7 +25,8 @@
 use crate::data::rows::Block;
 use crate::data::scratch::Scratch;
 use crate::fold::Fold;
-use crate::fold::max_term::{Terms, add_products};
+use crate::fold::Terms;
+use crate::fold::others::add_products;
 use crate::math::row::{self, divergence_terms};
 use crate::math::terms::add_values;
 use nll_simd::{Extended, Isa, LaneSum, Real};
@@ -46,12 +47,13 @@ pub(crate) struct Pair<'t, F: Real> {
 impl<'t, F: Real> Pair<'t, F> {
     #[inline(always)]
     pub(crate) fn new<S: Isa>(isa: S, p: &'t mut Terms<'_, F>, q: &'t mut Terms<'_, F>) -> Self {
-        let ((p, p_rest, p_terms), (q, q_rest, q_terms)) = (p.parts(), q.parts());
-        let losses = p.loss(isa, p_rest).add(q.loss(isa, q_rest).neg());
-        let log_k = p.log_term.add(q.log_term.neg()).add(losses);
+        let ((p, p_terms), (q, q_terms)) = (p.parts(isa), q.parts(isa));
+        let losses = p.loss(isa).add(q.loss(isa).neg());
+        let log_k = p.log_term().add(q.log_term().neg()).add(losses);
         let k = log_k.renormalize().mul_exp(isa, 1.0);
         let (x_m, y_m) = (p.x.to_f64(), q.x.to_f64());
-        Pair { p_terms, q_terms, x_m, y_m, p_sum: p.sum(p_rest), losses, k }
+        let [term, rest] = p.sums(isa);
+        Pair { p_terms, q_terms, x_m, y_m, p_sum: term.add(rest), losses, k }
     }
 }
 

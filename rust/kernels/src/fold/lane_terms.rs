@@ -1,10 +1,10 @@
 //! Terms relative to the largest logit, of rows side by side: entropy, cross entropy with a
-//! distribution, divergence, gradient. The formulas are those of `max_term.rs` and `divergence.rs`,
+//! distribution, divergence, gradient. The formulas are those of `others.rs`, `entropy.rs`, `soft_target.rs` and `divergence.rs`,
 //! with a lane for each row.
 
 use crate::data::lines::{LANES, Lines, Next};
+use crate::fold::Weighting;
 use crate::fold::lanes::{LaneScales, LaneSums, hide_largest, max};
-use crate::fold::max_term::Weighting;
 use crate::math::row::{self, divergence_terms};
 use nll_simd::{Extended, Isa, Real};
 

@@ -150,7 +150,7 @@ struct Sweep<'b, 's, F> {
 impl<'b, 's, F: Real> Sweep<'b, 's, F> {
     #[inline(always)]
     fn new(block: &'b Block<'s, F>, skip: usize, scale: SumScale<F>, total: LaneSum) -> Self {
-        let (skip, prefetch) = (skip.wrapping_sub(block.first), block.prefetch);
+        let (skip, prefetch) = (skip.wrapping_sub(block.first), block.prefetch[0]);
         Sweep { block, scale, total, lanes: [F::NEG_INFINITY; CHUNK_LANES], skip, prefetch }
     }
 

@@ -8,15 +8,16 @@
 //! cross entropy      (LogSum without the target, Pick)                     one sweep
 //! … with smoothing   ((LogSum, Pick), Linear)                              one sweep
 //! logsumexp          LogSum of all                                         one sweep
-//! log softmax        ArgMax, then LogSum without the largest, then the results
-//! entropy            ArgMax, then Entropy                                  two sweeps
-//! soft targets       ArgMax, then SoftTarget                               two sweeps
-//! gradient           ArgMax, then Terms, then the results
-//! divergence         ArgMax, then Terms, of both rows, then Divergence
+//! entropy            Entropy                                               one sweep
+//! soft targets       SoftTarget                                            one sweep
+//! log softmax        Others, then the results                              two sweeps
+//! gradient           Terms, then the results                               one sweep
+//! divergence         Terms of both rows, then Divergence                   two sweeps
 //! ```
 //!
-//! A quantity whose terms must be taken relative to the largest logit needs a sweep that finds it
-//! first; the next sweep of a row comes from cache.
+//! The second sweep of a row comes from cache. [`LogSum`] leaves out a class that is known before,
+//! the target, and needs no maximum. The others ([`Others`]) leave out the largest logit, which is
+//! that of the blocks so far.
 //!
 //! **Rows in the lanes.** A fold here has the classes of one row in its lanes. Of rows with few
 //! classes, 32 are read together, with a lane for each row (`lanes.rs`, `lane_terms.rs`): as
@@ -26,22 +27,25 @@
 //! for one row or in a loop over the lanes. Which of the two ways a row goes is decided by its
 //! number of classes alone, so its bits do not depend on layout or batch.
 
-mod arg_max;
 mod divergence;
+mod entropy;
 pub(crate) mod lane_terms;
 pub(crate) mod lanes;
 mod linear;
 mod log_sum;
-mod max_term;
+mod others;
 mod pick;
+mod row_terms;
+mod soft_target;
 
-pub use arg_max::ArgMax;
-pub(crate) use arg_max::largest;
 pub(crate) use divergence::{Divergence, Pair};
+pub use entropy::Entropy;
 pub use linear::Linear;
 pub use log_sum::LogSum;
-pub(crate) use max_term::{Entropy, MaxTerm, SoftTarget, Terms, Weighting};
+pub use others::Others;
 pub use pick::Pick;
+pub(crate) use row_terms::Terms;
+pub(crate) use soft_target::{SoftTarget, Weighting};
 
 use crate::data::rows::{Block, Rows};
 use crate::data::scratch::Scratch;

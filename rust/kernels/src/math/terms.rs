@@ -1,7 +1,7 @@
 //! The terms of a sum Σ e^x: their scale, and how they are written, added and compared.
 
 use crate::math::row::finite;
-use nll_simd::math::{LN_2_HI, LN_2_LO, exp, exp_parts, power_of_two, round};
+use nll_simd::math::{LN_2_HI, LN_2_LO, exp_parts, mul_exp, power_of_two, round};
 use nll_simd::{CHUNK_LANES, ChunkSum, Extended, Isa, LaneSum, Real, two_sum_error, zip};
 
 /// The index of no class.
@@ -55,6 +55,20 @@ impl<F: Real> SumScale<F> {
         SumScale::new(center.to_f64(), exponent - 60.0)
     }
 
+    /// A scale from [`below`](Self::below) on which the term of a larger `max` fits: this one as
+    /// long as that is less than 2^95, else one with the same center, if it can be.
+    #[inline(always)]
+    pub(crate) fn raised(self, max: F) -> Self {
+        let center = self.center.to_f64();
+        let above = max.to_f64() - center;
+        let exponent = round(above * core::f64::consts::LOG2_E) - 60.0;
+        match above.abs() < 16384.0 {
+            true if exponent - self.exponent <= 35.0 => self,
+            true => SumScale::new(center, exponent),
+            false => SumScale::below(max),
+        }
+    }
+
     /// Whether the largest x may be `max`. Where all are −∞, any scale will do.
     #[inline(always)]
     pub(crate) fn fits(&self, max: F) -> bool {
@@ -88,8 +102,7 @@ impl<F: Real> SumScale<F> {
         let scale = exponent * LN_2_HI;
         let d = center + scale;
         let lost = finite(two_sum_error(center, scale, d)) + exponent * LN_2_LO;
-        let factor = exp(isa, d);
-        factor + factor * lost
+        mul_exp(isa, 1.0, [d, lost])
     }
 }
 

@@ -1,0 +1,68 @@
+//! The terms of a row, which a second sweep uses.
+
+use crate::data::rows::Block;
+use crate::data::scratch::Scratch;
+use crate::fold::Fold;
+use crate::fold::others::{Others, Raise};
+use nll_simd::{Extended, Isa, Real};
+
+/// The terms of a row, kept in a slice as long as the row, and their sum.
+pub(crate) struct Terms<'t, F: Real> {
+    others: Others<F>,
+    terms: &'t mut [F],
+}
+
+impl<'t, F: Real> Terms<'t, F> {
+    #[inline(always)]
+    pub(crate) fn new(terms: &'t mut [F]) -> Self {
+        Terms { others: Others::empty(), terms }
+    }
+
+    /// The largest logit and the sum of the others' terms, and the terms of all.
+    #[inline(always)]
+    pub(crate) fn parts<S: Isa>(&mut self, isa: S) -> (Others<F>, &mut [F]) {
+        let [term, _] = self.others.sums(isa);
+        if let Some(largest) = self.terms.get_mut(self.others.at) {
+            *largest = F::from_f64(term.rounded());
+        }
+        (self.others, self.terms)
+    }
+}
+
+/// Brings the terms of the first classes to a new scale, that of the old largest included.
+#[cold]
+#[inline(never)]
+fn raise_terms<F: Real>(terms: &mut [F], raise: Raise<F>) {
+    if raise.factor != 1.0 {
+        let factor = F::from_f64(raise.factor);
+        terms.iter_mut().for_each(|term| *term = *term * factor);
+    }
+    terms[raise.at] = F::from_f64(raise.term.rounded());
+}
+
+impl<F: Real> Fold<F> for Terms<'_, F> {
+    type Row = ();
+
+    #[inline(always)]
+    fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, _scratch: &mut Scratch<F>) {
+        let (first, [x]) = (block.first, block.classes());
+        let (before, terms) = self.terms.split_at_mut(first);
+        if let Some(raise) = self.others.look(isa, first, x) {
+            raise_terms(before, raise);
+        }
+        self.others.add(isa, block, &mut terms[..x.len()]);
+    }
+
+    #[inline(always)]
+    fn merge<S: Isa>(&mut self, isa: S, mut later: Self) {
+        let ([mine, theirs], factor) = self.others.level(isa, &mut later.others);
+        self.others.add_rest(later.others, factor);
+        mine.into_iter().for_each(|raise| raise_terms(self.terms, raise));
+        theirs.into_iter().for_each(|raise| raise_terms(later.terms, raise));
+        let factor = F::from_f64(factor);
+        later.terms.iter_mut().for_each(|term| *term = *term * factor);
+    }
+
+    #[inline(always)]
+    fn finish<S: Isa>(&self, _isa: S) {}
+}

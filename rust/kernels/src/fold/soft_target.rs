@@ -1,0 +1,114 @@
+//! The cross entropy of a row with a distribution as target.
+
+use crate::data::rows::{BLOCK, Block};
+use crate::data::scratch::Scratch;
+use crate::fold::Fold;
+use crate::fold::others::{Others, PIECE, Raise};
+use crate::math::terms::add_values;
+use nll_simd::{Extended, Isa, LaneSum, Real};
+
+/// How a target distribution y is weighted: w_c·((1 − ε)·y_c + ε/C).
+#[derive(Clone, Copy)]
+pub(crate) struct Weighting<'w> {
+    /// w_c; None for a weight of 1 each.
+    pub(crate) weight: Option<&'w [f64]>,
+    /// ε
+    pub(crate) smoothing: f64,
+    /// C
+    pub(crate) classes: usize,
+}
+
+impl Weighting<'_> {
+    /// The weighted targets of the classes from `first` on, in `changed` unless they are y itself.
+    #[inline(always)]
+    fn apply<'t, F: Real>(&self, first: usize, y: &'t [F], changed: &'t mut [F]) -> &'t [F] {
+        if self.is_none() {
+            return y;
+        }
+        for (i, (target, &y)) in changed.iter_mut().zip(y).enumerate() {
+            *target = self.of(first + i, y);
+        }
+        &changed[..y.len()]
+    }
+
+    /// Whether targets stay as they are.
+    #[inline(always)]
+    pub(crate) fn is_none(&self) -> bool {
+        self.smoothing == 0.0 && self.weight.is_none()
+    }
+
+    /// The weighted target of one class.
+    #[inline(always)]
+    pub(crate) fn of<F: Real>(&self, class: usize, y: F) -> F {
+        let (sharp, even) = (1.0 - self.smoothing, self.smoothing / self.classes as f64);
+        let w = self.weight.map_or(1.0, |w| w[class]);
+        F::from_f64(w * (sharp * y.to_f64() + even))
+    }
+}
+
+/// −Σ y·log p, of logits and target distributions.
+pub(crate) struct SoftTarget<'w, F: Real> {
+    others: Others<F>,
+    weighting: Weighting<'w>,
+    below: LaneSum,
+    targets: LaneSum,
+}
+
+impl<'w, F: Real> SoftTarget<'w, F> {
+    /// Of no classes.
+    #[inline(always)]
+    pub(crate) fn empty(weighting: Weighting<'w>) -> Self {
+        let [below, targets] = [LaneSum::ZERO; 2];
+        SoftTarget { others: Others::empty(), weighting, below, targets }
+    }
+
+    /// The loss, of what a fold comes to.
+    #[inline(always)]
+    pub(crate) fn value<S: Isa>(isa: S, [term, rest, below, targets]: [F::Extended; 4]) -> f64 {
+        let loss = rest.div(isa, term).log1p(isa);
+        targets.mul(isa, loss).add(below).rounded()
+    }
+
+    /// After the largest logit was raised: all classes are further below it.
+    #[inline(always)]
+    fn raise<S: Isa>(&mut self, isa: S, raise: Raise<F>) {
+        let further = raise.by.mul(isa, self.targets.extended::<F>());
+        self.below = self.below.plus::<F>(further);
+    }
+}
+
+impl<F: Real> Fold<F, 2> for SoftTarget<'_, F> {
+    /// The term of the largest, the sum of the others', that of y_c·(x_m − x_c) and that of y.
+    type Row = [F::Extended; 4];
+
+    #[inline(always)]
+    fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F, 2>, scratch: &mut Scratch<F>) {
+        let Scratch { terms, changed, rounded, lost, .. } = scratch;
+        let (terms, changed) = (terms.first(BLOCK, F::ZERO), changed.first(BLOCK, F::ZERO));
+        let (rounded, lost) = (rounded.first(PIECE, 0.0), lost.first(PIECE, 0.0));
+        let (first, [x, y]) = (block.first, block.classes());
+        if let Some(raise) = self.others.look(isa, first, x) {
+            self.raise(isa, raise);
+        }
+        self.others.add(isa, block, &mut terms[..x.len()]);
+        let y = self.weighting.apply(first, y, changed);
+        add_values::<S, F, _>(isa, &mut self.targets, y);
+        self.others.add_below(isa, (y, x), rounded, lost, &mut self.below);
+    }
+
+    #[inline(always)]
+    fn merge<S: Isa>(&mut self, isa: S, mut later: Self) {
+        let ([mine, theirs], factor) = self.others.level(isa, &mut later.others);
+        mine.into_iter().for_each(|raise| self.raise(isa, raise));
+        theirs.into_iter().for_each(|raise| later.raise(isa, raise));
+        self.others.add_rest(later.others, factor);
+        self.below = self.below.merge::<F>(later.below);
+        self.targets = self.targets.merge::<F>(later.targets);
+    }
+
+    #[inline(always)]
+    fn finish<S: Isa>(&self, isa: S) -> [F::Extended; 4] {
+        let [term, rest] = self.others.sums(isa);
+        [term, rest, self.below.extended::<F>(), self.targets.extended::<F>()]
+    }
+}
