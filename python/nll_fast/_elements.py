@@ -37,16 +37,24 @@ def elements(
     the second derivatives for ``hess``.
     """
     check_reduction(reduction)
-    inputs = {name: as_input(x, name) for name, x in arrays.items()}
-    if out is not None:
-        check_out(out, (*arrays.values(), *inputs.values(), weight))
     each, wanted = reduction == "none", _USUAL[reduction]
-    if weight is not None or out is not None or grad or hess is not None:
+    if weight is None and out is None and not grad and hess is None:
+        try:
+            results = call(**arrays, **options, wanted=wanted)
+        except NotImplementedError:
+            results = None  # Not all are floats and arrays that the kernels read as they are.
+    else:
+        results = None
         weight = None if weight is None else as_input(weight, "weight")
         wanted = Wanted(
             weight=weight, out=out, each=each, total=not each, grad=bool(grad), hess=hess, mean=reduction == "mean"
         )
-    value, gradient, hessian, totals = call(**inputs, **options, wanted=wanted)
+    if results is None:
+        inputs = {name: as_input(x, name) for name, x in arrays.items()}
+        if out is not None:
+            check_out(out, (*arrays.values(), *inputs.values(), weight))
+        results = call(**inputs, **options, wanted=wanted)
+    value, gradient, hessian, totals = results
     if each and not value.ndim:
         value = value[()]
     result = apply_reduction(value, totals, reduction)

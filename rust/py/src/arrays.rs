@@ -6,14 +6,13 @@ use numpy::{
     PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
     PyUntypedArray, PyUntypedArrayMethods,
 };
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyNotImplementedError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyFloat, PyTuple};
 
-/// An input: a number or an array. NumPy's dtype says what its elements are, and uint16 is
-/// bfloat16: `_arrays.py` widens other 16-bit integers.
+/// An input: a number or an array.
 pub(crate) enum Input<'py> {
     Scalar(f64),
     F32(PyReadonlyArrayDyn<'py, f32>),
@@ -25,9 +24,8 @@ pub(crate) enum Input<'py> {
     I64(PyReadonlyArrayDyn<'py, i64>),
 }
 
-/// NumPy's type numbers of bool and float16.
-const BOOL: i32 = 0;
-const HALF: i32 = 23;
+/// The most axes that ndarray's views have.
+const MAX_AXES: usize = 32;
 
 fn readonly<'py, T: numpy::Element>(
     array: &Bound<'py, PyAny>,
@@ -40,29 +38,44 @@ fn readonly<'py, T: numpy::Element>(
 impl<'py> FromPyObject<'_, 'py> for Input<'py> {
     type Error = PyErr;
 
+    /// A float or an array that the kernels read as it is. Anything else is a `NotImplementedError`,
+    /// upon which `_elements.py` tries again with what `_arrays.py` makes of it.
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         if let Ok(number) = object.cast::<PyFloat>() {
             return Ok(Input::Scalar(number.extract()?));
         }
         let (py, object) = (object.py(), &*object);
-        if object.cast::<PyArrayDyn<f32>>().is_ok() {
-            return Ok(Input::F32(readonly(object)?));
+        let unread = || PyNotImplementedError::new_err("no kernel reads this type");
+        let array = object.cast::<PyUntypedArray>().map_err(|_| unread())?;
+        let dtype = array.dtype();
+        let (kind, size) = (dtype.kind(), dtype.itemsize());
+        let is_bfloat16 = kind == b'u' && size == 2 && array.is_instance(bfloat16(py)?)?;
+        // Other subclasses mean more than their numbers: a mask, a unit.
+        let is_plain = array.get_type().is(py.get_type::<PyUntypedArray>()) || is_bfloat16;
+        let is_read = array.is_aligned() && dtype.is_native_byteorder() != Some(false);
+        if !(is_plain && is_read && (1..=MAX_AXES).contains(&array.ndim())) {
+            return Err(unread());
         }
-        if object.cast::<PyArrayDyn<f64>>().is_ok() {
-            return Ok(Input::F64(readonly(object)?));
-        }
-        let dtype = object.cast::<PyUntypedArray>()?.dtype();
         let view = |dtype| object.call_method1(intern!(py, "view"), (dtype,));
-        match (dtype.num(), dtype.kind(), dtype.itemsize()) {
-            (HALF, ..) => Ok(Input::F16(readonly(&view("u2")?)?)),
-            (BOOL, ..) => Ok(Input::U8(readonly(&view("u1")?)?)),
-            (_, b'u', 2) => Ok(Input::BF16(readonly(object)?)),
-            (_, b'u', 1) => Ok(Input::U8(readonly(object)?)),
-            (_, b'i', 4) => Ok(Input::I32(readonly(object)?)),
-            (_, b'i', 8) => Ok(Input::I64(readonly(object)?)),
-            _ => Err(PyTypeError::new_err(format!("no kernel reads {dtype}"))),
+        match (kind, size) {
+            (b'f', 4) => Ok(Input::F32(readonly(object)?)),
+            (b'f', 8) => Ok(Input::F64(readonly(object)?)),
+            (b'f', 2) => Ok(Input::F16(readonly(&view("u2")?)?)),
+            (b'b', 1) => Ok(Input::U8(readonly(&view("u1")?)?)),
+            (b'u', 2) if is_bfloat16 => Ok(Input::BF16(readonly(object)?)),
+            (b'u', 1) => Ok(Input::U8(readonly(object)?)),
+            (b'i', 4) => Ok(Input::I32(readonly(object)?)),
+            (b'i', 8) => Ok(Input::I64(readonly(object)?)),
+            _ => Err(unread()),
         }
     }
+}
+
+/// The class of arrays of the bits of bfloat16.
+fn bfloat16(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let import = || py.import("nll_fast._arrays")?.getattr("BFloat16").map(Bound::unbind);
+    Ok(CLASS.get_or_try_init(py, import)?.bind(py))
 }
 
 impl Input<'_> {
