@@ -114,3 +114,41 @@ def test_results_keep_the_memory_order_of_their_inputs(name, dtype):
     assert got.flags.f_contiguous and want.flags.c_contiguous and got.tobytes() == want.tobytes()
     assert again.tobytes() == np.ascontiguousarray(want.reshape(6, 2, 5).transpose(2, 0, 1)).tobytes()
     assert [s // again.itemsize for s in again.strides] == [s // 4 for s in order]
+
+
+SHAPES = [
+    (2, 21, 64, 64),
+    (3, 5, 40, 41),
+    (1, 2, 100_000),
+    (40, 128, 8, 5),
+    (3, 4, 300, 7, 1),
+    (9000, 3, 2),
+    (50, 6, 1),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_results_for_each_class_lie_in_memory_as_the_logits_do(shape, dtype):
+    """With the same bits as of rows one behind the other, whatever the tasks and their first rows."""
+    x = np.random.default_rng(3).standard_normal(shape).astype(dtype)
+    rows = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    target = np.arange(rows[..., 0].size).reshape(rows.shape[:-1]) % shape[1]
+    want = np.moveaxis(f.log_softmax(rows), -1, 1), np.moveaxis(f.cross_entropy_grad(rows, target), -1, 1)
+    for threads in (1, 2, 3):
+        f.set_num_threads(threads)
+        try:
+            got = f.log_softmax(x, axis=1), f.cross_entropy_grad(x, target, axis=1)
+        finally:
+            f.set_num_threads(0)
+        for array, expected in zip(got, want, strict=True):
+            assert array.flags.c_contiguous
+            np.testing.assert_array_equal(array, expected)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 31, 32, 100, 70_001])
+def test_a_fortran_matrix_has_results_in_fortran_order(rows):
+    x = np.random.default_rng(3).standard_normal((rows, 4))
+    got = f.log_softmax(np.asfortranarray(x))
+    assert got.flags.f_contiguous
+    np.testing.assert_array_equal(got, f.log_softmax(x))

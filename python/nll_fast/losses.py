@@ -156,7 +156,8 @@ def cross_entropy_grad(
     -------
     ndarray
         The gradient, of the shape of ``logits``, or ``out``: float64 for float64 logits, else float32. The
-        target's entry keeps its relative precision where the model is almost certain.
+        target's entry keeps its relative precision where the model is almost certain. Of at most 128 classes
+        that are not the last axis in memory, as of images or in Fortran order, it has the logits' memory order.
 
     Raises
     ------

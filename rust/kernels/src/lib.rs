@@ -46,7 +46,7 @@
 //! 2  data   arrays in and out, exact totals, threads
 //!           array  strided  element   arrays of any type and strides
 //!           rows  lines  scratch      read by rows, blocks and lines, into memory used again
-//!           out  targets              results; the class of each row, and its weight
+//!           out  per_class  targets   results; the class of each row, and its weight
 //!           totals  exact_sum         sums that do not depend on the order of their terms
 //!           drive  pool               tasks on threads; which threads, and which instructions
 //! 1  math   one formula for each loss

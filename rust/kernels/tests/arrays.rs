@@ -9,6 +9,7 @@ use nll_kernels::call::{
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::{Exec, Par, Team};
 use nll_kernels::data::out::Out;
+use nll_kernels::data::per_class::PerClass;
 use nll_kernels::data::targets::Targets;
 use nll_kernels::{Error, Level};
 use support::Numbers;
@@ -132,9 +133,15 @@ fn of_rows(exec: Exec<'_>, x: &Array<'_>, y: &Array<'_>) -> [(&'static str, Vec<
     [
         ("cross entropy", bits(double, count, |out| losses(logits, out))),
         ("gathered entries", bits(double, count, |out| losses(Entries::LogProbabilities, out))),
-        ("gradient", bits(double, all, |out| gradient.run(exec, out))),
+        (
+            "gradient",
+            bits(double, all, |out| gradient.run(exec, PerClass::new(out, classes, None))),
+        ),
         ("log sum exp", bits(double, count, |out| log_sum_exp(exec, x, out))),
-        ("log softmax", bits(double, all, |out| log_softmax(exec, x, out))),
+        (
+            "log softmax",
+            bits(double, all, |out| log_softmax(exec, x, PerClass::new(out, classes, None))),
+        ),
         ("entropy", quantity(Quantity::Entropy { logits: x })),
         (
             "soft targets",

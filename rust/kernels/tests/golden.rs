@@ -14,6 +14,7 @@ use nll_kernels::call::{
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::{Exec, Par};
 use nll_kernels::data::out::Out;
+use nll_kernels::data::per_class::PerClass;
 use nll_kernels::data::targets::Targets;
 use nll_kernels::data::totals::Totals;
 use nll_kernels::math::preference::PreferenceKind;
@@ -270,7 +271,11 @@ const ROWS: &[Line] = &[
     ),
     (
         "log_softmax",
-        |i| i.results(i.length(), |out| log_softmax(i.exec, &i.logits("x").array(), out)),
+        |i| {
+            i.results(i.length(), |out| {
+                log_softmax(i.exec, &i.logits("x").array(), PerClass::new(out, i.classes(), None))
+            })
+        },
         [0x6855_3ac0_c395_4968, 0xec35_0d85_4b59_bbb1],
     ),
     (
@@ -521,7 +526,9 @@ impl Inputs {
         let logits = &logits.array();
         self.with_targets(weighted, |targets| {
             let gradient = Gradient { logits, targets, label_smoothing, mean: true };
-            self.results(self.length(), |out| gradient.run(self.exec, out))
+            self.results(self.length(), |out| {
+                gradient.run(self.exec, PerClass::new(out, self.classes(), None))
+            })
         })
     }
 

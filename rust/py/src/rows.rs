@@ -9,6 +9,7 @@ use nll_kernels::call::{self, Entries, Gradient, Quantity, RowLosses};
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::Exec;
 use nll_kernels::data::out::Out;
+use nll_kernels::data::per_class::PerClass;
 use nll_kernels::data::targets::Targets;
 use numpy::{PyReadonlyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -36,6 +37,29 @@ fn rows<'py, R: Send>(
     let place = places(&mut output)?;
     let result = run(py, size, |exec| work(exec, place))?;
     Ok((output.map(|output| output.array), result))
+}
+
+/// Runs `work` with `out` as its output, or with a new array whose axes lie in memory as those of
+/// the logits do if their classes are few.
+fn per_class<'py>(
+    py: Python<'py>,
+    logits: &Array<'_>,
+    out: Given<'py>,
+    work: impl FnOnce(Exec<'_>, PerClass<'_>) -> Result<(), Error> + Send,
+) -> PyResult<Given<'py>> {
+    let (shape, double) = (logits.shape(), logits.is_double() == Some(true));
+    let (output, inner) = match &out {
+        Some(out) => (Output::given(out, shape)?, None),
+        None => {
+            let (order, inner) = PerClass::layout(logits);
+            (Output::new(py, shape, &order, double)?, inner)
+        }
+    };
+    let mut output = Some(output);
+    let classes = shape.last().copied().unwrap_or(1);
+    let place = PerClass::new(places(&mut output)?, classes, inner);
+    run(py, size(logits), |exec| work(exec, place))?;
+    Ok(output.map(|output| output.array))
 }
 
 /// The shape of an array of rows without its class axis.
@@ -192,9 +216,7 @@ pub(crate) fn log_softmax<'py>(
     out: Given<'py>,
 ) -> PyResult<Given<'py>> {
     let logits = &logits.array();
-    let run = |exec: Exec<'_>, out: Out<'_>| call::log_softmax(exec, logits, out);
-    let double = logits.is_double() == Some(true);
-    Ok(rows(py, logits.shape(), (out, true, double), size(logits), run)?.0)
+    per_class(py, logits, out, |exec, out| call::log_softmax(exec, logits, out))
 }
 
 #[pyfunction]
@@ -210,7 +232,5 @@ pub(crate) fn cross_entropy_grad<'py>(
 ) -> PyResult<Given<'py>> {
     let (logits, targets) = (&logits.array(), targets(&target, &weight, ignore_index)?);
     let call = Gradient { logits, targets, label_smoothing, mean };
-    let run = |exec: Exec<'_>, out: Out<'_>| call.run(exec, out);
-    let double = logits.is_double() == Some(true);
-    Ok(rows(py, logits.shape(), (out, true, double), size(logits), run)?.0)
+    per_class(py, logits, out, |exec, out| call.run(exec, out))
 }

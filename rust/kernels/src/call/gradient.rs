@@ -4,8 +4,9 @@ use crate::Error;
 use crate::call::{check_smoothing, check_targets};
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec, Work, ranges};
-use crate::data::lines::{LANES, lanes_to_rows, scratch_lines};
-use crate::data::out::{Out, PerClass};
+use crate::data::lines::{LANES, scratch_lines};
+use crate::data::out::Out;
+use crate::data::per_class::PerClass;
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::targets::Targets;
@@ -30,7 +31,7 @@ pub struct Gradient<'a> {
 impl Gradient<'_> {
     /// scale·(Σ_c a_c · p_j − a_j) of every logit j into `out`, with a_c = (1 − ε)·w_t·[c = t] +
     /// ε/C·w_c; 0 in ignored rows.
-    pub fn run(&self, exec: Exec<'_>, out: Out<'_>) -> Result<(), Error> {
+    pub fn run(&self, exec: Exec<'_>, out: PerClass<'_>) -> Result<(), Error> {
         check_smoothing(self.label_smoothing)?;
         check_targets(("logits", self.logits), &self.targets)?;
         let rows = Rows::new([self.logits]);
@@ -46,7 +47,6 @@ impl Gradient<'_> {
             weights: self.targets.sum_of_class_weights(classes),
             large,
         };
-        let out = PerClass { out, classes };
         match self.logits.is_double() {
             Some(true) => drive::run(exec, &Gradients { call, real: PhantomData::<f64> }, out),
             _ => drive::run(exec, &Gradients { call, real: PhantomData::<f32> }, out),
@@ -107,7 +107,7 @@ impl<F: Real> Work<PerClass<'_>> for Gradients<'_, F> {
         &self,
         isa: S,
         range: Range<usize>,
-        PerClass { mut out, .. }: PerClass<'_>,
+        mut out: PerClass<'_>,
         (reading, computing, buffer): &mut Self::Memory,
     ) {
         let Call { rows, targets, large, .. } = &self.call;
@@ -117,12 +117,13 @@ impl<F: Real> Work<PerClass<'_>> for Gradients<'_, F> {
             |stores| {
                 let stores = large.then_some(stores);
                 if rows.are_few() {
-                    for group in ranges(range, LANES) {
-                        let values = self.call.lanes::<S, F>(isa, &group, reading, computing);
-                        out.write(values, stores);
+                    for group in out.groups(range) {
+                        self.call.lanes::<S, F>(isa, &group, reading, computing);
+                        out.write(isa, computing, group.len(), stores);
                     }
                     return;
                 }
+                let mut out = out.rows();
                 for group in rows.groups(range) {
                     let counts = |row| targets.counts(row);
                     let terms = buffer.first(group.len() * classes, F::ZERO);
@@ -159,16 +160,16 @@ impl<F: Real> Work<PerClass<'_>> for Gradients<'_, F> {
 }
 
 impl Call<'_> {
-    /// The results of at most [`LANES`] rows of few classes, row after row. Called, not inlined: the
-    /// loops of longer rows have the registers for themselves.
+    /// The results of at most [`LANES`] rows of few classes, as lines of the scratch. Called, not
+    /// inlined: the loops of longer rows have the registers for themselves.
     #[inline(never)]
-    fn lanes<'m, S: Isa, F: Real>(
+    fn lanes<S: Isa, F: Real>(
         &self,
         isa: S,
         group: &Range<usize>,
         reading: &mut [Scratch<F>; 1],
-        computing: &'m mut Scratch<F>,
-    ) -> &'m [F] {
+        computing: &mut Scratch<F>,
+    ) {
         isa.vectorize(
             #[inline(always)]
             || self.lanes_here(isa, group, reading, computing),
@@ -176,13 +177,13 @@ impl Call<'_> {
     }
 
     #[inline(always)]
-    fn lanes_here<'m, S: Isa, F: Real>(
+    fn lanes_here<S: Isa, F: Real>(
         &self,
         isa: S,
         group: &Range<usize>,
         reading: &mut [Scratch<F>; 1],
-        computing: &'m mut Scratch<F>,
-    ) -> &'m [F] {
+        computing: &mut Scratch<F>,
+    ) {
         let (start, count) = (group.start, group.len());
         let [lines] = self.rows.lines(isa, group, reading);
         let held = scratch_lines(computing, lines.classes());
@@ -213,7 +214,6 @@ impl Call<'_> {
             }
             *held = values;
         }
-        lanes_to_rows(isa, computing, lines.classes(), count)
     }
 
     /// What the term of every other class is multiplied by.

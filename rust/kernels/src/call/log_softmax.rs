@@ -4,15 +4,16 @@ use crate::Error;
 use crate::call::check_classes;
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec, Work, ranges};
-use crate::data::lines::{LANES, Lines, lanes_to_rows, scratch_lines};
-use crate::data::out::{Out, PerClass};
+use crate::data::lines::{LANES, Lines, scratch_lines};
+use crate::data::out::Out;
+use crate::data::per_class::PerClass;
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::fold::lanes::{self, LaneLogSums};
 use crate::fold::{Fold, LogSum, Others, sweep};
 use crate::math::row::{self, ScaledSum};
 use crate::math::terms::NONE;
-use nll_simd::{Extended, Isa, Real};
+use nll_simd::{Extended, Isa, Real, with_non_temporal};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -26,18 +27,17 @@ pub fn log_sum_exp(exec: Exec<'_>, logits: &Array<'_>, out: Out<'_>) -> Result<(
     }
 }
 
-/// log softmax of every row of `logits` into `out`, which has a row for each row.
+/// log softmax of every row of `logits` into `out`.
 ///
 /// With x_m the largest logit, log softmax(x)_j = (x_j − x_m) − loss_m, `loss_m` being the loss of
 /// class m against the rest: the likely class keeps its digits. A row is read twice, the second
 /// time from cache.
-pub fn log_softmax(exec: Exec<'_>, logits: &Array<'_>, out: Out<'_>) -> Result<(), Error> {
+pub fn log_softmax(exec: Exec<'_>, logits: &Array<'_>, out: PerClass<'_>) -> Result<(), Error> {
     check_classes("logits", logits)?;
-    let rows = Rows::new([logits]);
-    let out = PerClass { out, classes: rows.classes() };
+    let (rows, large) = (Rows::new([logits]), out.is_large());
     match logits.is_double() {
-        Some(true) => drive::run(exec, &LogSoftmax { rows, real: PhantomData::<f64> }, out),
-        _ => drive::run(exec, &LogSoftmax { rows, real: PhantomData::<f32> }, out),
+        Some(true) => drive::run(exec, &LogSoftmax { rows, large, real: PhantomData::<f64> }, out),
+        _ => drive::run(exec, &LogSoftmax { rows, large, real: PhantomData::<f32> }, out),
     }
 }
 
@@ -122,6 +122,8 @@ impl<F: Real> LogSumExp<'_, F> {
 
 struct LogSoftmax<'a, F> {
     rows: Rows<'a>,
+    /// Whether the results of few classes are written by non-temporal stores.
+    large: bool,
     real: PhantomData<F>,
 }
 
@@ -142,17 +144,24 @@ impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
         &self,
         isa: S,
         range: Range<usize>,
-        PerClass { mut out, classes }: PerClass<'_>,
+        mut out: PerClass<'_>,
         (reading, computing): &mut Self::Memory,
     ) {
-        let first = range.start;
         if self.rows.are_few() {
-            for group in ranges(range, LANES) {
-                let values = self.lanes(isa, &group, reading, computing);
-                out.set((group.start - first) * classes, values, |x| x.to_f64());
-            }
+            with_non_temporal(
+                #[inline(always)]
+                |stores| {
+                    let stores = self.large.then_some(stores);
+                    for group in out.groups(range) {
+                        self.lanes(isa, &group, reading, computing);
+                        out.write(isa, computing, group.len(), stores);
+                    }
+                },
+            );
             return;
         }
+        let first = range.start;
+        let (mut out, classes) = (out.rows(), self.rows.classes());
         for group in self.rows.groups(range) {
             let start = group.start - first;
             let mut tops = [[0.0; 2]; GROUP];
@@ -188,15 +197,15 @@ impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
 }
 
 impl<F: Real> LogSoftmax<'_, F> {
-    /// The results of at most [`LANES`] rows of few classes, row after row.
+    /// The results of at most [`LANES`] rows of few classes, as lines of the scratch.
     #[inline(always)]
-    fn lanes<'m, S: Isa>(
+    fn lanes<S: Isa>(
         &self,
         isa: S,
         group: &Range<usize>,
         reading: &mut [Scratch<F>; 1],
-        computing: &'m mut Scratch<F>,
-    ) -> &'m [F] {
+        computing: &mut Scratch<F>,
+    ) {
         let [lines] = self.rows.lines(isa, group, reading);
         let held = scratch_lines(computing, lines.classes());
         let x_m = lanes::max(lines);
@@ -212,6 +221,5 @@ impl<F: Real> LogSoftmax<'_, F> {
                 held[i] = F::from_f64((x[i].to_f64() - x_m[i].to_f64()) - loss[i]);
             }
         }
-        lanes_to_rows(isa, computing, lines.classes(), group.len())
     }
 }

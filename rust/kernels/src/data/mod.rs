@@ -6,6 +6,7 @@ pub mod element;
 pub mod exact_sum;
 pub mod lines;
 pub mod out;
+pub mod per_class;
 pub mod pool;
 pub mod rows;
 pub mod scratch;

@@ -42,6 +42,15 @@ impl<'a> Out<'a> {
         }
     }
 
+    /// How many results lie before the next multiple of 64 bytes.
+    pub(crate) fn to_boundary(&self) -> usize {
+        match self {
+            Out::Nothing => 0,
+            Out::F32(out) => out.as_ptr().align_offset(64),
+            Out::F64(out) => out.as_ptr().align_offset(64),
+        }
+    }
+
     /// Writes the next `values`, rounded to the type of the results, by `stores` if they are given.
     #[inline(always)]
     pub(crate) fn write<'s, F: Real>(
@@ -90,18 +99,6 @@ impl Split for Out<'_> {
 impl<const N: usize> Split for [Out<'_>; N] {
     fn split_off(&mut self, items: usize) -> Self {
         self.each_mut().map(|out| out.split_off(items))
-    }
-}
-
-/// An array of results, one for each class of each row.
-pub(crate) struct PerClass<'a> {
-    pub(crate) out: Out<'a>,
-    pub(crate) classes: usize,
-}
-
-impl Split for PerClass<'_> {
-    fn split_off(&mut self, rows: usize) -> Self {
-        PerClass { out: self.out.split_off(rows * self.classes), classes: self.classes }
     }
 }
 
