@@ -1,5 +1,6 @@
 """nll-fast bench: the table, JSON, and what is refused before anything is measured."""
 
+import importlib.util
 import json
 
 import pytest
@@ -34,6 +35,17 @@ def test_a_workload_is_checked_and_timed(small, capsys):
     assert result["workload"]["name"] == "small" and result["error"] < 1e-6
     assert result["seconds"] > 0 and result["peers"]["NumPy"] > 0
     assert "32 x 10" in output.err
+
+
+def test_a_workload_is_measured_at_several_sizes(small, tmp_path, capsys):
+    picture = tmp_path / "costs.svg"
+    plot = ["--plot", str(picture)] if importlib.util.find_spec("matplotlib") else []
+    arguments = ["--workloads", str(small), "--peers", "numpy", "--sizes", "1", "--json", *plot]
+    assert cli.main(["bench", *arguments]) == 0
+    results = json.loads(capsys.readouterr().out)["workloads"]
+    assert [r["workload"]["shape"][0] for r in results] == [10, 100, 1000, 10_000, 20_833]
+    assert all(r["error"] < 1e-6 for r in results)
+    assert picture.exists() == bool(plot)
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,14 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--apart", action="store_true", help="each workload in a process of its own: torch, compiled, may slow the next"
     )
+    bench.add_argument(
+        "--sizes", metavar="MB", type=int, help="each workload from 10 rows to as many as make so many megabytes"
+    )
     bench.add_argument("--peers", metavar="A,B", help="only these, or none (numpy,scipy,numexpr,torch,compiled,jax)")
     bench.add_argument("--workloads", metavar="FILE.toml", help="another list of workloads")
-    bench.add_argument("--plot", metavar="OUT.svg", help="draw the bandwidths (.svg, .png or .pdf; needs matplotlib)")
+    bench.add_argument(
+        "--plot", metavar="OUT.svg", help="draw bandwidths, or with --sizes costs (.svg, .png or .pdf; matplotlib)"
+    )
     for command in (score, bench):
         command.add_argument("--json", action="store_true", help="print one JSON object")
     return parser

@@ -38,7 +38,7 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
         results.append(result)
         print(report.line(result), file=screen, flush=True)
     if options.plot is not None:
-        report.plot(results, options.plot)
+        (report.plot if options.sizes is None else report.plot_sizes)(results, options.plot)
     return {"machine": report.machine(), "workloads": [result.to_dict() for result in results]}
 
 
@@ -62,6 +62,8 @@ def _wanted(options: argparse.Namespace) -> list[Workload]:
         raise ValueError(f"no workload has {' or '.join(options.words)} in its name; there are{names}")
     if options.quick:
         chosen = [replace(w, shape=[max(1, w.shape[0] // 8), *w.shape[1:]]) for w in chosen]
+    if options.sizes is not None:
+        chosen = [sized for w in chosen for sized in w.sizes(options.sizes * 1_000_000)]
     return chosen
 
 

@@ -8,7 +8,7 @@ import time
 import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +32,15 @@ class Workload:
     dtype: str = "float32"
     order: Literal["C", "F"] = "C"
     keywords: dict[str, Any] = field(default_factory=dict)
+
+    def sizes(self, most: int) -> list[Workload]:
+        """The same with 10 rows, 100, and so on, and last with as many as make ``most`` bytes of inputs."""
+        classes = math.prod(self.shape[1:])
+        number = 2 if self.dtype in ("float16", "bfloat16") else np.dtype(self.dtype).itemsize
+        row = sum(8 if kind == "class" else classes * number for kind in self.inputs.values())
+        largest = max(10, most // row)
+        counts = [10**k for k in range(1, 12) if 10**k < largest / 2] + [largest]
+        return [replace(self, shape=[count, *self.shape[1:]]) for count in counts]
 
 
 @dataclass

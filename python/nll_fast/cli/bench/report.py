@@ -99,3 +99,33 @@ def plot(results: list[Result], path: str) -> None:
     axes.legend(loc="lower right")
     figure.tight_layout()
     figure.savefig(path)
+
+
+def plot_sizes(results: list[Result], path: str) -> None:
+    """Draw what a row costs, in nanoseconds, over how many rows there are: a panel for each workload."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    names = list(dict.fromkeys(r.workload.name for r in results))
+    figure, panels = pyplot.subplots(1, len(names), figsize=(5 * len(names), 4), squeeze=False)
+    for axes, name in zip(panels[0], names, strict=True):
+        of_name = [r for r in results if r.workload.name == name]
+        rows = [r.workload.shape[0] for r in of_name]
+        for library in ["nll_fast", *of_name[0].peers]:
+            seconds = [r.seconds if library == "nll_fast" else r.peers[library] for r in of_name]
+            known = [(n, s / n * 1e9) for n, s in zip(rows, seconds, strict=True) if s is not None]
+            axes.loglog(*zip(*known, strict=True), marker="o", label=library)
+        read = [(r.workload.shape[0], r.bound / r.workload.shape[0] * 1e9) for r in of_name if r.bound is not None]
+        if read:
+            axes.loglog(*zip(*read, strict=True), color="black", label="the machine reads")
+        axes.set_title(name)
+        axes.set_xlabel("rows")
+        axes.set_ylabel("ns a row")
+        axes.grid(visible=True, which="major", alpha=0.3)
+    m = machine()
+    figure.suptitle(f"{m['cpu']}, {m['simd']}, {m['threads']} threads")
+    panels[0][0].legend()
+    figure.tight_layout()
+    figure.savefig(path)
