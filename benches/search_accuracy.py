@@ -7,7 +7,7 @@ The rows are of eight kinds: spread from 0.01 to 100, offset by up to 1e10, conf
 classes, and pairs of nearly equal rows. The reference is NumPy in 80-bit floating point for float64 and in float64 for
 float32. Losses are held to 2 ulp; gradients of logits, which are not losses, are shown with them. Two results may
 be far smaller than what they are the sum of, and are measured in ulps of a number that is not: logsumexp of the
-largest logit or 1 where that is larger, a divergence of at least ``LEAST_DIVERGENCE``.
+larger of the largest logit and its loss, a divergence of at least ``LEAST_DIVERGENCE``.
 """
 
 import sys
@@ -66,7 +66,7 @@ def exact(x, y, target, dtype):
     lse = largest + loss[:, 0]
     return {
         "cross_entropy": (cross_entropy, None),
-        "logsumexp": (lse, np.maximum(np.maximum(np.abs(largest), np.abs(lse)), 1)),
+        "logsumexp": (lse, np.maximum(np.abs(largest), loss[:, 0])),
         "entropy": (entropy, None),
         "log_softmax": (log_p, None),
         "cross_entropy_grad": (grad, None),

@@ -131,3 +131,14 @@ def test_two_equal_logits_are_a_coin_however_large(dtype, logit):
 def test_losses_of_nothing_are_zero_without_a_sign():
     assert str(f.categorical_nll([[0.0, 1.0]], [1])) == str(f.nll_loss([[0.0, -1.0]], [0])) == "0.0"
     assert f.entropy(np.empty((0, 3))).shape == (0,)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [2, 5, 128, 129, 5000])
+@pytest.mark.parametrize(("largest", "gap"), [(0, 30), (0, 40), (1e-3, 20), (-1e-3, 9), (0.25, 16), (3e-9, 25)])
+def test_logsumexp_near_0_has_its_digits_where_one_logit_dominates(largest, gap, classes, dtype):
+    x = np.full((3, classes), -np.inf, dtype)
+    x[:, 1], x[:, 0] = largest, largest - gap
+    a, b = x[0, :2].astype(np.longdouble)
+    want = (b + np.log1p(np.exp(a - b))).astype(dtype)
+    np.testing.assert_array_max_ulp(f.logsumexp(x), np.full(3, want), 1)

@@ -300,8 +300,9 @@ def logsumexp(logits: ArrayLike, *, axis: int = -1, keepdims: bool = False, out:
     Returns
     -------
     ndarray
-        float64 for float64 logits, else float32. −∞ throughout gives −∞, a +∞ gives +∞, a NaN gives NaN. The
-        error is at most 2 ulp of max(1, |result|): near 0 the largest logit and the logarithm cancel.
+        float64 for float64 logits, else float32. −∞ throughout gives −∞, a +∞ gives +∞, a NaN gives NaN. Near 0
+        the result has its digits if one logit dominates, and loses them if the largest logit and the logarithm
+        cancel, as for normalized log-probabilities (docs/accuracy.md).
 
     Raises
     ------

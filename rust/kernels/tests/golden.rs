@@ -267,7 +267,7 @@ const ROWS: &[Line] = &[
     (
         "logsumexp",
         |i| i.results(ROW_COUNT, |out| log_sum_exp(i.exec, &i.logits("x").array(), out)),
-        [0x24ff_1474_b2e0_8e1f, 0x286c_380c_e498_891e],
+        [0xb128_38f6_49b4_ebbf, 0x1c61_6b71_c7c6_8e6a],
     ),
     (
         "log_softmax",

@@ -69,12 +69,13 @@ impl<F: Real> Work<Out<'_>> for LogSumExp<'_, F> {
         if self.rows.are_few() {
             for group in ranges(range, LANES) {
                 let [lines] = self.rows.lines(isa, &group, &mut *reading);
-                let sums = LaneLogSums::new(isa, lines, &lanes::max(lines));
+                let (x_m, others) = largest_and_others(isa, lines, computing);
                 let mut value = [0.0; LANES];
                 for i in 0..LANES {
-                    value[i] = row::log_sum_exp::<S, F>(isa, sums.row(i));
+                    value[i] =
+                        row::log_sum_exp_of_rest::<S, F>(isa, others.row(i), x_m[i].to_f64());
                 }
-                self.finish(group, &mut value, |i| sums.row(i).max, &mut out);
+                self.finish(group, &mut value, |i| x_m[i].to_f64(), &mut out);
             }
             return;
         }
@@ -94,12 +95,51 @@ impl<F: Real> Work<Out<'_>> for LogSumExp<'_, F> {
             for (value, &sum) in value.iter_mut().zip(&sums) {
                 *value = row::log_sum_exp::<S, F>(isa, sum);
             }
+            for (i, row) in group.clone().enumerate() {
+                // Near 0 the sum, about 1, has lost what its logarithm is.
+                if value[i].abs() < 0.5 && sums[i].max > -0.25 {
+                    value[i] = self.near_zero(isa, row, reading, computing);
+                }
+            }
             self.finish(group, &mut value, |i| sums[i].max, &mut out);
         }
     }
 }
 
 impl<F: Real> LogSumExp<'_, F> {
+    /// The value of one row, from its largest logit and the others.
+    #[cold]
+    #[inline(never)]
+    fn near_zero<S: Isa>(
+        &self,
+        isa: S,
+        row: usize,
+        reading: &mut [Scratch<F>; 1],
+        computing: &mut Scratch<F>,
+    ) -> f64 {
+        let mut value = 0.0;
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                sweep(
+                    isa,
+                    &self.rows,
+                    (row..row + 1, BLOCK),
+                    |_| true,
+                    (reading, computing),
+                    #[inline(always)]
+                    |_| Others::<F>::empty(),
+                    #[inline(always)]
+                    |_, fold| {
+                        let x_m = F::Extended::new(fold.x.to_f64());
+                        value = x_m.add(fold.loss(isa)).rounded();
+                    },
+                );
+            },
+        );
+        value
+    }
+
     /// Writes the values of a group, +∞ where the largest logit is +∞ and none is NaN.
     #[inline(always)]
     fn finish(
@@ -207,19 +247,29 @@ impl<F: Real> LogSoftmax<'_, F> {
         computing: &mut Scratch<F>,
     ) {
         let [lines] = self.rows.lines(isa, group, reading);
-        let held = scratch_lines(computing, lines.classes());
-        let x_m = lanes::max(lines);
-        let [max, _] = lanes::hide_largest(lines, x_m, held);
-        let others = LaneLogSums::new(isa, Lines::dense(held, lines.next()), &max);
+        let (x_m, others) = largest_and_others(isa, lines, computing);
         let mut loss = [0.0; LANES];
         for i in 0..LANES {
             loss[i] = row::target_against_rest::<S, F>(isa, others.row(i), x_m[i].to_f64());
         }
-        for (class, held) in held.iter_mut().enumerate() {
+        for (class, held) in scratch_lines(computing, lines.classes()).iter_mut().enumerate() {
             let x = *lines.line(class);
             for i in 0..LANES {
                 held[i] = F::from_f64((x[i].to_f64() - x_m[i].to_f64()) - loss[i]);
             }
         }
     }
+}
+
+/// The largest logit of each row of few classes, and the sums of the others.
+#[inline(always)]
+fn largest_and_others<S: Isa, F: Real>(
+    isa: S,
+    lines: Lines<'_, F>,
+    computing: &mut Scratch<F>,
+) -> ([F; LANES], LaneLogSums) {
+    let held = scratch_lines(computing, lines.classes());
+    let x_m = lanes::max(lines);
+    let [max, _] = lanes::hide_largest(lines, x_m, held);
+    (x_m, LaneLogSums::new(isa, Lines::dense(held, lines.next()), &max))
 }

@@ -23,16 +23,30 @@ pub fn log_sum_exp<S: Isa, F: Real>(isa: S, all: ScaledSum) -> f64 {
     reference.add(F::Extended::log(isa, all.sum)).rounded()
 }
 
+/// log Σ e^x = x_m + log(1 + Σ_{j≠m} e^{x_j − x_m}), the largest against the rest: near 0 it has the
+/// digits that its two terms have.   All −∞ → −∞, NaN → NaN.
+#[inline(always)]
+pub fn log_sum_exp_of_rest<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_m: f64) -> f64 {
+    let value = F::Extended::new(x_m).add(log_one_plus_ratio::<S, F>(isa, rest, x_m)).rounded();
+    if rest.sum == 0.0 { x_m } else { value }
+}
+
 /// −log softmax(x)_t = log(1 + Σ_{j≠t} e^{x_j} / e^{x_t}): the target against the rest.
 ///
 /// All of the rest −∞: 0 if x_t is finite, else NaN.   x_t = −∞ → +∞.   x_t = +∞, or +∞ in the
 /// rest, or a NaN → NaN.
 #[inline(always)]
 pub fn target_against_rest<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -> f64 {
-    let gap = F::Extended::sum(rest.center, -x_t).add(F::Extended::ln_2_times(rest.exponent));
-    let loss = log_one_plus_scaled_exp::<S, F>(isa, rest.sum, gap).rounded();
+    let loss = log_one_plus_ratio::<S, F>(isa, rest, x_t).rounded();
     let alone = if x_t.is_finite() { 0.0 } else { f64::NAN };
     if rest.sum == 0.0 || x_t == f64::INFINITY { alone } else { loss }
+}
+
+/// log(1 + Σ e^x / e^{x_t}), the sum being `rest`, of finite numbers.
+#[inline(always)]
+fn log_one_plus_ratio<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -> F::Extended {
+    let gap = F::Extended::sum(rest.center, -x_t).add(F::Extended::ln_2_times(rest.exponent));
+    log_one_plus_scaled_exp::<S, F>(isa, rest.sum, gap)
 }
 
 /// log(1 + s·e^d); softplus(d) where s = 1.   d = −∞ → 0, d = +∞ → +∞, NaN → NaN.
