@@ -55,6 +55,8 @@ RISES = {
     "past a center": lambda place: 16000 + place * 1000,
     "from center to center": lambda place: place * 1e6,
     "from impossible classes": lambda place: np.where(place < 0.4, -INF, place),
+    "towards 0 from a center": lambda place: np.where(place < 0.8, -20_000, -4097 - place),
+    "from a center to others": lambda place: np.where(place < 0.8, -16_400, -100 - place),
     "to equal ones": lambda place: np.minimum(np.floor(place * 4), 2),
     "to +inf": lambda place: np.where(place > 0.999, INF, place),
 }
@@ -97,3 +99,19 @@ def test_a_target_that_is_impossible_in_the_first_blocks_is_an_infinite_loss(log
     soft[1, [7, 4500]] = [0, 1]
     got = nll_fast.cross_entropy(x, soft, reduction="none")
     assert got[0] == INF and np.isfinite(got[1:]).all()
+
+
+def test_logits_further_apart_than_any_number_count_for_nothing():
+    """A later block's largest logit is 2e308 above the earlier one's."""
+    x, y = np.full(3000, -1e308), np.zeros(3000)
+    x[2500], y[2500] = 1e308, 1
+    assert nll_fast.entropy(x) == nll_fast.cross_entropy(x, y) == 0
+    assert nll_fast.kl_divergence(x, x) == 0
+
+
+def test_a_later_block_far_above_the_first_keeps_the_digits_of_a_loss():
+    """The rounding of ln 2 is corrected beside a center, not in its last digit."""
+    x = np.full(3000, 1e5)
+    x[2048:], x[-1] = 1e5 + 40.5, 1e5 + 60
+    want = 3.2317474742383186e-06  # mpmath
+    assert abs(nll_fast.cross_entropy(x, np.array(2999)) - want) <= np.spacing(want)

@@ -59,7 +59,8 @@ fn difference(a: ScaledSum, b: ScaledSum) -> f64 {
         return 0.0;
     }
     let exponent = a.exponent - b.exponent;
-    let log = ((a.center - b.center) + exponent * LN_2_HI) + exponent * LN_2_LO;
+    let center = (a.center - b.center) + (a.correction - b.correction);
+    let log = (center + exponent * LN_2_HI) + exponent * LN_2_LO;
     (a.sum / b.sum * log.exp() - 1.0).abs()
 }
 

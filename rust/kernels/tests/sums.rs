@@ -32,7 +32,8 @@ impl Kernel for Sum<'_> {
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) -> (f64, f64) {
         let scaled = sum_of(isa, self.0, self.1).finish(isa);
-        let log = scaled.center + scaled.exponent * core::f64::consts::LN_2 + scaled.sum.ln();
+        let center = scaled.center + scaled.correction;
+        let log = center + scaled.exponent * core::f64::consts::LN_2 + scaled.sum.ln();
         (log, scaled.max)
     }
 }
@@ -67,7 +68,7 @@ fn golden_bits_on_every_fused_level() {
     }
 }
 
-const GOLDEN: u64 = 0x7724_4e2b_d0b6_de11;
+const GOLDEN: u64 = 0x3e95_aa0d_008e_50e3;
 
 /// Numbers in about [−7, 7].
 fn values(length: usize, seed: u32) -> Vec<f32> {

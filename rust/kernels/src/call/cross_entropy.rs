@@ -165,7 +165,8 @@ impl<F: Real> CrossEntropy<'_, F> {
         let mut linear = linears.iter_mut();
         let count = group.len();
         // An array for each number: a loop over arrays of structures is not vectorised.
-        let [mut center, mut exponent, mut rest, mut max, mut target] = [[0.0; GROUP]; 5];
+        let [mut center, mut correction, mut exponent] = [[0.0; GROUP]; 3];
+        let [mut rest, mut max, mut target] = [[0.0; GROUP]; 3];
         sweep(
             isa,
             self.rows,
@@ -180,13 +181,14 @@ impl<F: Real> CrossEntropy<'_, F> {
             #[inline(always)]
             |i, fold| {
                 let (sum, x_t) = fold.0.finish(isa);
-                (center[i], exponent[i], rest[i]) = (sum.center, sum.exponent, sum.sum);
-                (max[i], target[i]) = (sum.max, x_t);
+                (center[i], correction[i], exponent[i]) =
+                    (sum.center, sum.correction, sum.exponent);
+                (rest[i], max[i], target[i]) = (sum.sum, sum.max, x_t);
             },
         );
         for i in 0..GROUP {
-            let (center, exponent, sum, max) = (center[i], exponent[i], rest[i], max[i]);
-            let rest = ScaledSum { center, exponent, sum, max };
+            let (center, correction, exponent) = (center[i], correction[i], exponent[i]);
+            let rest = ScaledSum { center, correction, exponent, sum: rest[i], max: max[i] };
             loss[i] = row::target_against_rest::<S, F>(isa, rest, target[i]);
         }
         let mut linears = linears.iter();

@@ -30,7 +30,7 @@ impl<F: Real> Entropy<F> {
     /// After the largest logit was raised: all others are further below it.
     #[inline(always)]
     fn raise<S: Isa>(&mut self, isa: S, raise: Raise<F>) {
-        let further = raise.by.mul(isa, self.others.rest.extended::<F>());
+        let further = raise.further(isa, self.others.rest.extended::<F>());
         self.below = self.below.scaled(raise.factor).plus::<F>(further);
     }
 }

@@ -182,6 +182,7 @@ impl<F: Real> LaneScales<F> {
 /// structures is not vectorised.
 pub(crate) struct LaneLogSums {
     center: [f64; LANES],
+    correction: [f64; LANES],
     exponent: [f64; LANES],
     sum: [f64; LANES],
     max: [f64; LANES],
@@ -207,27 +208,29 @@ impl LaneLogSums {
             #[inline(always)]
             |_, terms| sums.add_line(terms),
         );
-        let [mut center, mut exponent, mut sum, mut most] = [[0.0; LANES]; 4];
+        let [mut center, mut correction, mut exponent, mut sum, mut most] = [[0.0; LANES]; 5];
         for i in 0..LANES {
             exponent[i] = scales.exponent[i].to_f64();
             // The n of the largest x, and with it what `exp_parts` left in the terms that matter.
-            center[i] = scales.center[i].to_f64() - exponent[i] * F::LN_2_REST;
+            center[i] = scales.center[i].to_f64();
+            correction[i] = -exponent[i] * F::LN_2_REST;
             let [value, lost] = sums.value::<F>(i).words();
             if F::COMPENSATED && value > 0.0 {
                 // What rounding took from the sum, as an exponent of e.
-                center[i] += lost / value;
+                correction[i] += lost / value;
             }
             sum[i] = value;
             most[i] = max[i].to_f64();
         }
-        LaneLogSums { center, exponent, sum, max: most }
+        LaneLogSums { center, correction, exponent, sum, max: most }
     }
 
     /// The sum of one row.
     #[inline(always)]
     pub(crate) fn row(&self, i: usize) -> ScaledSum {
-        let LaneLogSums { center, exponent, sum, max } = self;
-        ScaledSum { center: center[i], exponent: exponent[i], sum: sum[i], max: max[i] }
+        let LaneLogSums { center, correction, exponent, sum, max } = self;
+        let (center, correction) = (center[i], correction[i]);
+        ScaledSum { center, correction, exponent: exponent[i], sum: sum[i], max: max[i] }
     }
 }
 

@@ -124,10 +124,10 @@ impl<F: Real> Fold<F> for LogSum<F> {
         // Out of LLVM's sight: it would add the lanes of the loops as these last steps do, two at a
         // time.
         let [sum, lost]: [f64; 2] = black_box(self.total).extended::<F>().words();
-        let center = center - n * F::LN_2_REST;
+        let rest = -n * F::LN_2_REST;
         ScaledSum {
-            // What rounding took from the sum, as an exponent of e.
-            center: if F::COMPENSATED && sum > 0.0 { center + lost / sum } else { center },
+            center,
+            correction: if F::COMPENSATED && sum > 0.0 { rest + lost / sum } else { rest },
             exponent: n,
             sum: sum * power_of_two((exponent - n) as i32),
             max: self.max.to_f64(),

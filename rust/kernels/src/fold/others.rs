@@ -50,7 +50,16 @@ pub(super) struct Raise<F: Real> {
     /// What terms at the old scale are multiplied by.
     pub(super) factor: f64,
     /// By how much the new one is larger.
-    pub(super) by: F::Extended,
+    by: F::Extended,
+}
+
+impl<F: Real> Raise<F> {
+    /// How much further below the largest logits lie that count `factor` in total. By an infinite
+    /// difference, 0 counts as nothing.
+    #[inline(always)]
+    pub(super) fn further<S: Isa>(&self, isa: S, factor: F::Extended) -> F::Extended {
+        if factor.rounded() == 0.0 { factor } else { self.by.mul(isa, factor) }
+    }
 }
 
 impl<F: Real> Others<F> {

@@ -72,7 +72,7 @@ impl<'w, F: Real> SoftTarget<'w, F> {
     /// After the largest logit was raised: all classes are further below it.
     #[inline(always)]
     fn raise<S: Isa>(&mut self, isa: S, raise: Raise<F>) {
-        let further = raise.by.mul(isa, self.targets.extended::<F>());
+        let further = raise.further(isa, self.targets.extended::<F>());
         self.below = self.below.plus::<F>(further);
     }
 }

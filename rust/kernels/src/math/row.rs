@@ -3,11 +3,14 @@
 use nll_simd::math::{exp, horner, log};
 use nll_simd::{Extended, Isa, Level, Real};
 
-/// Σ e^x over some classes as `sum · 2^exponent · e^center`, which stays in range.
+/// Σ e^x over some classes as `sum · 2^exponent · e^(center + correction)`, which
+/// stays in range.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ScaledSum {
-    /// An exponent of e: 0, but for huge logits and a correction of the rounding of ln 2.
+    /// An exponent of e: 0, but for huge logits.
     pub center: f64,
+    /// A small one: what the rounding of ln 2, and in float64 that of the sum, has taken.
+    pub correction: f64,
     /// A whole number.
     pub exponent: f64,
     /// 0 if no class is above −∞, else at least 0.7: log(sum) and sum − 1 keep their digits.
@@ -16,10 +19,11 @@ pub struct ScaledSum {
     pub max: f64,
 }
 
-/// log Σ e^x = center + exponent · ln 2 + log sum.   No classes → −∞, NaN → NaN.
+/// log Σ e^x = center + correction + exponent · ln 2 + log sum.   No classes → −∞, NaN → NaN.
 #[inline(always)]
 pub fn log_sum_exp<S: Isa, F: Real>(isa: S, all: ScaledSum) -> f64 {
-    let reference = F::Extended::new(all.center).add(F::Extended::ln_2_times(all.exponent));
+    let center = F::Extended::sum(all.center, all.correction);
+    let reference = center.add(F::Extended::ln_2_times(all.exponent));
     reference.add(F::Extended::log(isa, all.sum)).rounded()
 }
 
@@ -45,7 +49,9 @@ pub fn target_against_rest<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -
 /// log(1 + Σ e^x / e^{x_t}), the sum being `rest`, of finite numbers.
 #[inline(always)]
 fn log_one_plus_ratio<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -> F::Extended {
-    let gap = F::Extended::sum(rest.center, -x_t).add(F::Extended::ln_2_times(rest.exponent));
+    let gap = F::Extended::sum(rest.center, -x_t)
+        .add(F::Extended::ln_2_times(rest.exponent))
+        .add(F::Extended::new(rest.correction));
     log_one_plus_scaled_exp::<S, F>(isa, rest.sum, gap)
 }
 
@@ -136,7 +142,7 @@ pub fn divergence_terms<S: Isa, F: Real>(
 /// The divergence of p from q, from the sums of both terms of its classes and that of p.
 ///
 /// The losses that d was computed from are those of rounded terms, so d is off by a small number
-/// u ≈ log(1 + u) that is the same for all classes, and the sum by u − log(1 + u) ≈ u²/2. With
+/// u ≈ log(1 + u) that is the same for all classes, and the sum by u − log(1 + u) ≈ u²/2 − u³/3. With
 /// Σ q = 1 + u as well, u = Σ (q − p), the sum of both terms.
 #[inline(always)]
 pub fn divergence<S: Isa, F: Real>(
@@ -147,7 +153,7 @@ pub fn divergence<S: Isa, F: Real>(
 ) -> f64 {
     let bend = bends.div(isa, p_sum).rounded();
     let u = bend + slopes.div(isa, p_sum).rounded();
-    let value = bend - 0.5 * u * u;
+    let value = bend - u * u * (0.5 - u / 3.0);
     // If a class is impossible for q alone, `slopes` is infinite as well.
     let value = if bend == f64::INFINITY { bend } else { value };
     if value < 0.0 { 0.0 } else { value }

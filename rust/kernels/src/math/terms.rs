@@ -56,13 +56,15 @@ impl<F: Real> SumScale<F> {
     }
 
     /// A scale from [`below`](Self::below) on which the term of a larger `max` fits: this one as
-    /// long as that is less than 2^95, else one with the same center, if it can be.
+    /// long as that is less than 2^95, else one with the same center, as long as the difference of
+    /// the center and a logit that matters is exact: they differ by at most a factor of two (Sterbenz).
     #[inline(always)]
     pub(crate) fn raised(self, max: F) -> Self {
         let center = self.center.to_f64();
         let above = max.to_f64() - center;
         let exponent = round(above * core::f64::consts::LOG2_E) - 60.0;
-        match above.abs() < 16384.0 {
+        let is_exact = center == 0.0 || 2.0 * max.to_f64().abs() >= center.abs();
+        match is_exact && above.abs() < 16384.0 {
             true if exponent - self.exponent <= 35.0 => self,
             true => SumScale::new(center, exponent),
             false => SumScale::below(max),
