@@ -115,3 +115,15 @@ def test_a_later_block_far_above_the_first_keeps_the_digits_of_a_loss():
     x[2048:], x[-1] = 1e5 + 40.5, 1e5 + 60
     want = 3.2317474742383186e-06  # mpmath
     assert abs(nll_fast.cross_entropy(x, np.array(2999)) - want) <= np.spacing(want)
+
+
+def test_terms_that_are_kept_survive_two_rises():
+    """The first scale still fits after the second block; from the third on, its factor is below the least float32."""
+    x = np.full(6000, 0, "float32")
+    x[:3] = 325, 330, 301
+    x[2048:2051] = 349, 343.5681, 340
+    x[4096:4098] = 443.22565, 400
+    grad = nll_fast.cross_entropy_grad(x, np.array(5999), reduction="sum")
+    want = reference.log_softmax(x.astype(np.float64))
+    np.testing.assert_allclose(grad[2048:4098], np.exp(want[2048:4098]), rtol=3e-7, atol=1.5e-45)
+    assert grad[2049] > 0

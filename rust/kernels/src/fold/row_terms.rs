@@ -33,11 +33,15 @@ impl<'t, F: Real> Terms<'t, F> {
 #[cold]
 #[inline(never)]
 fn raise_terms<F: Real>(terms: &mut [F], raise: Raise<F>) {
-    if raise.factor != 1.0 {
-        let factor = F::from_f64(raise.factor);
-        terms.iter_mut().for_each(|term| *term = *term * factor);
-    }
+    scale_terms(terms, raise.factor);
     terms[raise.at] = F::from_f64(raise.term.rounded());
+}
+
+/// Multiplies the terms in f64: a factor may be below the least float32 where a product is not.
+fn scale_terms<F: Real>(terms: &mut [F], factor: f64) {
+    if factor != 1.0 {
+        terms.iter_mut().for_each(|term| *term = F::from_f64(term.to_f64() * factor));
+    }
 }
 
 impl<F: Real> Fold<F> for Terms<'_, F> {
@@ -59,8 +63,7 @@ impl<F: Real> Fold<F> for Terms<'_, F> {
         self.others.add_rest(later.others, factor);
         mine.into_iter().for_each(|raise| raise_terms(self.terms, raise));
         theirs.into_iter().for_each(|raise| raise_terms(later.terms, raise));
-        let factor = F::from_f64(factor);
-        later.terms.iter_mut().for_each(|term| *term = *term * factor);
+        scale_terms(later.terms, factor);
     }
 
     #[inline(always)]
