@@ -41,8 +41,8 @@ def elements(
     if weight is None and out is None and not grad and hess is None:
         try:
             results = call(**arrays, **options, wanted=wanted)
-        except NotImplementedError:
-            results = None  # Not all are floats and arrays that the kernels read as they are.
+        except TypeError:
+            results = None  # The kernels do not read every argument as it is; it is converted below.
     else:
         results = None
         weight = None if weight is None else as_input(weight, "weight")

@@ -61,7 +61,10 @@ def _parser() -> argparse.ArgumentParser:
         "--apart", action="store_true", help="each workload in a process of its own: torch, compiled, may slow the next"
     )
     bench.add_argument(
-        "--sizes", metavar="MB", type=int, help="each workload from 10 rows to as many as make so many megabytes"
+        "--sizes",
+        metavar="MB",
+        type=int,
+        help="measure each workload at several sizes, from 10 rows to MB megabytes of inputs",
     )
     bench.add_argument("--peers", metavar="A,B", help="only these, or none (numpy,scipy,numexpr,torch,compiled,jax)")
     bench.add_argument("--workloads", metavar="FILE.toml", help="another list of workloads")

@@ -6,7 +6,7 @@ use numpy::{
     PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
     PyUntypedArray, PyUntypedArrayMethods,
 };
-use pyo3::exceptions::{PyNotImplementedError, PyValueError};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -38,14 +38,14 @@ fn readonly<'py, T: numpy::Element>(
 impl<'py> FromPyObject<'_, 'py> for Input<'py> {
     type Error = PyErr;
 
-    /// A float or an array that the kernels read as it is. Anything else is a `NotImplementedError`,
-    /// upon which `_elements.py` tries again with what `_arrays.py` makes of it.
+    /// A float or an array that the kernels read as it is. Anything else is a `TypeError`, upon which
+    /// `_elements.py` tries again with what `_arrays.py` makes of it.
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         if let Ok(number) = object.cast::<PyFloat>() {
             return Ok(Input::Scalar(number.extract()?));
         }
         let (py, object) = (object.py(), &*object);
-        let unread = || PyNotImplementedError::new_err("no kernel reads this type");
+        let unread = || PyTypeError::new_err("no kernel reads this type");
         let array = object.cast::<PyUntypedArray>().map_err(|_| unread())?;
         let dtype = array.dtype();
         let (kind, size) = (dtype.kind(), dtype.itemsize());

@@ -1,4 +1,4 @@
-//! Where results go that are as many as the logits: one for each class of each row.
+//! Where the results of functions go that have one result for each logit.
 //!
 //! Rows lie one behind the other, as in C order with the class axis last, or as the logits do: the
 //! results of a class of `inner` rows side by side, then those of the next class, and so on for the
@@ -29,8 +29,8 @@ pub enum PerClass<'a> {
 
 /// An array of results in which `inner` rows lie side by side, and so do the next.
 ///
-/// Of the rows that are left, some may end a group whose first rows are another task's, and some may
-/// begin one.
+/// A task may begin within a group of `inner` rows and end within another. Its rows are the rest of
+/// the first group, whole groups, and the first rows of the last group.
 pub struct Beside<'a> {
     classes: usize,
     inner: usize,
@@ -142,7 +142,7 @@ impl<'a> Beside<'a> {
         first.as_mut()
     }
 
-    /// Takes off as many of the next `rows` as are side by side, and leaves the number of the others.
+    /// Takes off the next `rows` as far as they are side by side, and reduces `rows` by their number.
     fn take(&mut self, rows: &mut usize) -> Option<Segment<'a>> {
         let segment = self.next()?;
         let count = segment.rows.min(*rows);

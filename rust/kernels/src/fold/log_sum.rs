@@ -19,8 +19,8 @@
 //!    added, then the maximum is taken. Each loop is plain enough for LLVM to vectorise at full
 //!    width. With all three in one body it packed the exponentials four to a register, as it packs
 //!    the f64 sums.
-//! 4. **Sums leave f32 at once.** Four terms are added in f32, then f64 takes over, so the error
-//!    of a sum is that of `exp` and two roundings, for any number of classes. (f64 are added
+//! 4. **Sums leave f32 at once.** Two terms are added in f32, then f64 takes over, so the error
+//!    of a sum is that of `exp` and one rounding, for any number of classes. (f64 are added
 //!    one by one, as double-doubles.)
 //! 5. **The target is not in the sum.** It is −∞ in a copy of the 256 classes around it, so
 //!    `log(1 + rest/target)` keeps its digits however certain the target is.

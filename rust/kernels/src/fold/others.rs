@@ -26,7 +26,7 @@ use nll_simd::{Extended, Isa, LaneSum, Real};
 /// Classes in a piece of a block: their products stay in L1.
 pub(super) const PIECE: usize = 512;
 
-/// After how many classes a block asks for as many of the next: few enough for the CPU to have all
+/// How many classes of the next block are fetched at a time: few enough for the CPU to have all
 /// these requests in flight.
 const FETCH: usize = 128;
 
