@@ -119,7 +119,7 @@ def plot_sizes(results: list[Result], path: str) -> None:
             axes.loglog(*zip(*known, strict=True), marker="o", label=library)
         read = [(r.workload.shape[0], r.bound / r.workload.shape[0] * 1e9) for r in of_name if r.bound is not None]
         if read:
-            axes.loglog(*zip(*read, strict=True), color="black", label="the machine reads")
+            axes.loglog(*zip(*read, strict=True), marker="_", color="black", label="the machine reads")
         axes.set_title(name)
         axes.set_xlabel("rows")
         axes.set_ylabel("ns a row")
