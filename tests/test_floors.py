@@ -17,7 +17,9 @@ SOURCES = {
     str(path.relative_to(ROOT)): re.sub(r"//.*", "", path.read_text()) if path.suffix == ".rs" else path.read_text()
     for path in (*ROOT.glob("rust/**/*.rs"), *ROOT.glob("python/**/*.py"))
 }
-ISA, MEMORY, TURN, TABLE = (f"rust/simd/src/{name}.rs" for name in ("isa", "memory", "turn", "logistic"))
+ISA, MEMORY, TURN, TABLE, ENVIRONMENT = (
+    f"rust/simd/src/{name}.rs" for name in ("isa", "memory", "turn", "logistic", "environment")
+)
 FLOORS = ("math", "data", "fold", "call")  # of rust/kernels/src, the lowest first
 
 
@@ -29,8 +31,9 @@ def homes(pattern):
 @pytest.mark.parametrize(
     ("pattern", "allowed"),
     [
-        (r"\bunsafe\s*(\{|fn|impl|trait|extern)", {ISA, MEMORY, TURN, TABLE}),
+        (r"\bunsafe\s*(\{|fn|impl|trait|extern)", {ISA, MEMORY, TURN, TABLE, ENVIRONMENT}),
         (r"\brayon::", {"rust/kernels/src/data/drive.rs"}),
+        (r"\basm!", {ENVIRONMENT}),
         (r"target_feature\(", {ISA, TURN, TABLE}),
         (r"(core|std)::arch::(x86|aarch)", {ISA, MEMORY, TURN, TABLE}),
     ],

@@ -67,4 +67,4 @@ pub mod fold;
 pub mod math;
 
 pub use error::Error;
-pub use nll_simd::{BF16, F16, Level};
+pub use nll_simd::{BF16, F16, Level, in_default_environment};

@@ -13,15 +13,16 @@ mod signals;
 mod totals;
 
 use errors::raise;
-use nll_kernels::Level;
 use nll_kernels::data::pool;
 use nll_kernels::math::row;
+use nll_kernels::{Level, in_default_environment};
 use pyo3::prelude::*;
 
 /// e^x without an exception where it overflows.
 #[pyfunction]
 fn exp(x: f64) -> PyResult<f64> {
-    Ok(row::perplexity(pool::level().map_err(raise)?, x))
+    let level = pool::level().map_err(raise)?;
+    Ok(in_default_environment(|| row::perplexity(level, x)))
 }
 
 /// How many threads large calls use.

@@ -2,6 +2,7 @@
 
 use nll_kernels::data::exact_sum::{BYTES, ExactSum};
 use nll_kernels::data::totals::Totals;
+use nll_kernels::in_default_environment;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyTuple, PyType};
@@ -75,14 +76,16 @@ impl Partial {
     /// The sum, rounded once; 0 for no losses.
     #[getter]
     fn sum(&self) -> f64 {
-        self.totals.sum.value()
+        in_default_environment(|| self.totals.sum.value())
     }
 
     /// ``sum`` over the sum of the weights; NaN for no losses, or weights of 0.
     #[getter]
     fn mean(&self) -> f64 {
-        let weight = self.totals.weight();
-        if weight == 0.0 { f64::NAN } else { self.sum() / weight }
+        in_default_environment(|| {
+            let (sum, weight) = (self.totals.sum.value(), self.totals.weight());
+            if weight == 0.0 { f64::NAN } else { sum / weight }
+        })
     }
 
     /// The sum of the finite losses, in units of 2^-1074.

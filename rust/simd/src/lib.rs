@@ -39,6 +39,7 @@
 //!
 //! ```text
 //! width  half  aligned            the widths; half precision to f32; aligned scratch memory
+//! environment                     rounding and subnormal numbers as kernels need them
 //! turn  logistic  float           rows turned into lines; a table of log(1 + e^−a); Float (sealed):
 //!                                 constants, coefficients, bits
 //! float32  float64  isa  memory   f32 and f64; Isa and Level; prefetch and non-temporal stores
@@ -51,6 +52,7 @@
 mod aligned;
 mod double_word;
 mod dtype;
+mod environment;
 mod float;
 mod float32;
 mod float64;
@@ -67,6 +69,7 @@ mod width;
 pub use aligned::{Aligned, Buffer};
 pub use double_word::{DoubleWord, Extended};
 pub use dtype::{BF16, Dtype, F16};
+pub use environment::in_default_environment;
 pub use float::{Float, two_sum_error};
 pub use isa::{Baseline, Isa, Kernel, Level};
 pub use lanes::{ChunkSum, LaneSum, zip};

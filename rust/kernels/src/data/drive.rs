@@ -10,7 +10,7 @@
 //! would nest on its stack.)
 
 use crate::Error;
-use nll_simd::{Isa, Kernel, Level};
+use nll_simd::{Isa, Kernel, Level, in_default_environment};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -197,7 +197,7 @@ impl Team<'_> {
                     for taken in std::iter::from_fn(|| helpers.take()).take(others) {
                         scope.spawn(move |_| {
                             let _idle_afterwards = taken;
-                            while step() {}
+                            in_default_environment(|| while step() {});
                         });
                     }
                 };

@@ -8,7 +8,7 @@
 
 use crate::Error;
 use crate::data::drive::{Exec, Helpers, Par, Team};
-use nll_simd::Level;
+use nll_simd::{Level, in_default_environment};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -95,9 +95,10 @@ fn helpers(threads: usize) -> Result<Arc<Helpers>, Error> {
     Ok(helpers)
 }
 
-/// Runs `work` on the calling thread.
+/// Runs `work` on the calling thread, in the default floating-point environment.
 pub fn here<R>(work: impl FnOnce(Exec<'_>) -> Result<R, Error>) -> Result<R, Error> {
-    work(Exec { level: level()?, par: Par::Here })
+    let exec = Exec { level: level()?, par: Par::Here };
+    in_default_environment(|| work(exec))
 }
 
 /// Runs `work` with the pool's help, until `interrupted` says to stop.
@@ -107,5 +108,6 @@ pub fn team<R>(
 ) -> Result<R, Error> {
     let (level, threads) = (level()?, num_threads()?);
     let helpers = if threads > 1 { Some(helpers(threads - 1)?) } else { None };
-    work(Exec { level, par: Par::Team(Team { helpers: helpers.as_deref(), interrupted }) })
+    let team = Team { helpers: helpers.as_deref(), interrupted };
+    in_default_environment(|| work(Exec { level, par: Par::Team(team) }))
 }
