@@ -2,6 +2,9 @@
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from nll_fast import cli
@@ -67,3 +70,14 @@ def test_an_unknown_function_is_named(small, capsys):
     small.write_text(SMALL.replace("cross_entropy", "crossing"))
     assert cli.main(["bench", "--workloads", str(small)]) == 2
     assert "small is of crossing" in capsys.readouterr().err
+
+
+def test_the_table_is_printed_where_stdout_is_ascii(small):
+    """The sign of microseconds, and the name of a workload in a list that the user wrote in UTF-8."""
+    small.write_text(SMALL.replace('"small"', '"größer"'), "utf-8")
+    ascii_only = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "nll_fast", "bench", "--workloads", str(small), "--peers", "none"]
+    shown = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **ascii_only})
+    assert (shown.returncode, shown.stderr) == (0, "")
+    (line,) = (line for line in shown.stdout.splitlines() if line.startswith("gr\\xf6\\xdfer"))
+    assert " us " in line

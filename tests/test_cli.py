@@ -1,5 +1,6 @@
 """nll-fast score: numbers, formats, bad files."""
 
+import io
 import json
 import os
 import struct
@@ -165,3 +166,55 @@ def test_a_full_disk_is_said_and_a_gone_reader_is_not(example):
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+# Python takes the ASCII that is asked for here over the locale's encoding, as it does where a locale has no other.
+ASCII = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+def run(*arguments, **options):
+    command = [sys.executable, "-m", "nll_fast", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+def test_the_table_is_printed_where_stdout_has_no_plus_minus_sign(example):
+    _, _, folder = example
+    shown = run("score", folder / "x.npy", "--targets", folder / "t.npy", env=ASCII)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert " +/- 0." in shown.stdout and "(standard error)" in shown.stdout
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "utf-8", "utf-16"])
+@pytest.mark.parametrize("name", ["ü±.npy", "日本.npz", "\udcff.npy", "\ud800.safetensors", "😀"])
+def test_no_name_is_beyond_any_stream(example, monkeypatch, encoding, name):
+    _, _, folder = example
+    good = str(folder / "x.npy"), "--targets", str(folder / "t.npy")
+    for arguments in (
+        ["score", name, *good[1:]],
+        ["score", f"{good[0]}:{name}", *good[1:]],
+        ["score", *good, "--per-token", f"{folder}/absent/{name}"],
+        ["score", *good, "--shift", name],
+        ["bench", name],
+        ["bench", "--peers", name],
+        ["bench", "--workloads", name],
+        ["bench", "--plot", name],
+        [name],
+    ):
+        written = [io.BytesIO(), io.BytesIO()]
+        for stream, file in zip(("stdout", "stderr"), written, strict=True):
+            monkeypatch.setattr(sys, stream, io.TextIOWrapper(file, encoding, errors="strict"))
+        try:
+            code = cli.main(arguments)
+        except SystemExit as stop:  # how argparse refuses
+            code = stop.code
+        sys.stderr.flush()
+        out, said = (file.getvalue().decode(encoding) for file in written)
+        monkeypatch.undo()
+        assert code == 2 and not out
+        assert "codec" not in said and "Traceback" not in said and len(said) > 10
+
+
+def test_help_is_printed_in_ascii():
+    for command in ("score", "bench"):
+        shown = run(command, "--help", env=ASCII)
+        assert shown.returncode == 0 and "\\" not in shown.stdout

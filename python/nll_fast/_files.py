@@ -40,6 +40,8 @@ def load(path: str | Path, name: str | None = None) -> np.ndarray:
             raise ValueError("its ending is none of .npy, .npz and .safetensors")
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
+    except UnicodeEncodeError:
+        raise ValueError(f"cannot read {path}: no file of this system can have such a name") from None
     except ValueError as error:
         raise ValueError(f"cannot read {path}: {error}") from None
     except Exception as error:
@@ -94,6 +96,8 @@ def save(path: str | Path, array: np.ndarray) -> None:
         partial.replace(path)
     except OSError as error:
         raise ValueError(f"cannot write {path}: {error.strerror or error}") from None
+    except UnicodeEncodeError:
+        raise ValueError(f"cannot write {path}: no file of this system can have such a name") from None
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

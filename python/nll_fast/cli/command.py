@@ -6,6 +6,7 @@ The exit code is 0 for a result, 2 for wrong input, and 1 if the command was int
 from __future__ import annotations
 
 import argparse
+import codecs
 import json
 import math
 import os
@@ -14,9 +15,13 @@ from typing import Any
 
 from nll_fast import __version__
 
+_SIGNS = {"±": "+/-", "µ": "u"}
+"""What the tables write where a stream's encoding lacks a sign. Of names in files, their escapes are written."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command with ``arguments``, by default those of the process, and return its exit code."""
+    _write_signs_that_streams_lack()
     options = _parser().parse_args(arguments)
     try:
         result, text = options.run(options)
@@ -34,6 +39,23 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"nll-fast: cannot write the result: {error.strerror}", file=sys.stderr)
         return 1
     return 0
+
+
+def _write_signs_that_streams_lack() -> None:
+    """Have stdout and stderr take every text: a result must not be lost for a sign that its reader cannot show."""
+    codecs.register_error("nll_fast.plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # None, or an object in a stream's place, has no encoding to change
+            stream.reconfigure(errors="nll_fast.plain")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """ASCII in place of what an encoding lacks: a codec's error handler."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    plain = [_SIGNS.get(sign) or sign.encode("ascii", "backslashreplace").decode("ascii") for sign in lacking]
+    return "".join(plain), error.end
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -64,10 +64,12 @@ class Result:
 def load(path: Path | None) -> list[Workload]:
     """The workloads of a file, by default ``workloads.toml`` beside this module."""
     try:
-        text = (path or Path(__file__).with_name("workloads.toml")).read_text()
+        text = (path or Path(__file__).with_name("workloads.toml")).read_text("utf-8")
         workloads = [Workload(**table) for table in tomllib.loads(text)["workload"]]
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeEncodeError:
+        raise ValueError(f"cannot read {path}: no file of this system can have such a name") from None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a list of workloads: {error}") from None
     for w in workloads:

@@ -17,7 +17,7 @@ def machine() -> dict[str, str | int]:
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        lines = [line for line in info.read_text("utf-8", "replace").splitlines() if line.startswith("model name")]
         model = lines[0].partition(":")[2].strip() if lines else model
     found: dict[str, str | int] = {
         "cpu": model,
