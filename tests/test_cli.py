@@ -6,12 +6,14 @@ import os
 import struct
 import subprocess
 import sys
+import time
+import tracemalloc
 import zipfile
 
 import nll_fast
 import numpy as np
 import pytest
-from nll_fast import cli
+from nll_fast import _files, cli
 
 
 @pytest.fixture
@@ -218,3 +220,131 @@ def test_help_is_printed_in_ascii():
     for command in ("score", "bench"):
         shown = run(command, "--help", env=ASCII)
         assert shown.returncode == 0 and "\\" not in shown.stdout
+
+
+def test_nothing_the_size_of_the_logits_is_allocated_in_any_order_and_layout(tmp_path, capsys):
+    rng, shares = np.random.default_rng(2), {}
+    for shape in ((2048,), (4, 512), (2, 32, 32), (2, 1, 4, 256)):
+        logits, target = rng.standard_normal((*shape, 4096), np.float32), rng.integers(0, 4096, shape)
+        want = nll_fast.cross_entropy(logits, target)
+        np.save(tmp_path / "t.npy", target)
+        for order in "CF":
+            for dtype in ("<f4", ">f4"):
+                np.save(tmp_path / "x.npy", np.asarray(logits, dtype, order=order))
+                tracemalloc.start()
+                assert score(tmp_path / "x.npy", "--targets", tmp_path / "t.npy", "--json") == 0
+                shares[shape, order, dtype] = tracemalloc.get_traced_memory()[1] / logits.nbytes
+                tracemalloc.stop()
+                assert json.loads(capsys.readouterr().out)["mean_nll"] == want
+    assert not {name: share for name, share in shares.items() if share > 0.1}
+
+
+def test_fortran_order_keeps_the_order_of_the_rows(tmp_path, capsys):
+    rng = np.random.default_rng(3)
+    x, t = rng.standard_normal((3, 5, 7, 11)), rng.integers(0, 11, (3, 5, 7))
+    x[1, 2, 3, 4] = np.nan
+    each = -nll_fast.cross_entropy(x, t, reduction="none").ravel()
+    for logits, target in ((x, t), (np.asfortranarray(x), t), (np.asfortranarray(x), np.asfortranarray(t))):
+        np.save(tmp_path / "x.npy", logits)
+        np.save(tmp_path / "t.npy", target)
+        where = tmp_path / "x.npy", "--targets", tmp_path / "t.npy", "--json"
+        assert score(*where, "--per-token", tmp_path / "out.npy") == 0
+        np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), each)
+        capsys.readouterr()
+        np.save(tmp_path / "t.npy", np.where(np.arange(t.size).reshape(t.shape) == 71, 11, target))
+        assert score(*where) == 2 and "target 11 at row 71 is out of bounds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "u2"])
+@pytest.mark.parametrize("integer", ["i8", "i4", "i2", "u8", "u4", "u2", "u1"])
+def test_foreign_byte_order_is_read(tmp_path, capsys, dtype, integer):
+    rng = np.random.default_rng(4)
+    x, t = rng.standard_normal((2, 6, 90)).astype(np.float32), rng.integers(0, 90, (2, 6))
+    if dtype == "u2":
+        x = (x.view(np.uint32) >> 16).astype(np.uint16)
+    bfloat16 = ["--dtype", "bfloat16"] if dtype == "u2" else []
+    want = nll_fast.cross_entropy(nll_fast.as_bfloat16(x) if bfloat16 else x.astype(dtype), t, shift=1)
+    foreign = x.astype(f">{dtype}"), t.astype(f">{integer}")
+    np.save(tmp_path / "x.npy", foreign[0])
+    np.save(tmp_path / "f.npy", np.asfortranarray(foreign[0]))
+    np.save(tmp_path / "t.npy", foreign[1])
+    np.savez(tmp_path / "all.npz", x=foreign[0], t=foreign[1])
+    for logits, targets in (("x.npy", "t.npy"), ("f.npy", "t.npy"), ("all.npz:x", "all.npz:t")):
+        where = tmp_path / logits, "--targets", tmp_path / targets, "--shift", 1, "--json"
+        assert score(*where, *bfloat16) == 0, capsys.readouterr().err
+        assert json.loads(capsys.readouterr().out)["mean_nll"] == want
+
+
+def test_data_that_is_not_aligned_is_read(tmp_path, capsys):
+    rng = np.random.default_rng(5)
+    x, t = rng.standard_normal((40, 300), np.float32), rng.integers(0, 300, 40)
+    np.save(tmp_path / "t.npy", t)
+    bits = (x.view(np.uint32) >> 16).astype(np.uint16)
+    entry = {"dtype": "F32", "shape": [40, 300], "data_offsets": [0, x.nbytes]}
+    text = json.dumps({"x": entry}).encode()
+    text += b" " * (-len(text) % 4 + 1)
+    (tmp_path / "odd.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + x.tobytes())
+    before = {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}
+    after = {"dtype": "F32", "shape": [40, 300], "data_offsets": [2, 2 + x.nbytes]}
+    header = {"before": before, "x": after}
+    write_safetensors(tmp_path / "after.safetensors", header, b"??" + x.tobytes())
+    entry = {"dtype": "BF16", "shape": [40, 300], "data_offsets": [1, 1 + bits.nbytes]}
+    write_safetensors(tmp_path / "bits.safetensors", {"x": entry}, b"?" + bits.tobytes())
+    start = b"{'descr': '<f4', 'fortran_order': False, 'shape': (40, 300)}"
+    start += b" " * (len(start) % 2) + b"\n"  # other writers pad as they like
+    (tmp_path / "odd.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(start)) + start + x.tobytes())
+    assert np.load(tmp_path / "odd.npy", mmap_mode="r").flags.aligned is False
+    start = f"{{'descr': '<i8', 'fortran_order': False, 'shape': (40,)}}{' ' * 2}\n".encode()
+    (tmp_path / "odd_t.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(start)) + start + t.tobytes())
+    want = nll_fast.cross_entropy(x, t)
+    rounded = nll_fast.cross_entropy(nll_fast.as_bfloat16(bits), t)
+    for logits, targets, mean in (
+        ("odd.safetensors", "t.npy", want),
+        ("after.safetensors:x", "t.npy", want),
+        ("bits.safetensors", "t.npy", rounded),
+        ("odd.npy", "odd_t.npy", want),
+    ):
+        assert score(tmp_path / logits, "--targets", tmp_path / targets, "--json") == 0, capsys.readouterr().err
+        assert json.loads(capsys.readouterr().out)["mean_nll"] == mean
+
+
+def test_the_time_includes_unpacking_and_reading(example, monkeypatch, capsys):
+    _, _, folder = example
+    load = _files.load
+    monkeypatch.setattr(_files, "load", lambda *arguments: time.sleep(0.2) or load(*arguments))
+    assert score(folder / "x.npy", "--targets", folder / "t.npy", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["seconds"] >= 0.4
+
+
+def test_endings_may_be_upper_case(example, capsys):
+    x, t, folder = example
+    (folder / "x.npy").rename(folder / "X.NPY")
+    with (folder / "T.NPZ").open("wb") as file:
+        np.savez(file, t=t)
+    entry = {"dtype": "F32", "shape": [50, 300], "data_offsets": [0, x.nbytes]}
+    write_safetensors(folder / "X.SafeTensors", {"x": entry}, x.tobytes())
+    out = folder / "OUT.NPY"
+    for logits in ("X.NPY", "X.SafeTensors"):
+        assert score(folder / logits, "--targets", folder / "T.NPZ", "--json", "--per-token", out) == 0
+        assert json.loads(capsys.readouterr().out)["mean_nll"] == nll_fast.cross_entropy(x, t)
+        assert len(np.load(out)) == 50
+
+
+def test_names_with_colons(example, monkeypatch, capsys):
+    x, t, folder = example
+    monkeypatch.chdir(folder)
+    os.mkdir("d")
+    for absent in ("c:d.npy", "absent.npz:a", "d:x.npy", "C:\\logits.npy", "x.npy/y:z.npy"):
+        assert score(absent, "--targets", "t.npy") == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"nll-fast: cannot read {absent}: No")  # such file or directory; or: Not a directory
+    if os.name == "nt":
+        pytest.skip("this system has no file names with colons")
+    np.save("c:d.npy", x)
+    np.savez("e:f.npz", **{"t": t, "a:b": x, "t:t": x})
+    want = nll_fast.cross_entropy(x, t)
+    for logits in ("c:d.npy", "e:f.npz:a:b", "./c:d.npy", str(folder / "e:f.npz:t:t")):
+        assert score(logits, "--targets", "e:f.npz:t", "--json") == 0, capsys.readouterr().err
+        assert json.loads(capsys.readouterr().out)["mean_nll"] == want
+    assert score("c:d.npy", "--targets", "t.npy", "--per-token", "c:d.npy") == 2
+    assert "would overwrite the input c:d.npy" in capsys.readouterr().err

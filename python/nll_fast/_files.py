@@ -20,19 +20,23 @@ _SAFETENSORS = {
 def load(path: str | Path, name: str | None = None) -> np.ndarray:
     """The array in ``path``, or the one called ``name`` if the file holds several.
 
-    A BF16 tensor comes by :func:`as_bfloat16`, which every function takes for what it is. Raises ValueError,
-    in one sentence, for a file that is truncated, pickled or of another kind.
+    The array may be in foreign byte order, or not aligned: it is what the file holds. A BF16 tensor comes by
+    :func:`as_bfloat16`, which every function takes for what it is. Raises ValueError, in one sentence, for a
+    file that is truncated, pickled or of another kind.
     """
     path = Path(path)
     try:
-        if path.exists() and not path.is_file():
+        size, ending = path.stat().st_size, path.suffix.lower()
+        if not path.is_file():
             raise ValueError("it is no regular file, which could be memory-mapped")
-        if path.suffix == ".safetensors":
+        if ending in (".npy", ".npz", ".safetensors") and not size:
+            raise ValueError("the file is empty")
+        if ending == ".safetensors":
             return _safetensors(path, name)
-        if path.suffix == ".npz":
+        if ending == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 array = arrays[_pick(path, arrays.files, name)]
-        elif path.suffix == ".npy":
+        elif ending == ".npy":
             if name is not None:
                 raise ValueError(f"an .npy file holds one array without a name, so leave out :{name}")
             array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -78,9 +82,7 @@ def _safetensors(path: Path, name: str | None) -> np.ndarray:
     if begin < 0 or end - begin != storage.itemsize * int(np.prod(shape)) or 8 + length + end > size:
         raise ValueError(f"shape {shape} of {dtype} does not match its {end - begin} bytes of {size}")
     raw = np.memmap(path, np.uint8, "r", 8 + length + begin, (end - begin,))
-    if raw.ctypes.data % storage.itemsize:
-        raise ValueError("its data is not aligned; write it again with a current safetensors")
-    array = raw.view(storage).reshape(shape)
+    array = raw.view(storage).reshape(shape)  # which the format does not ask to be aligned
     return as_bfloat16(array) if dtype == "BF16" else array
 
 

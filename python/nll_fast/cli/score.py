@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import math
-import operator
 import os
 import sys
 import time
@@ -15,51 +13,47 @@ import numpy as np
 
 import nll_fast
 from nll_fast import _files
-from nll_fast._arrays import dtype_name
+from nll_fast.cli.inputs import Logits, read_logits, read_targets, split
 
 _CHUNK = 1 << 28
-"""The bytes of logits that are scored between two reports of the progress."""
+"""The bytes of logits that are scored in one call."""
 
 
 def score(options: argparse.Namespace) -> dict[str, Any]:
     """Score the logits and return the summary."""
-    _check(options)
-    logits = _logits(options)
-    target, mask = _targets(options, logits.shape[:-1])
-    rows = logits.reshape(-1, logits.shape[-1])
-    losses = np.empty(len(rows))
-    step = max(1, _CHUNK // (rows.shape[-1] * rows.itemsize))
-    parts = []
     start_time = time.perf_counter()
-    for start in range(0, len(rows), step):
-        piece = slice(start, start + step)
-        try:
-            part = nll_fast.cross_entropy(
-                rows[piece],
-                target[piece],
-                ignore_index=options.ignore_index,
-                mask=None if mask is None else mask[piece],
-                reduction="partial",
-                out=losses[piece],
-            )
-        except IndexError as error:
-            raise IndexError(f"rows from {start} on: {error}" if start else str(error)) from None
-        parts.append(part)
-        _show_progress(min(start + step, len(rows)), len(rows), time.perf_counter() - start_time)
+    _check(options)
+    logits = read_logits(options)
+    target = read_targets(options, logits)
+    if not (target != options.ignore_index).any():
+        why = f"all {target.size} targets are {options.ignore_index} or shifted out"
+        raise ValueError(f"no tokens to score: {why if target.size else 'there are no rows'}")
+    total, losses = _score_rows(logits, logits.flat(target), options.ignore_index)
+    losses = logits.unflat(losses)
     seconds = time.perf_counter() - start_time
-    if not any(part.count for part in parts):
-        why = f"all {len(rows)} targets are {options.ignore_index} or shifted out" if len(rows) else "there are no rows"
-        raise ValueError(f"no tokens to score: {why}")
     if options.per_token is not None:
         _files.save(options.per_token, 0.0 - losses)
-    counted = target != options.ignore_index
-    if mask is not None:
-        counted &= mask
-    summary = _summary(functools.reduce(operator.add, parts), losses[counted])
-    summary |= {"seconds": seconds, "gb_per_s": rows.nbytes / max(seconds, 1e-9) / 1e9}
+    summary = _summary(total, losses, target.reshape(-1) != options.ignore_index)
+    summary |= {"seconds": seconds, "gb_per_s": logits.rows.nbytes / max(seconds, 1e-9) / 1e9}
     if options.bytes is not None:
         summary["bits_per_byte"] = summary["bits_per_token"] * summary["tokens"] / options.bytes
     return summary
+
+
+def _score_rows(logits: Logits, target: np.ndarray, ignore_index: int) -> tuple[nll_fast.Partial, np.ndarray]:
+    """The exact total of the losses, and each of them."""
+    rows, step = len(target), logits.step(_CHUNK)
+    total, losses = nll_fast.Partial(), np.empty(rows)
+    shown = start_time = time.perf_counter()
+    for start in range(0, rows, step):
+        piece = slice(start, start + step)
+        block, out = logits.block(piece), losses[piece]
+        total += nll_fast.cross_entropy(block, target[piece], ignore_index=ignore_index, reduction="partial", out=out)
+        now, done = time.perf_counter(), min(start + step, rows)
+        if now - shown > 0.1 or done == rows:
+            shown = now
+            _show_progress(done, rows, now - start_time)
+    return total, losses
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -73,70 +67,20 @@ def _check(options: argparse.Namespace) -> None:
         return
     if not out:
         raise ValueError("--per-token needs the name of a file to write")
-    if not out.endswith(".npy"):
+    if not out.lower().endswith(".npy"):
         raise ValueError(f"--per-token {out} must end in .npy, which is what is written")
     for source in (options.logits, options.targets):
-        path = source if os.path.exists(source) else source.rpartition(":")[0]
+        path, _ = split(source)
         if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
             raise ValueError(f"--per-token {out} would overwrite the input {path}")
 
 
-def _load(argument: str) -> np.ndarray:
-    """The array of the argument FILE or FILE:NAME."""
-    if os.path.exists(argument) or ":" not in argument:
-        return _files.load(argument)
-    path, _, name = argument.rpartition(":")
-    return _files.load(path, name)
-
-
-def _logits(options: argparse.Namespace) -> np.ndarray:
-    logits = _load(options.logits)
-    dtype = dtype_name(logits)
-    raw = dtype in ("void16", "uint16")
-    if options.dtype == "bfloat16" and dtype != "bfloat16":
-        if not raw:
-            raise ValueError(f"--dtype bfloat16 is for raw 2-byte values, but {options.logits} holds {dtype}")
-        logits = nll_fast.as_bfloat16(logits.view(np.uint16))
-    elif raw:
-        raise TypeError(f"{options.logits} holds raw 2-byte values; if they are bfloat16, add --dtype bfloat16")
-    if not logits.ndim or not logits.shape[-1]:
-        raise ValueError(f"logits has shape {logits.shape}: no classes along the last axis")
-    return logits
-
-
-def _targets(options: argparse.Namespace, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray | None]:
-    """The class of each row, flat, and which of them count; None if all do.
-
-    With ``--shift N`` the class of a position is the target N positions later; the last N of a text have
-    none.
-    """
-    target = _load(options.targets)
-    dtype = dtype_name(target)
-    if target.dtype.kind not in "iu" or dtype == "bfloat16":
-        raise TypeError(
-            f"target has dtype {dtype}; class indices must be integers, one for each row: of whole numbers, "
-            "target.astype(np.int64)"
-        )
-    if target.shape != shape:
-        advice = "; of one-hot rows, target.argmax(-1)" if target.shape[:-1] == shape else ""
-        raise ValueError(f"target has shape {target.shape}, but the logits need one class a row: {shape}{advice}")
-    if not options.shift:
-        return target.reshape(-1), None
-    positions = shape[-1] if shape else 0
-    if not 0 < options.shift <= positions:
-        raise ValueError(f"--shift {options.shift} must lie in [0, {positions}]: there are {positions} positions")
-    last = positions - options.shift
-    later, mask = np.zeros_like(target, order="C", subok=False), np.zeros(shape, bool)
-    later[..., :last], mask[..., :last] = target[..., options.shift :], True
-    return later.reshape(-1), mask.reshape(-1)
-
-
-def _summary(total: nll_fast.Partial, losses: np.ndarray) -> dict[str, Any]:
-    """The summary of the counted losses, of which ``total`` is the exact total."""
+def _summary(total: nll_fast.Partial, losses: np.ndarray, counted: np.ndarray) -> dict[str, Any]:
+    """The summary of the counted ones of the losses, of which ``total`` is the exact total."""
     tokens, mean = total.count, total.mean
     error = math.nan
     if tokens > 1 and math.isfinite(mean):
-        error = math.sqrt(nll_fast.mse_loss(losses, mean, reduction="sum") / (tokens - 1) / tokens)
+        error = math.sqrt(nll_fast.mse_loss(losses[counted], mean, reduction="sum") / (tokens - 1) / tokens)
     try:
         perplexity = math.exp(mean)
     except OverflowError:
