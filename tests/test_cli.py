@@ -250,7 +250,7 @@ def test_fortran_order_keeps_the_order_of_the_rows(tmp_path, capsys):
         where = tmp_path / "x.npy", "--targets", tmp_path / "t.npy", "--json"
         assert score(*where, "--per-token", tmp_path / "out.npy") == 0
         np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), each)
-        capsys.readouterr()
+        assert json.loads(capsys.readouterr().out)["first_nan_row"] == np.ravel_multi_index((1, 2, 3), t.shape)
         np.save(tmp_path / "t.npy", np.where(np.arange(t.size).reshape(t.shape) == 71, 11, target))
         assert score(*where) == 2 and "target 11 at row 71 is out of bounds" in capsys.readouterr().err
 
@@ -314,6 +314,32 @@ def test_the_time_includes_unpacking_and_reading(example, monkeypatch, capsys):
     monkeypatch.setattr(_files, "load", lambda *arguments: time.sleep(0.2) or load(*arguments))
     assert score(folder / "x.npy", "--targets", folder / "t.npy", "--json") == 0
     assert json.loads(capsys.readouterr().out)["seconds"] >= 0.4
+
+
+def test_rows_that_are_nan_or_infinite_are_counted_apart(tmp_path, capsys):
+    x, t = np.zeros((2, 4, 3)), np.array([[1, 1, 1, 1], [-100, 1, 1, 1]])
+    where = tmp_path / "x.npy", "--targets", tmp_path / "t.npy"
+    np.save(tmp_path / "t.npy", t)
+    keys = ["mean_nll", "nan_rows", "first_nan_row", "infinite_rows", "first_infinite_row"]
+
+    def fields():
+        np.save(tmp_path / "x.npy", x)
+        assert score(*where) == 0
+        table = capsys.readouterr().out
+        assert score(*where, "--json") == 0
+        summary = json.loads(capsys.readouterr().out)
+        return table, [summary[key] for key in keys]
+
+    table, found = fields()
+    assert found == [np.log(3), 0, None, 0, None] and "rows" not in table
+    x[0, 2:, 1] = -np.inf
+    table, found = fields()
+    assert found == [None, 0, None, 2, 2] and "NaN" not in table
+    assert "infinite rows   2, the first of them row 2," in table
+    x[1, 0, 1] = x[1, 1, 0] = x[1, 3, 2] = np.nan  # the first of these is of an ignored row
+    table, found = fields()
+    assert found == [None, 2, 5, 2, 2]
+    assert "NaN rows        2, the first of them row 5," in table and "infinite rows   2," in table
 
 
 def test_endings_may_be_upper_case(example, capsys):

@@ -93,7 +93,15 @@ def _summary(total: nll_fast.Partial, losses: np.ndarray, counted: np.ndarray) -
         "perplexity": perplexity,
         "bits_per_token": mean / math.log(2),
         "top1_accuracy": (total.top1 or 0) / tokens,
+        **_rows_where(np.isnan(losses), "nan"),
+        **_rows_where(np.isinf(losses), "infinite"),
     }
+
+
+def _rows_where(wrong: np.ndarray, kind: str) -> dict[str, Any]:
+    """How many rows are ``wrong``, and the first of them, counted from 0 as the file's indices count."""
+    rows = int(np.count_nonzero(wrong))
+    return {f"{kind}_rows": rows, f"first_{kind}_row": int(wrong.argmax()) if rows else None}
 
 
 def _show_progress(done: int, rows: int, seconds: float) -> None:
@@ -120,4 +128,7 @@ def table(summary: dict[str, Any]) -> str:
     ]
     if "bits_per_byte" in s:
         lines.insert(4, ("bits per byte", f"{s['bits_per_byte']:.4f}"))
+    for kind, words in (("nan", "NaN rows"), ("infinite", "infinite rows")):
+        if rows := s[f"{kind}_rows"]:
+            lines.append((words, f"{rows}, the first of them row {s[f'first_{kind}_row']}, counted from 0"))
     return "\n".join(f"{label:<16}{text}" for label, text in lines)
