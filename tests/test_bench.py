@@ -81,3 +81,39 @@ def test_the_table_is_printed_where_stdout_is_ascii(small):
     assert (shown.returncode, shown.stderr) == (0, "")
     (line,) = (line for line in shown.stdout.splitlines() if line.startswith("gr\\xf6\\xdfer"))
     assert " us " in line
+
+
+def test_a_picture_is_drawn_of_workloads_that_all_fit_in_the_cache(small, tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    from matplotlib import pyplot
+
+    small.write_text(SMALL + SMALL.replace("small", "smaller"))
+    arguments = ["bench", "--workloads", str(small), "--quick", "--peers", "numpy", "--plot"]
+    for name in ("x.png", "x.SVG"):
+        assert cli.main([*arguments, str(tmp_path / name)]) == 0
+        assert (tmp_path / name).stat().st_size > 5000
+    axes = pyplot.gcf().axes[0]
+    assert [bars.get_label() for bars in axes.containers] == ["nll_fast", "NumPy"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["small", "smaller"]
+    assert all(bar.get_width() > 0 for bars in axes.containers for bar in bars)
+    assert axes.get_xlabel().endswith("without a mark: in the cache")
+
+
+def test_what_cannot_be_drawn_is_said_before_anything_is_measured(small, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+
+    def measured(*arguments):
+        raise AssertionError("it was measured")
+
+    monkeypatch.setattr("nll_fast.cli.bench.measure", measured)
+    (tmp_path / "folder.png").mkdir()
+    arguments = ["bench", "--workloads", str(small), "--peers", "none", "--plot"]
+    for name in ("folder.png", "absent/x.png", "x.gif", "x", "\ud800.png"):
+        assert cli.main([*arguments, str(tmp_path / name)]) == 2
+        assert f"--plot {tmp_path}" in capsys.readouterr().err
+    small.write_text(SMALL + 'dtype = "bfloat16"')
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ml_dtypes" else find(name))
+    for sizes in ([], ["--sizes", "1"]):
+        assert cli.main([*arguments, str(tmp_path / "x.png"), *sizes]) == 2
+        assert "nothing to draw" in capsys.readouterr().err

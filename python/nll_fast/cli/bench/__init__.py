@@ -23,6 +23,8 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
     workloads = _wanted(options)
     if options.plot is not None:
         report.check_plot(options.plot)
+        if all(map(_left_out, workloads)):
+            raise ValueError("--plot has nothing to draw: bfloat16 needs ml_dtypes; python -m pip install ml_dtypes")
     names = _names(options.peers)
     peers = installed(names, nll_fast.get_num_threads())
     print(report.header(list(peers)), file=screen, flush=True)
@@ -30,7 +32,7 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
     for number, workload in enumerate(workloads, 1):
         if sys.stderr.isatty():
             print(f"[{number}/{len(workloads)}] {workload.name} ", end="\r", file=sys.stderr, flush=True)
-        if workload.dtype == "bfloat16" and not importlib.util.find_spec("ml_dtypes"):
+        if _left_out(workload):
             print(f"{workload.name:<30}left out: NumPy has no bfloat16 without ml_dtypes", file=screen)
             continue
         rounds = 2 if options.quick else 5
@@ -40,6 +42,10 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
     if options.plot is not None:
         (report.plot if options.sizes is None else report.plot_sizes)(results, options.plot)
     return {"machine": report.machine(), "workloads": [result.to_dict() for result in results]}
+
+
+def _left_out(workload: Workload) -> bool:
+    return workload.dtype == "bfloat16" and not importlib.util.find_spec("ml_dtypes")
 
 
 def _apart(workload: Workload, names: list[str] | None, rounds: int) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import platform
 from pathlib import Path
 
@@ -64,36 +65,44 @@ def check_plot(path: str) -> None:
     """Raise, before measuring for minutes, if the picture could not be written."""
     if not importlib.util.find_spec("matplotlib"):
         raise ValueError('--plot needs matplotlib: python -m pip install "nll-fast[bench]"')
-    if Path(path).suffix not in (".svg", ".png", ".pdf"):
+    if Path(path).suffix.lower() not in (".svg", ".png", ".pdf"):
         raise ValueError(f"--plot {path} must end in .svg, .png or .pdf")
-    if not Path(path).resolve().parent.is_dir():
-        raise ValueError(f"--plot {path}: there is no folder {Path(path).resolve().parent}")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise ValueError(f"--plot {path}: no file of this system can have such a name") from None
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise ValueError(f"--plot {path}: there is no folder {folder}")
+    there = os.path.exists(path)
+    if (there and not os.path.isfile(path)) or not os.access(path if there else folder, os.W_OK):
+        raise ValueError(f"--plot {path} cannot be written; name another file")
 
 
 def plot(results: list[Result], path: str) -> None:
-    """Draw a bar in GB/s for each library and workload, and a mark at the machine's bandwidth."""
+    """Draw a bar in GB/s for each library and workload, and a mark at the machine's bandwidth.
+
+    Workloads that fit in the cache have no such mark.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    large = [r for r in results if r.bound is not None]
-    if not large:
-        raise ValueError("--plot draws bandwidths, but all workloads fit in the cache")
-    libraries = ["nll_fast", *large[0].peers]
-    figure, axes = pyplot.subplots(figsize=(9, 0.18 * len(libraries) * len(large) + 1.5))
+    libraries = ["nll_fast", *results[0].peers]
+    figure, axes = pyplot.subplots(figsize=(9, 0.18 * len(libraries) * len(results) + 1.5))
     height = 0.8 / len(libraries)
     for i, library in enumerate(libraries):
-        seconds = [r.seconds if library == "nll_fast" else r.peers[library] for r in large]
-        rates = [0 if s is None else r.bytes / s / 1e9 for r, s in zip(large, seconds, strict=True)]
-        places = [row + i * height for row in range(len(large))]
+        seconds = [r.seconds if library == "nll_fast" else r.peers[library] for r in results]
+        rates = [0 if s is None else r.bytes / s / 1e9 for r, s in zip(results, seconds, strict=True)]
+        places = [row + i * height for row in range(len(results))]
         axes.barh(places, rates, height, label=library, align="edge")
-    for row, r in enumerate(large):
-        label = "the machine" if row == 0 else None
-        axes.vlines(r.bytes / (r.bound or 1) / 1e9, row, row + 0.8, colors="black", label=label)
-    axes.set_yticks([row + 0.4 for row in range(len(large))], [r.workload.name for r in large])
-    axes.set_ylim(len(large), -0.2)
-    axes.set_xlabel("GB/s read and written")
+    marks = [(r.bytes / r.bound / 1e9, row) for row, r in enumerate(results) if r.bound is not None]
+    for rate, row in marks:
+        axes.vlines(rate, row, row + 0.8, colors="black", label="the machine" if row == marks[0][1] else "_")
+    axes.set_yticks([row + 0.4 for row in range(len(results))], [r.workload.name for r in results])
+    axes.set_ylim(len(results), -0.2)
+    axes.set_xlabel("GB/s read and written" + ("" if len(marks) == len(results) else "; without a mark: in the cache"))
     m = machine()
     axes.set_title(f"{m['cpu']}, {m['simd']}, {m['threads']} threads")
     axes.legend(loc="lower right")
