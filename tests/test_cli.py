@@ -374,3 +374,94 @@ def test_names_with_colons(example, monkeypatch, capsys):
         assert json.loads(capsys.readouterr().out)["mean_nll"] == want
     assert score("c:d.npy", "--targets", "t.npy", "--per-token", "c:d.npy") == 2
     assert "would overwrite the input c:d.npy" in capsys.readouterr().err
+
+
+def test_what_holds_no_rows_is_said_in_a_sentence(example, capsys):
+    _, _, folder = example
+    for name in ("e.npy", "e.npz", "e.safetensors"):
+        (folder / name).write_bytes(b"")
+    (folder / "folder").mkdir()
+    np.save(folder / "x0.npy", np.zeros((3, 0, 5)))
+    np.save(folder / "t0.npy", np.zeros((3, 0), int))
+    good = folder / "x.npy", folder / "t.npy"
+    cases = [(folder / name, good[1], "the file is empty") for name in ("e.npy", "e.npz", "e.safetensors")]
+    cases += [(good[0], logits, words) for logits, _, words in cases]
+    cases += [
+        (folder / "folder", good[1], "it is no regular file"),
+        (f"{folder}/", good[1], "it is no regular file"),
+        (f"{good[0]}/", good[1], "Not a directory" if os.name == "posix" else "cannot read"),
+        ("", good[1], "No such file"),
+        (folder / "x0.npy", folder / "t0.npy", "no tokens to score: there are no rows"),
+    ]
+    for logits, targets, words in cases:
+        assert score(logits, "--targets", targets) == 2
+        captured = capsys.readouterr()
+        assert words in captured.err and captured.err.count("\n") == 1 and not captured.out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere, and permissions are others")
+def test_an_output_that_cannot_be_written_is_said_before_scoring(example, monkeypatch, capsys):
+    _, _, folder = example
+    good = folder / "x.npy", "--targets", folder / "t.npy", "--per-token"
+    os.symlink("loop.npy", folder / "loop.npy")
+    (folder / "folder.npy").mkdir()
+    monkeypatch.setattr(nll_fast, "cross_entropy", lambda *arguments, **options: pytest.fail("it was scored"))
+    for name in ("loop.npy", "folder.npy", "absent/out.npy", "x" * 300 + ".npy", "x.npy/out.npy"):
+        assert score(*good, folder / name) == 2
+        captured = capsys.readouterr().err
+        assert captured.startswith(f"nll-fast: cannot write {folder / name}: ") and captured.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are others elsewhere")
+def test_an_output_replaces_a_file_with_its_permissions_and_may_have_a_long_name(example, capsys):
+    _, _, folder = example
+    out = folder / ("é" * 120 + ".npy")
+    out.write_bytes(b"")
+    out.chmod(0o600)
+    assert score(folder / "x.npy", "--targets", folder / "t.npy", "--per-token", out) == 0
+    assert len(np.load(out)) == 50 and out.stat().st_mode & 0o777 == 0o600
+    assert not list(folder.glob(".*"))
+
+
+@pytest.mark.parametrize("command", ["score", "bench"])
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(KeyboardInterrupt(), "interrupted"), (MemoryError(), "not enough memory"), (RuntimeError("no threads"), "no th")],
+)
+def test_an_interrupt_and_a_lack_of_memory_are_said_in_a_sentence(example, monkeypatch, capsys, command, error, words):
+    _, _, folder = example
+
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(nll_fast, "cross_entropy", fail)
+    where = (
+        ["--peers", "none", "one batch"] if command == "bench" else [folder / "x.npy", "--targets", folder / "t.npy"]
+    )
+    assert cli.main([command, *map(str, where)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"nll-fast: {words}") and said.count("\n") == 1
+
+
+def test_without_a_stdout_nothing_is_computed_in_vain(example, monkeypatch, capsys):
+    _, _, folder = example
+    monkeypatch.setattr(sys, "stdout", None)
+    assert score(folder / "x.npy", "--targets", folder / "t.npy") == 2
+    assert "there is no stdout" in capsys.readouterr().err
+
+
+def test_headers_that_claim_too_much_are_refused(example):
+    """In a process of its own: NumPy divides by the size of an item."""
+    _, _, folder = example
+    for number, (version, size) in enumerate(((b"\x01\x00", "<H"), (b"\x02\x00", "<I"), (b"\x03\x00", "<I"))):
+        for dtype in ("'<U0'", "'|V0'", "[]"):
+            header = f"{{'descr': {dtype}, 'fortran_order': False, 'shape': (-1,)}}\n".encode()
+            path = folder / f"d{number}.npy"
+            path.write_bytes(b"\x93NUMPY" + version + struct.pack(size, len(header)) + header + bytes(48))
+            shown = run("score", path, "--targets", folder / "t.npy")
+            assert shown.returncode == 2 and f"cannot read {path}: its header claims" in shown.stderr
+    with (folder / "h.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", 1 << 27))
+        file.truncate(1 << 28)
+    shown = run("score", folder / "h.safetensors", "--targets", folder / "t.npy")
+    assert shown.returncode == 2 and "the format allows 100000000" in shown.stderr

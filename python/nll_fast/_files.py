@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
+import shutil
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,9 @@ _SAFETENSORS = {
     "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1",
 }  # fmt: skip
 
+_HEADER = 100_000_000
+"""The longest header of .safetensors. Of a longer one, which is JSON, Python would make many times as much."""
+
 
 def load(path: str | Path, name: str | None = None) -> np.ndarray:
     """The array in ``path``, or the one called ``name`` if the file holds several.
@@ -24,9 +30,10 @@ def load(path: str | Path, name: str | None = None) -> np.ndarray:
     :func:`as_bfloat16`, which every function takes for what it is. Raises ValueError, in one sentence, for a
     file that is truncated, pickled or of another kind.
     """
-    path = Path(path)
     try:
-        size, ending = path.stat().st_size, path.suffix.lower()
+        size = os.stat(path).st_size  # as it is given: Path would read FILE for FILE/
+        path = Path(path)
+        ending = path.suffix.lower()
         if not path.is_file():
             raise ValueError("it is no regular file, which could be memory-mapped")
         if ending in (".npy", ".npz", ".safetensors") and not size:
@@ -39,7 +46,7 @@ def load(path: str | Path, name: str | None = None) -> np.ndarray:
         elif ending == ".npy":
             if name is not None:
                 raise ValueError(f"an .npy file holds one array without a name, so leave out :{name}")
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            array = _npy(path)
         else:
             raise ValueError("its ending is none of .npy, .npz and .safetensors")
     except OSError as error:
@@ -64,6 +71,18 @@ def _pick(path: Path, names: list[str], name: str | None) -> str:
     return name
 
 
+def _npy(path: Path) -> np.ndarray:
+    """The array of a file, mapped; NumPy divides by the size of its items, and dies where that is zero."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        first = version == (1, 0)
+        header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(file)
+    if min(shape, default=0) < 0 or not dtype.itemsize:
+        raise ValueError(f"its header claims an array of shape {shape} and dtype {dtype}")
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
 def _safetensors(path: Path, name: str | None) -> np.ndarray:
     """A tensor of a file: 8 bytes hold the length of a header in JSON, and the tensors' bytes follow it."""
     size = path.stat().st_size
@@ -71,6 +90,8 @@ def _safetensors(path: Path, name: str | None) -> np.ndarray:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > size - 8:
             raise ValueError(f"its header claims {length} bytes, but the file has {size}")
+        if length > _HEADER:
+            raise ValueError(f"its header claims {length} bytes; the format allows {_HEADER}")
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
     entry = header[_pick(path, list(header), name)]
@@ -86,20 +107,37 @@ def _safetensors(path: Path, name: str | None) -> np.ndarray:
     return as_bfloat16(array) if dtype == "BF16" else array
 
 
-def save(path: str | Path, array: np.ndarray) -> None:
-    """Write ``array`` to ``path``, whole or not at all."""
-    path = Path(path).resolve()
-    if path.exists() and not path.is_file():
-        raise ValueError(f"cannot write {path}: it is there already and no regular file")
-    partial = path.with_name(f".{path.name[:200]}.{os.getpid()}.partial")
+def check_output(path: str | Path) -> None:
+    """Raise ValueError for a file that could not be written, before what it is for is computed."""
     try:
-        with partial.open("wb") as file:
-            np.save(file, array)
-        partial.replace(path)
+        folder = os.path.dirname(os.path.realpath(path))
+        if not os.path.isdir(folder):
+            raise ValueError(f"cannot write {path}: there is no folder {folder}")
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ValueError(f"cannot write {path}: it is there already and no regular file")
+    except FileNotFoundError:
+        pass  # a new file
     except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror or error}") from None
+        raise ValueError(f"cannot write {path}: {error.strerror}") from None
     except UnicodeEncodeError:
         raise ValueError(f"cannot write {path}: no file of this system can have such a name") from None
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"cannot write {path}: the folder {folder} takes no new files")
+
+
+def save(path: str | Path, array: np.ndarray) -> None:
+    """Write ``array`` to ``path``, whole or not at all."""
+    check_output(path)
+    whole = Path(os.path.realpath(path))
+    partial = whole.with_name(f".{secrets.token_hex(8)}.partial")
+    try:
+        with partial.open("xb") as file:
+            np.save(file, array)
+        if whole.exists():
+            shutil.copymode(whole, partial)
+        partial.replace(whole)
+    except OSError as error:
+        raise ValueError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

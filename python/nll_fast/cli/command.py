@@ -1,6 +1,7 @@
 """The options and commands of ``nll-fast``. Results go to stdout and everything else to stderr.
 
-The exit code is 0 for a result, 2 for wrong input, and 1 if the command was interrupted or could not write.
+The exit code is 0 for a result, 2 for wrong input, and 1 if the command was interrupted, could not write, or was
+refused memory or threads.
 """
 
 from __future__ import annotations
@@ -24,11 +25,16 @@ def main(arguments: list[str] | None = None) -> int:
     _write_signs_that_streams_lack()
     options = _parser().parse_args(arguments)
     try:
+        if sys.stdout is None:
+            raise ValueError("there is no stdout to write a result to; redirect it to /dev/null if none is wanted")
         result, text = options.run(options)
         print(json.dumps(_without_nan(result)) if options.json else text, flush=True)
     except (ValueError, TypeError, IndexError) as error:
         print(f"nll-fast: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:  # the latter where the system gives no more threads
+        print(f"nll-fast: {str(error) or 'not enough memory'}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("nll-fast: interrupted", file=sys.stderr)
         return 1

@@ -73,6 +73,7 @@ def _check(options: argparse.Namespace) -> None:
         path, _ = split(source)
         if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
             raise ValueError(f"--per-token {out} would overwrite the input {path}")
+    _files.check_output(out)
 
 
 def _summary(total: nll_fast.Partial, losses: np.ndarray, counted: np.ndarray) -> dict[str, Any]:
