@@ -3,12 +3,14 @@
 import importlib.util
 import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import nll_fast
 import numpy as np
 import pytest
-from nll_fast import _core
+from nll_fast import _core, cli
 
 ROOT = Path(__file__).parent.parent
 PEERS = ("torch", "jax", "scipy", "sklearn", "xgboost", "numexpr", "lightgbm")
@@ -47,3 +49,25 @@ def threads():
 @pytest.fixture(scope="session")
 def real_logits():
     return np.load(ROOT / "examples/smollm2_logits.npy"), np.load(ROOT / "examples/smollm2_targets.npy")
+
+
+@pytest.fixture
+def example(tmp_path):
+    """Logits and targets, one of them ignored, and the folder where they lie as x.npy and t.npy."""
+    rng = np.random.default_rng(0)
+    x, t = rng.standard_normal((50, 300)).astype(np.float32), rng.integers(0, 300, 50)
+    t[7] = -100
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "t.npy", t)
+    return x, t, tmp_path
+
+
+def score(*arguments):
+    """The exit code of ``nll-fast score`` in this process."""
+    return cli.main(["score", *map(str, arguments)])
+
+
+def run(*arguments, **options):
+    """``nll-fast`` in a process of its own."""
+    command = [sys.executable, "-m", "nll_fast", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, **options)

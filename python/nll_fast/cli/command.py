@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import contextlib
 import json
 import math
 import os
@@ -22,7 +23,12 @@ _SIGNS = {"±": "+/-", "µ": "u"}
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command with ``arguments``, by default those of the process, and return its exit code."""
-    _write_signs_that_streams_lack()
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(sys.stderr or nowhere):  # it may be closed
+        _write_signs_that_streams_lack()
+        return _main(arguments)
+
+
+def _main(arguments: list[str] | None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if sys.stdout is None:
