@@ -1,14 +1,19 @@
 """Wrong calls: an error names the argument and the user's own value. One line for each mistake."""
 
+from pathlib import Path
+
 import nll_fast
 import numpy as np
 import pytest
+from ml_dtypes import bfloat16
 
 NAN, INF = np.nan, np.inf
 X = np.zeros((3, 4), np.float32)
 T = [1, 2, 3]
 LM, TOKENS = np.zeros((3, 12, 5), np.float32), np.zeros((3, 12), int)  # a language model's logits and targets
 MASK = np.ones((3, 12), bool)
+BITS = np.zeros((3, 4), np.uint16)
+FOREIGN_BFLOAT16 = np.dtype(bfloat16).newbyteorder()
 PROBS = [[0, 0, 1.0], [0, 0, 1.5]]
 
 # a call, its error, and words of its sentence
@@ -22,7 +27,16 @@ WRONG = [
     (lambda f: f.entropy(X, axis=2), ValueError, "axis is 2"),
     (lambda f: f.cross_entropy(X, T, axis=1.0), TypeError, "axis is 1.0"),
     (lambda f: f.kl_divergence(X, X[:, :3]), ValueError, r"p_logits \(3, 4\), q_logits \(3, 3\)"),
-    (lambda f: f.softplus("abc"), TypeError, "x has dtype <U3"),
+    (lambda f: f.softplus("abc"), TypeError, r"x is 'abc', .*np.load\('abc'"),
+    (lambda f: f.cross_entropy(Path("x.npy"), T), TypeError, r"logits is .*Path\('x.npy'\), .*np.load\('x.npy'"),
+    (lambda f: f.cross_entropy(X, "t.npy"), TypeError, r"target is 't.npy', .*np.load\('t.npy'"),
+    (lambda f: f.softplus([[1.0], [1.0, 2.0]]), ValueError, "x is a list of which NumPy makes no array"),
+    (lambda f: f.cross_entropy(BITS, T), TypeError, "logits has dtype uint16; .*nll_fast.as_bfloat16"),
+    (lambda f: f.cross_entropy(BITS.view("V2"), T), TypeError, "logits has dtype V2.*nll_fast.as_bfloat16"),
+    (lambda f: f.softplus(BITS.view("V2")), TypeError, r"x has dtype V2.*x.view\(ml_dtypes.bfloat16\)"),
+    (lambda f: f.softplus(BITS.view(bfloat16).astype(FOREIGN_BFLOAT16)), TypeError, "x is bfloat16 in foreign"),
+    (lambda f: f.softplus(np.array([1, 2**64 - 1], "u8")), ValueError, r"x is 18446744073709551615 at index \(1,\)"),
+    (lambda f: f.softplus([0.0, np.ma.masked]), TypeError, "x is a masked array"),
     (lambda f: f.softplus(np.zeros(2, complex)), TypeError, "x has dtype complex128"),
     (lambda f: f.softplus(np.zeros((1,) * 40)), ValueError, "x has 40 axes"),
     # what targets are
@@ -64,7 +78,11 @@ WRONG = [
     (lambda f: f.cross_entropy(LM, TOKENS, shift=13), ValueError, "shift is 13"),
     (lambda f: f.cross_entropy(LM, TOKENS, shift=-1), ValueError, "shift is -1"),
     (lambda f: f.cross_entropy(LM, TOKENS, shift=1, axis=1), ValueError, "class axis, not axis 1"),
-    (lambda f: f.cross_entropy(LM, TOKENS, mask=MASK.astype(int)), TypeError, "mask has dtype int64"),
+    (lambda f: f.cross_entropy(LM, TOKENS, mask=MASK * 1.0), TypeError, "mask has dtype float64"),
+    (lambda f: f.cross_entropy(LM, TOKENS, mask=MASK - 100), ValueError, r"mask is -99 at index \(0, 0\)"),
+    (lambda f: f.cross_entropy(LM, TOKENS, mask=np.eye(3, 12, 9, int) * 2), ValueError, r"mask is 2 at index \(0, 9\)"),
+    (lambda f: f.cross_entropy(LM, TOKENS, mask=np.ma.array(MASK)), TypeError, "mask is a masked array"),
+    (lambda f: f.cross_entropy(LM, TOKENS, shift=1, mask=np.ma.array(MASK)), TypeError, "mask is a masked array"),
     (lambda f: f.cross_entropy(LM, TOKENS, mask=MASK[:2]), ValueError, r"mask has shape \(2, 12\)"),
     (lambda f: f.cross_entropy(X, X, mask=[True] * 3), TypeError, "mask needs integer targets, not float32"),
     (lambda f: f.cross_entropy(LM, TOKENS - 100, mask=MASK, ignore_index=None), IndexError, "target -100 at row 0"),
@@ -72,7 +90,7 @@ WRONG = [
     (lambda f: f.bits_per_byte(X, T, 0), ValueError, "n_bytes is 0"),
     # losses of elements
     (lambda f: f.binary_cross_entropy_with_logits(np.zeros((2, 1)), [0, 1]), ValueError, r"logits of shape \(2, 1\)"),
-    (lambda f: f.binary_cross_entropy_with_logits([1.0], [1.0], weight="a"), TypeError, "weight has dtype"),
+    (lambda f: f.binary_cross_entropy_with_logits([1.0], [1.0], weight="a"), TypeError, "weight is 'a'"),
     (lambda f: f.binary_cross_entropy_with_logits([1.0], [1.0], hess="all"), ValueError, "hess is 'all'"),
     (lambda f: f.binary_cross_entropy([0.5, 1.0001], [0, 1]), ValueError, r"probs is 1.0001 at index \(1,\)"),
     (lambda f: f.binary_cross_entropy([[0.5, NAN]], [[0, 1]]), ValueError, r"probs is nan at index \(0, 1\)"),

@@ -112,6 +112,46 @@ def test_tensors_of_torch_give_the_bits_of_arrays(name):
     assert nll_fast.cross_entropy(x, target) == want
 
 
+ELEMENTS = [name for name, case in CASES.items() if not case.rows]
+
+
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_one_bfloat16_tensor_without_an_axis_is_not_its_bits(name):
+    torch = peer("torch")
+    case = CASES[name]
+    numbers = {key: float(x[1]) for key, x in case.draw("bfloat16", 4, reach=Reach(8, 2)).items()}
+    tensors = {key: torch.tensor(x, dtype=torch.bfloat16, requires_grad=True) for key, x in numbers.items()}
+    exact = {key: x.detach().item() for key, x in tensors.items()}
+    assert case.call(tensors) == case.call(exact)
+    assert nll_fast.softplus([*tensors.values()]).tolist() == nll_fast.softplus(np.float32([*exact.values()])).tolist()
+
+
+@pytest.mark.parametrize("name", ["float64", "float32", "float16", "bfloat16"])
+def test_tensors_of_a_class_from_elsewhere_and_lists_of_tensors_are_read_as_tensors(name):
+    torch = peer("torch")
+    image = type("Image", (torch.Tensor,), {"__module__": "monai.data"})
+    dtype = getattr(torch, name)
+    x = torch.tensor(np.random.default_rng(5).standard_normal((40, 50))).to(dtype)
+    target = torch.arange(40)
+    want = nll_fast.cross_entropy(x, target)
+    for given in (x.as_subclass(image), x.clone().as_subclass(image).requires_grad_()):
+        assert nll_fast.cross_entropy(given, target.as_subclass(image)) == want
+        assert nll_fast.cross_entropy(list(given), list(target)) == want
+        assert nll_fast.mse_loss(given, 0.0) == nll_fast.mse_loss(list(given), 0.0) == nll_fast.mse_loss(x, 0.0)
+    assert nll_fast.cross_entropy(x, target, mask=torch.ones(40, dtype=torch.int64)) == want
+
+
+def test_tensors_that_no_array_can_view_are_refused_in_a_sentence():
+    torch = peer("torch")
+    x = torch.zeros(2, 3)
+    with pytest.raises(TypeError, match=r"logits is a tensor with the layout .*sparse.*logits.to_dense\(\)"):
+        nll_fast.cross_entropy(x.to_sparse(), [0, 1])
+    with pytest.raises(TypeError, match=r"logits is a tensor of torch.float8_e5m2.*logits.float\(\)"):
+        nll_fast.cross_entropy(x.to(torch.float8_e5m2), [0, 1])
+    with pytest.raises(ValueError, match="logits is on meta"):
+        nll_fast.cross_entropy(x.to("meta"), [0, 1])
+
+
 def test_gradients_are_those_of_autograd():
     torch = peer("torch")
     r = np.random.default_rng(7)

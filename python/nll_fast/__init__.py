@@ -4,8 +4,9 @@ Inputs
 ------
 NumPy arrays, lists and numbers, torch tensors on the CPU, and whatever else NumPy can view; bfloat16 arrays of
 torch, ml_dtypes or :func:`as_bfloat16`. Class logits are floats, with the class axis last unless ``axis`` says
-otherwise. Inputs of elementwise losses may also be integers or booleans, which count as float64 where no other
-input is a float.
+otherwise; they are never copied, so those in foreign byte order are refused. Inputs of elementwise losses may also
+be integers up to 2^63 - 1 or booleans, which count as float64 where no other input is a float. These inputs,
+targets, weights and masks may be in any byte order. A Dask array is refused: compute it, or its blocks one by one.
 
 Results
 -------

@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 import operator
-import sys
 from typing import Any
 
 import numpy as np
 
+from nll_fast._bfloat16 import BFloat16, as_float32, dtype_name, is_bfloat16
+from nll_fast._foreign import as_numpy
 from nll_fast._types import Array
 
-_FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
+_FLOAT32, _INT64, _UINT64 = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.uint64)
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 _WIDER = {
     np.dtype(narrow): np.dtype(wide)
-    for narrow, wide in (("i1", "i4"), ("i2", "i4"), ("u2", "i4"), ("u4", "i8"), ("u8", "f8"))
+    for narrow, wide in (("i1", "i4"), ("i2", "i4"), ("u2", "i4"), ("u4", "i8"), ("u8", "i8"))
 }
 """Integers that the kernels do not read, and the type that they become."""
-
-
-class BFloat16(np.ndarray):
-    """bfloat16 numbers as the uint16 bits that they are stored in. Slices and elements are bfloat16 too; what has
-    been converted to another dtype is not.
-    """
-
-    def __getitem__(self, index: Any) -> Any:
-        return np.asanyarray(super().__getitem__(index)).view(BFloat16)
 
 
 def as_bfloat16(bits: Any) -> Array:
     """View uint16 bits as bfloat16, for every function of nll_fast.
 
-    NumPy has no bfloat16: a BF16 tensor of a file comes as the upper half of each float32. Arrays of
-    ml_dtypes and tensors of torch know their dtype and need no such view.
+    NumPy has no bfloat16: a BF16 tensor of a file comes as the upper half of each float32, and what ``np.save``
+    wrote of an array of ml_dtypes comes back as two bytes without a meaning, the dtype V2. Arrays of ml_dtypes
+    and tensors of torch know their dtype and need no such view.
 
     Parameters
     ----------
-    bits : array_like of uint16
+    bits : array_like of uint16 or V2
         Of any shape; not copied.
 
     Returns
@@ -55,28 +48,20 @@ def as_bfloat16(bits: Any) -> Array:
     >>> nll_fast.logsumexp(as_bfloat16(np.array([0x3F80, 0x3F80], np.uint16))).round(4)  # two ones
     np.float32(1.6931)
     """
-    if isinstance(bits, np.ma.MaskedArray):
-        raise TypeError("bits is a masked array; its mask would be lost: pass bits.filled(...)")
-    bits = np.asarray(bits)
+    bits = as_numpy(bits, "bits")
+    if bits.dtype == np.dtype("V2"):
+        bits = bits.view(np.uint16)
     if bits.dtype != np.uint16:
-        raise TypeError(f"bits has dtype {bits.dtype}; bfloat16 is stored in uint16")
+        raise TypeError(f"bits has dtype {bits.dtype}; bfloat16 is stored in uint16, in the byte order of this machine")
     return bits.view(BFloat16)
-
-
-def is_bfloat16(x: np.ndarray) -> bool:
-    """Whether an array holds the bits of bfloat16."""
-    return isinstance(x, BFloat16) and x.dtype == np.uint16
-
-
-def dtype_name(x: np.ndarray) -> str:
-    """The name of the dtype that the numbers of an array have."""
-    return "bfloat16" if is_bfloat16(x) else x.dtype.name
 
 
 def as_number(x: Any, name: str) -> float:
     """One real number; its range is checked by whoever knows its meaning."""
     if type(x) is float:
         return x
+    if isinstance(x, BFloat16):
+        x = as_floats(x, name)
     if isinstance(x, (str, bytes)) or np.ndim(x) != 0:
         raise TypeError(f"{name} is {_shown(x)}; it must be one number")
     try:
@@ -90,7 +75,7 @@ def as_integer(x: Any, name: str, lowest: int = -(2**63), highest: int = 2**63 -
     if type(x) is int and lowest <= x <= highest:
         return x
     try:
-        number = operator.index(x)
+        number = operator.index(as_floats(x, name) if isinstance(x, BFloat16) else x)
     except TypeError:
         raise TypeError(f"{name} is {_shown(x)}; it must be an integer") from None
     if not lowest <= number <= highest:
@@ -105,18 +90,17 @@ def _shown(x: Any) -> str:
 def as_array(x: Any, name: str) -> np.ndarray:
     """``x`` as an array of real numbers without a copy; bfloat16 as :class:`BFloat16`."""
     if type(x) is not np.ndarray:
-        if type(x).__module__.partition(".")[0] == "torch":
-            if x.device.type != "cpu":
-                raise ValueError(f"{name} is on {x.device}; nll_fast runs on CPU: pass {name}.cpu()")
-            x = x.detach()
-            if str(x.dtype) == "torch.bfloat16":
-                x = x.view(sys.modules["torch"].uint16).numpy().view(BFloat16)
-        if isinstance(x, np.ma.MaskedArray):
-            raise TypeError(f"{name} is a masked array; its mask would be lost: pass {name}.filled(...)")
-        x = x if isinstance(x, BFloat16) and x.dtype == np.uint16 else np.asarray(x)
+        x = as_numpy(x, name)
     if x.dtype.kind not in "fiub":
+        if x.dtype == np.dtype("V2"):
+            raise TypeError(
+                f"{name} has dtype V2, two bytes without a meaning; if they are bfloat16 that np.save wrote, pass "
+                f"nll_fast.as_bfloat16({name}) or {name}.view(ml_dtypes.bfloat16)"
+            )
         if x.dtype.name != "bfloat16":
             raise TypeError(f"{name} has dtype {x.dtype}; pass real numbers")
+        if not x.dtype.isnative:
+            raise TypeError(f"{name} is bfloat16 in foreign byte order; pass {name}.astype(ml_dtypes.bfloat16)")
         x = x.view(np.uint16).view(BFloat16)
     if x.ndim > 32:
         raise ValueError(f"{name} has {x.ndim} axes; at most 32 are supported: reshape it")
@@ -127,7 +111,7 @@ def as_floats(x: Any, name: str) -> np.ndarray:
     """A small float array by value: bfloat16 becomes float32, integers float64."""
     x = as_array(x, name)
     if is_bfloat16(x):
-        return (np.asarray(x).astype(np.uint32) << 16).view(np.float32)
+        return as_float32(x)
     return x.astype(np.float64 if x.dtype.kind in "iub" else np.result_type(x.dtype, np.float32))
 
 
@@ -137,6 +121,10 @@ def as_rows(x: Any, name: str, axis: int) -> np.ndarray:
         return x  # The usual case: the rest would take an eighth of a small call.
     x = as_array(x, name)
     if dtype_name(x) not in _FLOATS:
+        if x.dtype.name == "uint16":
+            raise TypeError(
+                f"{name} has dtype uint16; if these are the bits of bfloat16, pass nll_fast.as_bfloat16({name})"
+            )
         raise TypeError(
             f"{name} has dtype {x.dtype}; pass float64, float32, float16 or bfloat16, for example "
             f"np.asarray({name}, np.float32)"
@@ -171,8 +159,14 @@ def as_input(x: Any, name: str) -> Any:
         raise TypeError(f"{name} has dtype {x.dtype}; pass floats, integers or booleans")
     if x.ndim == 0:
         return float(as_floats(x, name))
-    require_readable(x, name)
-    return x.astype(_WIDER[x.dtype]) if x.dtype in _WIDER and not is_bfloat16(x) else x
+    dtype = x.dtype.newbyteorder("=")
+    if is_bfloat16(x) or dtype not in _WIDER:
+        # A call on elements may copy what rows would not: their results are as large.
+        return x if x.dtype.isnative and x.flags.aligned else x.astype(dtype)
+    if dtype == _UINT64 and x.size and x.max() > np.iinfo(np.int64).max:
+        index = tuple(map(int, np.unravel_index(np.argmax(x), x.shape)))
+        raise ValueError(f"{name} is {x[index]} at index {index}, which int64 does not hold; pass it as float64")
+    return x.astype(_WIDER[dtype])
 
 
 def as_targets(target: Any) -> np.ndarray:
@@ -196,6 +190,22 @@ def as_int64(target: np.ndarray) -> np.ndarray:
         row = int(np.argmax(target.ravel() > np.iinfo(np.int64).max))
         raise IndexError(f"target {target.ravel()[row]} at row {row} is out of bounds for any number of classes")
     return target.astype(np.int64, copy=False)
+
+
+def as_mask(mask: Any) -> np.ndarray:
+    """Booleans, True where a row counts."""
+    mask = as_array(mask, "mask")
+    if mask.dtype.kind not in "iub" or is_bfloat16(mask):
+        raise TypeError(f"mask has dtype {dtype_name(mask)}; pass booleans, True where a target counts: mask != 0")
+    if mask.dtype == np.bool_:
+        return mask
+    flags = mask.astype(bool)
+    if mask.size and not (mask == flags).all():
+        index = tuple(map(int, np.unravel_index(np.argmax(mask != flags), mask.shape)))
+        raise ValueError(
+            f"mask is {mask[index]} at index {index}; it must be True or 1 where a target counts, else False or 0"
+        )
+    return flags
 
 
 def as_weight(weight: Any) -> np.ndarray | None:

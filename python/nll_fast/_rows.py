@@ -12,6 +12,7 @@ from nll_fast._arrays import (
     as_array,
     as_int64,
     as_integer,
+    as_mask,
     as_number,
     as_rows,
     as_targets,
@@ -131,27 +132,20 @@ def shift_and_mask(
     allows it. The logits are a view; the targets are copied only for a mask.
     """
     shift = as_integer(shift, "shift")
+    mask = None if mask is None else as_mask(mask)
     if shift:
-        logits, target = (x if hasattr(x, "shape") else np.asarray(x) for x in (logits, target))
-        if axis not in (-1, logits.ndim - 1) or logits.ndim < 2:
-            raise ValueError(f"shift needs positions before a last class axis, not axis {axis} of {logits.shape}")
-        positions = logits.shape[-2]
-        if not 0 < shift <= positions:
-            raise ValueError(f"shift is {shift}; with {positions} positions it must lie in [0, {positions}]")
+        logits, target = as_array(logits, "logits"), as_array(target, "target")
+        positions = shiftable(logits, "logits", axis, shift)
         if target.shape[: logits.ndim - 1] != logits.shape[:-1]:
             raise ValueError(
                 f"target has shape {target.shape}, but logits of shape {logits.shape} need {logits.shape[:-1]}"
             )
         after = (slice(shift, None),) if target.ndim < logits.ndim else (slice(shift, None), slice(None))
         logits, target = logits[..., : positions - shift, :], target[(..., *after)]
-        mask = mask if mask is None else np.asarray(mask)[..., shift:]
+        mask = mask if mask is None else mask[..., shift:]
     if mask is None:
         return logits, target, ignore_index
-    if isinstance(mask, np.ma.MaskedArray):
-        raise TypeError("mask is a masked array; its own mask would be lost: pass mask.filled(False)")
-    mask, target = np.asarray(mask), as_array(target, "target")
-    if mask.dtype != np.bool_:
-        raise TypeError(f"mask has dtype {mask.dtype}; pass booleans, True where a target counts: mask != 0")
+    target = as_array(target, "target")
     dtype = dtype_name(target)
     if target.dtype.kind not in "iu" or dtype == "bfloat16":
         raise TypeError(f"mask needs integer targets, not {dtype}; select rows instead: logits[mask], target[mask]")
@@ -159,3 +153,13 @@ def shift_and_mask(
         raise ValueError(f"mask has shape {mask.shape}, but target has {target.shape}")
     ignored = np.iinfo(np.int64).min if ignore_index is None else ignore_index
     return logits, np.where(mask, as_int64(target), ignored), ignored
+
+
+def shiftable(logits: np.ndarray, name: str, axis: int, shift: int) -> int:
+    """The number of positions of logits that can be shifted."""
+    if axis not in (-1, logits.ndim - 1) or logits.ndim < 2:
+        raise ValueError(f"shift needs positions before a last class axis, not axis {axis} of {logits.shape}")
+    positions = logits.shape[-2]
+    if not 0 < shift <= positions:
+        raise ValueError(f"shift is {shift}; with {positions} positions it must lie in [0, {positions}]")
+    return positions

@@ -1,0 +1,80 @@
+"""What is no NumPy array, as one: tensors of torch, lists, and whatever NumPy can view. Imports no framework."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import numpy as np
+
+from nll_fast._bfloat16 import BFloat16, as_float32, is_bfloat16
+
+
+def as_numpy(x: Any, name: str) -> np.ndarray:
+    """``x`` as an array, without a copy of what is an array already; bfloat16 of torch as :class:`BFloat16`."""
+    if is_bfloat16(x):
+        return x
+    if isinstance(x, _tensors()):
+        return _from_torch(x, name)
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; its mask would be lost: pass {name}.filled(...)")
+    if isinstance(x, (str, os.PathLike)):
+        raise TypeError(
+            f"{name} is {x!r}, which is no array; if it is the path of a file, load that first: "
+            f"np.load({os.fspath(x)!r}, mmap_mode='r')"
+        )
+    if type(x).__module__.partition(".")[0] in ("dask", "dask_expr"):
+        raise TypeError(
+            f"{name} is a Dask collection, all of which would be loaded: pass {name}.compute(), or call the function "
+            "on each block with reduction='partial' and add up the results"
+        )
+    if isinstance(x, (list, tuple)) and _holds(x, (*_tensors(), BFloat16, np.ma.MaskedArray)):
+        return _from_list(x, name)
+    return _viewed(x, name)
+
+
+def _viewed(x: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        sentence = f"{name} is a {type(x).__name__} of which NumPy makes no array: {error}"
+        raise (ValueError if isinstance(error, ValueError) else TypeError)(sentence) from None
+
+
+def _tensors() -> tuple[type, ...]:
+    """The class of torch's tensors if there can be any: if torch is imported."""
+    tensor = getattr(sys.modules.get("torch"), "Tensor", None)
+    return () if tensor is None else (tensor,)
+
+
+def _from_torch(x: Any, name: str) -> np.ndarray:
+    torch = sys.modules["torch"]
+    if x.device.type != "cpu":
+        raise ValueError(f"{name} is on {x.device}; nll_fast runs on CPU: pass {name}.cpu()")
+    if x.layout != torch.strided:
+        raise TypeError(f"{name} is a tensor with the layout {x.layout}; pass {name}.to_dense()")
+    x = x.detach().resolve_neg()
+    try:
+        if x.dtype == torch.bfloat16:
+            return x.view(torch.int16).numpy().view(np.uint16).view(BFloat16)
+        return x.numpy()
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(f"{name} is a tensor of {x.dtype}, of which {error}; pass {name}.float()") from None
+
+
+def _holds(x: Any, types: tuple[type, ...]) -> bool:
+    """Whether a list holds, at any depth, what NumPy would misread: bits for numbers, or numbers without their mask."""
+    found = set(map(type, x))
+    if any(issubclass(kind, types) for kind in found):
+        return True
+    lists = (list, tuple)
+    return any(issubclass(kind, lists) for kind in found) and any(_holds(y, types) for y in x if isinstance(y, lists))
+
+
+def _from_list(x: Any, name: str) -> np.ndarray:
+    """One array of parts that are made arrays first. All bfloat16 remain so; beside others they become float32."""
+    parts = [as_numpy(part, name) for part in x]
+    if all(map(is_bfloat16, parts)):
+        return _viewed([np.asarray(part) for part in parts], name).view(BFloat16)
+    return _viewed([as_float32(part) if is_bfloat16(part) else part for part in parts], name)
