@@ -117,7 +117,22 @@ def as_floats(x: Any, name: str) -> np.ndarray:
 
 def as_rows(x: Any, name: str, axis: int) -> np.ndarray:
     """Floating-point rows with the class axis last."""
-    if type(x) is np.ndarray and x.dtype is _FLOAT32 and axis == -1 and 0 < x.ndim <= 32 and x.flags.aligned:
+    x = as_logits(x, name)
+    if axis == -1 and x.ndim and x.shape[-1]:
+        return x
+    axis = as_integer(axis, "axis")
+    if -x.ndim <= axis < x.ndim and x.shape[axis] == 0:
+        raise ValueError(f"{name} has shape {x.shape}: no classes along axis {axis}")
+    if not -x.ndim <= axis < x.ndim:
+        if x.ndim == 0:
+            raise ValueError(f"{name} is a scalar; it needs a class axis")
+        raise ValueError(f"axis is {axis}, but {name} has shape {x.shape}: give one axis of it")
+    return np.moveaxis(x, axis, -1)
+
+
+def as_logits(x: Any, name: str) -> np.ndarray:
+    """A floating-point array that the kernels read in its place: it may be larger than memory, and is never copied."""
+    if type(x) is np.ndarray and x.dtype is _FLOAT32 and x.ndim <= 32 and x.flags.aligned:
         return x  # The usual case: the rest would take an eighth of a small call.
     x = as_array(x, name)
     if dtype_name(x) not in _FLOATS:
@@ -129,23 +144,11 @@ def as_rows(x: Any, name: str, axis: int) -> np.ndarray:
             f"{name} has dtype {x.dtype}; pass float64, float32, float16 or bfloat16, for example "
             f"np.asarray({name}, np.float32)"
         )
-    require_readable(x, name)
-    axis = as_integer(axis, "axis")
-    if -x.ndim <= axis < x.ndim and x.shape[axis] == 0:
-        raise ValueError(f"{name} has shape {x.shape}: no classes along axis {axis}")
-    if not -x.ndim <= axis < x.ndim:
-        if x.ndim == 0:
-            raise ValueError(f"{name} is a scalar; it needs a class axis")
-        raise ValueError(f"axis is {axis}, but {name} has shape {x.shape}: give one axis of it")
-    return x if axis == -1 else np.moveaxis(x, axis, -1)
-
-
-def require_readable(x: np.ndarray, name: str) -> None:
-    """Raise if the kernels cannot read ``x`` in its place."""
     if not x.dtype.isnative:
         raise TypeError(f"{name} is in foreign byte order; pass {name}.astype(np.{x.dtype.name})")
     if not x.flags.aligned:
         raise ValueError(f"{name} is not aligned in memory; pass np.require({name}, requirements='A')")
+    return x
 
 
 def as_input(x: Any, name: str) -> Any:

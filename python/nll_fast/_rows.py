@@ -35,13 +35,17 @@ def check_reduction(reduction: str, empty_mean: float = math.nan) -> None:
         raise ValueError(f"empty_mean is of reduction='mean', not {reduction!r}")
 
 
-def apply_reduction(each: Any, totals: Partial, reduction: str, empty_mean: float = math.nan) -> Any:
-    """What the user gets of the losses and their totals."""
+def apply_reduction(
+    each: Any, totals: Partial, reduction: str, empty_mean: float = math.nan, out: Array | None = None
+) -> Any:
+    """What the user gets of the losses and their totals. The loss of one row is a number, unless it is in ``out``."""
     if reduction == "mean":
         mean = totals.mean
         # The mean of nothing is NaN.
         return mean if mean == mean or totals.count else float(empty_mean)
-    return each if reduction == "none" else totals.sum if reduction == "sum" else totals
+    if reduction == "none":
+        return each if each.ndim or out is not None else each[()]
+    return totals.sum if reduction == "sum" else totals
 
 
 def row_losses(
@@ -72,7 +76,7 @@ def row_losses(
     if out is not None:
         check_out(out, (*given, x, target))
     each, totals = call(x, target, weight, ignore_index, out, reduction == "none", **options)
-    return apply_reduction(each, totals, reduction, empty_mean)
+    return apply_reduction(each, totals, reduction, empty_mean, out)
 
 
 def row_quantity(
@@ -93,7 +97,7 @@ def row_quantity(
     if "weight" in options:
         options["weight"] = as_weight(options["weight"])
     each, totals = call(**inputs, **options, out=out, each=reduction == "none")
-    return apply_reduction(each, totals, reduction, empty_mean)
+    return apply_reduction(each, totals, reduction, empty_mean, out)
 
 
 def row_array(
@@ -102,10 +106,9 @@ def row_array(
     *,
     axis: int,
     out: Array | None = None,
-    keepdims: bool = False,
     **options: Any,
 ) -> Array:
-    """An array of results: one for each row, or one for each class, with its class axis at ``axis``."""
+    """An array of results, one for each class, with its class axis at ``axis``."""
     arguments: dict[str, Any] = {name: x for name, x in rows.items() if name != "target"}
     ((name, x),) = arguments.items()
     arguments[name] = x = as_rows(x, name, axis)
@@ -116,8 +119,6 @@ def row_array(
     if "weight" in options:
         options["weight"] = as_weight(options["weight"])
     result = call(**arguments, **options, out=out)
-    if result.ndim < x.ndim:
-        return np.expand_dims(result, axis) if keepdims else result
     if axis in (-1, x.ndim - 1):
         return result
     if out is not None:

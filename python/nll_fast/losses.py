@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from nll_fast import _core
 from nll_fast._arrays import as_array, as_integer, as_number, dtype_name
+from nll_fast._axes import log_shares, log_sums
 from nll_fast._rows import row_array, row_losses, row_quantity, shift_and_mask
 from nll_fast._types import Array, Loss, Reduction, mean_by_default
 
@@ -282,15 +283,22 @@ def categorical_nll(
     )  # fmt: skip
 
 
-def logsumexp(logits: ArrayLike, *, axis: int = -1, keepdims: bool = False, out: Array | None = None) -> Array:
-    """log Σ exp(logits) along one axis, in nats, as in ``scipy.special.logsumexp``.
+def logsumexp(
+    logits: ArrayLike,
+    *,
+    axis: int | tuple[int, ...] | None = -1,
+    keepdims: bool = False,
+    out: Array | None = None,
+) -> Array:
+    """log Σ exp(logits) along one or several axes, in nats, as in ``scipy.special.logsumexp``.
 
     Parameters
     ----------
     logits : array_like, shape (..., C)
         float64, float32, float16 or bfloat16, of any strides.
-    axis : int
-        The axis to sum over, which is not of length 0; by default the last one (in SciPy, all axes).
+    axis : int, tuple of int or None
+        The axis to sum over, or several, or None for all; by default the last one (in SciPy, all axes). The
+        logits are copied if their strides do not let several axes be seen as one.
     keepdims : bool
         Keep ``axis`` in the result, with length 1.
     out : ndarray, optional
@@ -300,9 +308,10 @@ def logsumexp(logits: ArrayLike, *, axis: int = -1, keepdims: bool = False, out:
     Returns
     -------
     ndarray
-        float64 for float64 logits, else float32. −∞ throughout gives −∞, a +∞ gives +∞, a NaN gives NaN. Near 0
-        the result has its digits if one logit dominates, and loses them if the largest logit and the logarithm
-        cancel, as for normalized log-probabilities (docs/accuracy.md).
+        float64 for float64 logits, else float32; a NumPy number for one row. Nothing to sum gives −∞, and so does
+        −∞ throughout; a +∞ gives +∞, a NaN gives NaN. Near 0 the result has its digits if one logit dominates,
+        and loses them if the largest logit and the logarithm cancel, as for normalized log-probabilities
+        (docs/accuracy.md).
 
     Raises
     ------
@@ -314,12 +323,14 @@ def logsumexp(logits: ArrayLike, *, axis: int = -1, keepdims: bool = False, out:
     >>> import numpy as np
     >>> logsumexp(np.zeros((2, 8))).round(4)
     array([2.0794, 2.0794])
+    >>> logsumexp(np.zeros((2, 8)), axis=None).round(4)
+    np.float64(2.7726)
     """
-    return row_array(_core.logsumexp, {"logits": logits}, axis=axis, out=out, keepdims=keepdims)
+    return log_sums(_core.logsumexp, logits, axis, out, keepdims)
 
 
-def log_softmax(logits: ArrayLike, *, axis: int = -1, out: Array | None = None) -> Array:
-    """logits − logsumexp(logits) along one axis, in nats, as in ``scipy.special.log_softmax``.
+def log_softmax(logits: ArrayLike, *, axis: int | tuple[int, ...] | None = -1, out: Array | None = None) -> Array:
+    """logits − logsumexp(logits) along one or several axes, in nats, as in ``scipy.special.log_softmax``.
 
     For the log-probabilities of given tokens alone, :func:`token_log_probs` needs no array of this size.
 
@@ -329,12 +340,13 @@ def log_softmax(logits: ArrayLike, *, axis: int = -1, out: Array | None = None) 
         As in :func:`logsumexp`.
     out : ndarray, optional
         Receives the result: a float32 or float64 NumPy array of the shape of ``logits``, C-contiguous,
-        sharing no memory with an input. The class axis must then be the last one.
+        sharing no memory with an input. The class axes must then be the last ones.
 
     Returns
     -------
     ndarray
-        Of the shape of ``logits``; float64 for float64 logits, else float32. A row with +∞ or NaN is NaN.
+        Of the shape of ``logits``, a NumPy number for one number; float64 for float64 logits, else float32. A row
+        with +∞ or NaN is NaN.
 
     Raises
     ------
@@ -347,4 +359,4 @@ def log_softmax(logits: ArrayLike, *, axis: int = -1, out: Array | None = None) 
     >>> log_softmax(np.log([0.25, 0.75])).round(4)
     array([-1.3863, -0.2877])
     """
-    return row_array(_core.log_softmax, {"logits": logits}, axis=axis, out=out)
+    return log_shares(_core.log_softmax, logits, axis, out)

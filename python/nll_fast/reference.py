@@ -165,15 +165,25 @@ def categorical_nll(probs, target, *, axis=-1, weight=None, ignore_index=-100, r
     return _gather(log_probs, target, axis, weight, ignore_index, reduction, empty_mean)
 
 
+def _along(function, x, axis):
+    """``function`` of each row, and the axes that a row has: one, several or, for None, all of them."""
+    x = np.asarray(x).astype(np.float64)
+    axes = range(x.ndim) if axis is None else np.atleast_1d(axis) % max(x.ndim, 1)
+    axes = tuple(int(k) for k in axes)[: x.ndim]
+    moved = np.moveaxis(x, axes, range(x.ndim - len(axes), x.ndim))
+    shape = moved.shape[: x.ndim - len(axes)]
+    rows = moved.reshape(math.prod(shape), math.prod(moved.shape[len(shape) :]))
+    return np.array([function(row) for row in rows]), shape, moved.shape, axes
+
+
 def logsumexp(logits, *, axis=-1, keepdims=False):
-    x = np.asarray(logits).astype(np.float64)
-    out = np.apply_along_axis(_log_sum_exp, axis, x)
-    return np.expand_dims(out, axis) if keepdims else out
+    sums, shape, _, axes = _along(_log_sum_exp, logits, axis)
+    return np.expand_dims(sums.reshape(shape), axes) if keepdims else sums.reshape(shape)
 
 
 def log_softmax(logits, *, axis=-1):
-    x = np.asarray(logits).astype(np.float64)
-    return np.apply_along_axis(lambda r: -np.array([_loss(r, c) for c in range(len(r))]), axis, x)
+    log_p, shape, moved, axes = _along(lambda r: [-_loss(r, c) for c in range(len(r))], logits, axis)
+    return np.moveaxis(log_p.reshape(moved), range(len(shape), len(moved)), axes)
 
 
 def _mean(losses, weight, reduction):

@@ -1,0 +1,88 @@
+"""Engine of the functions that SciPy has too: over one, several or all axes, which are merged to one class axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nll_fast._arrays import as_integer, as_logits, check_out
+from nll_fast._types import Array
+
+
+def log_sums(call: Callable[..., Any], logits: Any, axis: Any, out: Array | None, keepdims: bool) -> Array:
+    """One number for all classes along ``axis``: without any, that of an empty sum, −∞."""
+    x = as_logits(logits, "logits")
+    axes = as_axes(axis, x)
+    rows = merged(x, axes)
+    if out is not None:
+        check_out(out, (logits, x))
+    if rows.shape[-1]:
+        result = call(rows, out=out)
+    else:
+        result = _empty(rows.shape[:-1], x) if out is None else out
+        if result.shape != rows.shape[:-1]:
+            raise ValueError(f"out has shape {result.shape}, but the result has {rows.shape[:-1]}")
+        result[...] = -np.inf
+    if keepdims:
+        result = np.expand_dims(result, axes)
+    return result if result.ndim or out is not None else result[()]
+
+
+def log_shares(call: Callable[..., Any], logits: Any, axis: Any, out: Array | None) -> Array:
+    """One number for each class, in the shape of the logits."""
+    x = as_logits(logits, "logits")
+    axes = as_axes(axis, x)
+    if out is not None:
+        check_out(out, (logits, x))
+    if axes == (x.ndim - 1,) and x.shape[-1]:
+        return call(x, out=out)
+    order, rows = _last(x, axes), merged(x, axes)
+    if out is not None:
+        if order != list(range(x.ndim)):
+            raise ValueError(f"out needs the class axis to be the last, not axis {axis}")
+        if out.shape != x.shape:
+            raise ValueError(f"out has shape {out.shape}, but the result has {x.shape}")
+        call(rows, out=out.reshape(rows.shape))
+        return out
+    result = call(rows, out=None) if rows.shape[-1] else _empty(rows.shape, x)
+    result = result.reshape([x.shape[k] for k in order])
+    if order != sorted(order):
+        result = result.transpose(np.argsort(order))
+    return result if result.ndim else result[()]
+
+
+def _empty(shape: tuple[int, ...], x: np.ndarray) -> Array:
+    return np.empty(shape, np.float64 if x.dtype == np.float64 else np.float32)
+
+
+def as_axes(axis: Any, x: np.ndarray) -> tuple[int, ...]:
+    """The axes that ``axis`` names, in ascending order. A number without axes is a row of one class."""
+    if axis == -1 and x.ndim:
+        return (x.ndim - 1,)
+    if axis is None:
+        return tuple(range(x.ndim))
+    given = axis if isinstance(axis, (tuple, list)) else (axis,)
+    given = [as_integer(one, "axis") for one in given]
+    size = max(x.ndim, 1)
+    if not all(-size <= one < size for one in given):
+        raise ValueError(f"axis is {axis}, but logits has shape {x.shape}: give axes of it")
+    axes = sorted(one % size for one in given)
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"axis is {axis}, which names one of the axes of shape {x.shape} twice")
+    return tuple(axes) if x.ndim else ()
+
+
+def _last(x: np.ndarray, axes: tuple[int, ...]) -> list[int]:
+    return [k for k in range(x.ndim) if k not in axes] + list(axes)
+
+
+def merged(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """``x`` with all ``axes`` as one last axis: a view, but a copy of logits whose strides cannot be merged."""
+    if axes == (x.ndim - 1,):
+        return x
+    order = _last(x, axes)
+    shape = [x.shape[k] for k in order[: x.ndim - len(axes)]]
+    return x.transpose(order).reshape(*shape, math.prod(x.shape[k] for k in axes))
