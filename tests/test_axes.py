@@ -95,6 +95,18 @@ def test_a_number_without_axes_is_a_row_of_one_class(axis):
     assert f.log_softmax(np.float32(1.5), axis=axis).dtype == np.float32
 
 
+@pytest.mark.parametrize("dtype", ["?", "i1", "u1", "i2", ">i4", "u4", "i8", "u8"])
+def test_integers_are_summed_as_float64(dtype):
+    x = np.array([[1, 0], [1, 1]], dtype)
+    for call in (f.logsumexp, f.log_softmax):
+        got, want = call(x), call(x.astype(np.float64))
+        assert got.dtype == np.float64
+        np.testing.assert_array_equal(got, want)
+        np.testing.assert_array_equal(call(x.tolist()), want)
+        with pytest.raises(TypeError, match=r"logits has dtype uint16; .* nll_fast.as_bfloat16\(logits\)"):
+            call(x.astype(np.uint16))
+
+
 @pytest.mark.parametrize("call", [f.logsumexp, f.log_softmax])
 def test_an_axis_that_is_none_of_the_logits_is_named(call):
     with pytest.raises(ValueError, match=r"axis is \(0, 4\), but logits has shape \(3, 4, 5, 6\)"):

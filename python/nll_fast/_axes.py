@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from nll_fast._arrays import as_integer, as_logits, check_out
+from nll_fast._arrays import as_array, as_integer, as_logits, check_out
 from nll_fast._types import Array
 
 
 def log_sums(call: Callable[..., Any], logits: Any, axis: Any, out: Array | None, keepdims: bool) -> Array:
     """One number for all classes along ``axis``: without any, that of an empty sum, −∞."""
-    x = as_logits(logits, "logits")
+    x = _numbers(logits)
     axes = as_axes(axis, x)
     rows = merged(x, axes)
     if out is not None:
@@ -33,7 +33,7 @@ def log_sums(call: Callable[..., Any], logits: Any, axis: Any, out: Array | None
 
 def log_shares(call: Callable[..., Any], logits: Any, axis: Any, out: Array | None) -> Array:
     """One number for each class, in the shape of the logits."""
-    x = as_logits(logits, "logits")
+    x = _numbers(logits)
     axes = as_axes(axis, x)
     if out is not None:
         check_out(out, (logits, x))
@@ -52,6 +52,17 @@ def log_shares(call: Callable[..., Any], logits: Any, axis: Any, out: Array | No
     if order != sorted(order):
         result = result.transpose(np.argsort(order))
     return result if result.ndim else result[()]
+
+
+def _numbers(logits: Any) -> np.ndarray:
+    """Logits, or the float64 copy of integers: SciPy takes these, where there is no target to be mistaken for logits.
+    uint16 is refused, as it may be the bits of bfloat16.
+    """
+    if type(logits) is not np.ndarray or logits.dtype.kind in "iub":
+        logits = as_array(logits, "logits")
+        if logits.dtype.kind in "iub" and logits.dtype.name != "uint16":
+            return logits.astype(np.float64)
+    return as_logits(logits, "logits")
 
 
 def _empty(shape: tuple[int, ...], x: np.ndarray) -> Array:

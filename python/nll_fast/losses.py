@@ -295,7 +295,7 @@ def logsumexp(
     Parameters
     ----------
     logits : array_like, shape (..., C)
-        float64, float32, float16 or bfloat16, of any strides.
+        float64, float32, float16 or bfloat16, of any strides; or integers or booleans, which are copied as float64.
     axis : int, tuple of int or None
         The axis to sum over, or several, or None for all; by default the last one (in SciPy, all axes). The
         logits are copied if their strides do not let several axes be seen as one.
