@@ -59,6 +59,7 @@ def cross_entropy(
     reduction="mean",
     empty_mean=math.nan,
 ):
+    """w·log(1 + Σ_{j≠t} e^(x_j − x_t)) of each row; smoothed, its mixture with the loss of every class."""
     if np.asarray(target).dtype.kind not in "iu":
         return _soft_cross_entropy(logits, target, axis, weight, label_smoothing, reduction)
     x, t = _rows(logits, target, axis)
@@ -79,6 +80,7 @@ def cross_entropy(
 def cross_entropy_grad(
     logits, target, *, axis=-1, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean"
 ):
+    """Σa · softmax(x) − a, with a the weight that the loss gives to each class."""
     x, t = _rows(logits, target, axis)
     classes = x.shape[-1]
     w = np.ones(classes) if weight is None else np.asarray(weight, np.float64)
@@ -101,11 +103,13 @@ def _soft_cross_entropy(logits, target, axis, weight, smoothing, reduction):
 
 
 def entropy(logits, *, axis=-1, reduction="none"):
+    """−Σ p·log p of p = softmax(x)."""
     log_p = log_softmax(logits, axis=axis)
     return _mean(-np.sum(_times(np.exp(log_p), log_p), axis), None, reduction)
 
 
 def kl_divergence(p_logits, q_logits, *, axis=-1, reduction="mean"):
+    """Σ p·(log p − log q) of two softmaxes."""
     log_p, log_q = log_softmax(p_logits, axis=axis), log_softmax(q_logits, axis=axis)
     with np.errstate(invalid="ignore"):
         return _mean(np.sum(_times(np.exp(log_p), log_p - log_q), axis), None, reduction)
@@ -119,11 +123,13 @@ def _aligned(logits, target, shift, mask, ignore_index):
 
 
 def token_log_probs(logits, target, *, axis=-1, ignore_index=-100, shift=0, mask=None):
+    """log softmax(x)[t] of each row; 0 for ignored ones."""
     logits, target = _aligned(logits, target, shift, mask, ignore_index)
     return 0.0 - cross_entropy(logits, target, axis=axis, ignore_index=ignore_index, reduction="none")
 
 
 def sequence_log_probs(logits, target, *, ignore_index=-100, shift=0, mask=None):
+    """The sum of the log-probabilities of each text, and how many of its tokens count."""
     logits, target = _aligned(logits, target, shift, mask, ignore_index)
     return token_log_probs(logits, target, ignore_index=ignore_index).sum(-1), np.sum(target != ignore_index, -1)
 
@@ -135,14 +141,17 @@ def _mean_nll(logits, target, *, axis=-1, ignore_index=-100, shift=0, mask=None)
 
 @np.errstate(over="ignore")
 def perplexity(logits, target, **where):
+    """exp of the mean loss of the tokens that count."""
     return float(np.exp(_mean_nll(logits, target, **where)))
 
 
 def bits_per_token(logits, target, **where):
+    """The mean loss of the tokens that count, over log 2."""
     return _mean_nll(logits, target, **where) / math.log(2)
 
 
 def bits_per_byte(logits, target, n_bytes, **where):
+    """The summed loss of the tokens that count, over log 2 and the number of bytes."""
     return -float(np.sum(token_log_probs(logits, target, **where))) / np.log(2) / n_bytes
 
 
@@ -156,10 +165,12 @@ def _gather(entries, target, axis, weight, ignore_index, reduction, empty_mean):
 
 
 def nll_loss(log_probs, target, *, axis=-1, weight=None, ignore_index=-100, reduction="mean", empty_mean=math.nan):
+    """−w[t]·x[t] of log-probabilities x."""
     return _gather(log_probs, target, axis, weight, ignore_index, reduction, empty_mean)
 
 
 def categorical_nll(probs, target, *, axis=-1, weight=None, ignore_index=-100, reduction="mean", empty_mean=math.nan):
+    """−w[t]·log p[t] of probabilities p."""
     with np.errstate(divide="ignore"):
         log_probs = np.log(np.asarray(probs).astype(np.float64))
     return _gather(log_probs, target, axis, weight, ignore_index, reduction, empty_mean)
@@ -177,11 +188,13 @@ def _along(function, x, axis):
 
 
 def logsumexp(logits, *, axis=-1, keepdims=False):
+    """log Σ e^x, counted from the largest x."""
     sums, shape, _, axes = _along(_log_sum_exp, logits, axis)
     return np.expand_dims(sums.reshape(shape), axes) if keepdims else sums.reshape(shape)
 
 
 def log_softmax(logits, *, axis=-1):
+    """x − logsumexp(x), as the negative loss of each class."""
     log_p, shape, moved, axes = _along(lambda r: [-_loss(r, c) for c in range(len(r))], logits, axis)
     return np.moveaxis(log_p.reshape(moved), range(len(shape), len(moved)), axes)
 
@@ -204,22 +217,26 @@ def _times(a, b):
 
 
 def softplus(x):
+    """log(1 + e^x), with an exponential of a negative number only."""
     (x,) = _arrays(x)
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
 def log_sigmoid(x):
+    """−softplus(−x)."""
     return -softplus(-np.asarray(x, np.float64))
 
 
 @np.errstate(all="ignore")
 def binary_cross_entropy_with_logits(logits, target, *, weight=None, pos_weight=1.0, reduction="mean"):
+    """w·y·softplus(−x) + (1 − y)·softplus(x)."""
     x, y, w = _arrays(logits, target, pos_weight)
     return _mean(_times(w * y, softplus(-x)) + _times(1 - y, softplus(x)), weight, reduction)
 
 
 @np.errstate(all="ignore")
 def binary_cross_entropy(probs, target, *, weight=None, clamp="torch", reduction="mean"):
+    """−y·log p − (1 − y)·log(1 − p), with p or the logarithms clamped."""
     p, y = _arrays(probs, target)
     floor = -100 if clamp == "torch" else -np.inf
     eps = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}.get(np.asarray(probs).dtype.name, 2.0**-52)
@@ -230,6 +247,7 @@ def binary_cross_entropy(probs, target, *, weight=None, clamp="torch", reduction
 
 @np.errstate(all="ignore")
 def gaussian_nll_loss(mean, target, var=None, *, log_var=None, sigma=None, full=False, eps=1e-6, reduction="mean"):
+    """½·(log v + (y − μ)²/v), and ½·log 2π if full."""
     mean, target = _arrays(mean, target)
     if log_var is not None:
         (log_v,) = _arrays(log_var)
@@ -242,17 +260,20 @@ def gaussian_nll_loss(mean, target, var=None, *, log_var=None, sigma=None, full=
 
 
 def laplace_nll_loss(mean, target, scale=None, *, log_scale=None, eps=1e-6, reduction="mean"):
+    """log 2b + |y − μ|/b."""
     mean, target, b = _arrays(mean, target, np.exp(log_scale, dtype=float) if scale is None else np.maximum(scale, eps))
     return _mean(np.log(2 * b) + np.abs(target - mean) / b, None, reduction)
 
 
 def mse_loss(mean, target, *, reduction="mean"):
+    """(y − μ)²."""
     mean, target = _arrays(mean, target)
     return _mean((target - mean) ** 2, None, reduction)
 
 
 @np.errstate(all="ignore")
 def poisson_nll_loss(input, target, *, log_input=True, full=False, eps=1e-8, reduction="mean"):
+    """λ − y·log λ, and Stirling's log y! where y > 1 if full."""
     x, y = _arrays(input, target)
     loss = np.exp(x) - _times(y, x) if log_input else x - _times(y, np.log(x + eps))
     stirling = y * np.log(y) - y + 0.5 * np.log(2 * np.pi * y)
@@ -260,6 +281,7 @@ def poisson_nll_loss(input, target, *, log_input=True, full=False, eps=1e-8, red
 
 
 def bradley_terry_loss(chosen, rejected, *, margin=0.0, weight=None, reduction="mean"):
+    """softplus(rejected − chosen + margin)."""
     chosen, rejected, margin = _arrays(chosen, rejected, margin)
     return _mean(softplus(rejected - chosen + margin), weight, reduction)
 
@@ -276,6 +298,7 @@ def dpo_loss(
     reference_point=0.0,
     reduction="mean",
 ):
+    """The loss of the log-ratios a and b of two answers, by one of the formulas of ``nll_fast.dpo_loss``."""
     pc, pr, rc, rr = _arrays(policy_chosen_logps, policy_rejected_logps, ref_chosen_logps, ref_rejected_logps)
     a, b, e, point = pc - rc, pr - rr, label_smoothing, reference_point
     h = beta * (a - b)
@@ -307,12 +330,14 @@ def dpo_loss(
 
 @np.errstate(all="ignore")
 def entr(p):
+    """−p·log p; −∞ for a negative p."""
     (p,) = _arrays(p)
     return np.where(p < 0, -np.inf, -_times(p, np.log(p)))
 
 
 @np.errstate(all="ignore")
 def rel_entr(p, q):
+    """p·(log p − log q); ∞ for a negative p or q."""
     p, q = _arrays(p, q)
     value = np.where((p < 0) | (q < 0), np.inf, _times(p, np.log(p) - np.log(q)))
     return np.where(np.isnan(p) | np.isnan(q), np.nan, value)
@@ -320,6 +345,7 @@ def rel_entr(p, q):
 
 @np.errstate(all="ignore")
 def kl_div(input, target, *, log_target=False, reduction="mean"):
+    """p·(log p − x) of log-probabilities x."""
     x, t = _arrays(input, target)
     p, log_p = (np.exp(t), t) if log_target else (t, np.log(t))
     loss = _times(p, log_p - x)
