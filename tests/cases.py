@@ -110,6 +110,10 @@ def classes_or_none(r, shape, reach):
     return np.where(r.random(shape[:-1]) < 0.2, -100, classes(r, shape, reach))
 
 
+def some(r, shape, reach):
+    return r.random(shape[:-1]) < 0.7
+
+
 def class_weights(r, shape, reach):
     return np.linspace(0.5, 2, shape[-1])
 
@@ -184,6 +188,7 @@ pair = {"mean": normal, "target": normal}
 wide_pair = dict.fromkeys(pair, lambda r, shape, reach: normal(r, shape, reach) * reach.x)
 binary, probs = {"logits": tails, "target": labels}, {"probs": unit, "target": labels}
 logits, smooth = {"logits": rows}, {"label_smoothing": 0.1}
+masked = {"mask": some}
 of_class, weighted = {"target": classes}, {"target": classes_or_none, "weight": class_weights}
 cancels = {"floor": 1, "ulps": 3}
 deviation = {"rows": True, "rtol": 1e-12, "atol": 1e-14}  # the oracle adds terms as large as the logits
@@ -261,6 +266,8 @@ TABLE = [
          largest=lambda x: np.max(np.abs(x), -1), reduces=False),
     Case("log_softmax", logits, rows=True, rtol=64 * 2.0**-52, reduces=False, wide=True),
     Case("entropy", logits, lambda x: mp.fsum(p * nll(x, t) for t, p in enumerate(softmax(x))), x, **deviation),
+    Case("entropy, mask", logits, others=masked, **deviation),
+    Case("kl_divergence, mask", {"p_logits": rows, "q_logits": rows}, others=masked, **deviation),
     Case("kl_divergence", {"p_logits": rows, "q_logits": rows},
          lambda x, y: mp.fsum(p * (nll(y, t) - nll(x, t)) for t, p in enumerate(softmax(x))), x, **deviation),
 ]  # fmt: skip

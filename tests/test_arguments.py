@@ -86,6 +86,12 @@ WRONG = [
     (lambda f: f.cross_entropy(LM, TOKENS, mask=MASK[:2]), ValueError, r"mask has shape \(2, 12\)"),
     (lambda f: f.cross_entropy(X, X, mask=[True] * 3), TypeError, "mask needs integer targets, not float32"),
     (lambda f: f.cross_entropy(LM, TOKENS - 100, mask=MASK, ignore_index=None), IndexError, "target -100 at row 0"),
+    (lambda f: f.entropy(LM, mask=MASK[:2]), ValueError, r"mask has shape \(2, 12\), but the rows have \(3, 12\)"),
+    (lambda f: f.entropy(LM, shift=13), ValueError, "shift is 13; with 12 positions"),
+    (lambda f: f.entropy(LM, shift=1.0), TypeError, "shift is 1.0"),
+    (lambda f: f.entropy(LM, shift=1, axis=1), ValueError, "class axis, not axis 1"),
+    (lambda f: f.entropy(LM, mask=MASK, out=np.empty(3)), ValueError, r"out has shape \(3,\), but the result has"),
+    (lambda f: f.kl_divergence(LM[:2], LM, mask=MASK[:2]), ValueError, r"p_logits \(2, 12, 5\), q_logits \(3, 12, 5\)"),
     (lambda f: f.bits_per_byte(X, T, b"text"), TypeError, "n_bytes"),
     (lambda f: f.bits_per_byte(X, T, 0), ValueError, "n_bytes is 0"),
     # losses of elements

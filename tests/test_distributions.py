@@ -48,6 +48,48 @@ def test_the_entropy_of_a_nearly_certain_row_is_known_to_the_least_float32():
         np.testing.assert_allclose(nll_fast.kl_divergence(x, y), want, rtol=1e-6, atol=1.5e-45)
 
 
+MASK = np.random.default_rng(8).random((3, 12)) < 0.6
+QUANTITIES = {
+    "entropy": lambda p, q, **how: nll_fast.entropy(p, **how),
+    "kl_divergence": lambda p, q, **how: nll_fast.kl_divergence(p, q, **how),
+}
+
+
+@pytest.fixture
+def pair(logits):
+    return logits(36, 50).reshape(3, 12, 50), logits(36, 50).reshape(3, 12, 50)
+
+
+@pytest.mark.parametrize("shift", [0, 1, 12])
+@pytest.mark.parametrize("mask", [None, MASK, MASK.astype(int).tolist(), np.zeros_like(MASK)])
+@pytest.mark.parametrize("name", QUANTITIES)
+def test_rows_that_shift_or_mask_leave_out_are_not_read_and_count_for_nothing(name, mask, shift, pair):
+    call = QUANTITIES[name]
+    flags = (np.ones((3, 12), bool) if mask is None else np.array(mask, bool))[:, shift:]
+    every = call(*(x[:, : 12 - shift] for x in pair), reduction="none")
+    for x in pair:
+        x[:, 12 - shift :] = np.nan
+        x[:, : 12 - shift][~flags] = np.nan
+    got = call(*pair, shift=shift, mask=mask, reduction="none")
+    assert got.dtype == every.dtype
+    np.testing.assert_array_equal(got, np.where(flags, every, 0))
+    out = np.full(got.shape, 7.0)
+    partial = call(*pair, shift=shift, mask=mask, reduction="partial", out=out)
+    np.testing.assert_array_equal(out, got)
+    assert partial.count == flags.sum() and partial.sum == call(*pair, shift=shift, mask=mask, reduction="sum")
+    mean = call(*pair, shift=shift, mask=mask, reduction="mean")
+    assert mean == partial.mean if flags.any() else np.isnan(mean)
+
+
+def test_a_mask_of_rows_beyond_one_block_leaves_their_bits_alone():
+    x = np.random.default_rng(1).standard_normal((9, 50_000), dtype=np.float32)
+    mask = np.arange(9) != 4
+    assert nll_fast.entropy(x, mask=mask)[mask].tolist() == nll_fast.entropy(x)[mask].tolist()
+    assert nll_fast.entropy(x, mask=mask, reduction="sum") == nll_fast.entropy(x[mask], reduction="sum")
+    one = nll_fast.entropy(x.T, mask=mask, axis=0), nll_fast.entropy(x[0], mask=True), nll_fast.entropy(x[0], mask=0)
+    assert one[0].tolist() == nll_fast.entropy(x, mask=mask).tolist() and one[1:] == (nll_fast.entropy(x[0]), 0)
+
+
 RISES = {
     "a little": lambda place: place * 5,
     "beyond the first scale": lambda place: place * 400 - 200,

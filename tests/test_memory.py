@@ -38,8 +38,9 @@ def measure():
         if case.wide or not (case.rows or case.reduces):
             continue
         arguments = dict.fromkeys(case.draws, x)
+        of_rows = {"target": target, "mask": target % 3 > 0}
         for key in case.others:
-            arguments[key] = np.ones(SHAPE, np.uint8) if not case.rows else target if key == "target" else x[0]
+            arguments[key] = of_rows.get(key, x[0]) if case.rows else np.ones(SHAPE, np.uint8)
         calls[name] = partial(case.call, arguments, **({"reduction": "mean"} if case.reduces else {}))
     nll_fast.set_num_threads(2)
     next(iter(calls.values()))()

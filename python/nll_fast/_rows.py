@@ -87,17 +87,77 @@ def row_quantity(
     reduction: str,
     out: Array | None = None,
     empty_mean: float = math.nan,
+    shift: int = 0,
+    mask: Any = None,
     **options: Any,
 ) -> Any:
     """A quantity of each row of one or two arrays of one shape, reduced."""
     check_reduction(reduction, empty_mean)
     inputs = {name: as_rows(x, name, axis) for name, x in arrays.items()}
     if out is not None:
-        check_out(out, (*inputs.values(), options.get("weight")))
+        check_out(out, (*inputs.values(), options.get("weight"), mask))
     if "weight" in options:
         options["weight"] = as_weight(options["weight"])
-    each, totals = call(**inputs, **options, out=out, each=reduction == "none")
+    if mask is not None:
+        mask, rows = as_mask(mask), next(iter(inputs.values())).shape[:-1]
+        if mask.shape != rows:
+            raise ValueError(f"mask has shape {mask.shape}, but the rows have {rows}")
+    if shift != 0:
+        shift = as_integer(shift, "shift")
+        inputs = {name: shifted(x, name, axis, shift) for name, x in inputs.items()}
+        mask = None if mask is None else mask[..., shift:]
+    if mask is None:
+        each, totals = call(**inputs, **options, out=out, each=reduction == "none")
+    else:
+        each, totals = _of_some_rows(call, inputs, mask, out, reduction == "none", options)
     return apply_reduction(each, totals, reduction, empty_mean, out)
+
+
+def shifted(x: np.ndarray, name: str, axis: int, shift: int) -> np.ndarray:
+    """Rows without the last ``shift`` positions."""
+    return x[..., : shiftable(x, name, axis, shift) - shift, :]
+
+
+_GATHERED = 1 << 17
+"""How many logits are gathered at once: enough for threads to share, and too few to be noticed in memory."""
+
+
+def _of_some_rows(
+    call: Callable[..., Any],
+    inputs: dict[str, np.ndarray],
+    mask: np.ndarray,
+    out: Array | None,
+    each: bool,
+    options: dict[str, Any],
+) -> tuple[Array | None, Partial]:
+    """The results where ``mask`` is True, else 0, and the totals of these rows. Other rows are not read: a block of
+    rows after the other is gathered, and their totals add up without rounding.
+    """
+    if len({x.shape for x in inputs.values()}) > 1:
+        shapes = ", ".join(f"{name} {x.shape}" for name, x in inputs.items())
+        raise ValueError(f"the shapes must be equal: {shapes}")
+    result = out
+    if out is None and each:
+        double = any(x.dtype == np.float64 for x in inputs.values())
+        result = np.zeros(mask.shape, np.float64 if double else np.float32)
+    if out is not None:
+        if out.shape != mask.shape:
+            raise ValueError(f"out has shape {out.shape}, but the result has {mask.shape}")
+        out[...] = 0
+    if not mask.ndim:  # One row.
+        inputs = {name: x[np.newaxis] for name, x in inputs.items()}
+    where = np.nonzero(np.atleast_1d(mask))
+    places = None if result is None else np.atleast_1d(result)
+    step = max(_GATHERED // next(iter(inputs.values())).shape[-1], 1)
+    totals: Any = 0
+    for start in range(0, max(len(where[0]), 1), step):
+        rows = tuple(index[start : start + step] for index in where)
+        block = None if places is None else np.empty(len(rows[0]), places.dtype)
+        _, part = call(**{name: x[rows] for name, x in inputs.items()}, **options, out=block, each=False)
+        totals = part + totals
+        if places is not None:
+            places[rows] = block
+    return result, totals
 
 
 def row_array(

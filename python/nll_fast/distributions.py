@@ -8,13 +8,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nll_fast import _core
+from nll_fast._arrays import as_array
 from nll_fast._elements import elements
 from nll_fast._rows import row_quantity
 from nll_fast._types import Array, Loss, Reduction, mean_by_default, none_by_default
 
 
 @none_by_default
-def entropy(logits: ArrayLike, *, axis: int = -1, reduction: Reduction = "none", out: Array | None = None) -> Loss:
+def entropy(
+    logits: ArrayLike,
+    *,
+    axis: int = -1,
+    shift: int = 0,
+    mask: ArrayLike | None = None,
+    reduction: Reduction = "none",
+    out: Array | None = None,
+) -> Loss:
     """−Σ p·log p of p = softmax(logits) along one axis, in nats.
 
     Follows ``torch.distributions.Categorical(logits=logits).entropy()``.
@@ -25,8 +34,14 @@ def entropy(logits: ArrayLike, *, axis: int = -1, reduction: Reduction = "none",
         Unnormalised log-probabilities: float64, float32, float16 or bfloat16.
     axis : int
         The class axis, by default the last one.
+    shift : int
+        How many of the last positions have no result, so that the others are those of :func:`cross_entropy` with
+        this ``shift``. The class axis must be the last one, and the axis before it counts the positions.
+    mask : array_like of bool, optional
+        False where a row is not read, costs 0 and does not count; of the shape of ``logits`` without ``axis``.
+        With ``shift``, a row goes by the mask of ``shift`` positions later, as its target does.
     reduction : {"none", "mean", "sum", "partial"}
-        One number per row, their mean, their sum, or a :class:`nll_fast.Partial`.
+        One number per row, the mean of those that count, their sum, or a :class:`nll_fast.Partial`.
     out : ndarray, optional
         Receives the entropy of each row, whatever the reduction: a float32 or float64 NumPy array of the
         losses' shape, C-contiguous, sharing no memory with an input.
@@ -48,7 +63,8 @@ def entropy(logits: ArrayLike, *, axis: int = -1, reduction: Reduction = "none",
     >>> entropy(np.array([[0.0, 0.0, -np.inf]])).round(4)
     array([0.6931])
     """
-    return row_quantity(_core.entropy, {"logits": logits}, axis=axis, reduction=reduction, out=out)
+    arrays = {"logits": logits}
+    return row_quantity(_core.entropy, arrays, axis=axis, shift=shift, mask=mask, reduction=reduction, out=out)
 
 
 @mean_by_default
@@ -57,6 +73,8 @@ def kl_divergence(
     q_logits: ArrayLike,
     *,
     axis: int = -1,
+    shift: int = 0,
+    mask: ArrayLike | None = None,
     reduction: Reduction = "mean",
     out: Array | None = None,
 ) -> Loss:
@@ -68,7 +86,7 @@ def kl_divergence(
     ----------
     p_logits, q_logits : array_like, shape (..., C)
         Two arrays of one shape, with the dtypes of :func:`entropy`; nothing is broadcast.
-    axis, reduction, out
+    axis, shift, mask, reduction, out
         As in :func:`entropy`, but the default is the mean over the rows.
 
     Returns
@@ -89,7 +107,7 @@ def kl_divergence(
     0.143841
     """
     arrays = {"p_logits": p_logits, "q_logits": q_logits}
-    return row_quantity(_core.kl_divergence, arrays, axis=axis, reduction=reduction, out=out)
+    return row_quantity(_core.kl_divergence, arrays, axis=axis, shift=shift, mask=mask, reduction=reduction, out=out)
 
 
 def entr(p: ArrayLike, *, out: Array | None = None) -> Array:
@@ -198,7 +216,7 @@ def kl_div(
     loss = elements(_core.kl_div, arrays, reduction=how, out=out, log_target=bool(log_target))
     if not batchmean:
         return loss
-    shape = np.broadcast_shapes(np.shape(input), np.shape(target))
+    shape = np.broadcast_shapes(*(as_array(x, name).shape for name, x in arrays.items()))
     if not shape:
         raise ValueError("reduction='batchmean' needs a first axis to divide by, and there is none")
     return loss / max(shape[0], 1)

@@ -102,17 +102,26 @@ def _soft_cross_entropy(logits, target, axis, weight, smoothing, reduction):
     return _mean(-np.sum(_times(y, np.moveaxis(log_p, axis, -1)), -1), None, reduction)
 
 
-def entropy(logits, *, axis=-1, reduction="none"):
+def entropy(logits, *, axis=-1, shift=0, mask=None, reduction="none"):
     """−Σ p·log p of p = softmax(x)."""
     log_p = log_softmax(logits, axis=axis)
-    return _mean(-np.sum(_times(np.exp(log_p), log_p), axis), None, reduction)
+    return _reduce_some(-np.sum(_times(np.exp(log_p), log_p), axis), shift, mask, reduction)
 
 
-def kl_divergence(p_logits, q_logits, *, axis=-1, reduction="mean"):
+def kl_divergence(p_logits, q_logits, *, axis=-1, shift=0, mask=None, reduction="mean"):
     """Σ p·(log p − log q) of two softmaxes."""
     log_p, log_q = log_softmax(p_logits, axis=axis), log_softmax(q_logits, axis=axis)
     with np.errstate(invalid="ignore"):
-        return _mean(np.sum(_times(np.exp(log_p), log_p - log_q), axis), None, reduction)
+        return _reduce_some(np.sum(_times(np.exp(log_p), log_p - log_q), axis), shift, mask, reduction)
+
+
+def _reduce_some(each, shift, mask, reduction):
+    """Without the last ``shift`` positions, and without those that ``mask`` leaves out ``shift`` positions later."""
+    each = np.asarray(each)
+    counted = np.ones(each.shape, bool) if mask is None else np.asarray(mask, bool)
+    if shift:
+        each, counted = each[..., : each.shape[-1] - shift], counted[..., shift:]
+    return _reduce(each.ravel(), np.ones(each.size), counted.ravel(), each.shape, reduction)
 
 
 def _aligned(logits, target, shift, mask, ignore_index):
