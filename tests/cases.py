@@ -256,6 +256,7 @@ TABLE = [
          lambda x, y: mp.fsum(b * nll(x, t) for t, b in enumerate(y)), x, **deviation),
     Case("cross_entropy, soft targets, weight", logits | {"target": simplex}, others={"weight": class_weights},
          keywords=smooth, **deviation),
+    Case("cross_entropy, soft targets, mask", logits | {"target": simplex}, others=masked, **deviation),
     Case("cross_entropy_grad", logits, others=weighted, keywords={**smooth, "reduction": "sum"}, rows=True, floor=1,
          ulps=1.5, rtol=1e-14, reduces=False, wide=True),
     Case("token_log_probs", logits, lambda x, t: -nll(x, t), x, of_class, reduces=False, **gather),

@@ -52,6 +52,7 @@ MASK = np.random.default_rng(8).random((3, 12)) < 0.6
 QUANTITIES = {
     "entropy": lambda p, q, **how: nll_fast.entropy(p, **how),
     "kl_divergence": lambda p, q, **how: nll_fast.kl_divergence(p, q, **how),
+    "cross_entropy": lambda p, q, **how: nll_fast.cross_entropy(p, np.roll(q, how.get("shift", 0), 1), **how),
 }
 
 

@@ -138,6 +138,8 @@ def test_tensors_of_a_class_from_elsewhere_and_lists_of_tensors_are_read_as_tens
         assert nll_fast.cross_entropy(given, target.as_subclass(image)) == want
         assert nll_fast.cross_entropy(list(given), list(target)) == want
         assert nll_fast.mse_loss(given, 0.0) == nll_fast.mse_loss(list(given), 0.0) == nll_fast.mse_loss(x, 0.0)
+        soft = torch.eye(50, dtype=dtype)[:40]
+        assert nll_fast.cross_entropy(list(given), soft) == pytest.approx(want, rel=1e-6)
     assert nll_fast.cross_entropy(x, target, mask=torch.ones(40, dtype=torch.int64)) == want
 
 

@@ -24,6 +24,15 @@ def test_against_the_oracle(shift, mask):
     want, count = reference.sequence_log_probs(LOGITS, TOKENS, **where)
     np.testing.assert_allclose(sums, want, rtol=1e-7)
     assert np.array_equal(counts, count) and sums.dtype == np.float64
+    want = reference.cross_entropy(LOGITS, TOKENS, **where)
+    np.testing.assert_allclose(nll_fast.cross_entropy(LOGITS, TOKENS, **where), want, rtol=1e-7)
+    soft = np.random.default_rng(1).dirichlet(np.ones(50), (3, 12))
+    want = reference.cross_entropy(LOGITS, soft, **where)
+    np.testing.assert_allclose(nll_fast.cross_entropy(LOGITS, soft, **where), want, rtol=1e-7)
+    for name in ("entropy", "kl_divergence"):
+        rows = (LOGITS, np.flip(LOGITS))[: 1 + (name == "kl_divergence")]
+        got, want = (getattr(library, name)(*rows, reduction="none", **where) for library in (nll_fast, reference))
+        np.testing.assert_allclose(got, want, rtol=1e-6)
     for name, more in (("perplexity", ()), ("bits_per_token", ()), ("bits_per_byte", (77,))):
         got = getattr(nll_fast, name)(LOGITS, TOKENS, *more, **where)
         np.testing.assert_allclose(got, getattr(reference, name)(LOGITS, TOKENS, *more, **where), rtol=1e-7)

@@ -114,8 +114,9 @@ def row_quantity(
 
 
 def shifted(x: np.ndarray, name: str, axis: int, shift: int) -> np.ndarray:
-    """Rows without the last ``shift`` positions."""
-    return x[..., : shiftable(x, name, axis, shift) - shift, :]
+    """Rows without the last ``shift`` positions; targets, which belong to earlier positions, without the first."""
+    positions = shiftable(x, name, axis, shift)
+    return x[..., shift:, :] if name == "target" else x[..., : positions - shift, :]
 
 
 _GATHERED = 1 << 17
@@ -197,19 +198,18 @@ def shift_and_mask(
     if shift:
         logits, target = as_array(logits, "logits"), as_array(target, "target")
         positions = shiftable(logits, "logits", axis, shift)
-        if target.shape[: logits.ndim - 1] != logits.shape[:-1]:
+        if target.shape != logits.shape[:-1]:
             raise ValueError(
                 f"target has shape {target.shape}, but logits of shape {logits.shape} need {logits.shape[:-1]}"
             )
-        after = (slice(shift, None),) if target.ndim < logits.ndim else (slice(shift, None), slice(None))
-        logits, target = logits[..., : positions - shift, :], target[(..., *after)]
+        logits, target = logits[..., : positions - shift, :], target[..., shift:]
         mask = mask if mask is None else mask[..., shift:]
     if mask is None:
         return logits, target, ignore_index
     target = as_array(target, "target")
     dtype = dtype_name(target)
     if target.dtype.kind not in "iu" or dtype == "bfloat16":
-        raise TypeError(f"mask needs integer targets, not {dtype}; select rows instead: logits[mask], target[mask]")
+        raise TypeError(f"mask needs integer targets, or a distribution for each row, not {dtype}")
     if mask.shape != target.shape:
         raise ValueError(f"mask has shape {mask.shape}, but target has {target.shape}")
     ignored = np.iinfo(np.int64).min if ignore_index is None else ignore_index

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from nll_fast import _core
 from nll_fast._arrays import as_array, as_integer, as_number, dtype_name
 from nll_fast._axes import log_shares, log_sums
-from nll_fast._rows import row_array, row_losses, row_quantity, shift_and_mask
+from nll_fast._rows import row_array, row_losses, row_quantity
 from nll_fast._types import Array, Loss, Reduction, mean_by_default
 
 
@@ -53,7 +53,8 @@ def cross_entropy(
         input tokens. Nothing is copied, but the last ``shift`` positions have no result. The class axis must
         be the last one, and the axis before it counts the positions.
     mask : array_like of bool, optional
-        False where a target is to be ignored like ``ignore_index``; of the shape of an integer ``target``.
+        False where a row is to be ignored like ``ignore_index``; of the shape of ``logits`` without ``axis``. Zeros
+        and ones will do.
     reduction : {"mean", "sum", "none", "partial"}
         The mean over the counted rows, their sum, the loss of each row, or a :class:`nll_fast.Partial`: a
         total that adds up over several calls without rounding.
@@ -104,11 +105,11 @@ def cross_entropy(
                 f"ignore_index={ignore_index} means nothing to a target that is a distribution for each row: leave it "
                 "out, and leave out rows by slicing"
             )
-        logits, target, _ = shift_and_mask(logits, target, axis, shift, mask, None)
         return row_quantity(
             _core.soft_cross_entropy,
             {"logits": logits, "target": target},
-            axis=axis, reduction=reduction, out=out, empty_mean=empty_mean, weight=weight, label_smoothing=smoothing,
+            axis=axis, shift=shift, mask=mask, reduction=reduction, out=out, empty_mean=empty_mean,
+            weight=weight, label_smoothing=smoothing,
         )  # fmt: skip
     return row_losses(
         _core.cross_entropy,
@@ -123,7 +124,7 @@ def _is_distribution(target: Any, logits: Any) -> bool:
     if type(target) is np.ndarray and target.dtype.kind == "i":
         return False
     target = as_array(target, "target")
-    return "float" in dtype_name(target) and target.ndim == np.ndim(logits)
+    return "float" in dtype_name(target) and target.ndim == as_array(logits, "logits").ndim
 
 
 def cross_entropy_grad(

@@ -56,12 +56,15 @@ def cross_entropy(
     weight=None,
     ignore_index=-100,
     label_smoothing=0.0,
+    shift=0,
+    mask=None,
     reduction="mean",
     empty_mean=math.nan,
 ):
     """w·log(1 + Σ_{j≠t} e^(x_j − x_t)) of each row; smoothed, its mixture with the loss of every class."""
     if np.asarray(target).dtype.kind not in "iu":
-        return _soft_cross_entropy(logits, target, axis, weight, label_smoothing, reduction)
+        return _soft_cross_entropy(logits, target, axis, weight, label_smoothing, shift, mask, reduction)
+    logits, target = _aligned(logits, target, shift, mask, ignore_index)
     x, t = _rows(logits, target, axis)
     classes = x.shape[-1]
     w = np.ones(classes) if weight is None else np.asarray(weight, np.float64)
@@ -95,11 +98,12 @@ def cross_entropy_grad(
     return np.moveaxis(grad.reshape(shape), -1, axis)
 
 
-def _soft_cross_entropy(logits, target, axis, weight, smoothing, reduction):
+def _soft_cross_entropy(logits, target, axis, weight, smoothing, shift, mask, reduction):
     log_p = log_softmax(logits, axis=axis)
+    target = np.roll(target, -shift, -2) if shift else target
     y = np.moveaxis(np.asarray(target).astype(np.float64), axis, -1)
     y = ((1 - smoothing) * y + smoothing / y.shape[-1]) * (1.0 if weight is None else np.asarray(weight))
-    return _mean(-np.sum(_times(y, np.moveaxis(log_p, axis, -1)), -1), None, reduction)
+    return _reduce_some(-np.sum(_times(y, np.moveaxis(log_p, axis, -1)), -1), shift, mask, reduction)
 
 
 def entropy(logits, *, axis=-1, shift=0, mask=None, reduction="none"):
@@ -126,8 +130,7 @@ def _reduce_some(each, shift, mask, reduction):
 
 def _aligned(logits, target, shift, mask, ignore_index):
     logits, target = np.asarray(logits), np.asarray(target)
-    mask = np.ones(target.shape, bool) if mask is None else np.asarray(mask)
-    target = np.where(mask, target, ignore_index)
+    target = target if mask is None else np.where(mask, target, ignore_index)
     return (logits[..., : logits.shape[-2] - shift, :], target[..., shift:]) if shift else (logits, target)
 
 
