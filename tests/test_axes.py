@@ -117,6 +117,8 @@ def test_an_axis_that_is_none_of_the_logits_is_named(call):
         call(X, axis=(1, -3))
     with pytest.raises(TypeError, match=r"axis is 1.5; it must be an integer"):
         call(X, axis=(0, 1.5))
+    with pytest.raises(TypeError, match=r"axis is an array of shape \(2,\); it must be an integer"):
+        call(X, axis=np.array([0, 1]))
 
 
 ROWS = [name for name, case in CASES.items() if case.rows and not case.wide]

@@ -43,6 +43,26 @@ def test_lists_of_bfloat16_are_not_lists_of_bits(depth):
     assert nll_fast.cross_entropy([row, row], [1, 0]) == nll_fast.cross_entropy(np.float32([[0, 3, 1]] * 2), [1, 0])
 
 
+class Lone:
+    """Like an array of JAX without an axis: an array by itself, but not as a part of a list of NumPy's."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __array__(self, dtype=None, copy=None):
+        if dtype is not None:
+            raise TypeError("expected number")
+        return np.asarray(self.value)
+
+    def __float__(self):
+        raise TypeError("expected number")
+
+
+def test_a_list_may_hold_whatever_is_an_array():
+    want = nll_fast.softplus(np.float32([3, 1]))
+    np.testing.assert_array_equal(nll_fast.softplus([Lone(bfloat16(3)), Lone(bfloat16(1))]), want)
+
+
 def test_two_bytes_without_a_meaning_can_be_given_theirs():
     x = np.array([0, 3, 1], bfloat16)
     assert nll_fast.logsumexp(as_bfloat16(x.view("V2"))) == nll_fast.logsumexp(x)

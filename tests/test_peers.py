@@ -123,6 +123,7 @@ def test_one_bfloat16_tensor_without_an_axis_is_not_its_bits(name):
     tensors = {key: torch.tensor(x, dtype=torch.bfloat16, requires_grad=True) for key, x in numbers.items()}
     exact = {key: x.detach().item() for key, x in tensors.items()}
     assert case.call(tensors) == case.call(exact)
+    assert nll_fast.dpo_loss([0.0], [1.0], beta=next(iter(tensors.values())).abs() + 1) > 0  # without torch's warning
     assert nll_fast.softplus([*tensors.values()]).tolist() == nll_fast.softplus(np.float32([*exact.values()])).tolist()
 
 
@@ -141,6 +142,13 @@ def test_tensors_of_a_class_from_elsewhere_and_lists_of_tensors_are_read_as_tens
         soft = torch.eye(50, dtype=dtype)[:40]
         assert nll_fast.cross_entropy(list(given), soft) == pytest.approx(want, rel=1e-6)
     assert nll_fast.cross_entropy(x, target, mask=torch.ones(40, dtype=torch.int64)) == want
+
+
+def test_lists_of_numbers_of_jax_are_read():
+    jnp = peer("jax.numpy")
+    want = nll_fast.softplus(np.float32([1, 3]))
+    for dtype in (jnp.bfloat16, jnp.float32):
+        assert nll_fast.softplus([jnp.asarray(1, dtype), jnp.asarray(3, dtype)]).tolist() == want.tolist()
 
 
 def test_tensors_that_no_array_can_view_are_refused_in_a_sentence():

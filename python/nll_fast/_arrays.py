@@ -60,12 +60,10 @@ def as_number(x: Any, name: str) -> float:
     """One real number; its range is checked by whoever knows its meaning."""
     if type(x) is float:
         return x
-    if isinstance(x, BFloat16):
-        x = as_floats(x, name)
     if isinstance(x, (str, bytes)) or np.ndim(x) != 0:
         raise TypeError(f"{name} is {_shown(x)}; it must be one number")
     try:
-        return float(x)
+        return float(as_floats(x, name) if hasattr(x, "dtype") else x)
     except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name} is {_shown(x)}; it must be one number") from None
 

@@ -71,7 +71,7 @@ def _empty(shape: tuple[int, ...], x: np.ndarray) -> Array:
 
 def as_axes(axis: Any, x: np.ndarray) -> tuple[int, ...]:
     """The axes that ``axis`` names, in ascending order. A number without axes is a row of one class."""
-    if axis == -1 and x.ndim:
+    if type(axis) is int and axis == -1 and x.ndim:
         return (x.ndim - 1,)
     if axis is None:
         return tuple(range(x.ndim))

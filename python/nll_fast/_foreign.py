@@ -13,6 +13,8 @@ from nll_fast._bfloat16 import BFloat16, as_float32, is_bfloat16
 
 def as_numpy(x: Any, name: str) -> np.ndarray:
     """``x`` as an array, without a copy of what is an array already; bfloat16 of torch as :class:`BFloat16`."""
+    if isinstance(x, (list, tuple)):
+        return _from_list(x, name)
     if is_bfloat16(x):
         return x
     if isinstance(x, _tensors()):
@@ -29,8 +31,6 @@ def as_numpy(x: Any, name: str) -> np.ndarray:
             f"{name} is a Dask collection, all of which would be loaded: pass {name}.compute(), or call the function "
             "on each block with reduction='partial' and add up the results"
         )
-    if isinstance(x, (list, tuple)) and _holds(x, (*_tensors(), BFloat16, np.ma.MaskedArray)):
-        return _from_list(x, name)
     return _viewed(x, name)
 
 
@@ -60,21 +60,35 @@ def _from_torch(x: Any, name: str) -> np.ndarray:
             return x.view(torch.int16).numpy().view(np.uint16).view(BFloat16)
         return x.numpy()
     except (TypeError, RuntimeError) as error:
-        raise TypeError(f"{name} is a tensor of {x.dtype}, of which {error}; pass {name}.float()") from None
+        raise TypeError(
+            f"{name} is a tensor of {x.dtype} that NumPy cannot view: {error}; pass {name}.float()"
+        ) from None
 
 
-def _holds(x: Any, types: tuple[type, ...]) -> bool:
-    """Whether a list holds, at any depth, what NumPy would misread: bits for numbers, or numbers without their mask."""
-    found = set(map(type, x))
-    if any(issubclass(kind, types) for kind in found):
-        return True
-    lists = (list, tuple)
-    return any(issubclass(kind, lists) for kind in found) and any(_holds(y, types) for y in x if isinstance(y, lists))
+_NUMBERS = {float, int, bool}
 
 
 def _from_list(x: Any, name: str) -> np.ndarray:
-    """One array of parts that are made arrays first. All bfloat16 remain so; beside others they become float32."""
+    """One array; if NumPy would misread it, of parts that are made arrays first. Parts that are all bfloat16 remain
+    so, and become float32 beside others.
+    """
+    if not _misread(x):
+        try:
+            return np.asarray(x)
+        except (TypeError, ValueError, RuntimeError):
+            pass  # One of the parts may be an array after all.
     parts = [as_numpy(part, name) for part in x]
     if all(map(is_bfloat16, parts)):
         return _viewed([np.asarray(part) for part in parts], name).view(BFloat16)
     return _viewed([as_float32(part) if is_bfloat16(part) else part for part in parts], name)
+
+
+def _misread(x: Any) -> bool:
+    """Whether a list holds, at any depth, bits that NumPy would read as numbers, or a mask that it would lose."""
+    found = set(map(type, x))
+    if found <= _NUMBERS:
+        return False
+    misread, lists = (*_tensors(), BFloat16, np.ma.MaskedArray), (list, tuple)
+    if any(issubclass(kind, misread) for kind in found):
+        return True
+    return any(issubclass(kind, lists) for kind in found) and any(_misread(y) for y in x if isinstance(y, lists))
