@@ -4,14 +4,16 @@ Inputs
 ------
 NumPy arrays, lists and numbers, torch tensors on the CPU, and whatever else NumPy can view; bfloat16 arrays of
 torch, ml_dtypes or :func:`as_bfloat16`. Class logits are floats, with the class axis last unless ``axis`` says
-otherwise; they are never copied, so those in foreign byte order are refused. Inputs of elementwise losses may also
-be integers up to 2^63 - 1 or booleans, which count as float64 where no other input is a float. These inputs,
-targets, weights and masks may be in any byte order. A Dask array is refused: compute it, or its blocks one by one.
+otherwise; they are never copied (but see ``axis`` of :func:`logsumexp`), so those in foreign byte order are
+refused. Inputs of elementwise losses may also be integers up to 2^63 - 1 or booleans, which count as float64 where
+no other input is a float. These inputs, targets, weights and masks may be in any byte order. A Dask array is
+refused: compute it, or its blocks one by one.
 
 Results
 -------
-Nats, as a float or a NumPy array, for torch tensors too. Nothing is part of autograd: gradients are
-:func:`cross_entropy_grad` and ``grad=True``. Elementwise results keep the memory order of their inputs.
+Nats, as a float or a NumPy array, for torch tensors too; one row or one number gives a NumPy number. Nothing is part
+of autograd: gradients are :func:`cross_entropy_grad` and ``grad=True``. Elementwise results keep the memory order of
+their inputs.
 
 ``out``, where a function has it, may be given with any reduction and then holds each loss: a float32 or
 float64 NumPy array of the losses' shape, C-contiguous, sharing no memory with an input.

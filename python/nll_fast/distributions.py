@@ -49,8 +49,8 @@ def entropy(
     Returns
     -------
     float, ndarray or Partial
-        An array for "none", float64 for float64 logits, else float32. A float for "mean" and "sum". A logit
-        of −∞ contributes 0; a row of −∞ throughout, or with +∞ or NaN, is NaN.
+        For "none" an array, or a NumPy number of one row: float64 for float64 logits, else float32. A float for
+        "mean" and "sum". A logit of −∞ contributes 0; a row of −∞ throughout, or with +∞ or NaN, is NaN.
 
     Raises
     ------

@@ -37,8 +37,8 @@ def token_log_probs(
     Returns
     -------
     ndarray
-        Of the shape of ``target``, its last axis ``shift`` shorter, or ``out``: float64 for float64 logits,
-        else float32. Never above 0; 0 for ignored rows.
+        Of the shape of ``target``, its last axis ``shift`` shorter, a NumPy number for one row, or ``out``:
+        float64 for float64 logits, else float32. Never above 0; 0 for ignored rows.
 
     Raises
     ------
