@@ -44,8 +44,8 @@
 //!                                 constants, coefficients, bits
 //! float32  float64  isa  memory   f32 and f64; Isa and Level; prefetch and non-temporal stores
 //! math                            exp, log, log1p
-//! double_word                     Extended and DoubleWord: twice the digits
-//! real                            Real: a Float and its Extended
+//! double_word  log_gamma          Extended and DoubleWord: twice the digits; log y!
+//! real                            Real: a Float, its Extended and its log y!
 //! lanes  dtype                    sums in eight lanes; loads of f32, f64, f16 and bfloat16
 //! ```
 
@@ -59,6 +59,7 @@ mod float64;
 mod half;
 mod isa;
 mod lanes;
+mod log_gamma;
 mod logistic;
 pub mod math;
 mod memory;
@@ -73,6 +74,7 @@ pub use environment::in_default_environment;
 pub use float::{Float, two_sum_error};
 pub use isa::{Baseline, Isa, Kernel, Level};
 pub use lanes::{ChunkSum, LaneSum, zip};
+pub use log_gamma::{LogFactorial, log_factorial};
 pub use memory::{NonTemporal, Prefetch, with_non_temporal};
 pub use real::Real;
 pub use width::{CHUNK, CHUNK_LANES, SUM_LANES};

@@ -3,12 +3,13 @@
 use crate::double_word::{DoubleWord, Extended};
 use crate::float::Float;
 use crate::isa::Isa;
+use crate::log_gamma::LogFactorial;
 use crate::math::{exp_nonpositive, log1p_exp_neg_abs, log1p_unit};
 use crate::turn::{turn_back_by_fours, turn_by_fours};
 use crate::width::{CHUNK, CHUNK_LANES};
 
 /// f32 or f64: the type that a kernel computes in.
-pub trait Real: Float {
+pub trait Real: Float + LogFactorial {
     /// A number type with about twice the digits.
     type Extended: Extended;
 
