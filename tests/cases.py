@@ -4,6 +4,7 @@ test_oracle, test_accuracy, test_bits, test_partial, test_memory, test_gradient 
 A row draws from a generator seeded by its own name: another row changes none of its numbers.
 """
 
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -61,6 +62,7 @@ def magnitudes(low, high):
 
 weights = magnitudes(0.01, 100)
 variances = magnitudes(1e-300, 1e300)
+deviations = magnitudes(1e-15, 1e300)
 
 
 def rates(r, shape, reach):
@@ -114,6 +116,10 @@ def some(r, shape, reach):
     return r.random(shape[:-1]) < 0.7
 
 
+def row_weights(r, shape, reach):
+    return np.where(r.random(shape[:-1]) < 0.2, 0, r.uniform(0.1, 3, shape[:-1]))
+
+
 def class_weights(r, shape, reach):
     return np.linspace(0.5, 2, shape[-1])
 
@@ -127,6 +133,10 @@ def log(x):
 
 def exp(x):
     return mp.exp(x) if isinstance(x, mpf) else np.exp(x)
+
+
+def log_factorial(y):
+    return mp.loggamma(y + 1) if isinstance(y, mpf) else np.array([math.lgamma(y + 1) for y in y.tolist()])
 
 
 def larger(*terms):
@@ -190,6 +200,7 @@ binary, probs = {"logits": tails, "target": labels}, {"probs": unit, "target": l
 logits, smooth = {"logits": rows}, {"label_smoothing": 0.1}
 masked = {"mask": some}
 of_class, weighted = {"target": classes}, {"target": classes_or_none, "weight": class_weights}
+weighted_rows = of_class | {"sample_weight": row_weights}
 cancels = {"floor": 1, "ulps": 3}
 deviation = {"rows": True, "rtol": 1e-12, "atol": 1e-14}  # the oracle adds terms as large as the logits
 gather = {"rows": True, "rtol": 1e-14}
@@ -219,7 +230,11 @@ TABLE = [
          lambda m, y, s: mp.log(2) + s + abs(y - m) / mp.exp(s), "|log_scale| ≤ 0.8·{x}",
          largest=lambda m, y, s: larger(log(2) + s, (y - m) / exp(s))),
     Case(f"{gauss}, sigma=3", pair, keywords={"sigma": 3.0}, **cancels),
+    Case(f"{gauss}, sigma", pair | {"sigma": deviations}, lambda m, y, s: mp.log(s) + ((y - m) / s) ** 2 / 2,
+         "deviations 1e-15 to 1e{top}", largest=lambda m, y, s: larger(log(s), ((y - m) / s) ** 2 / 2)),
+    Case(f"{gauss}, weight, mask", pair | {"var": weights, "weight": unit}, others={"mask": hard}, **cancels),
     Case(f"{gauss}, full", {"mean": tails, "target": normal}, keywords={"var": 2.0, "full": True}, **cancels),
+    Case("mse_loss, weight, mask", pair | {"weight": unit}, others={"mask": hard}, ulps=3),
     Case("mse_loss", wide_pair, lambda m, y: (y - m) ** 2, "|x| about {x}"),
     Case(poisson, {"input": uniform(-0.8, 0.8), "target": counts(3)}, lambda x, y: mp.exp(x) - y * x,
          "|log λ| ≤ 0.8·{x}", largest=lambda x, y: larger(exp(x), y * x)),
@@ -230,6 +245,11 @@ TABLE = [
          largest=lambda x, y: larger(x, y * log(x + 1e-8))),
     Case(f"{poisson}, log_input=False, full", {"input": rates}, others={"target": counts(4)}, **cancels,
          keywords={"log_input": False, "full": True}, largest=lambda x, y: larger(x, y * log(x + 1e-8))),
+    Case(f"{poisson}, exact", {"input": uniform(-0.1, 0.1), "target": counts(30)},
+         lambda x, y: mp.exp(x) - y * x + mp.loggamma(y + 1), "|log λ| ≤ 0.1·{x}", keywords={"full": "exact"},
+         largest=lambda x, y: larger(exp(x), y * x, log_factorial(y)), rtol=1e-12),
+    Case(f"{poisson}, log_offset, weight", {"input": uniform(-0.1, 0.1), "target": counts(3), "log_offset": normal},
+         others={"weight": hard}, ulps=3, largest=lambda x, y, o, w: larger(exp(x + o), y * (x + o))),
     Case("bradley_terry_loss", {"chosen": scores, "rejected": scores}, lambda a, b: softplus(b - a),
          "|scores| ≤ {x}/2"),
     Case("bradley_terry_loss, margin", {"chosen": scores, "rejected": scores}, keywords={"margin": 0.5}),
@@ -248,6 +268,9 @@ TABLE = [
          largest=lambda x, t: larger(exp(t) * t, exp(t) * x)),
     Case("cross_entropy", logits, nll, x, of_class, **gather),
     Case("cross_entropy, weight", logits, others=weighted, rows=True, rtol=1e-13),
+    Case("cross_entropy, sample_weight", logits, others=weighted_rows, rows=True, rtol=1e-13),
+    Case("cross_entropy, soft targets, sample_weight", logits | {"target": simplex},
+         others={"sample_weight": row_weights}, **deviation),
     *(Case(f"cross_entropy, weight, label_smoothing={e}", logits, others=weighted, keywords={"label_smoothing": e},
            rows=True, rtol=1e-13) for e in (0.1, 1.0)),
     Case("cross_entropy, label_smoothing=0.1", logits, others={"target": classes_or_none}, keywords=smooth, rows=True,
@@ -259,8 +282,11 @@ TABLE = [
     Case("cross_entropy, soft targets, mask", logits | {"target": simplex}, others=masked, **deviation),
     Case("cross_entropy_grad", logits, others=weighted, keywords={**smooth, "reduction": "sum"}, rows=True, floor=1,
          ulps=1.5, rtol=1e-14, reduces=False, wide=True),
+    Case("cross_entropy_grad, sample_weight", logits, others=weighted_rows,
+         keywords={"reduction": "sum"}, rows=True, floor=1, ulps=4.5, rtol=1e-14, reduces=False, wide=True),
     Case("token_log_probs", logits, lambda x, t: -nll(x, t), x, of_class, reduces=False, **gather),
     Case("nll_loss", {"log_probs": log_rows}, lambda x, t: -x[t], x, of_class, **gather),
+    Case("categorical_nll, sample_weight", {"probs": simplex}, others=weighted_rows, **gather),
     Case("nll_loss, weight", {"log_probs": log_rows}, others=weighted, **gather),
     Case("categorical_nll", {"probs": simplex}, lambda p, t: -mp.log(p[t]), "p in (0, 1)", of_class, **gather),
     Case("logsumexp", logits, lambda x: max(x) + mp.log(mp.fsum(mp.exp(a - max(x)) for a in x)), x, rows=True, floor=1,

@@ -107,7 +107,7 @@ def test_a_sum_is_that_of_the_single_results_exact_and_rounded_once(name, dtype)
         arguments = draw(name, dtype, classes)
         each = case.call(arguments)
         assert case.call(arguments, reduction="sum") == math.fsum(each.flat)
-        if "weight" not in arguments:
+        if not {"weight", "sample_weight"} & set(arguments):
             target = arguments.get("target", each)
             counted = np.count_nonzero(target != -100) if case.rows and target.ndim == 1 else each.size
             counted = np.count_nonzero(arguments["mask"]) if "mask" in arguments else counted

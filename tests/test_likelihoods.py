@@ -62,8 +62,6 @@ def test_small_types_are_read_by_value():
     want = nll_fast.cross_entropy(x, y, weight=weight)
     for other in (weight.astype(bfloat16), weight.astype(">f4"), weight.tolist()):
         assert nll_fast.cross_entropy(x, y, weight=other) == want
-    batch = nll_fast.kl_div(np.log([0.5, 0.5]), np.full((8, 2), 0.25), reduction="batchmean")
-    assert batch == nll_fast.kl_div(np.log(np.full((8, 2), 0.5)), np.full((8, 2), 0.25), reduction="batchmean")
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])

@@ -38,9 +38,10 @@ def measure():
         if case.wide or not (case.rows or case.reduces):
             continue
         arguments = dict.fromkeys(case.draws, x)
-        of_rows = {"target": target, "mask": target % 3 > 0}
+        of_rows = {"target": target, "mask": target % 3 > 0, "sample_weight": target % 3}
         for key in case.others:
-            arguments[key] = of_rows.get(key, x[0]) if case.rows else np.ones(SHAPE, np.uint8)
+            of_elements = np.ones(SHAPE, bool if key == "mask" else np.uint8)
+            arguments[key] = of_rows.get(key, x[0]) if case.rows else of_elements
         calls[name] = partial(case.call, arguments, **({"reduction": "mean"} if case.reduces else {}))
     nll_fast.set_num_threads(2)
     next(iter(calls.values()))()

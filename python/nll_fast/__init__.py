@@ -33,11 +33,7 @@ from nll_fast.distributions import entr, entropy, kl_div, kl_divergence, rel_ent
 from nll_fast.likelihoods import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
-    gaussian_nll_loss,
-    laplace_nll_loss,
     log_sigmoid,
-    mse_loss,
-    poisson_nll_loss,
     softplus,
 )
 from nll_fast.losses import (
@@ -49,6 +45,7 @@ from nll_fast.losses import (
     nll_loss,
 )
 from nll_fast.preference import bradley_terry_loss, dpo_loss
+from nll_fast.regression import gaussian_nll_loss, laplace_nll_loss, mse_loss, poisson_nll_loss
 from nll_fast.threads import get_num_threads, set_num_threads, simd_level
 from nll_fast.tokens import bits_per_byte, bits_per_token, perplexity, sequence_log_probs, token_log_probs
 

@@ -219,6 +219,16 @@ def as_weight(weight: Any) -> np.ndarray | None:
     return weight
 
 
+def as_row_weight(weight: Any, rows: tuple[int, ...], shift: int = 0) -> np.ndarray:
+    """Float64 weights, one for each row, or for each target of rows that go by targets ``shift`` positions later."""
+    weight = as_floats(weight, "sample_weight")
+    if shift and weight.ndim == len(rows) and weight.shape[-1] == rows[-1] + shift:
+        weight = weight[..., shift:]
+    if weight.shape != rows:
+        raise ValueError(f"sample_weight has shape {weight.shape}, but the rows have {rows}: give one for each row")
+    return np.require(weight, np.float64, ["C", "A"])
+
+
 def check_out(out: Any, inputs: tuple[Any, ...]) -> None:
     """Raise unless ``out`` can hold results while the inputs are read."""
     if not isinstance(out, np.ndarray) or out.dtype not in (np.float32, np.float64):

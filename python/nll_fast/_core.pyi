@@ -1,13 +1,15 @@
 from typing import Any, final
 
-from numpy import float64, int64
+from numpy import bool_, float64, int64
 from numpy.typing import NDArray
 
 _Array = NDArray[Any]
 _Input = _Array | float
 _Weight = NDArray[float64] | None
 _Rows = tuple[_Array | None, Partial]
-_Elements = tuple[_Array | None, _Array | None, _Array | None, Partial]
+_RowWeight = NDArray[float64] | None
+_Mask = NDArray[bool_] | None
+_Elements = tuple[_Array | None, list[_Array], Partial]
 
 @final
 class Wanted:
@@ -15,10 +17,12 @@ class Wanted:
         cls,
         *,
         weight: _Input | None = None,
+        mask: _Input | None = None,
         out: _Array | None = None,
         each: bool,
         total: bool,
-        grad: bool = False,
+        moments: bool = False,
+        wrt: list[str] | None = None,
         hess: str | None = None,
         mean: bool = False,
     ) -> Wanted: ...
@@ -33,7 +37,22 @@ class Partial:
         special: float | None = None,
         ignored: int | None = None,
         top1: int | None = None,
+        squares: int | None = None,
+        products: int | None = None,
+        weight_squares: int | None = None,
     ) -> Partial: ...
+    @classmethod
+    def of(cls, losses: Any, weights: Any = None) -> Partial: ...
+    @property
+    def standard_error(self) -> float: ...
+    @property
+    def perplexity(self) -> float: ...
+    @property
+    def squares(self) -> int | None: ...
+    @property
+    def products(self) -> int | None: ...
+    @property
+    def weight_squares(self) -> int | None: ...
     @property
     def sum(self) -> float: ...
     @property
@@ -59,6 +78,7 @@ class Partial:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Partial: ...
 
+def known_losses(losses: _Input, wanted: Wanted) -> _Elements: ...
 def softplus(x: _Input, wanted: Wanted) -> _Elements: ...
 def log_sigmoid(x: _Input, wanted: Wanted) -> _Elements: ...
 def binary_cross_entropy_with_logits(
@@ -87,7 +107,13 @@ def laplace_nll_loss(
 ) -> _Elements: ...
 def mse_loss(mean: _Input, target: _Input, wanted: Wanted) -> _Elements: ...
 def poisson_nll_loss(
-    input: _Input, target: _Input, log_input: bool, full: bool, eps: float, wanted: Wanted
+    input: _Input,
+    target: _Input,
+    log_input: bool,
+    full: bool | str,
+    eps: float,
+    wanted: Wanted,
+    log_offset: _Input | None = None,
 ) -> _Elements: ...
 def bradley_terry_loss(chosen: _Input, rejected: _Input, margin: _Input, wanted: Wanted) -> _Elements: ...
 def dpo_loss(
@@ -108,9 +134,11 @@ def cross_entropy(
     logits: _Array,
     target: NDArray[int64],
     weight: _Weight,
+    row_weight: _RowWeight,
     ignore_index: int | None,
     out: _Array | None,
     each: bool,
+    moments: bool,
     label_smoothing: float = 0.0,
     negate: bool = False,
 ) -> _Rows: ...
@@ -118,34 +146,63 @@ def nll_loss(
     log_probs: _Array,
     target: NDArray[int64],
     weight: _Weight,
+    row_weight: _RowWeight,
     ignore_index: int | None,
     out: _Array | None,
     each: bool,
+    moments: bool,
 ) -> _Rows: ...
 def categorical_nll(
     probs: _Array,
     target: NDArray[int64],
     weight: _Weight,
+    row_weight: _RowWeight,
     ignore_index: int | None,
     out: _Array | None,
     each: bool,
+    moments: bool,
 ) -> _Rows: ...
 def soft_cross_entropy(
-    logits: _Array, target: _Array, weight: _Weight, label_smoothing: float, out: _Array | None, each: bool
+    logits: _Array,
+    target: _Array,
+    weight: _Weight,
+    label_smoothing: float,
+    mask: _Mask,
+    row_weight: _RowWeight,
+    out: _Array | None,
+    each: bool,
+    moments: bool,
 ) -> _Rows: ...
-def entropy(logits: _Array, out: _Array | None, each: bool) -> _Rows: ...
-def kl_divergence(p_logits: _Array, q_logits: _Array, out: _Array | None, each: bool) -> _Rows: ...
+def entropy(
+    logits: _Array, mask: _Mask, row_weight: _RowWeight, out: _Array | None, each: bool, moments: bool
+) -> _Rows: ...
+def kl_divergence(
+    p_logits: _Array,
+    q_logits: _Array,
+    mask: _Mask,
+    row_weight: _RowWeight,
+    out: _Array | None,
+    each: bool,
+    moments: bool,
+) -> _Rows: ...
 def logsumexp(logits: _Array, out: _Array | None) -> _Array: ...
 def log_softmax(logits: _Array, out: _Array | None) -> _Array: ...
 def cross_entropy_grad(
     logits: _Array,
     target: NDArray[int64],
     weight: _Weight,
+    row_weight: _RowWeight,
     ignore_index: int | None,
     label_smoothing: float,
     mean: bool,
-    out: _Array | None,
-) -> _Array: ...
+    grad_out: _Array | None = None,
+    *,
+    hess: str | None = None,
+    out: _Array | None = None,
+    each: bool = False,
+    total: bool = False,
+    moments: bool = False,
+) -> tuple[_Array, _Array | None, _Array | None, Partial]: ...
 def exp(x: float) -> float: ...
 def get_num_threads() -> int: ...
 def set_num_threads(threads: int) -> None: ...
@@ -169,6 +226,7 @@ __all__ = [
     "get_num_threads",
     "kl_div",
     "kl_divergence",
+    "known_losses",
     "laplace_nll_loss",
     "log_sigmoid",
     "log_softmax",

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from nll_fast._arrays import as_input, check_out
+from nll_fast import _core
+from nll_fast._arrays import as_input, as_mask, check_out
 from nll_fast._core import Wanted
 from nll_fast._rows import REDUCTIONS, apply_reduction, check_reduction
 from nll_fast._types import Array
 
 _USUAL = {
-    reduction: Wanted(each=reduction == "none", total=reduction != "none", mean=reduction == "mean")
+    reduction: Wanted(
+        each=reduction == "none",
+        total=reduction != "none",
+        moments=reduction == "partial",
+        mean=reduction == "mean",
+    )
     for reduction in REDUCTIONS
 }
 """What is wanted with each reduction and nothing else, made once: a small call would notice."""
@@ -27,18 +33,22 @@ def elements(
     arrays: dict[str, Any],
     *,
     weight: Any = None,
+    mask: Any = None,
     reduction: str = "none",
     out: Array | None = None,
     grad: bool = False,
+    wrt: str | Sequence[str] | None = None,
     hess: str | None = None,
     **options: Any,
 ) -> Any:
-    """A loss of ``arrays``, reduced; with its gradient by the first of them for ``grad``, and with the gradient and
-    the second derivatives for ``hess``.
+    """A loss of ``arrays``, reduced; for ``grad`` with its gradient by the arguments ``wrt``, or the first of them,
+    and for ``hess`` with the gradient and the second derivatives by the first.
     """
     check_reduction(reduction)
     each, wanted = reduction == "none", _USUAL[reduction]
-    if weight is None and out is None and not grad and hess is None:
+    if wrt is not None and not (grad or hess):
+        raise ValueError(f"wrt is {wrt!r}, which names what a gradient is by; it needs grad=True or hess=")
+    if weight is None and mask is None and out is None and not grad and hess is None:
         try:
             results = call(**arrays, **options, wanted=wanted)
         except TypeError:
@@ -46,16 +56,45 @@ def elements(
     else:
         results = None
         weight = None if weight is None else as_input(weight, "weight")
+        mask = None if mask is None else as_mask(mask)
         wanted = Wanted(
-            weight=weight, out=out, each=each, total=not each, grad=bool(grad), hess=hess, mean=reduction == "mean"
+            weight=weight,
+            mask=mask if mask is None or mask.ndim else float(mask),
+            out=out,
+            each=each,
+            total=not each,
+            moments=reduction == "partial",
+            wrt=_names(wrt, arrays) if grad or hess else None,
+            hess=hess,
+            mean=reduction == "mean",
         )
     if results is None:
         inputs = {name: as_input(x, name) for name, x in arrays.items()}
         if out is not None:
-            check_out(out, (*arrays.values(), *inputs.values(), weight))
+            check_out(out, (*arrays.values(), *inputs.values(), weight, mask))
         results = call(**inputs, **options, wanted=wanted)
-    value, gradient, hessian, totals = results
-    if each and not value.ndim:
-        value = value[()]
-    result = apply_reduction(value, totals, reduction)
-    return (result, gradient, hessian) if hess else (result, gradient) if grad else result
+    value, derivatives, totals = results
+    result = apply_reduction(value, totals, reduction, out=out)
+    if not derivatives:
+        return result
+    *second, gradient = derivatives if wrt is None or isinstance(wrt, str) else _split(derivatives, hess)
+    return (result, gradient, *second)
+
+
+def _names(wrt: str | Sequence[str] | None, arrays: dict[str, Any]) -> list[str]:
+    """The names of the arguments that derivatives are by."""
+    names = [next(iter(arrays))] if wrt is None else [wrt] if isinstance(wrt, str) else wrt
+    if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"wrt is {wrt!r}; name an argument, or several in a tuple")
+    return list(names)
+
+
+def _split(derivatives: list[Any], hess: str | None) -> list[Any]:
+    """The second derivative, if there is one, and the gradients as one tuple."""
+    first = 1 if hess else 0
+    return [*derivatives[:first], tuple(derivatives[first:])]
+
+
+def partial_of(losses: Any, weights: Any = None) -> Any:
+    """The Partial of losses from elsewhere."""
+    return elements(_core.known_losses, {"losses": losses}, weight=weights, reduction="partial")

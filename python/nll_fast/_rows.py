@@ -14,6 +14,7 @@ from nll_fast._arrays import (
     as_integer,
     as_mask,
     as_number,
+    as_row_weight,
     as_rows,
     as_targets,
     as_weight,
@@ -56,27 +57,101 @@ def row_losses(
     *,
     axis: int,
     weight: Any = None,
+    sample_weight: Any = None,
     ignore_index: int | None = -100,
     shift: int = 0,
     mask: Any = None,
     reduction: str = "mean",
     empty_mean: float = math.nan,
     out: Array | None = None,
+    grad: bool = False,
+    hess: str | None = None,
     **options: Any,
 ) -> Any:
-    """The losses of the rows of ``x``, named ``name``, with a class as target, reduced."""
+    """The losses of the rows of ``x``, named ``name``, with a class as target, reduced; for ``grad`` and ``hess`` of
+    ``call`` with the derivatives by ``x``.
+    """
     check_reduction(reduction, empty_mean)
     if ignore_index is not None and (type(ignore_index) is not int or ignore_index != -100):
         ignore_index = as_integer(ignore_index, "ignore_index")
-    given = (x, target, weight, mask)
+    given = (x, target, weight, sample_weight, mask)
+    wanted, moments = reduction == "none", reduction == "partial"
+    if grad or hess is not None:
+        slopes, curves, each, totals = row_gradient(
+            call, x, target, axis=axis, weight=weight, sample_weight=sample_weight, ignore_index=ignore_index,
+            shift=shift, mask=mask, hess=hess, mean=reduction == "mean",
+            losses=out, each=wanted, total=True, moments=moments, **options,
+        )  # fmt: skip
+        loss = apply_reduction(each, totals, reduction, empty_mean, out)
+        return (loss, slopes) if hess is None else (loss, slopes, curves)
     if shift != 0 or mask is not None:
         x, target, ignore_index = shift_and_mask(x, target, axis, shift, mask, ignore_index)
     x, target = as_rows(x, name, axis), as_targets(target)
     weight = None if weight is None else as_weight(weight)
+    if sample_weight is not None:
+        sample_weight = as_row_weight(sample_weight, target.shape, as_integer(shift, "shift"))
     if out is not None:
         check_out(out, (*given, x, target))
-    each, totals = call(x, target, weight, ignore_index, out, reduction == "none", **options)
+    each, totals = call(x, target, weight, sample_weight, ignore_index, out, wanted, moments, **options)
     return apply_reduction(each, totals, reduction, empty_mean, out)
+
+
+def row_gradient(
+    call: Callable[..., Any],
+    logits: Any,
+    target: Any,
+    *,
+    axis: int,
+    weight: Any,
+    sample_weight: Any,
+    ignore_index: int | None,
+    shift: int,
+    mask: Any,
+    out: Array | None = None,
+    losses: Array | None = None,
+    **options: Any,
+) -> tuple[Array, Array | None, Array | None, Partial]:
+    """The gradient by all logits, in ``out`` if that is given, the second derivatives, the losses, in ``losses`` if
+    that is given, and their totals.
+    """
+    given = (logits, target, weight, sample_weight, mask)
+    x, shift = as_rows(logits, "logits", axis), as_integer(shift, "shift")
+    if shift != 0 or mask is not None:
+        _, target, ignore_index = shift_and_mask(logits, target, axis, shift, mask, ignore_index)
+    target = as_targets(target)
+    if sample_weight is not None:
+        sample_weight = as_row_weight(sample_weight, target.shape, shift)
+    if shift:
+        if losses is not None:
+            raise ValueError("out needs a loss for each position; with shift and a gradient, leave it out")
+        # The last positions have no target; an ignored one gives them the gradient 0.
+        ignore_index = np.iinfo(np.int64).min if ignore_index is None else ignore_index
+        behind = [(0, 0)] * (target.ndim - 1) + [(0, shift)]
+        target = np.pad(target, behind, constant_values=ignore_index)
+        sample_weight = None if sample_weight is None else np.pad(sample_weight, behind)
+    for given_out in (out, losses):
+        if given_out is not None:
+            check_out(given_out, (*given, x, target))
+    weight = None if weight is None else as_weight(weight)
+    slopes, curves, each, totals = call(
+        x, target, weight, sample_weight, ignore_index, grad_out=out, out=losses, **options
+    )
+    if shift:
+        each = None if each is None else each[..., :-shift]
+        totals = without_ignored(totals, target.size // target.shape[-1] * shift)
+    if axis not in (-1, x.ndim - 1):
+        if out is not None:
+            raise ValueError(f"out needs the class axis to be the last, not axis {axis}")
+        slopes, curves = (x if x is None else np.moveaxis(x, -1, axis) for x in (slopes, curves))
+    return slopes, curves, each, totals
+
+
+def without_ignored(totals: Partial, rows: int) -> Partial:
+    """The same totals of so many rows less, which were ignored."""
+    if not totals.ignored:
+        return totals
+    fields = {**totals.to_dict(), "ignored": totals.ignored - rows}
+    return Partial.from_dict(fields)
 
 
 def row_quantity(
@@ -89,27 +164,35 @@ def row_quantity(
     empty_mean: float = math.nan,
     shift: int = 0,
     mask: Any = None,
+    sample_weight: Any = None,
     **options: Any,
 ) -> Any:
     """A quantity of each row of one or two arrays of one shape, reduced."""
     check_reduction(reduction, empty_mean)
     inputs = {name: as_rows(x, name, axis) for name, x in arrays.items()}
     if out is not None:
-        check_out(out, (*inputs.values(), options.get("weight"), mask))
+        check_out(out, (*inputs.values(), options.get("weight"), mask, sample_weight))
     if "weight" in options:
         options["weight"] = as_weight(options["weight"])
+    rows = next(iter(inputs.values())).shape[:-1]
     if mask is not None:
-        mask, rows = as_mask(mask), next(iter(inputs.values())).shape[:-1]
+        mask = as_mask(mask)
         if mask.shape != rows:
             raise ValueError(f"mask has shape {mask.shape}, but the rows have {rows}")
     if shift != 0:
         shift = as_integer(shift, "shift")
         inputs = {name: shifted(x, name, axis, shift) for name, x in inputs.items()}
         mask = None if mask is None else mask[..., shift:]
-    if mask is None:
-        each, totals = call(**inputs, **options, out=out, each=reduction == "none")
-    else:
-        each, totals = _of_some_rows(call, inputs, mask, out, reduction == "none", options)
+        rows = next(iter(inputs.values())).shape[:-1]
+    each, totals = call(
+        **inputs,
+        **options,
+        mask=None if mask is None else np.require(mask, requirements=["C", "A"]),
+        row_weight=None if sample_weight is None else as_row_weight(sample_weight, rows, shift),
+        out=out,
+        each=reduction == "none",
+        moments=reduction == "partial",
+    )
     return apply_reduction(each, totals, reduction, empty_mean, out)
 
 
@@ -117,74 +200,6 @@ def shifted(x: np.ndarray, name: str, axis: int, shift: int) -> np.ndarray:
     """Rows without the last ``shift`` positions; targets, which belong to earlier positions, without the first."""
     positions = shiftable(x, name, axis, shift)
     return x[..., shift:, :] if name == "target" else x[..., : positions - shift, :]
-
-
-_GATHERED = 1 << 17
-"""How many logits are gathered at once: enough for threads to share, and too few to be noticed in memory."""
-
-
-def _of_some_rows(
-    call: Callable[..., Any],
-    inputs: dict[str, np.ndarray],
-    mask: np.ndarray,
-    out: Array | None,
-    each: bool,
-    options: dict[str, Any],
-) -> tuple[Array | None, Partial]:
-    """The results where ``mask`` is True, else 0, and the totals of these rows. Other rows are not read: a block of
-    rows after the other is gathered, and their totals add up without rounding.
-    """
-    if len({x.shape for x in inputs.values()}) > 1:
-        shapes = ", ".join(f"{name} {x.shape}" for name, x in inputs.items())
-        raise ValueError(f"the shapes must be equal: {shapes}")
-    result = out
-    if out is None and each:
-        double = any(x.dtype == np.float64 for x in inputs.values())
-        result = np.zeros(mask.shape, np.float64 if double else np.float32)
-    if out is not None:
-        if out.shape != mask.shape:
-            raise ValueError(f"out has shape {out.shape}, but the result has {mask.shape}")
-        out[...] = 0
-    if not mask.ndim:  # One row.
-        inputs = {name: x[np.newaxis] for name, x in inputs.items()}
-    where = np.nonzero(np.atleast_1d(mask))
-    places = None if result is None else np.atleast_1d(result)
-    step = max(_GATHERED // next(iter(inputs.values())).shape[-1], 1)
-    totals: Any = 0
-    for start in range(0, max(len(where[0]), 1), step):
-        rows = tuple(index[start : start + step] for index in where)
-        block = None if places is None else np.empty(len(rows[0]), places.dtype)
-        _, part = call(**{name: x[rows] for name, x in inputs.items()}, **options, out=block, each=False)
-        totals = part + totals
-        if places is not None:
-            places[rows] = block
-    return result, totals
-
-
-def row_array(
-    call: Callable[..., Any],
-    rows: dict[str, Any],
-    *,
-    axis: int,
-    out: Array | None = None,
-    **options: Any,
-) -> Array:
-    """An array of results, one for each class, with its class axis at ``axis``."""
-    arguments: dict[str, Any] = {name: x for name, x in rows.items() if name != "target"}
-    ((name, x),) = arguments.items()
-    arguments[name] = x = as_rows(x, name, axis)
-    if "target" in rows:
-        arguments["target"] = as_targets(rows["target"])
-    if out is not None:
-        check_out(out, (*rows.values(), x, options.get("weight")))
-    if "weight" in options:
-        options["weight"] = as_weight(options["weight"])
-    result = call(**arguments, **options, out=out)
-    if axis in (-1, x.ndim - 1):
-        return result
-    if out is not None:
-        raise ValueError(f"out needs the class axis to be the last, not axis {axis}")
-    return np.moveaxis(result, -1, axis)
 
 
 def shift_and_mask(

@@ -1,14 +1,14 @@
-"""Losses of single observations: yes or no, a real number, a count."""
+"""Losses of yes or no, from a logit or a probability."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from numpy.typing import ArrayLike
 
 from nll_fast import _core
-from nll_fast._arrays import as_number
-from nll_fast._elements import elements, given
+from nll_fast._elements import elements
 from nll_fast._types import Array, Hessian, Loss, Reduction, mean_by_default
 
 
@@ -19,9 +19,11 @@ def binary_cross_entropy_with_logits(
     *,
     weight: ArrayLike | None = None,
     pos_weight: ArrayLike = 1.0,
+    mask: ArrayLike | None = None,
     reduction: Reduction = "mean",
     out: Array | None = None,
     grad: bool = False,
+    wrt: str | Sequence[str] | None = None,
     hess: Hessian | None = None,
 ) -> Loss:
     """pos_weight·y·softplus(−x) + (1 − y)·softplus(x): −log p of a yes/no label, in nats.
@@ -39,17 +41,25 @@ def binary_cross_entropy_with_logits(
         A factor for each loss; broadcasts to the shape of the losses.
     pos_weight : array_like
         A factor for the positive term; broadcasts to the shape of the losses.
+    mask : array_like of bool, optional
+        False where an element is missing: it costs 0, its gradient is 0, it does not count, and what stands there
+        (a NaN, a label of no meaning) changes nothing. Broadcasts like ``weight``; zeros and ones will do.
     reduction : {"mean", "sum", "none", "partial"}
-        The mean over all elements (also with ``weight``), their sum, the loss of each element, or a
+        The mean over all elements that count (also with ``weight``), their sum, the loss of each element, or a
         :class:`nll_fast.Partial`: a total that adds up over several calls without rounding.
     out : ndarray, optional
         Receives each loss, whatever the reduction: a float32 or float64 NumPy array of the losses' shape,
         C-contiguous, sharing no memory with an input.
     grad : bool
-        Also return the gradient of the reduced loss by the first argument, an array of the losses' shape.
+        Also return the gradient of the reduced loss, an array of the losses' shape.
+    wrt : str or tuple of str, optional
+        The names of the arguments that the gradient is by, here "logits", "target" or a
+        ``pos_weight`` other than 1; several give a tuple of gradients.
+        By default the first argument, the prediction. Of an argument that broadcasts, sum the gradient over the
+        axes along which it does.
     hess : {"exact", "upper"}, optional
-        Also return the gradient and the second derivatives, or upper bounds of these over all values of the
-        first argument; here the bound is (pos_weight·y + 1 − y)/4, which never vanishes.
+        Also return the gradient and the second derivatives by the first argument, or upper bounds of these over
+        all its values; here the bound is (pos_weight·y + 1 − y)/4, which never vanishes.
 
     Returns
     -------
@@ -79,7 +89,7 @@ def binary_cross_entropy_with_logits(
     return elements(
         _core.binary_cross_entropy_with_logits,
         {"logits": logits, "target": target, "pos_weight": pos_weight},
-        weight=weight, reduction=reduction, out=out, grad=grad, hess=hess,
+        weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt, hess=hess,
     )  # fmt: skip
 
 
@@ -89,6 +99,7 @@ def binary_cross_entropy(
     target: ArrayLike,
     *,
     weight: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
     clamp: Literal["torch", "eps"] | None = "torch",
     validate: bool = True,
     reduction: Reduction = "mean",
@@ -109,8 +120,8 @@ def binary_cross_entropy(
         "torch" lets no logarithm fall below −100. "eps" clips p to [ε, 1 − ε] like scikit-learn's
         ``log_loss``, with the machine epsilon of the dtype of ``probs``. None: a certain mistake costs ∞.
     validate : bool
-        Raise if a probability or a label lies outside [0, 1] or is NaN.
-    weight, reduction, out
+        Raise if a probability or a label that counts lies outside [0, 1] or is NaN.
+    weight, mask, reduction, out
         As in :func:`binary_cross_entropy_with_logits`.
 
     Returns
@@ -131,7 +142,7 @@ def binary_cross_entropy(
     return elements(
         _core.binary_cross_entropy,
         {"probs": probs, "target": target},
-        weight=weight, reduction=reduction, out=out, clamp=clamp, validate=bool(validate),
+        weight=weight, mask=mask, reduction=reduction, out=out, clamp=clamp, validate=bool(validate),
     )  # fmt: skip
 
 
@@ -190,220 +201,3 @@ def softplus(x: ArrayLike, *, out: Array | None = None) -> Array:
     array([6.93147181e-01, 1.00000000e+03])
     """
     return elements(_core.softplus, {"x": x}, out=out)
-
-
-@mean_by_default
-def gaussian_nll_loss(
-    mean: ArrayLike,
-    target: ArrayLike,
-    var: ArrayLike | None = None,
-    *,
-    log_var: ArrayLike | None = None,
-    sigma: ArrayLike | None = None,
-    full: bool = False,
-    eps: float = 1e-6,
-    reduction: Reduction = "mean",
-    out: Array | None = None,
-    grad: bool = False,
-    hess: Hessian | None = None,
-) -> Loss:
-    """½·(log var + (target − mean)²/var): −log of the normal density but for a constant, in nats.
-
-    Follows ``torch.nn.functional.gaussian_nll_loss``, with the results and errors of
-    :func:`binary_cross_entropy_with_logits`. All arrays broadcast by NumPy's rules. PyTorch instead lets a
-    ``var`` of shape (n,) broadcast over the *first* axis of (n, d): write ``var[:, None]`` for that.
-
-    Parameters
-    ----------
-    mean, target : array_like
-        The predicted mean and the observation.
-    var, log_var, sigma : array_like, exactly one of them
-        The variance, its logarithm, or the standard deviation. A variance given by ``var`` or ``sigma``
-        counts as ``eps`` if it is less; ``log_var`` is used as it is.
-    full : bool
-        Add the constant ½·log 2π.
-    eps : float
-        The least variance, at least 0.
-    reduction, out, grad, hess
-        As in :func:`binary_cross_entropy_with_logits`; the derivatives are with respect to ``mean``, and both
-        kinds of ``hess`` are 1/var.
-
-    Returns
-    -------
-    float, ndarray, Partial or tuple
-        As of :func:`binary_cross_entropy_with_logits`.
-
-    Raises
-    ------
-    ValueError
-        If a variance or a standard deviation is negative; it and its index are named.
-    TypeError
-        Unless exactly one of ``var``, ``log_var`` and ``sigma`` is given.
-
-    Notes
-    -----
-    An infinite variance costs ∞, a NaN NaN. The error is at most 2 ulp of the larger of the two terms, which
-    may cancel.
-
-    Examples
-    --------
-    >>> gaussian_nll_loss([0.0, 1.0], [1.0, 1.0], 1.0)
-    0.25
-    """
-    return elements(
-        _core.gaussian_nll_loss,
-        {"mean": mean, "target": target, **given(var=var, log_var=log_var, sigma=sigma)},
-        reduction=reduction, out=out, grad=grad, hess=hess, eps=as_number(eps, "eps"), full=bool(full),
-    )  # fmt: skip
-
-
-@mean_by_default
-def laplace_nll_loss(
-    mean: ArrayLike,
-    target: ArrayLike,
-    scale: ArrayLike | None = None,
-    *,
-    log_scale: ArrayLike | None = None,
-    eps: float = 1e-6,
-    reduction: Reduction = "mean",
-    out: Array | None = None,
-    grad: bool = False,
-    hess: Hessian | None = None,
-) -> Loss:
-    """log 2b + |target − mean|/b, in nats: −log of the density of ``torch.distributions.Laplace``.
-
-    Results and errors are those of :func:`gaussian_nll_loss`.
-
-    Parameters
-    ----------
-    mean, target : array_like
-        The predicted mean and the observation.
-    scale, log_scale : array_like, exactly one of them
-        The scale b or its logarithm. ``scale`` counts as ``eps`` if it is less; ``log_scale`` is used as it is.
-    eps : float
-        The least scale, at least 0.
-    reduction, out, grad, hess
-        As in :func:`binary_cross_entropy_with_logits`; the derivatives are with respect to ``mean``. The second
-        one is 0, and its "upper" bound is 1/(b·|target − mean|), that of the parabola which touches the loss
-        here and lies above it everywhere.
-
-    Returns
-    -------
-    float, ndarray, Partial or tuple
-        As of :func:`binary_cross_entropy_with_logits`.
-
-    Raises
-    ------
-    ValueError
-        If a scale is negative; it and its index are named.
-    TypeError
-        Unless exactly one of ``scale`` and ``log_scale`` is given.
-
-    Examples
-    --------
-    >>> laplace_nll_loss([0.0, 1.0], [1.0, 1.0], 0.5)
-    1.0
-    """
-    return elements(
-        _core.laplace_nll_loss,
-        {"mean": mean, "target": target, **given(scale=scale, log_scale=log_scale)},
-        reduction=reduction, out=out, grad=grad, hess=hess, eps=as_number(eps, "eps"),
-    )  # fmt: skip
-
-
-@mean_by_default
-def mse_loss(
-    mean: ArrayLike,
-    target: ArrayLike,
-    *,
-    reduction: Reduction = "mean",
-    out: Array | None = None,
-    grad: bool = False,
-    hess: Hessian | None = None,
-) -> Loss:
-    """(target − mean)²: twice the Gaussian loss with variance 1.
-
-    Follows ``torch.nn.functional.mse_loss``, with the results and errors of
-    :func:`binary_cross_entropy_with_logits`.
-
-    Parameters
-    ----------
-    mean, target : array_like
-        The prediction and the observation, of one shape, or one of them is a single number.
-    reduction, out, grad, hess
-        As in :func:`binary_cross_entropy_with_logits`; both kinds of ``hess`` are 2.
-
-    Returns
-    -------
-    float, ndarray, Partial or tuple
-        As of :func:`binary_cross_entropy_with_logits`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As by :func:`binary_cross_entropy_with_logits`.
-
-    Examples
-    --------
-    >>> mse_loss([0.0, 1.0], [1.0, 3.0])
-    2.5
-    """
-    arrays = {"mean": mean, "target": target}
-    return elements(_core.mse_loss, arrays, reduction=reduction, out=out, grad=grad, hess=hess)
-
-
-@mean_by_default
-def poisson_nll_loss(
-    input: ArrayLike,
-    target: ArrayLike,
-    *,
-    log_input: bool = True,
-    full: bool = False,
-    eps: float = 1e-8,
-    reduction: Reduction = "mean",
-    out: Array | None = None,
-    grad: bool = False,
-    hess: Hessian | None = None,
-) -> Loss:
-    """λ − target·log λ: −log of the Poisson probability but for log target!, in nats.
-
-    Follows ``torch.nn.functional.poisson_nll_loss``, with the results and errors of
-    :func:`binary_cross_entropy_with_logits`.
-
-    Parameters
-    ----------
-    input : array_like
-        log λ, or λ itself if ``log_input=False``; a negative λ gives NaN.
-    target : array_like
-        The count, which is not checked to be whole; a count of 0 costs λ. The two arrays broadcast.
-    log_input : bool
-        Whether ``input`` is log λ.
-    full : bool
-        Add Stirling's target·log target − target + ½·log(2π·target) where target > 1.
-    eps : float
-        At least 0; without ``log_input`` the logarithm is that of λ + ``eps``.
-    reduction, out, grad, hess
-        As in :func:`binary_cross_entropy_with_logits`; the derivatives are with respect to ``input``. The
-        second one has no upper bound, so ``hess="upper"`` is refused.
-
-    Returns
-    -------
-    float, ndarray, Partial or tuple
-        As of :func:`binary_cross_entropy_with_logits`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As by :func:`binary_cross_entropy_with_logits`.
-
-    Examples
-    --------
-    >>> poisson_nll_loss([0.0], [3])
-    1.0
-    """
-    return elements(
-        _core.poisson_nll_loss,
-        {"input": input, "target": target},
-        reduction=reduction, out=out, grad=grad, hess=hess,
-        log_input=bool(log_input), full=bool(full), eps=as_number(eps, "eps"),
-    )  # fmt: skip

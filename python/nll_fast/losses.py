@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from nll_fast import _core
 from nll_fast._arrays import as_array, as_integer, as_number, dtype_name
 from nll_fast._axes import log_shares, log_sums
-from nll_fast._rows import row_array, row_losses, row_quantity
-from nll_fast._types import Array, Loss, Reduction, mean_by_default
+from nll_fast._rows import row_gradient, row_losses, row_quantity
+from nll_fast._types import Array, Hessian, Loss, Reduction, mean_by_default
 
 
 @mean_by_default
@@ -22,6 +22,7 @@ def cross_entropy(
     *,
     axis: int = -1,
     weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     ignore_index: int | None = -100,
     label_smoothing: float = 0.0,
     shift: int = 0,
@@ -29,6 +30,8 @@ def cross_entropy(
     reduction: Reduction = "mean",
     empty_mean: float = math.nan,
     out: Array | None = None,
+    grad: bool = False,
+    hess: Hessian | None = None,
 ) -> Loss:
     """−log softmax(logits)[target], in nats, as in ``torch.nn.functional.cross_entropy``.
 
@@ -44,6 +47,9 @@ def cross_entropy(
         The class axis, by default the last one (in PyTorch it is axis 1).
     weight : array_like, shape (C,), optional
         A finite factor for each class.
+    sample_weight : array_like, optional
+        A finite factor for each row, of the shape of ``logits`` without ``axis``; the mean divides by the sum of the
+        weights. With ``shift``, of that shape or one for each target behind the first ones.
     ignore_index : int or None
         A row with this target costs 0 and does not count, whatever it holds. Not for distributions.
     label_smoothing : float
@@ -63,12 +69,21 @@ def cross_entropy(
     out : ndarray, optional
         Receives each loss, whatever the reduction: a float32 or float64 NumPy array of the losses' shape,
         C-contiguous, sharing no memory with an input.
+    grad : bool
+        Also return the gradient of the reduced loss by the logits, as :func:`cross_entropy_grad` does. Each row is
+        read from memory once for both. Of class targets only.
+    hess : {"exact", "upper"}, optional
+        Also return the gradient and the second derivatives by each logit alone, w·p·(1 − p), or their upper bounds
+        over all logits, w/4, as boosting takes them.
 
     Returns
     -------
     float, ndarray or Partial
         A float for "mean" and "sum", from the exact sum of the losses, rounded once. For "none" an array of
         one loss per row, or ``out``: float64 if an input is float64, else float32, and 0 for ignored rows.
+
+    tuple
+        (loss, gradient) with ``grad=True``, (loss, gradient, hessian) with ``hess``.
 
     Raises
     ------
@@ -84,11 +99,11 @@ def cross_entropy(
         (1 − ε)·w[t]·nll[t] + ε/C · Σ_c w[c]·nll[c]      for a class t
         Σ_c w[c]·((1 − ε)·y[c] + ε/C)·nll[c]             for a distribution y
 
-    and the mean divides by the sum of w[t] over the counted rows, or by the number of rows for distributions.
+    times its sample weight s. The mean divides by the sum of s·w[t] over the counted rows, or of s for distributions.
 
-    A target whose logit is −∞ costs ∞; with smoothing so does any logit of −∞ whose class has a weight. A
-    class with y[c] = 0 costs 0. A row with +∞ or NaN is NaN. If all counted rows have the weight 0, the mean
-    is NaN.
+    A weight of 0 makes a loss 0, even an infinite one. A target whose logit is −∞ costs ∞; with smoothing so does
+    any logit of −∞ whose class has a weight. A class with y[c] = 0 costs 0. A row with +∞ or NaN is NaN. If all
+    counted rows have the weight 0, the mean is NaN.
 
     Examples
     --------
@@ -105,18 +120,23 @@ def cross_entropy(
                 f"ignore_index={ignore_index} means nothing to a target that is a distribution for each row: leave it "
                 "out, and leave out rows by slicing"
             )
+        if grad or hess is not None:
+            raise TypeError(f"grad and hess take class indices; {_GRADIENT_OF_DISTRIBUTION}")
         return row_quantity(
             _core.soft_cross_entropy,
             {"logits": logits, "target": target},
             axis=axis, shift=shift, mask=mask, reduction=reduction, out=out, empty_mean=empty_mean,
-            weight=weight, label_smoothing=smoothing,
+            weight=weight, sample_weight=sample_weight, label_smoothing=smoothing,
         )  # fmt: skip
     return row_losses(
-        _core.cross_entropy,
+        _core.cross_entropy if not grad and hess is None else _core.cross_entropy_grad,
         "logits", logits, target,
-        axis=axis, weight=weight, ignore_index=ignore_index, shift=shift, mask=mask,
-        reduction=reduction, empty_mean=empty_mean, out=out, label_smoothing=smoothing,
+        axis=axis, weight=weight, sample_weight=sample_weight, ignore_index=ignore_index, shift=shift, mask=mask,
+        reduction=reduction, empty_mean=empty_mean, out=out, grad=grad, hess=hess, label_smoothing=smoothing,
     )  # fmt: skip
+
+
+_GRADIENT_OF_DISTRIBUTION = "for a distribution y the gradient of a row is sum(y) * softmax(logits) - y"
 
 
 def _is_distribution(target: Any, logits: Any) -> bool:
@@ -133,19 +153,23 @@ def cross_entropy_grad(
     *,
     axis: int = -1,
     weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     ignore_index: int | None = -100,
     label_smoothing: float = 0.0,
+    shift: int = 0,
+    mask: ArrayLike | None = None,
     reduction: Reduction = "mean",
     out: Array | None = None,
 ) -> Array:
     """The gradient of :func:`cross_entropy` by the logits: softmax − one-hot, weighted and scaled.
 
-    Errors are those of :func:`cross_entropy`.
+    Errors are those of :func:`cross_entropy`, which returns the loss too with ``grad=True``.
 
     Parameters
     ----------
-    logits, axis, weight, ignore_index, label_smoothing
-        As in :func:`cross_entropy`. Ignored rows have the gradient 0.
+    logits, axis, weight, sample_weight, ignore_index, label_smoothing, shift, mask
+        As in :func:`cross_entropy`. Ignored rows have the gradient 0, as have the last positions with ``shift``.
+        With ``reduction="sum"``, a policy gradient is that of ``sample_weight=advantages``.
     target : array_like of int
         The class of each row. Distributions are refused: their gradient is ``sum(y) * softmax(logits) - y``.
     reduction : {"mean", "sum"}
@@ -174,20 +198,14 @@ def cross_entropy_grad(
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction is {reduction!r}; a gradient is of the 'mean' or the 'sum'")
     if _is_distribution(target, logits):
-        raise TypeError(
-            "cross_entropy_grad takes class indices only; for a distribution y the gradient of a row is "
-            "sum(y) * softmax(logits) - y"
-        )
-    return row_array(
+        raise TypeError(f"cross_entropy_grad takes class indices only; {_GRADIENT_OF_DISTRIBUTION}")
+    return row_gradient(
         _core.cross_entropy_grad,
-        {"logits": logits, "target": target},
-        axis=axis,
-        out=out,
-        weight=weight,
-        ignore_index=None if ignore_index is None else as_integer(ignore_index, "ignore_index"),
-        label_smoothing=as_number(label_smoothing, "label_smoothing"),
-        mean=reduction == "mean",
-    )
+        logits, target,
+        axis=axis, weight=weight, sample_weight=sample_weight,
+        ignore_index=None if ignore_index is None else as_integer(ignore_index, "ignore_index"), shift=shift, mask=mask,
+        out=out, label_smoothing=as_number(label_smoothing, "label_smoothing"), mean=reduction == "mean",
+    )[0]  # fmt: skip
 
 
 @mean_by_default
@@ -197,6 +215,7 @@ def nll_loss(
     *,
     axis: int = -1,
     weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     ignore_index: int | None = -100,
     reduction: Reduction = "mean",
     empty_mean: float = math.nan,
@@ -212,7 +231,7 @@ def nll_loss(
         Log-probabilities of the same dtypes. One entry of each row is read, and its sign is not checked.
     target : array_like of int
         The class of each row.
-    axis, weight, ignore_index, reduction, empty_mean, out
+    axis, weight, sample_weight, ignore_index, reduction, empty_mean, out
         As in :func:`cross_entropy`.
 
     Returns
@@ -233,7 +252,8 @@ def nll_loss(
     return row_losses(
         _core.nll_loss,
         "log_probs", log_probs, target,
-        axis=axis, weight=weight, ignore_index=ignore_index, reduction=reduction, empty_mean=empty_mean, out=out,
+        axis=axis, weight=weight, sample_weight=sample_weight, ignore_index=ignore_index,
+        reduction=reduction, empty_mean=empty_mean, out=out,
     )  # fmt: skip
 
 
@@ -244,6 +264,7 @@ def categorical_nll(
     *,
     axis: int = -1,
     weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     ignore_index: int | None = -100,
     reduction: Reduction = "mean",
     empty_mean: float = math.nan,
@@ -259,7 +280,7 @@ def categorical_nll(
         Probabilities of the same dtypes. One entry of each row is read; a probability of 0 costs ∞.
     target : array_like of int
         The class of each row.
-    axis, weight, ignore_index, reduction, empty_mean, out
+    axis, weight, sample_weight, ignore_index, reduction, empty_mean, out
         As in :func:`cross_entropy`.
 
     Returns
@@ -280,7 +301,8 @@ def categorical_nll(
     return row_losses(
         _core.categorical_nll,
         "probs", probs, target,
-        axis=axis, weight=weight, ignore_index=ignore_index, reduction=reduction, empty_mean=empty_mean, out=out,
+        axis=axis, weight=weight, sample_weight=sample_weight, ignore_index=ignore_index,
+        reduction=reduction, empty_mean=empty_mean, out=out,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,9 +21,11 @@ def bradley_terry_loss(
     *,
     margin: ArrayLike = 0.0,
     weight: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
     reduction: Reduction = "mean",
     out: Array | None = None,
     grad: bool = False,
+    wrt: str | Sequence[str] | None = None,
     hess: Hessian | None = None,
 ) -> Loss:
     """−log σ(chosen − rejected − margin): the loss of a reward model, in nats.
@@ -36,9 +39,8 @@ def bradley_terry_loss(
         The scores of the preferred and of the other answer, of one shape, or one of them is a single number.
     margin : array_like
         How much better the preferred answer is to score; broadcasts to the shape of the losses.
-    weight, reduction, out, grad, hess
-        As in :func:`binary_cross_entropy_with_logits`. The derivatives are with respect to ``chosen``; the
-        gradient with respect to ``rejected`` is the negative.
+    weight, mask, reduction, out, grad, wrt, hess
+        As in :func:`binary_cross_entropy_with_logits`; ``wrt`` names "chosen", "rejected" or "margin".
 
     Returns
     -------
@@ -58,7 +60,7 @@ def bradley_terry_loss(
     return elements(
         _core.bradley_terry_loss,
         {"chosen": chosen, "rejected": rejected, "margin": margin},
-        weight=weight, reduction=reduction, out=out, grad=grad, hess=hess,
+        weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt, hess=hess,
     )  # fmt: skip
 
 
@@ -73,8 +75,12 @@ def dpo_loss(
     label_smoothing: float = 0.0,
     loss_type: str = "sigmoid",
     reference_point: float = 0.0,
+    weight: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
     reduction: Reduction = "mean",
     out: Array | None = None,
+    grad: bool = False,
+    wrt: str | Sequence[str] | None = None,
     return_rewards: bool = False,
 ) -> Loss:
     """Direct preference optimization and its relatives, from the log-probabilities of whole answers.
@@ -111,8 +117,9 @@ def dpo_loss(
         A name in the first column of the table.
     reference_point : float
         δ, used by "bco_pair" and "kto_pair".
-    reduction, out
-        As in :func:`binary_cross_entropy_with_logits`.
+    weight, mask, reduction, out, grad, wrt
+        As in :func:`binary_cross_entropy_with_logits`; ``wrt`` names the four log-probabilities, as they are called
+        here.
     return_rewards : bool
         Also return a dict of the rewards ``chosen`` = β·a and ``rejected`` = β·b, of their difference ``margins``
         (three float64 arrays), and of ``accuracy``, the share of positive margins.
@@ -122,7 +129,8 @@ def dpo_loss(
     float, ndarray or Partial
         As in :func:`binary_cross_entropy_with_logits`, but always computed and returned in float64.
     tuple
-        (loss, rewards) with ``return_rewards=True``.
+        (loss, gradient) with ``grad=True``, (loss, rewards) with ``return_rewards=True``, (loss, gradient, rewards)
+        with both.
 
     Notes
     -----
@@ -153,7 +161,7 @@ def dpo_loss(
     loss = elements(
         _core.dpo_loss,
         arrays,
-        reduction=reduction, out=out,
+        weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt,
         beta=beta, label_smoothing=label_smoothing, loss_type=loss_type, reference_point=point,
     )  # fmt: skip
     if not return_rewards:
@@ -162,4 +170,5 @@ def dpo_loss(
     chosen, rejected = beta * (pc - rc), beta * (pr - rr)
     margins = chosen - rejected
     accuracy = float(np.mean(margins > 0)) if margins.size else math.nan
-    return loss, {"chosen": chosen, "rejected": rejected, "margins": margins, "accuracy": accuracy}
+    rewards = {"chosen": chosen, "rejected": rejected, "margins": margins, "accuracy": accuracy}
+    return (*loss, rewards) if grad else (loss, rewards)

@@ -54,6 +54,7 @@ def cross_entropy(
     *,
     axis=-1,
     weight=None,
+    sample_weight=None,
     ignore_index=-100,
     label_smoothing=0.0,
     shift=0,
@@ -63,47 +64,58 @@ def cross_entropy(
 ):
     """w·log(1 + Σ_{j≠t} e^(x_j − x_t)) of each row; smoothed, its mixture with the loss of every class."""
     if np.asarray(target).dtype.kind not in "iu":
-        return _soft_cross_entropy(logits, target, axis, weight, label_smoothing, shift, mask, reduction)
+        soft = _soft_cross_entropy(logits, target, axis, weight, label_smoothing, shift)
+        return _reduce_some(soft, shift, mask, reduction, sample_weight)
     logits, target = _aligned(logits, target, shift, mask, ignore_index)
     x, t = _rows(logits, target, axis)
     classes = x.shape[-1]
     w = np.ones(classes) if weight is None else np.asarray(weight, np.float64)
     counted = np.ones(len(t), bool) if ignore_index is None else t != ignore_index
     losses, weights = np.zeros(len(t)), np.zeros(len(t))
+    s = np.ones(len(t)) if sample_weight is None else np.ravel(sample_weight)
     for i in np.flatnonzero(counted):
-        nll, weights[i] = _loss(x[i], t[i]), w[t[i]]
-        losses[i] = weights[i] * nll
+        weights[i] = w[t[i]]
+        losses[i] = _times(weights[i], _loss(x[i], t[i]))
         if label_smoothing:
             every = np.array([w[c] * _loss(x[i], c) if w[c] else 0.0 for c in range(classes)])
             sharp = (1 - label_smoothing) * losses[i] if label_smoothing < 1 else 0.0
             losses[i] = sharp + label_smoothing / classes * every.sum()
-    return _reduce(losses, weights, counted, np.shape(target), reduction, empty_mean)
+    return _reduce(_times(s, losses), s * weights, counted, np.shape(target), reduction, empty_mean)
 
 
 def cross_entropy_grad(
-    logits, target, *, axis=-1, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean"
+    logits,
+    target,
+    *,
+    axis=-1,
+    weight=None,
+    sample_weight=None,
+    ignore_index=-100,
+    label_smoothing=0.0,
+    reduction="mean",
 ):
     """Σa · softmax(x) − a, with a the weight that the loss gives to each class."""
     x, t = _rows(logits, target, axis)
     classes = x.shape[-1]
     w = np.ones(classes) if weight is None else np.asarray(weight, np.float64)
+    s = np.ones(len(t)) if sample_weight is None else np.ravel(sample_weight)
     counted = np.ones(len(t), bool) if ignore_index is None else t != ignore_index
     grad = np.zeros_like(x)
     for i in np.flatnonzero(counted):
         a = label_smoothing / classes * w + (1 - label_smoothing) * w[t[i]] * np.eye(classes)[t[i]]
-        grad[i] = a.sum() * np.exp(log_softmax(x[i])) - a
+        grad[i] = s[i] * (a.sum() * np.exp(log_softmax(x[i])) - a)
     if reduction == "mean":
-        grad /= w[t[counted]].sum()
+        grad /= (s * w[np.where(counted, t, 0)])[counted].sum()
     shape = np.moveaxis(np.asarray(logits), axis, -1).shape
     return np.moveaxis(grad.reshape(shape), -1, axis)
 
 
-def _soft_cross_entropy(logits, target, axis, weight, smoothing, shift, mask, reduction):
+def _soft_cross_entropy(logits, target, axis, weight, smoothing, shift):
     log_p = log_softmax(logits, axis=axis)
     target = np.roll(target, -shift, -2) if shift else target
     y = np.moveaxis(np.asarray(target).astype(np.float64), axis, -1)
     y = ((1 - smoothing) * y + smoothing / y.shape[-1]) * (1.0 if weight is None else np.asarray(weight))
-    return _reduce_some(-np.sum(_times(y, np.moveaxis(log_p, axis, -1)), -1), shift, mask, reduction)
+    return -np.sum(_times(y, np.moveaxis(log_p, axis, -1)), -1)
 
 
 def entropy(logits, *, axis=-1, shift=0, mask=None, reduction="none"):
@@ -119,13 +131,14 @@ def kl_divergence(p_logits, q_logits, *, axis=-1, shift=0, mask=None, reduction=
         return _reduce_some(np.sum(_times(np.exp(log_p), log_p - log_q), axis), shift, mask, reduction)
 
 
-def _reduce_some(each, shift, mask, reduction):
+def _reduce_some(each, shift, mask, reduction, sample_weight=None):
     """Without the last ``shift`` positions, and without those that ``mask`` leaves out ``shift`` positions later."""
     each = np.asarray(each)
     counted = np.ones(each.shape, bool) if mask is None else np.asarray(mask, bool)
     if shift:
         each, counted = each[..., : each.shape[-1] - shift], counted[..., shift:]
-    return _reduce(each.ravel(), np.ones(each.size), counted.ravel(), each.shape, reduction)
+    weights = np.ones(each.size) if sample_weight is None else np.ravel(sample_weight)
+    return _reduce(_times(weights, each.ravel()), weights, counted.ravel(), each.shape, reduction)
 
 
 def _aligned(logits, target, shift, mask, ignore_index):
@@ -167,25 +180,46 @@ def bits_per_byte(logits, target, n_bytes, **where):
     return -float(np.sum(token_log_probs(logits, target, **where))) / np.log(2) / n_bytes
 
 
-def _gather(entries, target, axis, weight, ignore_index, reduction, empty_mean):
+def _gather(entries, target, axis, weight, sample_weight, ignore_index, reduction, empty_mean):
     x, t = _rows(entries, target, axis)
     counted = np.ones(len(t), bool) if ignore_index is None else t != ignore_index
     safe = np.where(counted, t, 0)
     w = np.ones(x.shape[-1]) if weight is None else np.asarray(weight, np.float64)
-    losses = w[safe] * (0.0 - x[np.arange(len(t)), safe])
-    return _reduce(losses, w[safe], counted, np.shape(target), reduction, empty_mean)
+    w = w[safe] * (1.0 if sample_weight is None else np.ravel(sample_weight))
+    losses = _times(w, 0.0 - x[np.arange(len(t)), safe])
+    return _reduce(losses, w, counted, np.shape(target), reduction, empty_mean)
 
 
-def nll_loss(log_probs, target, *, axis=-1, weight=None, ignore_index=-100, reduction="mean", empty_mean=math.nan):
+def nll_loss(
+    log_probs,
+    target,
+    *,
+    axis=-1,
+    weight=None,
+    sample_weight=None,
+    ignore_index=-100,
+    reduction="mean",
+    empty_mean=math.nan,
+):
     """−w[t]·x[t] of log-probabilities x."""
-    return _gather(log_probs, target, axis, weight, ignore_index, reduction, empty_mean)
+    return _gather(log_probs, target, axis, weight, sample_weight, ignore_index, reduction, empty_mean)
 
 
-def categorical_nll(probs, target, *, axis=-1, weight=None, ignore_index=-100, reduction="mean", empty_mean=math.nan):
+def categorical_nll(
+    probs,
+    target,
+    *,
+    axis=-1,
+    weight=None,
+    sample_weight=None,
+    ignore_index=-100,
+    reduction="mean",
+    empty_mean=math.nan,
+):
     """−w[t]·log p[t] of probabilities p."""
     with np.errstate(divide="ignore"):
         log_probs = np.log(np.asarray(probs).astype(np.float64))
-    return _gather(log_probs, target, axis, weight, ignore_index, reduction, empty_mean)
+    return _gather(log_probs, target, axis, weight, sample_weight, ignore_index, reduction, empty_mean)
 
 
 def _along(function, x, axis):
@@ -211,11 +245,20 @@ def log_softmax(logits, *, axis=-1):
     return np.moveaxis(log_p.reshape(moved), range(len(shape), len(moved)), axes)
 
 
-def _mean(losses, weight, reduction):
-    losses = losses if weight is None else np.where(np.equal(weight, 0), 0.0, losses * weight)
+def _mean(losses, weight, mask, reduction, divides=False):
+    """The losses, weighted and reduced; the mean divides by the sum of the weights if ``divides``."""
+    counted = np.ones(losses.shape) if mask is None else _fitted(mask, losses.shape)
+    weights = counted if weight is None else _times(counted, _fitted(weight, losses.shape))
+    losses = _times(weights, losses)
     if reduction == "none":
         return losses
-    return float(np.sum(losses)) if reduction == "sum" else float(np.mean(losses))
+    return float(np.sum(losses)) / (float(np.sum(weights if divides else counted)) if reduction == "mean" else 1)
+
+
+def _fitted(x, shape):
+    """x broadcast to a shape, or one number for each of its rows."""
+    (x,) = _arrays(x)
+    return np.broadcast_to(x if x.shape != shape[:-1] or not x.ndim else x[..., None], shape)
 
 
 def _arrays(*arrays):
@@ -240,62 +283,95 @@ def log_sigmoid(x):
 
 
 @np.errstate(all="ignore")
-def binary_cross_entropy_with_logits(logits, target, *, weight=None, pos_weight=1.0, reduction="mean"):
+def binary_cross_entropy_with_logits(logits, target, *, weight=None, pos_weight=1.0, mask=None, reduction="mean"):
     """w·y·softplus(−x) + (1 − y)·softplus(x)."""
     x, y, w = _arrays(logits, target, pos_weight)
-    return _mean(_times(w * y, softplus(-x)) + _times(1 - y, softplus(x)), weight, reduction)
+    return _mean(_times(w * y, softplus(-x)) + _times(1 - y, softplus(x)), weight, mask, reduction)
 
 
 @np.errstate(all="ignore")
-def binary_cross_entropy(probs, target, *, weight=None, clamp="torch", reduction="mean"):
+def binary_cross_entropy(probs, target, *, weight=None, mask=None, clamp="torch", reduction="mean"):
     """−y·log p − (1 − y)·log(1 − p), with p or the logarithms clamped."""
     p, y = _arrays(probs, target)
     floor = -100 if clamp == "torch" else -np.inf
     eps = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}.get(np.asarray(probs).dtype.name, 2.0**-52)
     p = np.clip(p, eps, 1 - eps) if clamp == "eps" else p
     log_p, log_q = np.maximum(np.log(p), floor), np.maximum(np.log1p(-p), floor)
-    return _mean(-(_times(y, log_p) + _times(1 - y, log_q)), weight, reduction)
+    return _mean(-(_times(y, log_p) + _times(1 - y, log_q)), weight, mask, reduction)
 
 
 @np.errstate(all="ignore")
-def gaussian_nll_loss(mean, target, var=None, *, log_var=None, sigma=None, full=False, eps=1e-6, reduction="mean"):
+def gaussian_nll_loss(
+    mean,
+    target,
+    var=None,
+    *,
+    log_var=None,
+    sigma=None,
+    full=False,
+    eps=1e-6,
+    weight=None,
+    mask=None,
+    reduction="mean",
+):
     """½·(log v + (y − μ)²/v), and ½·log 2π if full."""
     mean, target = _arrays(mean, target)
-    if log_var is not None:
-        (log_v,) = _arrays(log_var)
-        v = np.exp(log_v)
-    else:
-        v = np.maximum(np.asarray(var if sigma is None else np.square(sigma), np.float64), eps)
-        log_v = np.log(v)
+    shape = np.broadcast_shapes(mean.shape, target.shape) or np.shape(
+        next(x for x in (var, log_var, sigma) if x is not None)
+    )
     d = target - mean
-    return _mean(0.5 * (log_v + d * (d / v)) + (0.5 * np.log(2 * np.pi) if full else 0), None, reduction)
+    if log_var is not None:
+        half_log_v, z = _fitted(log_var, shape) / 2, d / np.exp(_fitted(log_var, shape) / 2)
+    elif sigma is not None:
+        half_log_v, z = np.log(_fitted(sigma, shape)), d / _fitted(sigma, shape)
+    else:
+        v = np.maximum(_fitted(var, shape), eps)
+        half_log_v, z = np.log(v) / 2, d / np.sqrt(v)
+    return _mean(half_log_v + z * z / 2 + (0.5 * np.log(2 * np.pi) if full else 0), weight, mask, reduction, True)
 
 
-def laplace_nll_loss(mean, target, scale=None, *, log_scale=None, eps=1e-6, reduction="mean"):
+def laplace_nll_loss(mean, target, scale=None, *, log_scale=None, eps=1e-6, weight=None, mask=None, reduction="mean"):
     """log 2b + |y − μ|/b."""
     mean, target, b = _arrays(mean, target, np.exp(log_scale, dtype=float) if scale is None else np.maximum(scale, eps))
-    return _mean(np.log(2 * b) + np.abs(target - mean) / b, None, reduction)
+    d = np.abs(target - mean)
+    b = _fitted(b, d.shape)
+    return _mean(np.log(2 * b) + d / b, weight, mask, reduction, True)
 
 
-def mse_loss(mean, target, *, reduction="mean"):
+def mse_loss(mean, target, *, weight=None, mask=None, reduction="mean"):
     """(y − μ)²."""
     mean, target = _arrays(mean, target)
-    return _mean((target - mean) ** 2, None, reduction)
+    return _mean((target - mean) ** 2, weight, mask, reduction, True)
 
 
 @np.errstate(all="ignore")
-def poisson_nll_loss(input, target, *, log_input=True, full=False, eps=1e-8, reduction="mean"):
-    """λ − y·log λ, and Stirling's log y! where y > 1 if full."""
+def poisson_nll_loss(
+    input,
+    target,
+    *,
+    log_input=True,
+    log_offset=0.0,
+    full=False,
+    eps=1e-8,
+    weight=None,
+    mask=None,
+    reduction="mean",
+):
+    """λ − y·log λ, and log y! or Stirling's formula for it where y > 1 if full."""
     x, y = _arrays(input, target)
+    x = x + (_fitted(log_offset, x.shape) if np.ndim(log_offset) else log_offset)
     loss = np.exp(x) - _times(y, x) if log_input else x - _times(y, np.log(x + eps))
-    stirling = y * np.log(y) - y + 0.5 * np.log(2 * np.pi * y)
-    return _mean(loss + np.where(y > 1, stirling, 0) if full else loss, None, reduction)
+    if full == "exact":
+        loss = loss + np.vectorize(math.lgamma)(y + 1)
+    elif full:
+        loss = loss + np.where(y > 1, y * np.log(y) - y + 0.5 * np.log(2 * np.pi * y), 0)
+    return _mean(loss, weight, mask, reduction, True)
 
 
-def bradley_terry_loss(chosen, rejected, *, margin=0.0, weight=None, reduction="mean"):
+def bradley_terry_loss(chosen, rejected, *, margin=0.0, weight=None, mask=None, reduction="mean"):
     """softplus(rejected − chosen + margin)."""
     chosen, rejected, margin = _arrays(chosen, rejected, margin)
-    return _mean(softplus(rejected - chosen + margin), weight, reduction)
+    return _mean(softplus(rejected - chosen + margin), weight, mask, reduction)
 
 
 def dpo_loss(
@@ -308,6 +384,8 @@ def dpo_loss(
     label_smoothing=0.0,
     loss_type="sigmoid",
     reference_point=0.0,
+    weight=None,
+    mask=None,
     reduction="mean",
 ):
     """The loss of the log-ratios a and b of two answers, by one of the formulas of ``nll_fast.dpo_loss``."""
@@ -337,7 +415,7 @@ def dpo_loss(
         loss = 1 - sigmoid(beta * a) + sigmoid(beta * b)
     elif loss_type == "apo_down":
         loss = sigmoid(beta * a) + 1 - sigmoid(h)
-    return _mean(loss, None, reduction)
+    return _mean(loss, weight, mask, reduction)
 
 
 @np.errstate(all="ignore")
@@ -361,4 +439,4 @@ def kl_div(input, target, *, log_target=False, reduction="mean"):
     x, t = _arrays(input, target)
     p, log_p = (np.exp(t), t) if log_target else (t, np.log(t))
     loss = _times(p, log_p - x)
-    return float(np.sum(loss)) / len(x) if reduction == "batchmean" else _mean(loss, None, reduction)
+    return float(np.sum(loss)) / len(x) if reduction == "batchmean" else _mean(loss, None, None, reduction)

@@ -4,13 +4,15 @@ mod support;
 
 use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn, Slice};
 use nll_kernels::call::{
-    Elements, Entries, Gradient, Loss, Outputs, Quantity, RowLosses, log_softmax, log_sum_exp,
+    Elements, Entries, Gradient, Hessian, Loss, Options, Outputs, Quantity, RowLosses, log_softmax,
+    log_sum_exp,
 };
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::{Exec, Par, Team};
 use nll_kernels::data::out::Out;
 use nll_kernels::data::per_class::PerClass;
-use nll_kernels::data::targets::Targets;
+use nll_kernels::data::targets::{Counted, Targets};
+use nll_kernels::data::totals::Totaled;
 use nll_kernels::{Error, Level};
 use support::Numbers;
 
@@ -89,7 +91,9 @@ fn binary<T>(
 ) -> [Vec<u64>; 4] {
     let [logits, target, pos_weight] = inputs.map(|x| array(x.view()));
     let loss = Loss::BinaryWithLogits { logits, target, pos_weight };
-    let elements = Elements::new(loss, None, c_order).expect("shapes that fit");
+    let (hess, wrt) = (Some(Hessian::Exact), vec!["logits".into()]);
+    let options = Options { hess, wrt, c_order, ..Options::default() };
+    let elements = Elements::new(loss, options).expect("shapes that fit");
     let lengths: Vec<_> = elements.order().iter().map(|&axis| elements.shape()[axis]).collect();
     // The way back from the order of the visit.
     let mut axes = vec![0; lengths.len()];
@@ -99,17 +103,18 @@ fn binary<T>(
         let results = bits(elements.is_double(), lengths.iter().product(), |out| {
             let mut outs = [Out::Nothing, Out::Nothing, Out::Nothing];
             outs[which] = out;
-            let [value, gradient, hessian] = outs;
-            let (hess, mean) = (None, false);
-            let outputs = Outputs { value, gradient, hessian, hess, mean, total: true };
+            let [value, hessian, gradient] = outs;
+            let derivatives = vec![hessian, gradient];
+            let (mean, totaled) = (false, Totaled::Sum);
+            let outputs = Outputs { value, derivatives, mean, totaled };
             total = vec![elements.run(exec, outputs)?.sum.value().to_bits()];
             Ok(())
         });
         let results = ArrayD::from_shape_vec(&lengths[..], results).expect("as many");
         results.permuted_axes(IxDyn(&axes)).iter().copied().collect()
     };
-    let [value, gradient, hessian] = [0, 1, 2].map(&mut result);
-    [value, gradient, hessian, total]
+    let [value, hessian, gradient] = [0, 1, 2].map(&mut result);
+    [value, hessian, gradient, total]
 }
 
 /// The results of all functions of rows, by name.
@@ -120,14 +125,19 @@ fn of_rows(exec: Exec<'_>, x: &Array<'_>, y: &Array<'_>) -> [(&'static str, Vec<
     let weight: Vec<_> = (0..classes).map(|class| (class % 3) as f64).collect();
     // Class `classes` does not exist: its rows do not count.
     let (ignore_index, weight) = (Some(classes as i64), Some(&weight[..]));
-    let targets = Targets { target: &target, shape, ignore_index, weight };
+    let targets = Targets { target: &target, shape, ignore_index, weight, row_weight: None };
     let label_smoothing = 0.1;
     let losses = |entries, out: Out<'_>| {
-        RowLosses { rows: x, entries, targets, negate: false }.run(exec, out).map(drop)
+        let (negate, totaled) = (false, Totaled::Sum);
+        RowLosses { rows: x, entries, targets, negate, totaled }.run(exec, out).map(drop)
     };
-    let quantity =
-        |quantity: Quantity<'_>| bits(double, count, |out| quantity.run(exec, out).map(drop));
-    let gradient = Gradient { logits: x, targets, label_smoothing, mean: true };
+    let quantity = |quantity: Quantity<'_>| {
+        bits(double, count, |out| {
+            quantity.run(exec, Counted::default(), Totaled::Sum, out).map(drop)
+        })
+    };
+    let (mean, hess, totaled) = (true, None, Totaled::Nothing);
+    let gradient = Gradient { logits: x, targets, label_smoothing, mean, hess, totaled };
     let all = count * classes;
     let logits = Entries::Logits { label_smoothing };
     [
@@ -135,7 +145,11 @@ fn of_rows(exec: Exec<'_>, x: &Array<'_>, y: &Array<'_>) -> [(&'static str, Vec<
         ("gathered entries", bits(double, count, |out| losses(Entries::LogProbabilities, out))),
         (
             "gradient",
-            bits(double, all, |out| gradient.run(exec, PerClass::new(out, classes, None))),
+            bits(double, all, |out| {
+                let [slopes, curves] =
+                    [out, Out::Nothing].map(|out| PerClass::new(out, classes, None));
+                gradient.run(exec, (slopes, curves, Out::Nothing)).map(drop)
+            }),
         ),
         ("log sum exp", bits(double, count, |out| log_sum_exp(exec, x, out))),
         (

@@ -193,7 +193,7 @@ fn read(totals: &Totals) -> (u64, u64, u64, Option<u64>, Option<u64>) {
 fn totals_are_the_same_in_any_order_and_grouping() {
     let totals = |terms: &[f64], weights: Option<&[f64]>, [ignored, top1]: [Option<u64>; 2]| {
         let (count, weight) = (terms.len() as u64, weights.map(|w| Box::new(sum(w))));
-        Totals { sum: sum(terms), weight, count, ignored, top1 }
+        Totals { sum: sum(terms), weight, count, ignored, top1, moments: None }
     };
     let all = [
         Totals::default(),

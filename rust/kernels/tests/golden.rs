@@ -8,15 +8,15 @@ mod support;
 
 use ndarray::ArrayD;
 use nll_kernels::call::{
-    Clamp, Elements, Entries, Gradient, Hessian, Loss, Outputs, PreferenceOptions, Quantity,
-    RowLosses, Spread, log_softmax, log_sum_exp,
+    Clamp, Elements, Entries, Factorial, Gradient, Hessian, Loss, Options, Outputs,
+    PreferenceOptions, Quantity, Rate, RowLosses, Spread, log_softmax, log_sum_exp,
 };
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::{Exec, Par};
 use nll_kernels::data::out::Out;
 use nll_kernels::data::per_class::PerClass;
-use nll_kernels::data::targets::Targets;
-use nll_kernels::data::totals::Totals;
+use nll_kernels::data::targets::{Counted, Targets};
+use nll_kernels::data::totals::{Totaled, Totals};
 use nll_kernels::math::preference::PreferenceKind;
 use nll_kernels::{Error, Level};
 use support::{Hash, Numbers, fused_levels};
@@ -41,17 +41,17 @@ const ELEMENTS: &[Line] = &[
     (
         "binary_cross_entropy_with_logits",
         |i| i.binary(Array::Scalar(1.0)),
-        [0x700d_9426_6263_5867, 0xc79f_b5eb_f4f3_9706],
+        [0x4a0c_3f5c_9591_49c5, 0x962e_f176_729d_96d7],
     ),
     (
         "binary_cross_entropy_with_logits, pos_weight",
         |i| i.binary(i.positive("w").array()),
-        [0x8d38_3787_8cb3_f3e7, 0x57ba_6fe9_8506_6e89],
+        [0x2ce9_3112_c66b_998a, 0x31af_3a96_b694_f296],
     ),
     (
         "binary_cross_entropy_with_logits, weight, mean",
         |i| i.weighted_mean(),
-        [0x62b0_0e3d_fdb5_6df8, 0xd4de_a2c1_c94e_0936],
+        [0x1497_7641_96dd_04d4, 0x0996_94a2_627c_4c22],
     ),
     (
         "binary_cross_entropy",
@@ -76,125 +76,136 @@ const ELEMENTS: &[Line] = &[
     (
         "gaussian_nll_loss, var",
         |i| i.gaussian(Spread::Variance(i.positive("v").array()), 1e-6, true),
-        [0x1907_87ca_22d7_8a4d, 0x327f_db66_6493_baf0],
+        [0xbcd9_029a_6bbf_eddb, 0x81bd_ec85_3403_1192],
     ),
     (
         "gaussian_nll_loss, var, eps 0",
         |i| i.gaussian(Spread::Variance(i.positive("v").array()), 0.0, false),
-        [0x9a96_f711_4a35_69e4, 0xb69a_f0b2_6d4a_bbd0],
+        [0xdb2d_c7ba_013a_8e81, 0xf298_a5ce_8229_fd90],
     ),
     (
         "gaussian_nll_loss, log_var",
         |i| i.gaussian(Spread::LogVariance(i.small("l").array()), 1e-6, false),
-        [0x60fb_b6a3_2693_efd4, 0x2dfe_babc_b335_30da],
+        [0x26a6_267a_c1c4_eb6b, 0x9110_841b_9a99_54e0],
     ),
     (
         "gaussian_nll_loss, sigma",
         |i| i.gaussian(Spread::Sigma(i.positive("s").array()), 1e-6, true),
-        [0xe582_0b78_be3a_db56, 0x2a7d_aeb4_570b_bfb7],
+        [0x1e7d_c2ea_3ba9_0331, 0x63c3_a1e5_49c5_b555],
     ),
     (
         "laplace_nll_loss",
         |i| i.laplace(i.positive("b"), false),
-        [0x8c02_51fa_71b6_bbb2, 0x05e2_c73c_ffc8_5092],
+        [0xf298_764b_b2cd_448d, 0x7825_2dbf_45db_012a],
     ),
     (
         "laplace_nll_loss, log_scale",
         |i| i.laplace(i.small("l"), true),
-        [0xa58b_f344_21af_7696, 0xaf88_64ed_c547_39f0],
+        [0x3cff_f591_89e1_8d50, 0x6614_012c_ead6_e2bf],
     ),
     (
         "mse_loss",
         |i| {
             let (mean, target) = (i.real("mean"), i.small("target"));
-            i.derivatives(Loss::SquaredError { mean: mean.array(), target: target.array() })
+            let (mean, target) = (mean.array(), target.array());
+            i.derivatives(Loss::SquaredError { mean, target }, &["mean", "target"])
         },
-        [0x3477_a1ca_726b_5387, 0x88eb_30ae_ab4b_aee2],
+        [0xf1a4_aa16_0936_fd2b, 0xb952_751d_ee73_c30b],
     ),
     (
         "poisson_nll_loss, log_input",
-        |i| i.poisson(i.small("x"), true, false),
-        [0x1cff_08df_d3ad_254e, 0x1f25_e4fc_f2a1_7a8d],
+        |i| i.poisson(i.small("x"), Rate::Logarithm, Factorial::LeftOut),
+        [0xf071_cdd1_62ea_fdee, 0xa34a_bd0f_46a6_e26f],
     ),
     (
         "poisson_nll_loss, log_input, full",
-        |i| i.poisson(i.small("x"), true, true),
-        [0x7479_d53b_af20_ad28, 0x8bd3_a4e8_3255_7405],
+        |i| i.poisson(i.small("x"), Rate::Logarithm, Factorial::Stirling),
+        [0xd16e_12bb_1ac4_a57a, 0x69da_f0ad_d03a_9655],
     ),
     (
         "poisson_nll_loss",
-        |i| i.poisson(i.positive("x"), false, false),
-        [0xfef8_9ecc_3c7d_dc7f, 0x38e5_4129_b7a4_1a05],
+        |i| i.poisson(i.positive("x"), Rate::Given, Factorial::LeftOut),
+        [0x89f0_2362_ff3e_14b8, 0xbcfe_0e00_2ffd_d24b],
     ),
     (
         "poisson_nll_loss, full",
-        |i| i.poisson(i.positive("x"), false, true),
-        [0x095d_674e_ca2a_2471, 0x8e2f_a74c_4d08_cfbe],
+        |i| i.poisson(i.positive("x"), Rate::Given, Factorial::Stirling),
+        [0x5a5d_36b7_6529_111e, 0xaab0_8004_546e_f358],
+    ),
+    (
+        "poisson_nll_loss, exact",
+        |i| i.poisson(i.small("x"), Rate::Logarithm, Factorial::Exact),
+        [0xe3e3_648a_3e85_ec2f, 0x40c3_3fd5_7afc_9f40],
+    ),
+    (
+        "poisson_nll_loss, log_offset",
+        |i| i.poisson(i.small("x"), Rate::Offset(i.small("o").array()), Factorial::LeftOut),
+        [0x7700_c1ad_8633_a947, 0x6111_e7dc_b54a_9dc3],
     ),
     (
         "bradley_terry_loss",
         |i| i.bradley_terry(Array::Scalar(0.0)),
-        [0x75de_9f46_ae7f_17ff, 0xfd34_f0ab_ff54_4ce1],
+        [0x9ae0_03a9_7554_35a7, 0x040e_b30b_d412_4461],
     ),
     (
         "bradley_terry_loss, margin",
         |i| i.bradley_terry(i.unit("margin").array()),
-        [0x60fc_a426_fa78_1363, 0xa75c_7bca_945d_f93a],
+        [0x0df0_37b4_b041_b04f, 0x4364_c9da_838c_cb76],
     ),
     (
         "preference_loss, sigmoid",
         |i| i.preference(PreferenceKind::Sigmoid),
-        [0xa2cd_99be_bb8a_ef48, 0x8692_acd2_c837_8212],
+        [0xabb5_1832_8f50_c928, 0x0578_73d1_5870_13ee],
     ),
     (
         "preference_loss, robust",
         |i| i.preference(PreferenceKind::Robust),
-        [0x8978_6e58_d97a_d33b, 0x7098_1f07_6e87_fa7e],
+        [0x34ea_fa75_a7d4_fae3, 0xba10_0eaa_9fe2_662a],
     ),
     (
         "preference_loss, hinge",
         |i| i.preference(PreferenceKind::Hinge),
-        [0x6e2a_57a6_0df8_5c3c, 0x7884_96f2_7c25_cb30],
+        [0x472e_cd60_73db_47bc, 0x196f_0931_8a5d_c0d8],
     ),
     (
         "preference_loss, ipo",
         |i| i.preference(PreferenceKind::Ipo),
-        [0x1569_6526_4fed_d5c3, 0xa54f_9dcf_55db_4317],
+        [0x7f3d_7430_7882_878f, 0xb712_d618_f650_fae7],
     ),
     (
         "preference_loss, exo_pair",
         |i| i.preference(PreferenceKind::ExoPair),
-        [0xa93d_bbbf_d67f_8d67, 0x9030_909e_fe35_916c],
+        [0xd005_7394_7159_81bb, 0xdc96_0246_dd7a_9718],
     ),
     (
         "preference_loss, nca_pair",
         |i| i.preference(PreferenceKind::NcaPair),
-        [0x4338_4bf8_f722_464f, 0x8aaf_3c92_a6fd_b2cd],
+        [0x5679_0b1e_3d4d_b31b, 0xe896_1485_1898_288f],
     ),
     (
         "preference_loss, bco_pair",
         |i| i.preference(PreferenceKind::BcoPair),
-        [0x7188_9ad3_e683_fcfe, 0x882d_02f5_b7c4_8704],
+        [0xeb1d_aae5_a792_e307, 0x4d33_9cef_a0d3_cf2f],
     ),
     (
         "preference_loss, kto_pair",
         |i| i.preference(PreferenceKind::KtoPair),
-        [0x7c72_94ab_0405_9d7b, 0x7a4b_5bdf_a5b1_f73b],
+        [0x64ca_71f3_ecb6_7f94, 0x2b89_a5d7_ce88_a0e1],
     ),
     (
         "preference_loss, sppo_hard",
         |i| i.preference(PreferenceKind::SppoHard),
-        [0x16b3_cd3e_980c_81f4, 0xbb42_9f7e_0a9d_0cd1],
+        [0x70de_5876_3532_82cf, 0x4f35_a19b_e6d3_31f3],
     ),
     (
         "preference_loss, apo_zero",
         |i| i.preference(PreferenceKind::ApoZero),
-        [0x49d0_54bf_fecc_45de, 0xaf85_1ccf_495b_592e],
+        [0x87e7_1343_0d80_d4f0, 0x756f_00dc_358c_f84d],
     ),
     (
         "preference_loss, apo_down",
         |i| i.preference(PreferenceKind::ApoDown),
-        [0x987c_1d36_56e8_1790, 0xcad8_bdc6_8761_20ac],
+        [0xb401_fbcf_5106_cd95, 0x0524_10c7_1b6a_479e],
     ),
     (
         "entr",
@@ -242,7 +253,7 @@ const ROWS: &[Line] = &[
     (
         "nll_loss",
         |i| i.losses(Entries::LogProbabilities, true),
-        [0x5d32_969e_ef45_8991, 0x80c9_83c1_bbc7_c47f],
+        [0xa02e_6dc2_ccd0_b691, 0xa3b3_ce53_503e_8c7f],
     ),
     (
         "nll_of_probs",
@@ -414,32 +425,39 @@ impl Inputs {
 
     /// The values of a loss, and its total.
     fn values(&self, loss: Loss<'_>) -> Results {
-        let elements = Elements::new(loss, None, true)?;
-        self.with_totals(self.length(), |out| {
-            run(self.exec, &elements, [out, Out::Nothing, Out::Nothing], false)
-        })
+        let elements = Elements::new(loss, Options { c_order: true, ..Options::default() })?;
+        self.with_totals(self.length(), |out| run(self.exec, &elements, (out, vec![]), false))
     }
 
-    /// The values of a loss, its total and both derivatives.
-    fn derivatives(&self, loss: Loss<'_>) -> Results {
-        self.all_of(&Elements::new(loss, None, true)?, false)
+    /// The values of a loss, its total, and its derivatives by these arguments.
+    fn derivatives(&self, loss: Loss<'_>, wrt: &[&str]) -> Results {
+        self.all_of(loss, Options { hess: Some(Hessian::Exact), ..Options::default() }, wrt)
     }
 
-    /// The values, the total and both derivatives; with `mean` the derivatives of the mean, and
-    /// upper bounds of the second ones.
-    fn all_of(&self, elements: &Elements<'_>, mean: bool) -> Results {
-        let length = self.length();
-        self.with_totals(3 * length, |out| match out {
-            Out::F32(out) => run(self.exec, elements, thirds(out, length).map(Out::F32), mean),
-            Out::F64(out) => run(self.exec, elements, thirds(out, length).map(Out::F64), mean),
-            Out::Nothing => unreachable!("results are wanted"),
+    /// The values, the total, and the derivatives by the arguments `wrt`; of weighted losses those of
+    /// the mean.
+    fn all_of(&self, loss: Loss<'_>, options: Options<'_>, wrt: &[&str]) -> Results {
+        let (length, mean) = (self.length(), options.weight.is_some());
+        let wrt = wrt.iter().map(|name| String::from(*name)).collect();
+        let elements = &Elements::new(loss, Options { wrt, c_order: true, ..options })?;
+        self.with_totals((1 + elements.derivatives()) * length, |out| {
+            let mut outs: Vec<_> = match out {
+                Out::F32(out) => out.chunks_mut(length).map(Out::F32).collect(),
+                Out::F64(out) => out.chunks_mut(length).map(Out::F64).collect(),
+                Out::Nothing => unreachable!("results are wanted"),
+            };
+            let value = outs.remove(0);
+            run(self.exec, elements, (value, outs), mean)
         })
     }
 
     fn binary(&self, pos_weight: Array<'_>) -> Results {
         let (logits, target) = (self.real("logits"), self.unit("target"));
         let (logits, target) = (logits.array(), target.array());
-        self.derivatives(Loss::BinaryWithLogits { logits, target, pos_weight })
+        self.derivatives(
+            Loss::BinaryWithLogits { logits, target, pos_weight },
+            &["logits", "target"],
+        )
     }
 
     fn weighted_mean(&self) -> Results {
@@ -447,7 +465,8 @@ impl Inputs {
         let (logits, target, pos_weight) = (logits.array(), target.array(), Array::Scalar(3.0));
         let loss = Loss::BinaryWithLogits { logits, target, pos_weight };
         let weight = self.positive("weight");
-        self.all_of(&Elements::new(loss, Some(weight.array()), true)?, true)
+        let (weight, hess) = (Some(weight.array()), Some(Hessian::Upper));
+        self.all_of(loss, Options { weight, hess, ..Options::default() }, &["logits"])
     }
 
     fn probs(&self, target: Data, clamp: Clamp) -> Results {
@@ -459,25 +478,36 @@ impl Inputs {
     fn gaussian(&self, spread: Spread<'_>, eps: f64, full: bool) -> Results {
         let (mean, target) = (&self.real("mean"), &self.small("target"));
         let (mean, target) = (mean.array(), target.array());
-        self.derivatives(Loss::Gaussian { mean, target, spread, eps, full })
+        let by = match spread {
+            Spread::Variance(_) => "var",
+            Spread::LogVariance(_) => "log_var",
+            Spread::Sigma(_) => "sigma",
+        };
+        self.derivatives(
+            Loss::Gaussian { mean, target, spread, eps, full },
+            &["mean", "target", by],
+        )
     }
 
     fn laplace(&self, scale: Data, log_scale: bool) -> Results {
         let (mean, target, eps) = (&self.real("mean"), &self.small("target"), 1e-6);
         let (mean, target, scale) = (mean.array(), target.array(), scale.array());
-        self.derivatives(Loss::Laplace { mean, target, scale, log_scale, eps })
+        let wrt = ["mean", "target", if log_scale { "log_scale" } else { "scale" }];
+        self.derivatives(Loss::Laplace { mean, target, scale, log_scale, eps }, &wrt)
     }
 
-    fn poisson(&self, input: Data, log_input: bool, full: bool) -> Results {
+    fn poisson(&self, input: Data, rate: Rate<'_>, full: Factorial) -> Results {
         let (input, target, eps) = (&input, &self.count("target"), 1e-8);
         let (input, target) = (input.array(), target.array());
-        self.derivatives(Loss::Poisson { input, target, log_input, full, eps })
+        let wrt = if full == Factorial::Exact { &["input"][..] } else { &["input", "target"] };
+        self.derivatives(Loss::Poisson { input, target, rate, full, eps }, wrt)
     }
 
     fn bradley_terry(&self, margin: Array<'_>) -> Results {
         let (chosen, rejected) = (&self.real("chosen"), &self.small("rejected"));
         let (chosen, rejected) = (chosen.array(), rejected.array());
-        self.derivatives(Loss::BradleyTerry { chosen, rejected, margin })
+        let loss = Loss::BradleyTerry { chosen, rejected, margin };
+        self.derivatives(loss, &["chosen", "rejected", "margin"])
     }
 
     fn preference(&self, kind: PreferenceKind) -> Results {
@@ -486,7 +516,8 @@ impl Inputs {
         let options =
             PreferenceOptions { kind, beta: 0.1, label_smoothing: 0.1, reference_point: 0.5 };
         let log_probs = log_probs.each_ref().map(Data::array);
-        self.values(Loss::Preference { log_probs, options })
+        let loss = Loss::Preference { log_probs, options };
+        self.all_of(loss, Options::default(), &["policy_chosen_logps", "ref_rejected_logps"])
     }
 
     fn kl_div(&self, target: Data, log_target: bool) -> Results {
@@ -501,7 +532,7 @@ impl Inputs {
         let weight = self.weight();
         let weight = weighted.then_some(&weight[..]);
         let (target, shape) = (&target[..], &self.shape[..1]);
-        run(Targets { target, shape, ignore_index: Some(0), weight })
+        run(Targets { target, shape, ignore_index: Some(0), weight, row_weight: None })
     }
 
     /// A weight for each class, some of them 0.
@@ -516,7 +547,7 @@ impl Inputs {
         };
         let rows = &rows.array();
         self.with_targets(weighted, |targets| {
-            let losses = RowLosses { rows, entries, targets, negate: false };
+            let losses = RowLosses { rows, entries, targets, negate: false, totaled: Totaled::Sum };
             self.with_totals(ROW_COUNT, |out| losses.run(self.exec, out))
         })
     }
@@ -525,9 +556,12 @@ impl Inputs {
         let logits = &self.logits("x");
         let logits = &logits.array();
         self.with_targets(weighted, |targets| {
-            let gradient = Gradient { logits, targets, label_smoothing, mean: true };
+            let (hess, totaled) = (None, Totaled::Nothing);
+            let gradient = Gradient { logits, targets, label_smoothing, mean: true, hess, totaled };
             self.results(self.length(), |out| {
-                gradient.run(self.exec, PerClass::new(out, self.classes(), None))
+                let [out, nothing] =
+                    [out, Out::Nothing].map(|out| PerClass::new(out, self.classes(), None));
+                gradient.run(self.exec, (out, nothing, Out::Nothing)).map(|_| ())
             })
         })
     }
@@ -540,25 +574,19 @@ impl Inputs {
     }
 
     fn quantity(&self, quantity: Quantity<'_>) -> Results {
-        self.with_totals(ROW_COUNT, |out| quantity.run(self.exec, out))
+        self.with_totals(ROW_COUNT, |out| {
+            quantity.run(self.exec, Counted::default(), Totaled::Sum, out)
+        })
     }
 }
 
-fn run(
+fn run<'o>(
     exec: Exec<'_>,
     elements: &Elements<'_>,
-    [value, gradient, hessian]: [Out<'_>; 3],
+    (value, derivatives): (Out<'o>, Vec<Out<'o>>),
     mean: bool,
 ) -> Result<Totals, Error> {
-    let hess = Some(if mean { Hessian::Upper } else { Hessian::Exact });
-    let outputs = Outputs { value, gradient, hessian, hess, mean, total: true };
-    elements.run(exec, outputs)
-}
-
-fn thirds<T>(all: &mut [T], length: usize) -> [&mut [T]; 3] {
-    let (first, rest) = all.split_at_mut(length);
-    let (second, third) = rest.split_at_mut(length);
-    [first, second, third]
+    elements.run(exec, Outputs { value, derivatives, mean, totaled: Totaled::Sum })
 }
 
 /// The hash of the results for every shape.

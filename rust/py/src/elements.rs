@@ -5,22 +5,26 @@ use crate::errors::raise;
 use crate::signals::run;
 use crate::totals::Partial;
 use nll_kernels::call::{
-    Clamp, Elements, Hessian, Loss, Outputs, PreferenceOptions, Spread, choose, exactly_one,
+    Clamp, Elements, Factorial, Hessian, Loss, Options, Outputs, PreferenceOptions, Rate, Spread,
+    choose, exactly_one,
 };
+use nll_kernels::data::totals::Totaled;
 use nll_kernels::math::preference::PreferenceKind;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyBool, PyString};
 
 /// Which results of a call are wanted.
 #[pyclass(frozen, module = "nll_fast._core")]
 pub(crate) struct Wanted {
     weight: Option<Py<PyAny>>,
+    mask: Option<Py<PyAny>>,
     out: Option<Py<PyAny>>,
     /// Whether each loss is wanted, in a new array if there is no `out`.
     each: bool,
-    /// Whether the totals are wanted.
-    total: bool,
-    grad: bool,
+    totaled: Totaled,
+    /// The arguments by which derivatives are wanted.
+    wrt: Vec<String>,
     hess: Option<Hessian>,
     /// Whether the derivatives are those of the mean.
     mean: bool,
@@ -29,55 +33,75 @@ pub(crate) struct Wanted {
 #[pymethods]
 impl Wanted {
     #[new]
-    #[pyo3(signature = (*, weight=None, out=None, each, total, grad=false, hess=None, mean=false))]
+    #[pyo3(signature = (
+        *, weight=None, mask=None, out=None, each, total, moments=false, wrt=None, hess=None, mean=false
+    ))]
     fn new(
         weight: Option<Py<PyAny>>,
+        mask: Option<Py<PyAny>>,
         out: Option<Py<PyAny>>,
         each: bool,
         total: bool,
-        grad: bool,
+        moments: bool,
+        wrt: Option<Vec<String>>,
         hess: Option<Bound<'_, PyAny>>,
         mean: bool,
     ) -> PyResult<Self> {
         let hess = hess.map(|hess| chosen("hess", &hess, &Hessian::NAMES)).transpose()?;
-        Ok(Wanted { weight, out, each, total, grad, hess, mean })
+        let totaled = match (total, moments) {
+            (false, _) => Totaled::Nothing,
+            (true, false) => Totaled::Sum,
+            (true, true) => Totaled::Moments,
+        };
+        let wrt = wrt.unwrap_or_default();
+        Ok(Wanted { weight, mask, out, each, totaled, wrt, hess, mean })
     }
 }
 
-/// Losses, gradient, second derivatives and totals; None for what was not wanted.
-type Results<'py> =
-    (Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>, Partial);
+/// Losses, derivatives and totals. The losses are None if they were not wanted; of the derivatives, the
+/// second one is the first, if it was wanted.
+type Results<'py> = (Option<Bound<'py, PyAny>>, Vec<Bound<'py, PyAny>>, Partial);
 
 fn elements<'py>(py: Python<'py>, loss: Loss<'_>, wanted: &Wanted) -> PyResult<Results<'py>> {
-    let weight = wanted.weight.as_ref().map(|weight| weight.bind(py).extract::<Input<'_>>());
-    let weight = weight.transpose()?;
-    let weight = weight.as_ref().map(Input::array);
-    let call = Elements::new(loss, weight, wanted.out.is_some()).map_err(raise)?;
-    let hess = wanted.hess;
+    let input = |given: &Option<Py<PyAny>>| {
+        given.as_ref().map(|given| given.bind(py).extract::<Input<'_>>()).transpose()
+    };
+    let (weight, mask) = (input(&wanted.weight)?, input(&wanted.mask)?);
+    let options = Options {
+        weight: weight.as_ref().map(Input::array),
+        mask: mask.as_ref().map(Input::array),
+        wrt: wanted.wrt.clone(),
+        hess: wanted.hess,
+        c_order: wanted.out.is_some(),
+    };
+    let call = Elements::new(loss, options).map_err(raise)?;
     let (shape, order) = (call.shape(), call.order());
-    let new =
-        |wanted: bool| wanted.then(|| Output::new(py, shape, order, call.is_double())).transpose();
+    let new = || Output::new(py, shape, order, call.is_double());
     let mut value = match &wanted.out {
         Some(out) => Some(Output::given(out.bind(py), shape)?),
-        None => new(wanted.each)?,
+        None => wanted.each.then(new).transpose()?,
     };
-    let (mut gradient, mut hessian) = (new(wanted.grad || hess.is_some())?, new(hess.is_some())?);
+    let mut derivatives = Vec::with_capacity(call.derivatives());
+    for _ in 0..call.derivatives() {
+        derivatives.push(new()?);
+    }
     let outputs = Outputs {
         value: places(&mut value)?,
-        gradient: places(&mut gradient)?,
-        hessian: places(&mut hessian)?,
-        hess,
+        derivatives: derivatives.iter_mut().map(Output::out).collect::<PyResult<_>>()?,
         mean: wanted.mean,
-        total: wanted.total,
+        totaled: wanted.totaled,
     };
     let totals = run(py, shape.iter().product(), |exec| call.run(exec, outputs))?;
-    let [value, gradient, hessian] =
-        [value, gradient, hessian].map(|output| output.map(|output| output.array));
-    Ok((value, gradient, hessian, Partial { totals }))
+    let derivatives = derivatives.into_iter().map(|output| output.array).collect();
+    Ok((value.map(|output| output.array), derivatives, Partial { totals }))
 }
 
 /// The choice with the name that `given` holds.
-fn chosen<T: Copy>(argument: &str, given: &Bound<'_, PyAny>, names: &[(&str, T)]) -> PyResult<T> {
+pub(crate) fn chosen<T: Copy>(
+    argument: &str,
+    given: &Bound<'_, PyAny>,
+    names: &[(&str, T)],
+) -> PyResult<T> {
     // A string that UTF-8 cannot hold is no name that is known.
     let name = given.cast::<PyString>().ok().and_then(|name| name.to_cow().ok());
     choose(argument, name.as_deref(), &given.repr()?.to_string(), names).map_err(raise)
@@ -86,6 +110,7 @@ fn chosen<T: Copy>(argument: &str, given: &Bound<'_, PyAny>, names: &[(&str, T)]
 /// Adds the functions below to the module.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Wanted>()?;
+    module.add_function(wrap_pyfunction!(known_losses, module)?)?;
     module.add_function(wrap_pyfunction!(softplus, module)?)?;
     module.add_function(wrap_pyfunction!(log_sigmoid, module)?)?;
     module.add_function(wrap_pyfunction!(binary_cross_entropy_with_logits, module)?)?;
@@ -99,6 +124,16 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(entr, module)?)?;
     module.add_function(wrap_pyfunction!(rel_entr, module)?)?;
     module.add_function(wrap_pyfunction!(kl_div, module)?)
+}
+
+/// The totals of losses from elsewhere.
+#[pyfunction]
+fn known_losses<'py>(
+    py: Python<'py>,
+    losses: Input<'py>,
+    wanted: &Wanted,
+) -> PyResult<Results<'py>> {
+    elements(py, Loss::Known { losses: losses.array() }, wanted)
 }
 
 #[pyfunction]
@@ -187,17 +222,37 @@ fn mse_loss<'py>(
 }
 
 #[pyfunction]
+#[pyo3(signature = (input, target, log_input, full, eps, wanted, log_offset=None))]
 fn poisson_nll_loss<'py>(
     py: Python<'py>,
     input: Input<'py>,
     target: Input<'py>,
     log_input: bool,
-    full: bool,
+    full: Bound<'py, PyAny>,
     eps: f64,
     wanted: &Wanted,
+    log_offset: Option<Input<'py>>,
 ) -> PyResult<Results<'py>> {
-    let (input, target) = (input.array(), target.array());
-    elements(py, Loss::Poisson { input, target, log_input, full, eps }, wanted)
+    let full = match full.cast::<PyBool>() {
+        Ok(full) if full.is_true() => Factorial::Stirling,
+        Ok(_) => Factorial::LeftOut,
+        Err(_) => chosen("full", &full, &Factorial::NAMES)?,
+    };
+    let rate = match log_offset.as_ref().map(Input::array) {
+        Some(offset) if log_input => Rate::Offset(offset),
+        None if log_input => Rate::Logarithm,
+        None => Rate::Given,
+        Some(_) => {
+            let sentence = "log_offset is added to a log rate; with log_input=False, multiply the rate \
+                            by the exposure";
+            return Err(PyValueError::new_err(sentence));
+        }
+    };
+    elements(
+        py,
+        Loss::Poisson { input: input.array(), target: target.array(), rate, full, eps },
+        wanted,
+    )
 }
 
 #[pyfunction]

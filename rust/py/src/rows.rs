@@ -1,21 +1,25 @@
 //! The functions of rows of classes. The class axis is the last.
 
 use crate::arrays::{Input, Output, places};
+use crate::elements::chosen;
 use crate::errors::raise;
 use crate::signals::run;
 use crate::totals::Partial;
 use nll_kernels::Error;
-use nll_kernels::call::{self, Entries, Gradient, Quantity, RowLosses};
+use nll_kernels::call::{self, Entries, Gradient, Hessian, Quantity, RowLosses};
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::Exec;
 use nll_kernels::data::out::Out;
 use nll_kernels::data::per_class::PerClass;
-use nll_kernels::data::targets::Targets;
+use nll_kernels::data::targets::{Counted, Targets};
+use nll_kernels::data::totals::Totaled;
 use numpy::{PyReadonlyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
 type Target<'py> = PyReadonlyArrayDyn<'py, i64>;
 type Weight<'py> = Option<PyReadonlyArray1<'py, f64>>;
+type RowWeight<'py> = Option<PyReadonlyArrayDyn<'py, f64>>;
+type Mask<'py> = Option<PyReadonlyArrayDyn<'py, bool>>;
 type Given<'py> = Option<Bound<'py, PyAny>>;
 
 /// The losses, None if they were not wanted, and the totals.
@@ -39,27 +43,42 @@ fn rows<'py, R: Send>(
     Ok((output.map(|output| output.array), result))
 }
 
-/// Runs `work` with `out` as its output, or with a new array whose axes lie in memory as those of
-/// the logits do if their classes are few.
-fn per_class<'py>(
-    py: Python<'py>,
-    logits: &Array<'_>,
-    out: Given<'py>,
-    work: impl FnOnce(Exec<'_>, PerClass<'_>) -> Result<(), Error> + Send,
-) -> PyResult<Given<'py>> {
-    let (shape, double) = (logits.shape(), logits.is_double() == Some(true));
-    let (output, inner) = match &out {
-        Some(out) => (Output::given(out, shape)?, None),
-        None => {
-            let (order, inner) = PerClass::layout(logits);
-            (Output::new(py, shape, &order, double)?, inner)
-        }
-    };
-    let mut output = Some(output);
-    let classes = shape.last().copied().unwrap_or(1);
-    let place = PerClass::new(places(&mut output)?, classes, inner);
-    run(py, size(logits), |exec| work(exec, place))?;
-    Ok(output.map(|output| output.array))
+/// Results for each class of each row, and how they lie in memory.
+struct PerClassOutput<'py> {
+    output: Option<Output<'py>>,
+    classes: usize,
+    inner: Option<usize>,
+}
+
+impl<'py> PerClassOutput<'py> {
+    /// `out`, or a new array whose axes lie in memory as those of the logits do if their classes are
+    /// few.
+    fn new(py: Python<'py>, logits: &Array<'_>, out: Given<'py>) -> PyResult<Self> {
+        let (shape, double) = (logits.shape(), logits.is_double() == Some(true));
+        let (output, inner) = match &out {
+            Some(out) => (Output::given(out, shape)?, None),
+            None => {
+                let (order, inner) = PerClass::layout(logits);
+                (Output::new(py, shape, &order, double)?, inner)
+            }
+        };
+        let classes = shape.last().copied().unwrap_or(1);
+        Ok(PerClassOutput { output: Some(output), classes, inner })
+    }
+
+    /// No results.
+    fn nothing(logits: &Array<'_>) -> Self {
+        let classes = logits.shape().last().copied().unwrap_or(1);
+        PerClassOutput { output: None, classes, inner: None }
+    }
+
+    fn place(&mut self) -> PyResult<PerClass<'_>> {
+        Ok(PerClass::new(places(&mut self.output)?, self.classes, self.inner))
+    }
+
+    fn array(self) -> Given<'py> {
+        self.output.map(|output| output.array)
+    }
 }
 
 /// The shape of an array of rows without its class axis.
@@ -76,14 +95,15 @@ fn row_losses<'py>(
     array: &Array<'_>,
     (entries, negate): (Entries, bool),
     targets: Targets<'_>,
-    (out, each): (Given<'py>, bool),
+    (out, each, moments): (Given<'py>, bool, bool),
 ) -> PyResult<Results<'py>> {
     let size = match entries {
         Entries::Logits { .. } => size(array),
         _ => targets.target.len(),
     };
     let double = array.is_double() == Some(true);
-    let call = RowLosses { rows: array, entries, targets, negate };
+    let totaled = totaled(moments);
+    let call = RowLosses { rows: array, entries, targets, negate, totaled };
     let run = |exec: Exec<'_>, out: Out<'_>| call.run(exec, out);
     let (losses, totals) = rows(py, leading(array), (out, each, double), size, run)?;
     Ok((losses, Partial { totals }))
@@ -93,28 +113,40 @@ fn row_losses<'py>(
 fn targets<'a>(
     target: &'a Target<'_>,
     weight: &'a Weight<'_>,
+    row_weight: &'a RowWeight<'_>,
     ignore_index: Option<i64>,
 ) -> PyResult<Targets<'a>> {
     let weight = weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
-    Ok(Targets { target: target.as_slice()?, shape: target.shape(), ignore_index, weight })
+    let row_weight = row_weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
+    let (target, shape) = (target.as_slice()?, target.shape());
+    Ok(Targets { target, shape, ignore_index, weight, row_weight })
+}
+
+/// Which totals a call of rows computes.
+fn totaled(moments: bool) -> Totaled {
+    if moments { Totaled::Moments } else { Totaled::Sum }
 }
 
 #[pyfunction]
-#[pyo3(signature = (logits, target, weight, ignore_index, out, each, label_smoothing=0.0, negate=false))]
+#[pyo3(signature = (
+    logits, target, weight, row_weight, ignore_index, out, each, moments, label_smoothing=0.0, negate=false
+))]
 pub(crate) fn cross_entropy<'py>(
     py: Python<'py>,
     logits: Input<'py>,
     target: Target<'py>,
     weight: Weight<'py>,
+    row_weight: RowWeight<'py>,
     ignore_index: Option<i64>,
     out: Given<'py>,
     each: bool,
+    moments: bool,
     label_smoothing: f64,
     negate: bool,
 ) -> PyResult<Results<'py>> {
-    let targets = targets(&target, &weight, ignore_index)?;
+    let targets = targets(&target, &weight, &row_weight, ignore_index)?;
     let entries = Entries::Logits { label_smoothing };
-    row_losses(py, &logits.array(), (entries, negate), targets, (out, each))
+    row_losses(py, &logits.array(), (entries, negate), targets, (out, each, moments))
 }
 
 #[pyfunction]
@@ -123,12 +155,20 @@ pub(crate) fn nll_loss<'py>(
     log_probs: Input<'py>,
     target: Target<'py>,
     weight: Weight<'py>,
+    row_weight: RowWeight<'py>,
     ignore_index: Option<i64>,
     out: Given<'py>,
     each: bool,
+    moments: bool,
 ) -> PyResult<Results<'py>> {
-    let targets = targets(&target, &weight, ignore_index)?;
-    row_losses(py, &log_probs.array(), (Entries::LogProbabilities, false), targets, (out, each))
+    let targets = targets(&target, &weight, &row_weight, ignore_index)?;
+    row_losses(
+        py,
+        &log_probs.array(),
+        (Entries::LogProbabilities, false),
+        targets,
+        (out, each, moments),
+    )
 }
 
 #[pyfunction]
@@ -137,23 +177,29 @@ pub(crate) fn categorical_nll<'py>(
     probs: Input<'py>,
     target: Target<'py>,
     weight: Weight<'py>,
+    row_weight: RowWeight<'py>,
     ignore_index: Option<i64>,
     out: Given<'py>,
     each: bool,
+    moments: bool,
 ) -> PyResult<Results<'py>> {
-    let targets = targets(&target, &weight, ignore_index)?;
-    row_losses(py, &probs.array(), (Entries::Probabilities, false), targets, (out, each))
+    let targets = targets(&target, &weight, &row_weight, ignore_index)?;
+    row_losses(py, &probs.array(), (Entries::Probabilities, false), targets, (out, each, moments))
 }
 
 fn quantity<'py>(
     py: Python<'py>,
     array: &Array<'_>,
     quantity: Quantity<'_>,
-    (out, each): (Given<'py>, bool),
+    (mask, row_weight): (Mask<'py>, RowWeight<'py>),
+    (out, each, moments): (Given<'py>, bool, bool),
 ) -> PyResult<Results<'py>> {
+    let mask = mask.as_ref().map(|mask| mask.as_slice()).transpose()?;
+    let row_weight = row_weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
+    let counted = Counted { mask, row_weight };
     let (double, size) = (quantity.is_double(), size(array));
     quantity.check().map_err(raise)?;
-    let run = |exec: Exec<'_>, out: Out<'_>| quantity.run(exec, out);
+    let run = |exec: Exec<'_>, out: Out<'_>| quantity.run(exec, counted, totaled(moments), out);
     let (values, totals) = rows(py, leading(array), (out, each, double), size, run)?;
     Ok((values, Partial { totals }))
 }
@@ -165,24 +211,30 @@ pub(crate) fn soft_cross_entropy<'py>(
     target: Input<'py>,
     weight: Weight<'py>,
     label_smoothing: f64,
+    mask: Mask<'py>,
+    row_weight: RowWeight<'py>,
     out: Given<'py>,
     each: bool,
+    moments: bool,
 ) -> PyResult<Results<'py>> {
     let weight = weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
     let (logits, target) = (&logits.array(), &target.array());
     let soft_target = Quantity::SoftTarget { logits, target, weight, label_smoothing };
-    quantity(py, logits, soft_target, (out, each))
+    quantity(py, logits, soft_target, (mask, row_weight), (out, each, moments))
 }
 
 #[pyfunction]
 pub(crate) fn entropy<'py>(
     py: Python<'py>,
     logits: Input<'py>,
+    mask: Mask<'py>,
+    row_weight: RowWeight<'py>,
     out: Given<'py>,
     each: bool,
+    moments: bool,
 ) -> PyResult<Results<'py>> {
     let logits = &logits.array();
-    quantity(py, logits, Quantity::Entropy { logits }, (out, each))
+    quantity(py, logits, Quantity::Entropy { logits }, (mask, row_weight), (out, each, moments))
 }
 
 #[pyfunction]
@@ -190,11 +242,15 @@ pub(crate) fn kl_divergence<'py>(
     py: Python<'py>,
     p_logits: Input<'py>,
     q_logits: Input<'py>,
+    mask: Mask<'py>,
+    row_weight: RowWeight<'py>,
     out: Given<'py>,
     each: bool,
+    moments: bool,
 ) -> PyResult<Results<'py>> {
     let (p_logits, q_logits) = (&p_logits.array(), &q_logits.array());
-    quantity(py, p_logits, Quantity::Divergence { p_logits, q_logits }, (out, each))
+    let divergence = Quantity::Divergence { p_logits, q_logits };
+    quantity(py, p_logits, divergence, (mask, row_weight), (out, each, moments))
 }
 
 #[pyfunction]
@@ -216,21 +272,49 @@ pub(crate) fn log_softmax<'py>(
     out: Given<'py>,
 ) -> PyResult<Given<'py>> {
     let logits = &logits.array();
-    per_class(py, logits, out, |exec, out| call::log_softmax(exec, logits, out))
+    let mut output = PerClassOutput::new(py, logits, out)?;
+    let place = output.place()?;
+    run(py, size(logits), |exec| call::log_softmax(exec, logits, place))?;
+    Ok(output.array())
 }
 
+/// Gradient, second derivatives, losses and totals; None for what was not wanted.
+type Derivatives<'py> = (Given<'py>, Given<'py>, Given<'py>, Partial);
+
 #[pyfunction]
+#[pyo3(signature = (
+    logits, target, weight, row_weight, ignore_index, label_smoothing, mean, grad_out=None, *,
+    hess=None, out=None, each=false, total=false, moments=false
+))]
 pub(crate) fn cross_entropy_grad<'py>(
     py: Python<'py>,
     logits: Input<'py>,
     target: Target<'py>,
     weight: Weight<'py>,
+    row_weight: RowWeight<'py>,
     ignore_index: Option<i64>,
     label_smoothing: f64,
     mean: bool,
+    grad_out: Given<'py>,
+    hess: Option<Bound<'py, PyAny>>,
     out: Given<'py>,
-) -> PyResult<Given<'py>> {
-    let (logits, targets) = (&logits.array(), targets(&target, &weight, ignore_index)?);
-    let call = Gradient { logits, targets, label_smoothing, mean };
-    per_class(py, logits, out, |exec, out| call.run(exec, out))
+    each: bool,
+    total: bool,
+    moments: bool,
+) -> PyResult<Derivatives<'py>> {
+    let logits = &logits.array();
+    let targets = targets(&target, &weight, &row_weight, ignore_index)?;
+    let hess = hess.map(|hess| chosen("hess", &hess, &Hessian::NAMES)).transpose()?;
+    let totaled = if total { totaled(moments) } else { Totaled::Nothing };
+    let call = Gradient { logits, targets, label_smoothing, mean, hess, totaled };
+    let mut slopes = PerClassOutput::new(py, logits, grad_out)?;
+    let mut curves = match hess {
+        Some(_) => PerClassOutput::new(py, logits, None)?,
+        None => PerClassOutput::nothing(logits),
+    };
+    let places = (slopes.place()?, curves.place()?);
+    let double = logits.is_double() == Some(true);
+    let work = |exec: Exec<'_>, out: Out<'_>| call.run(exec, (places.0, places.1, out));
+    let (losses, totals) = rows(py, leading(logits), (out, each, double), size(logits), work)?;
+    Ok((slopes.array(), curves.array(), losses, Partial { totals }))
 }

@@ -1,11 +1,14 @@
 //! Totals as Python sees them: sum and mean are rounded when they are read, the fields are exact.
 
+use crate::errors::raise;
 use nll_kernels::data::exact_sum::{BYTES, ExactSum};
-use nll_kernels::data::totals::Totals;
+use nll_kernels::data::pool;
+use nll_kernels::data::totals::{Moments, Totals};
 use nll_kernels::in_default_environment;
+use nll_kernels::math::row;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
 
 /// The exact sum of some losses, as ``reduction="partial"`` returns it; ``+`` joins two.
 ///
@@ -26,6 +29,12 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyTuple, PyType};
 ///     How many rows were ignored; None where no row can be.
 /// top1 : int or None
 ///     How many rows have their largest entry (the first of equals) at the target; None if unknown.
+/// squares : int or None
+///     The sum of the squares of the finite losses, in the same units, as far as these go; None if
+///     unknown. A loss counts as often as its weight says, here as in ``total``.
+/// products, weight_squares : int or None
+///     The sums of weight · loss and of the squares of the weights, in the same units; None where every
+///     weight is 1, or ``squares`` is None.
 ///
 /// Examples
 /// --------
@@ -41,12 +50,25 @@ pub(crate) struct Partial {
 }
 
 /// The fields of a Partial in the order of its parameters.
-const FIELDS: [&str; 6] = ["total", "weights", "count", "special", "ignored", "top1"];
+const FIELDS: [&str; 9] = [
+    "total",
+    "weights",
+    "count",
+    "special",
+    "ignored",
+    "top1",
+    "squares",
+    "products",
+    "weight_squares",
+];
 
 #[pymethods]
 impl Partial {
     #[new]
-    #[pyo3(signature = (total=None, weights=None, count=None, special=None, ignored=None, top1=None))]
+    #[pyo3(signature = (
+        total=None, weights=None, count=None, special=None, ignored=None, top1=None, squares=None,
+        products=None, weight_squares=None
+    ))]
     fn new(
         total: Option<Bound<'_, PyAny>>,
         weights: Option<Bound<'_, PyAny>>,
@@ -54,6 +76,9 @@ impl Partial {
         special: Option<Bound<'_, PyAny>>,
         ignored: Option<Bound<'_, PyAny>>,
         top1: Option<Bound<'_, PyAny>>,
+        squares: Option<Bound<'_, PyAny>>,
+        products: Option<Bound<'_, PyAny>>,
+        weight_squares: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let special = match special {
             Some(x) => x
@@ -69,8 +94,123 @@ impl Partial {
         let number = |name, x: Option<Bound<'_, PyAny>>| x.map(|x| number(name, &x)).transpose();
         let count = number("count", count)?.unwrap_or(0);
         let (ignored, top1) = (number("ignored", ignored)?, number("top1", top1)?);
+        let units =
+            |name, x: Option<Bound<'_, PyAny>>| x.map(|x| exact_sum(name, &x, 0.0)).transpose();
+        let products = units("products", products)?;
+        let weight_squares = units("weight_squares", weight_squares)?;
+        let weighted = products.zip(weight_squares).map(|(a, b)| Box::new([a, b]));
+        let moments = units("squares", squares)?;
+        // Weighted losses whose products are unknown have no error.
+        let moments = moments.filter(|_| weight.is_some() == weighted.is_some());
+        let moments = moments.map(|squares| Box::new(Moments { squares, weighted }));
         let weight = weight.map(Box::new);
-        Ok(Partial { totals: Totals { sum, weight, count, ignored, top1 } })
+        Ok(Partial { totals: Totals { sum, weight, count, ignored, top1, moments } })
+    }
+
+    /// The Partial of losses from elsewhere, each times its weight.
+    ///
+    /// Parameters
+    /// ----------
+    /// losses : array_like
+    ///     The losses, of any shape.
+    /// weights : array_like, optional
+    ///     What each loss counts; broadcasts to the shape of the losses.
+    ///
+    /// Returns
+    /// -------
+    /// Partial
+    ///     Its ``mean`` is Σ weight · loss / Σ weight.
+    ///
+    /// Examples
+    /// --------
+    /// >>> from nll_fast import Partial
+    /// >>> Partial.of([1.0, 2.0, 6.0])
+    /// Partial(sum=9.0, mean=3.0, count=3)
+    #[classmethod]
+    #[pyo3(signature = (losses, weights=None))]
+    fn of<'py>(
+        cls: &Bound<'py, PyType>,
+        losses: Bound<'py, PyAny>,
+        weights: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let engine = cls.py().import("nll_fast._elements")?;
+        engine.getattr("partial_of")?.call1((losses, weights))
+    }
+
+    /// The standard error of ``mean``, s/√n for losses of weight 1. With weights it is that of the
+    /// ratio Σ weight · loss / Σ weight (the linearisation of sampling theory). Computed from exact
+    /// sums and rounded twice; NaN for less than two losses and for infinite ones.
+    ///
+    /// Examples
+    /// --------
+    /// >>> from nll_fast import Partial
+    /// >>> Partial.of([1.0, 2.0, 6.0]).standard_error
+    /// 1.5275252316519468
+    #[getter]
+    fn standard_error(&self, py: Python<'_>) -> PyResult<f64> {
+        let Totals { sum, count, moments, .. } = &self.totals;
+        let Some(moments) = moments else {
+            let sentence =
+                "this Partial has no sum of squares, as it comes from a call or a dict without";
+            return Err(PyValueError::new_err(sentence));
+        };
+        let [products, weight_squares] = match &moments.weighted {
+            Some(sums) => [&sums[0], &sums[1]].map(Some),
+            None => [None, None],
+        };
+        let specials = [Some(sum), Some(&moments.squares), products, weight_squares];
+        if *count < 2
+            || specials.iter().flatten().any(|sum| sum.special() != 0.0 || sum.special().is_nan())
+        {
+            return Ok(f64::NAN);
+        }
+        let one = 1u8.into_pyobject(py)?.lshift(1074)?;
+        let (n, total) = (count.into_pyobject(py)?, integer(py, sum)?);
+        let weights = match &self.totals.weight {
+            Some(weight) => integer(py, weight)?,
+            None => n.mul(&one)?,
+        };
+        let products = products.map_or(Ok(total.clone()), |sum| integer(py, sum))?;
+        let weight_squares = weight_squares.map_or(Ok(weights.clone()), |sum| integer(py, sum))?;
+        // Σ (w·loss − w·mean)² · (Σ w)², of whole numbers of units.
+        let spread = integer(py, &moments.squares)?.mul(&weights)?.mul(&weights)?;
+        let spread = spread.sub(total.mul(&weights)?.mul(products)?.mul(2)?)?;
+        let spread = spread.add(total.mul(&total)?.mul(weight_squares)?)?;
+        let square = weights.mul(&weights)?;
+        let divisor = square.mul(&square)?.mul(count - 1)?;
+        if divisor.eq(0)? {
+            return Ok(f64::NAN);
+        }
+        let variance: f64 = spread.mul(n)?.mul(one)?.div(divisor)?.extract()?;
+        Ok(in_default_environment(|| variance.max(0.0).sqrt()))
+    }
+
+    /// e^``mean``, the perplexity of losses in nats.
+    #[getter]
+    fn perplexity(&self) -> PyResult<f64> {
+        let (mean, level) = (self.mean(), pool::level().map_err(raise)?);
+        Ok(in_default_environment(|| row::perplexity(level, mean)))
+    }
+
+    /// The sum of the squares of the finite losses, in units of 2^-1074; None if unknown, or a square
+    /// is beyond float64.
+    #[getter]
+    fn squares<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let moments = self.totals.moments.as_ref();
+        let moments = moments.filter(|moments| moments.squares.special() == 0.0);
+        moments.map(|moments| integer(py, &moments.squares)).transpose()
+    }
+
+    /// The sum of weight · loss, each loss times its weight already, in units of 2^-1074.
+    #[getter]
+    fn products<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.weighted(0).map(|sum| integer(py, sum)).transpose()
+    }
+
+    /// The sum of the squares of the weights, in units of 2^-1074.
+    #[getter]
+    fn weight_squares<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.weighted(1).map(|sum| integer(py, sum)).transpose()
     }
 
     /// The sum, rounded once; 0 for no losses.
@@ -169,16 +309,20 @@ impl Partial {
         Ok((slf.get_type(), slf.get().fields(slf.py())?))
     }
 
-    /// The fields by name, for JSON or a database.
+    /// The fields by name, for JSON, a database or a table. Sums have a thousand bits, which few of
+    /// these hold as an integer: they are strings of hexadecimal digits.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let fields = PyDict::new(py);
         for (name, value) in FIELDS.iter().zip(self.fields(py)?.iter()) {
+            let is_sum = SUMS.contains(name) && !value.is_none();
+            let value = if is_sum { hex(&value)? } else { value };
             fields.set_item(name, value)?;
         }
         Ok(fields)
     }
 
-    /// The Partial whose ``to_dict`` this is; ``ignored`` and ``top1`` may be missing.
+    /// The Partial whose ``to_dict`` this is. Fields behind ``special`` may be missing, and sums may be
+    /// integers.
     #[classmethod]
     fn from_dict<'py>(
         cls: &Bound<'py, PyType>,
@@ -195,8 +339,32 @@ impl Partial {
             let sentence = format!("a Partial has the fields {known}, not {given}");
             return Err(PyValueError::new_err(sentence));
         }
-        cls.call((), Some(fields))
+        let given = fields.copy()?;
+        for name in SUMS {
+            if let Some(text) =
+                given.get_item(name)?.filter(|value| value.is_instance_of::<PyString>())
+            {
+                given.set_item(name, from_hex(name, &text)?)?;
+            }
+        }
+        cls.call((), Some(&given))
     }
+}
+
+/// The fields that are exact sums.
+const SUMS: [&str; 5] = ["total", "weights", "squares", "products", "weight_squares"];
+
+/// A Python integer as hexadecimal digits, such as -0x1f.
+fn hex<'py>(number: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    number.py().import("builtins")?.getattr("hex")?.call1((number,))
+}
+
+/// The integer of which these are the hexadecimal digits.
+fn from_hex<'py>(name: &str, text: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    text.py().get_type::<PyInt>().call1((text, 16)).map_err(|_| {
+        let sentence = format!("{name} is {text:?}; it must be an int, or its hexadecimal digits");
+        PyValueError::new_err(sentence)
+    })
 }
 
 impl Partial {
@@ -208,8 +376,16 @@ impl Partial {
             self.special(),
             self.totals.ignored,
             self.totals.top1,
+            self.squares(py)?,
+            self.products(py)?,
+            self.weight_squares(py)?,
         )
             .into_pyobject(py)
+    }
+
+    /// The sum of products with weights that has this number.
+    fn weighted(&self, number: usize) -> Option<&ExactSum> {
+        Some(&self.totals.moments.as_ref()?.weighted.as_ref()?[number])
     }
 }
 

@@ -43,10 +43,8 @@ impl<'r, F: Real> CrossEntropy<'r, F> {
     /// (1 − ε)·w_t·loss and the smoothing's share.
     #[inline(always)]
     fn weighted(&self, row: usize, loss: f64, x_t: f64, linear: Option<[f64; 2]>) -> f64 {
-        let weight = self.targets.weight(row);
-        let Some([linear, shift]) = linear else {
-            return if self.targets.weight.is_some() { loss * weight } else { loss };
-        };
+        let weight = self.targets.class_weight(row);
+        let Some([linear, shift]) = linear else { return row::weighed(weight, loss) };
         let (epsilon, classes) = (self.smoothing, self.rows.classes() as f64);
         let smoothing = Smoothing { epsilon, classes, weights: self.weights, linear };
         row::smoothed(loss, weight, x_t - shift, smoothing)

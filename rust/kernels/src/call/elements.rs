@@ -3,21 +3,38 @@
 
 use crate::Error;
 use crate::call::evaluation::{Evaluation, Outside};
-use crate::call::formula::Formula;
-use crate::call::loss::{Argument, Hessian, Loss, Shapes, Visitor};
-use crate::call::stream::Stream;
+use crate::call::formula::{Derivative, Formula};
+use crate::call::loss::{Argument, Fit, Hessian, Loss, Visitor};
+use crate::call::shapes::{check_fit, common_shape, fitted};
+use crate::call::stream::{RESULTS, Stream, Weighting, Weights};
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec};
 use crate::data::out::Out;
-use crate::data::totals::Totals;
-use crate::error::{listed, shown};
+use crate::data::totals::{Totaled, Totals};
+use crate::error::listed;
 use nll_simd::Real;
+use std::marker::PhantomData;
 
 /// A loss of single observations whose options and shapes have been checked.
 pub struct Elements<'a> {
     loss: Loss<'a>,
-    weight: Option<Array<'a>>,
+    options: Options<'a>,
     plan: Plan,
+}
+
+/// What every loss may be given beside its own arguments.
+#[derive(Default)]
+pub struct Options<'a> {
+    /// A factor of each loss.
+    pub weight: Option<Array<'a>>,
+    /// Where it is 0, an element does not count: its loss is 0, whatever it holds.
+    pub mask: Option<Array<'a>>,
+    /// The names of the arguments by which derivatives are wanted.
+    pub wrt: Vec<String>,
+    /// Which second derivatives are wanted, by the first argument.
+    pub hess: Option<Hessian>,
+    /// Whether the outputs exist already, in C order.
+    pub c_order: bool,
 }
 
 /// The shape of a call, and how it is computed.
@@ -26,33 +43,30 @@ struct Plan {
     /// The axes in the order in which the elements are visited.
     order: Vec<usize>,
     double: bool,
+    derivatives: Vec<Derivative>,
 }
 
 /// Where the results of a loss go, and which are wanted.
 pub struct Outputs<'o> {
     /// The losses.
     pub value: Out<'o>,
-    /// The first derivatives by the first input.
-    pub gradient: Out<'o>,
-    /// The second derivatives by the first input, as `hess` says.
-    pub hessian: Out<'o>,
-    /// Whether the second derivatives or their upper bounds are wanted.
-    pub hess: Option<Hessian>,
-    /// Whether the derivatives are those of the mean: each is divided by the number of elements.
+    /// The derivatives that the options ask for: the second one, then those by the arguments.
+    pub derivatives: Vec<Out<'o>>,
+    /// Whether the derivatives are those of the mean.
     pub mean: bool,
-    /// Whether the totals are wanted.
-    pub total: bool,
+    /// Which totals are wanted.
+    pub totaled: Totaled,
 }
 
 impl<'a> Elements<'a> {
     /// Checks options and shapes. The elements are visited in C order if the outputs exist already
-    /// (`c_order`) or all arrays are in C order; else in the memory order of the first array that
-    /// has the shape of the results.
-    pub fn new(loss: Loss<'a>, weight: Option<Array<'a>>, c_order: bool) -> Result<Self, Error> {
-        loss.check(None)?;
-        let loss = loss.with_variance();
-        let plan = loss.visit(Planner { weight: weight.as_ref(), c_order })?;
-        Ok(Elements { loss, weight, plan })
+    /// or all arrays are in C order; else in the memory order of the first array that has the shape
+    /// of the results.
+    pub fn new(loss: Loss<'a>, options: Options<'a>) -> Result<Self, Error> {
+        loss.check(options.hess)?;
+        let plan =
+            loss.visit(Planner { options: &options, weighs_rows: loss.divides_by_weights() })?;
+        Ok(Elements { loss, options, plan })
     }
 
     /// The shape of the results.
@@ -71,23 +85,19 @@ impl<'a> Elements<'a> {
         self.plan.double
     }
 
+    /// How many derivatives are wanted.
+    pub fn derivatives(&self) -> usize {
+        self.plan.derivatives.len()
+    }
+
     /// Computes the wanted outputs. Limits are checked in the same pass, so the outputs have been
     /// written when this returns the error of an element beyond its limit.
     pub fn run(&self, exec: Exec<'_>, out: Outputs<'_>) -> Result<Totals, Error> {
-        self.loss.check(out.hess)?;
-        self.loss.visit(Runner { plan: &self.plan, weight: self.weight.as_ref(), exec, out })
+        self.loss.visit(Runner { of: self, exec, out })
     }
 }
 
 impl Plan {
-    /// The array broadcast to the shape of the results, in the order of the visit; None if it
-    /// already has both.
-    fn view<'v>(&self, array: &'v Array<'_>) -> Option<Array<'v>> {
-        let as_it_is =
-            array.is_scalar() || (self.order.is_sorted() && array.shape() == &self.shape[..]);
-        if as_it_is { None } else { array.broadcast(&self.shape, &self.order) }
-    }
-
     /// The index of an element, given its number in the order of the visit.
     fn index(&self, mut element: usize) -> Vec<usize> {
         let mut index = vec![0; self.shape.len()];
@@ -101,39 +111,52 @@ impl Plan {
 
 /// Makes the plan of a loss.
 struct Planner<'p> {
-    weight: Option<&'p Array<'p>>,
-    c_order: bool,
+    options: &'p Options<'p>,
+    /// Whether a weight may hold one number for each row.
+    weighs_rows: bool,
 }
 
 impl Planner<'_> {
-    fn plan(
-        self,
-        shapes: Shapes,
-        arguments: &[Argument<'_>],
-        always_double: bool,
-    ) -> Result<Plan, Error> {
-        let (shape, equal) = match shapes {
-            Shapes::Equal(n) => (equal_shape(&arguments[..n])?, n),
-            Shapes::Broadcast => (broadcast_shape(arguments)?, arguments.len()),
-        };
+    fn plan(self, arguments: &[Argument<'_>], always_double: bool) -> Result<Plan, Error> {
+        let Options { weight, mask, c_order, .. } = self.options;
         let any = |double| arguments.iter().any(|a| a.array.is_double() == Some(double));
         let double = always_double || any(true) || !any(false);
-        let weight = self.weight.map(|array| Argument { name: "weight", array, limit: None });
-        for Argument { name, array, .. } in arguments[equal..].iter().chain(&weight) {
-            if !array.is_scalar() && !broadcasts(array.shape(), &shape) {
-                let (given, needed) = (shown(array.shape()), shown(&shape));
-                let sentence =
-                    format!("{name} has shape {given}, which does not broadcast to {needed}");
-                return Err(Error::Shapes(sentence));
-            }
+        let fit = if self.weighs_rows { Fit::Rows } else { Fit::Broadcast };
+        let extra = |name, array| Argument { name, array, limit: None, fit, differentiable: false };
+        let weight = weight.as_ref().map(|array| extra("weight", array));
+        let mask = mask.as_ref().map(|array| extra("mask", array));
+        let shape = common_shape(arguments)?;
+        for argument in arguments.iter().chain(&weight).chain(&mask) {
+            check_fit(argument, &shape)?;
         }
-        let mut all = arguments.iter().chain(&weight);
-        let scattered = !self.c_order && all.clone().any(|a| !a.array.is_flat());
+        let mut all = arguments.iter().chain(&weight).chain(&mask);
+        let scattered = !c_order && all.clone().any(|a| !a.array.is_flat());
         let order = match all.find(|a| scattered && a.array.shape() == shape) {
             Some(whole) => whole.array.memory_order(),
             None => (0..shape.len()).collect(),
         };
-        Ok(Plan { shape, order, double })
+        Ok(Plan { shape, order, double, derivatives: self.derivatives(arguments)? })
+    }
+
+    /// The derivatives that the options ask for.
+    fn derivatives(&self, arguments: &[Argument<'_>]) -> Result<Vec<Derivative>, Error> {
+        let Options { hess, wrt, .. } = self.options;
+        let second = hess.map(|hess| match hess {
+            Hessian::Exact => Derivative::Second,
+            Hessian::Upper => Derivative::Bound,
+        });
+        let mut derivatives: Vec<_> = second.into_iter().collect();
+        for name in wrt {
+            let input = arguments.iter().position(|a| a.name == name && a.differentiable);
+            let by = input.map(Derivative::By).filter(|by| !derivatives.contains(by));
+            derivatives.push(by.ok_or_else(|| {
+                let names = arguments.iter().filter(|a| a.differentiable);
+                let names: Vec<_> = names.map(|a| format!("'{}'", a.name)).collect();
+                let names = listed(&names);
+                Error::Choice(format!("wrt holds '{name}'; name some of {names}, each once"))
+            })?);
+        }
+        Ok(derivatives)
     }
 }
 
@@ -142,18 +165,16 @@ impl Visitor for Planner<'_> {
 
     fn visit<const N: usize>(
         self,
-        shapes: Shapes,
         arguments: [Argument<'_>; N],
         formula: impl Formula<N>,
     ) -> Self::Output {
-        self.plan(shapes, &arguments, is_always_double(formula))
+        self.plan(&arguments, is_always_double(formula))
     }
 }
 
 /// Runs a loss by its plan.
 struct Runner<'r> {
-    plan: &'r Plan,
-    weight: Option<&'r Array<'r>>,
+    of: &'r Elements<'r>,
     exec: Exec<'r>,
     out: Outputs<'r>,
 }
@@ -164,27 +185,37 @@ impl Runner<'_> {
         arguments: [Argument<'_>; N],
         loss: L,
     ) -> Result<Totals, Error> {
-        let Runner { plan, weight, out, .. } = self;
-        let views = arguments.map(|argument| plan.view(argument.array));
-        let weight_view = weight.and_then(|array| plan.view(array));
+        let Runner { of: Elements { loss: call, options, plan }, exec, out } = self;
+        let view = |array| fitted(array, &plan.shape, &plan.order);
+        let views = arguments.map(|argument| view(argument.array));
+        let [weight, mask] = [&options.weight, &options.mask].map(Option::as_ref);
+        let (weight_view, mask_view) = (weight.and_then(view), mask.and_then(view));
+        let weighting = Weighting {
+            weight: weight_view.as_ref().or(weight),
+            mask: mask_view.as_ref().or(mask),
+            divides: call.divides_by_weights(),
+        };
         let limits = arguments.map(|argument| argument.limit);
         let length = plan.shape.iter().product();
+        let of_mean = out.mean && !plan.derivatives.is_empty();
         let loss = Evaluation {
             loss,
             limits,
-            upper: out.hess == Some(Hessian::Upper),
-            scale: if out.mean && length > 0 { 1.0 / length as f64 } else { 1.0 },
+            derivatives: plan.derivatives.clone(),
+            scale: if of_mean { 1.0 / divisor::<F>(exec, weighting, length)? } else { 1.0 },
         };
+        let mut given = core::iter::once(out.value).chain(out.derivatives);
+        let outs: [_; RESULTS] = core::array::from_fn(|_| given.next().unwrap_or(Out::Nothing));
         let work = Stream::<F, N> {
             loss: &loss,
             inputs: core::array::from_fn(|k| views[k].as_ref().unwrap_or(arguments[k].array)),
-            weight: weight_view.as_ref().or(weight),
+            weighting,
             length,
-            total: out.total,
-            large: [&out.value, &out.gradient, &out.hessian].iter().any(|out| out.is_large()),
-            level: self.exec.level,
+            totaled: out.totaled,
+            large: outs.iter().any(|out| out.is_large()),
+            level: exec.level,
         };
-        let found = drive::run(self.exec, &work, [out.value, out.gradient, out.hessian])?;
+        let found = drive::run(exec, &work, outs)?;
         match found.outside {
             None => Ok(found.totals),
             Some(Outside { element, input, value }) => Err(Error::Element {
@@ -197,16 +228,25 @@ impl Runner<'_> {
     }
 }
 
+/// What the mean divides by: the sum of the weights, or the number of elements that count. 1 for no
+/// elements.
+fn divisor<F: Real>(exec: Exec<'_>, weighting: Weighting<'_>, length: usize) -> Result<f64, Error> {
+    if weighting.mask.is_none() && !(weighting.divides && weighting.weight.is_some()) {
+        return Ok(length.max(1) as f64);
+    }
+    let totals = drive::run(exec, &Weights::<F> { weighting, length, real: PhantomData }, ())?;
+    Ok(totals.weight())
+}
+
 impl Visitor for Runner<'_> {
     type Output = Result<Totals, Error>;
 
     fn visit<const N: usize>(
         self,
-        _: Shapes,
         arguments: [Argument<'_>; N],
         formula: impl Formula<N>,
     ) -> Self::Output {
-        if is_always_double(formula) || self.plan.double {
+        if is_always_double(formula) || self.of.plan.double {
             self.run::<f64, _, N>(arguments, formula)
         } else {
             self.run::<f32, _, N>(arguments, formula)
@@ -216,47 +256,4 @@ impl Visitor for Runner<'_> {
 
 fn is_always_double<L: Formula<N>, const N: usize>(_: L) -> bool {
     L::ALWAYS_DOUBLE
-}
-
-/// The shape that all arrays have; a number goes with any shape.
-fn equal_shape(arguments: &[Argument<'_>]) -> Result<Vec<usize>, Error> {
-    let arrays: Vec<_> = arguments.iter().filter(|a| !a.array.is_scalar()).collect();
-    let Some(first) = arrays.first() else { return Ok(vec![]) };
-    if arrays.iter().all(|a| a.array.shape() == first.array.shape()) {
-        return Ok(first.array.shape().to_vec());
-    }
-    let shapes: Vec<_> =
-        arrays.iter().map(|a| format!("{} of shape {}", a.name, shown(a.array.shape()))).collect();
-    Err(Error::Shapes(format!(
-        "{} differ; nothing is broadcast here: reshape one of them, or use np.broadcast_to",
-        listed(&shapes)
-    )))
-}
-
-/// The shape that all arrays broadcast to by NumPy's rules.
-fn broadcast_shape(arguments: &[Argument<'_>]) -> Result<Vec<usize>, Error> {
-    let axes = arguments.iter().map(|a| a.array.shape().len()).max().unwrap_or(0);
-    let mut shape = vec![1; axes];
-    for argument in arguments {
-        let lengths = argument.array.shape();
-        for (to, &length) in shape[axes - lengths.len()..].iter_mut().zip(lengths) {
-            *to = if *to == 1 { length } else { *to };
-        }
-    }
-    let fits = |a: &Argument<'_>| a.array.is_scalar() || broadcasts(a.array.shape(), &shape);
-    if arguments.iter().all(fits) {
-        return Ok(shape);
-    }
-    let shapes: Vec<_> = arguments
-        .iter()
-        .filter(|a| !a.array.is_scalar())
-        .map(|a| format!("{} {}", a.name, shown(a.array.shape())))
-        .collect();
-    Err(Error::Shapes(format!("the shapes do not broadcast together: {}", shapes.join(", "))))
-}
-
-/// Whether an array of shape `from` broadcasts to `to` by NumPy's rules.
-fn broadcasts(from: &[usize], to: &[usize]) -> bool {
-    let extra = to.len().checked_sub(from.len());
-    extra.is_some_and(|extra| from.iter().zip(&to[extra..]).all(|(a, b)| a == b || *a == 1))
 }

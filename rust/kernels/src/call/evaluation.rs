@@ -3,7 +3,7 @@
 //! This is all of an elementwise loss that is compiled for each formula, precision and instruction
 //! set: the stream of blocks through memory knows it as `dyn` [`Evaluate`].
 
-use crate::call::formula::Formula;
+use crate::call::formula::{Derivative, Formula};
 use crate::math::density::{CHUNK, Density};
 use nll_simd::{Aligned, Isa, Kernel, Level, Prefetch, Real};
 
@@ -52,31 +52,32 @@ pub(crate) struct Chunks<F, const N: usize> {
     prefetch: [Prefetch; N],
     /// An incomplete chunk of each input, filled up.
     pads: [Aligned<[F; CHUNK]>; N],
-    /// The values of a block, and the derivatives if they are wanted.
+    /// The values of a block, and behind them the derivatives that are wanted.
     pub(crate) results: Vec<Aligned<[F; BLOCK]>>,
 }
 
 impl<F: Real, const N: usize> Chunks<F, N> {
-    pub(crate) fn new(prefetch: [Prefetch; N], derivatives: bool) -> Self {
+    pub(crate) fn new(prefetch: [Prefetch; N], derivatives: usize) -> Self {
         Chunks {
             prefetch,
             pads: [Aligned([F::ZERO; CHUNK]); N],
-            results: vec![Aligned([F::ZERO; BLOCK]); if derivatives { 3 } else { 1 }],
+            results: vec![Aligned([F::ZERO; BLOCK]); 1 + derivatives],
         }
     }
 }
 
 /// What a stream does with a block of N inputs of type `F`.
 pub(crate) trait Evaluate<F, const N: usize>: Sync {
-    /// Leaves the results of a block, whose first element has the number `start`, in `chunks`.
-    /// Returns the first element beyond a limit.
-    fn evaluate(
-        &self,
-        level: Level,
-        start: usize,
-        x: &[&[F]; N],
-        chunks: &mut Chunks<F, N>,
-    ) -> Option<Outside>;
+    /// Leaves the results of a block in `chunks`. Returns whether all elements are within their
+    /// limits.
+    fn evaluate(&self, level: Level, x: &[&[F]; N], chunks: &mut Chunks<F, N>) -> bool;
+
+    /// The first element of a block, whose first one has the number `start`, that counts and is
+    /// beyond a limit. All count if there is no `mask`.
+    fn first_outside(&self, start: usize, x: &[&[F]; N], mask: Option<&[F]>) -> Option<Outside>;
+
+    /// How many derivatives are wanted.
+    fn derivatives(&self) -> usize;
 
     /// [`Density::IS_SHORT`]
     fn is_short(&self) -> bool;
@@ -87,22 +88,29 @@ pub(crate) struct Evaluation<L, const N: usize> {
     pub(crate) loss: L,
     /// What the elements of each input may be.
     pub(crate) limits: [Option<Limit>; N],
-    /// Whether second derivatives are their upper bounds.
-    pub(crate) upper: bool,
+    /// The derivatives that are wanted.
+    pub(crate) derivatives: Vec<Derivative>,
     /// The factor of all derivatives.
     pub(crate) scale: f64,
 }
 
 impl<F: Real, L: Formula<N>, const N: usize> Evaluate<F, N> for Evaluation<L, N> {
-    fn evaluate(
-        &self,
-        level: Level,
-        start: usize,
-        x: &[&[F]; N],
-        chunks: &mut Chunks<F, N>,
-    ) -> Option<Outside> {
-        let allowed = level.run(Block { of: self, x, chunks });
-        if allowed { None } else { self.first_outside(start, x) }
+    fn evaluate(&self, level: Level, x: &[&[F]; N], chunks: &mut Chunks<F, N>) -> bool {
+        level.run(Block { of: self, x, chunks })
+    }
+
+    fn first_outside(&self, start: usize, x: &[&[F]; N], mask: Option<&[F]>) -> Option<Outside> {
+        let outside = self.limits.iter().enumerate().filter_map(|(input, limit)| {
+            let limit = limit.as_ref()?;
+            let counts = |at: usize| mask.is_none_or(|mask| mask[at] != F::ZERO);
+            let at = (0..x[input].len()).find(|&at| counts(at) && !limit.allows(x[input][at]))?;
+            Some(Outside { element: start + at, input, value: x[input][at].to_f64() })
+        });
+        outside.min_by_key(|outside| (outside.element, outside.input))
+    }
+
+    fn derivatives(&self) -> usize {
+        self.derivatives.len()
     }
 
     fn is_short(&self) -> bool {
@@ -157,12 +165,11 @@ impl<L: Formula<N>, const N: usize> Evaluation<L, N> {
             let mut inner = Aligned([F::ZERO; CHUNK]);
             let inner_terms = (&mut inner.0, !derivatives.is_empty());
             self.loss.loss().values(isa, chunk, inner_terms, values);
-            if let [slopes, curves] = &mut *derivatives {
-                self.derivatives(
-                    chunk,
-                    &inner.0,
-                    [&mut slopes.0, &mut curves.0].map(|to| &mut to.as_chunks_mut().0[i]),
-                );
+            for (which, to) in self.derivatives.iter().zip(&mut *derivatives) {
+                let to = &mut to.0.as_chunks_mut().0[i];
+                self.loss.derivative(isa, *which, (chunk, &inner.0), to);
+                let scale = F::from_f64(self.scale);
+                to.iter_mut().for_each(|derivative| *derivative = *derivative * scale);
             }
         }
         *prefetch = ahead;
@@ -173,30 +180,5 @@ impl<L: Formula<N>, const N: usize> Evaluation<L, N> {
             }
         }
         allowed
-    }
-
-    /// The derivatives of a chunk, times their factor.
-    #[inline(always)]
-    fn derivatives<F: Real>(
-        &self,
-        x: [&[F; CHUNK]; N],
-        inner: &[F; CHUNK],
-        [slopes, curves]: [&mut [F; CHUNK]; 2],
-    ) {
-        self.loss.derivatives(x, inner, self.upper, [slopes, curves]);
-        let scale = F::from_f64(self.scale);
-        for (slope, curve) in slopes.iter_mut().zip(curves) {
-            (*slope, *curve) = (*slope * scale, *curve * scale);
-        }
-    }
-
-    /// The first element of a block beyond a limit.
-    fn first_outside<F: Real>(&self, start: usize, x: &[&[F]; N]) -> Option<Outside> {
-        let outside = self.limits.iter().enumerate().filter_map(|(input, limit)| {
-            let limit = limit.as_ref()?;
-            let at = x[input].iter().position(|&x| !limit.allows(x))?;
-            Some(Outside { element: start + at, input, value: x[input][at].to_f64() })
-        });
-        outside.min_by_key(|outside| (outside.element, outside.input))
     }
 }

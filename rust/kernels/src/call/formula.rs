@@ -1,9 +1,20 @@
 //! Formulas as the loop over chunks sees them: a loss, with its derivatives if it has them.
 
-use crate::math::density::{CHUNK, Density, Derivatives, element};
-use nll_simd::Real;
+use crate::math::density::{CHUNK, Density, Derivatives, SecondDerivatives, element};
+use nll_simd::{Isa, Real};
 
-/// A loss of N inputs, and its derivatives by the first.
+/// Which derivative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Derivative {
+    /// By the input with this number.
+    By(usize),
+    /// The second one by the first input.
+    Second,
+    /// The upper bound of the second one.
+    Bound,
+}
+
+/// A loss of N inputs, at most four, and its derivatives.
 pub(crate) trait Formula<const N: usize>: Copy + Sync {
     /// The loss.
     type Loss: Density<N>;
@@ -14,15 +25,14 @@ pub(crate) trait Formula<const N: usize>: Copy + Sync {
     /// The loss.
     fn loss(self) -> Self::Loss;
 
-    /// Writes the derivatives of a chunk, with the upper bound in the place of the second if
-    /// `upper`.
+    /// Writes a derivative of each element of a chunk.
     #[inline(always)]
-    fn derivatives<F: Real>(
+    fn derivative<S: Isa, F: Real>(
         self,
-        _x: [&[F; CHUNK]; N],
-        _inner: &[F; CHUNK],
-        _upper: bool,
-        _to: [&mut [F; CHUNK]; 2],
+        _isa: S,
+        _which: Derivative,
+        _chunk: ([&[F; CHUNK]; N], &[F; CHUNK]),
+        _to: &mut [F; CHUNK],
     ) {
     }
 }
@@ -40,11 +50,11 @@ impl<L: Density<N>, const N: usize> Formula<N> for Plain<L> {
     }
 }
 
-/// A loss without derivatives, of few numbers: always in float64.
+/// A loss with first derivatives, of few numbers: always in float64.
 #[derive(Clone, Copy)]
-pub(crate) struct PlainDouble<L>(pub(crate) L);
+pub(crate) struct SlopesInDouble<L>(pub(crate) L);
 
-impl<L: Density<N>, const N: usize> Formula<N> for PlainDouble<L> {
+impl<L: Derivatives<N>, const N: usize> Formula<N> for SlopesInDouble<L> {
     type Loss = L;
 
     const ALWAYS_DOUBLE: bool = true;
@@ -53,13 +63,24 @@ impl<L: Density<N>, const N: usize> Formula<N> for PlainDouble<L> {
     fn loss(self) -> L {
         self.0
     }
+
+    #[inline(always)]
+    fn derivative<S: Isa, F: Real>(
+        self,
+        isa: S,
+        which: Derivative,
+        chunk: ([&[F; CHUNK]; N], &[F; CHUNK]),
+        to: &mut [F; CHUNK],
+    ) {
+        gradient(self.0, isa, which, chunk, to);
+    }
 }
 
-/// A loss with derivatives.
+/// A loss with first and second derivatives.
 #[derive(Clone, Copy)]
 pub(crate) struct Differentiable<L>(pub(crate) L);
 
-impl<L: Derivatives<N>, const N: usize> Formula<N> for Differentiable<L> {
+impl<L: SecondDerivatives<N>, const N: usize> Formula<N> for Differentiable<L> {
     type Loss = L;
 
     #[inline(always)]
@@ -68,18 +89,59 @@ impl<L: Derivatives<N>, const N: usize> Formula<N> for Differentiable<L> {
     }
 
     #[inline(always)]
-    fn derivatives<F: Real>(
+    fn derivative<S: Isa, F: Real>(
         self,
-        x: [&[F; CHUNK]; N],
-        inner: &[F; CHUNK],
-        upper: bool,
-        [slopes, curves]: [&mut [F; CHUNK]; 2],
+        isa: S,
+        which: Derivative,
+        (x, inner): ([&[F; CHUNK]; N], &[F; CHUNK]),
+        to: &mut [F; CHUNK],
     ) {
-        for (i, (slope, curve)) in slopes.iter_mut().zip(curves).enumerate() {
-            let element = element(x, i);
-            let [first, second] = self.0.derivatives(element, inner[i]);
-            let bound = self.0.hessian_bound(element, inner[i]);
-            (*slope, *curve) = (first, if upper { bound } else { second });
+        match which {
+            Derivative::By(_) => gradient(self.0, isa, which, (x, inner), to),
+            Derivative::Second => {
+                for (i, to) in to.iter_mut().enumerate() {
+                    *to = self.0.second(element(x, i), inner[i]);
+                }
+            }
+            Derivative::Bound => {
+                for (i, to) in to.iter_mut().enumerate() {
+                    *to = self.0.bound(element(x, i), inner[i]);
+                }
+            }
         }
+    }
+}
+
+/// The derivative by one input. The number of the input is a constant in each loop: what the other
+/// derivatives need is not computed there.
+#[inline(always)]
+fn gradient<S: Isa, F: Real, L: Derivatives<N>, const N: usize>(
+    loss: L,
+    isa: S,
+    which: Derivative,
+    (x, inner): ([&[F; CHUNK]; N], &[F; CHUNK]),
+    to: &mut [F; CHUNK],
+) {
+    match which {
+        Derivative::By(1) => partial::<1, _, _, _, N>(loss, isa, (x, inner), to),
+        Derivative::By(2) => partial::<2, _, _, _, N>(loss, isa, (x, inner), to),
+        Derivative::By(3) => partial::<3, _, _, _, N>(loss, isa, (x, inner), to),
+        _ => partial::<0, _, _, _, N>(loss, isa, (x, inner), to),
+    }
+}
+
+/// The derivative by input `K`, which exists.
+#[inline(always)]
+fn partial<const K: usize, S: Isa, F: Real, L: Derivatives<N>, const N: usize>(
+    loss: L,
+    isa: S,
+    (x, inner): ([&[F; CHUNK]; N], &[F; CHUNK]),
+    to: &mut [F; CHUNK],
+) {
+    if K >= N {
+        return;
+    }
+    for (i, to) in to.iter_mut().enumerate() {
+        *to = loss.gradient(isa, element(x, i), inner[i])[K % N];
     }
 }

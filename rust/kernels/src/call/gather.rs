@@ -56,7 +56,7 @@ impl<F: Real> Gather<'_, F> {
         }
         if self.targets.weight.is_some() {
             for (i, row) in group.enumerate().filter(|&(_, row)| self.targets.counts(row)) {
-                loss[i] *= self.targets.weight(row);
+                loss[i] = row::weighed(self.targets.class_weight(row), loss[i]);
             }
         }
         None

@@ -3,17 +3,21 @@
 use crate::Error;
 use crate::call::check_range;
 use crate::call::evaluation::Limit;
-use crate::call::formula::{Differentiable, Formula, Plain, PlainDouble};
+use crate::call::formula::{Differentiable, Formula, Plain, SlopesInDouble};
 use crate::data::array::Array;
 use crate::error::listed;
 use crate::math::bernoulli::{
     Bernoulli, BernoulliLogit, LogSigmoid, Softplus, WeightedBernoulliLogit,
 };
+use crate::math::density::Known;
 use crate::math::entropy::{Entropy, KlDiv, KlDivLog, RelativeEntropy};
-use crate::math::gaussian::{Gaussian, GaussianLogVar, SquaredError};
+use crate::math::gaussian::{Gaussian, GaussianLogVar, GaussianSigma, SquaredError};
 use crate::math::laplace::{Laplace, LaplaceLogScale};
-use crate::math::poisson::{Poisson, PoissonLog};
+use crate::math::poisson::{
+    Constant, Exact, LeftOut, Poisson, PoissonLog, PoissonOffset, Stirling,
+};
 use crate::math::preference::{BradleyTerry, Preference, PreferenceKind};
+use std::marker::PhantomData;
 
 /// A loss of single observations and its arguments, which have the names and the order of those of
 /// the public function. The formulas are in `math`.
@@ -27,12 +31,41 @@ pub enum Loss<'a> {
     Gaussian { mean: Array<'a>, target: Array<'a>, spread: Spread<'a>, eps: f64, full: bool },
     Laplace { mean: Array<'a>, target: Array<'a>, scale: Array<'a>, log_scale: bool, eps: f64 },
     SquaredError { mean: Array<'a>, target: Array<'a> },
-    Poisson { input: Array<'a>, target: Array<'a>, log_input: bool, full: bool, eps: f64 },
+    Poisson { input: Array<'a>, target: Array<'a>, rate: Rate<'a>, full: Factorial, eps: f64 },
     BradleyTerry { chosen: Array<'a>, rejected: Array<'a>, margin: Array<'a> },
     Preference { log_probs: [Array<'a>; 4], options: PreferenceOptions },
+    Known { losses: Array<'a> },
     Entropy { p: Array<'a> },
     RelativeEntropy { p: Array<'a>, q: Array<'a> },
     KlDiv { input: Array<'a>, target: Array<'a>, log_target: bool },
+}
+
+/// How the rate of a Poisson distribution is given.
+#[expect(clippy::large_enum_variant, reason = "a call has one, which lives on its stack")]
+pub enum Rate<'a> {
+    /// λ itself; `eps` is added to it in its logarithm.
+    Given,
+    /// log λ
+    Logarithm,
+    /// log λ without the logarithm of an exposure, which is this array.
+    Offset(Array<'a>),
+}
+
+/// What is added to a Poisson loss for log y!.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factorial {
+    /// Nothing.
+    LeftOut,
+    /// Stirling's approximation where y > 1, as in torch.
+    Stirling,
+    /// log y! itself.
+    Exact,
+}
+
+impl Factorial {
+    /// The values of the argument `full` that are names.
+    pub const NAMES: [(&'static str, Factorial); 2] =
+        [("stirling", Factorial::Stirling), ("exact", Factorial::Exact)];
 }
 
 /// How the loss of a wrong label with probability 1 is kept finite.
@@ -121,21 +154,33 @@ pub(crate) struct Argument<'l> {
     pub(crate) name: &'static str,
     pub(crate) array: &'l Array<'l>,
     pub(crate) limit: Option<Limit>,
+    /// How it fits the shape of the losses.
+    pub(crate) fit: Fit,
+    /// Whether the loss has a derivative by it.
+    pub(crate) differentiable: bool,
 }
 
-/// An argument of any value.
+/// An observation or a prediction, of any value.
 fn any<'l>(name: &'static str, array: &'l Array<'_>) -> Argument<'l> {
-    Argument { name, array, limit: None }
+    Argument { name, array, limit: None, fit: Fit::Equal, differentiable: true }
 }
 
-/// How the shapes of a loss's arrays must fit together.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shapes {
-    /// The first `n` arrays have one shape, or are numbers, and the others broadcast to it. If the
-    /// first ones were broadcast, the mistake (n, 1) against (n,) would give n² losses.
-    Equal(usize),
-    /// All broadcast together by NumPy's rules.
+/// The spread of a distribution.
+fn spread<'l>(name: &'static str, array: &'l Array<'_>, limit: Option<Limit>) -> Argument<'l> {
+    Argument { name, array, limit, fit: Fit::Rows, differentiable: true }
+}
+
+/// How an array fits the shape of the losses. A number always does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// It has the shape. If observations and predictions were broadcast, the mistake (n, 1) against
+    /// (n,) would give n² losses.
+    Equal,
+    /// It broadcasts to the shape by NumPy's rules.
     Broadcast,
+    /// It broadcasts, or it holds one number for each row: (n,) beside (n, d), as a variance in
+    /// torch. If both are possible and differ, it is an error.
+    Rows,
 }
 
 /// What is done with a loss once its arguments and its formula are known.
@@ -143,11 +188,9 @@ pub(crate) trait Visitor: Sized {
     /// The outcome.
     type Output;
 
-    /// Receives how the shapes fit together, the arguments in the order of the formula's inputs,
-    /// and the formula.
+    /// Receives the arguments in the order of the formula's inputs, and the formula.
     fn visit<const N: usize>(
         self,
-        shapes: Shapes,
         arguments: [Argument<'_>; N],
         formula: impl Formula<N>,
     ) -> Self::Output;
@@ -158,17 +201,16 @@ const HALF_LOG_TWO_PI: f64 = 0.918_938_533_204_672_8;
 impl Loss<'_> {
     /// Shows the visitor this loss: the one place where a formula meets its arguments.
     pub(crate) fn visit<V: Visitor>(&self, v: V) -> V::Output {
-        use Shapes::{Broadcast, Equal};
         match self {
-            Loss::Softplus { x } => v.visit(Equal(1), [any("x", x)], Plain(Softplus)),
-            Loss::LogSigmoid { x } => v.visit(Equal(1), [any("x", x)], Plain(LogSigmoid)),
+            Loss::Softplus { x } => v.visit([any("x", x)], Plain(Softplus)),
+            Loss::LogSigmoid { x } => v.visit([any("x", x)], Plain(LogSigmoid)),
             Loss::BinaryWithLogits { logits, target, pos_weight } => {
                 let [x, y] = [any("logits", logits), any("target", target)];
                 if let Array::Scalar(1.0) = pos_weight {
-                    return v.visit(Equal(2), [x, y], Differentiable(BernoulliLogit));
+                    return v.visit([x, y], Differentiable(BernoulliLogit));
                 }
-                let arguments = [x, y, any("pos_weight", pos_weight)];
-                v.visit(Equal(2), arguments, Differentiable(WeightedBernoulliLogit))
+                let w = Argument { fit: Fit::Broadcast, ..any("pos_weight", pos_weight) };
+                v.visit([x, y, w], Differentiable(WeightedBernoulliLogit))
             }
             Loss::Binary { probs, target, clamp, validate } => {
                 let limit = validate.then_some(PROBABILITY);
@@ -177,94 +219,90 @@ impl Loss<'_> {
                 let floor = if *clamp == Clamp::Torch { -100.0 } else { f64::NEG_INFINITY };
                 if *clamp == Clamp::Epsilon {
                     let formula = Bernoulli::<true> { floor, margin: probs.epsilon() };
-                    return v.visit(Equal(2), arguments, Plain(formula));
+                    return v.visit(arguments, Plain(formula));
                 }
-                v.visit(Equal(2), arguments, Plain(Bernoulli::<false> { floor, margin: 0.0 }))
+                v.visit(arguments, Plain(Bernoulli::<false> { floor, margin: 0.0 }))
             }
-            Loss::Gaussian { mean, target, spread, eps, full } => {
-                let with = |name, array, limit| {
-                    [any("mean", mean), any("target", target), Argument { name, array, limit }]
-                };
+            Loss::Gaussian { mean, target, spread: given, eps, full } => {
+                let [mean, y] = [any("mean", mean), any("target", target)];
                 let (eps, constant) = (*eps, if *full { HALF_LOG_TWO_PI } else { 0.0 });
-                match spread {
+                match given {
                     Spread::LogVariance(array) => {
-                        let arguments = with("log_var", array, None);
-                        v.visit(Broadcast, arguments, Differentiable(GaussianLogVar { constant }))
+                        let log_var = spread("log_var", array, None);
+                        v.visit([mean, y, log_var], Differentiable(GaussianLogVar { constant }))
                     }
                     Spread::Sigma(array) => {
-                        let arguments = with("sigma", array, Some(DEVIATION));
-                        let formula = Gaussian::<false, true> { eps, constant };
-                        v.visit(Broadcast, arguments, Differentiable(formula))
+                        let sigma = spread("sigma", array, Some(DEVIATION));
+                        v.visit([mean, y, sigma], Differentiable(GaussianSigma { constant }))
                     }
                     Spread::Variance(array) => {
-                        let arguments = with("var", array, Some(VARIANCE));
+                        let var = spread("var", array, Some(VARIANCE));
                         if eps < f64::from(f32::MIN_POSITIVE) {
-                            let formula = Gaussian::<false, false> { eps, constant };
-                            return v.visit(Broadcast, arguments, Differentiable(formula));
+                            let formula = Gaussian::<false> { eps, constant };
+                            return v.visit([mean, y, var], Differentiable(formula));
                         }
-                        let formula = Gaussian::<true, false> { eps, constant };
-                        v.visit(Broadcast, arguments, Differentiable(formula))
+                        let formula = Gaussian::<true> { eps, constant };
+                        v.visit([mean, y, var], Differentiable(formula))
                     }
                 }
             }
             Loss::Laplace { mean, target, scale, log_scale, eps } => {
-                let (mean, target, eps) = (any("mean", mean), any("target", target), *eps);
+                let [mean, y] = [any("mean", mean), any("target", target)];
                 if *log_scale {
-                    let arguments = [mean, target, any("log_scale", scale)];
-                    return v.visit(Broadcast, arguments, Differentiable(LaplaceLogScale));
+                    let log_scale = spread("log_scale", scale, None);
+                    return v.visit([mean, y, log_scale], Differentiable(LaplaceLogScale));
                 }
-                let scale = Argument { name: "scale", array: scale, limit: Some(SCALE) };
-                let arguments = [mean, target, scale];
-                v.visit(Broadcast, arguments, Differentiable(Laplace { eps }))
+                let scale = spread("scale", scale, Some(SCALE));
+                v.visit([mean, y, scale], Differentiable(Laplace { eps: *eps }))
             }
             Loss::SquaredError { mean, target } => {
-                let arguments = [any("mean", mean), any("target", target)];
-                v.visit(Equal(2), arguments, Differentiable(SquaredError))
+                v.visit([any("mean", mean), any("target", target)], Differentiable(SquaredError))
             }
-            Loss::Poisson { input, target, log_input, full, eps } => {
+            Loss::Poisson { input, target, rate, full, eps } => {
                 let arguments = [any("input", input), any("target", target)];
-                let (shapes, eps) = (Broadcast, *eps);
-                match (log_input, full) {
-                    (true, false) => {
-                        v.visit(shapes, arguments, Differentiable(PoissonLog::<false>))
-                    }
-                    (true, true) => v.visit(shapes, arguments, Differentiable(PoissonLog::<true>)),
-                    (false, false) => {
-                        v.visit(shapes, arguments, Differentiable(Poisson::<false> { eps }))
-                    }
-                    (false, true) => {
-                        v.visit(shapes, arguments, Differentiable(Poisson::<true> { eps }))
-                    }
+                match full {
+                    Factorial::LeftOut => poisson::<V, LeftOut>(v, arguments, (rate, *eps)),
+                    Factorial::Stirling => poisson::<V, Stirling>(v, arguments, (rate, *eps)),
+                    Factorial::Exact => poisson::<V, Exact>(v, arguments, (rate, *eps)),
                 }
             }
             Loss::BradleyTerry { chosen, rejected, margin } => {
-                let arguments =
-                    [any("chosen", chosen), any("rejected", rejected), any("margin", margin)];
+                let margin_of_pair = Argument { fit: Fit::Broadcast, ..any("margin", margin) };
+                let arguments = [any("chosen", chosen), any("rejected", rejected), margin_of_pair];
                 match margin {
-                    Array::Scalar(0.0) => {
-                        v.visit(Equal(2), arguments, Differentiable(BradleyTerry::<false>))
-                    }
-                    _ => v.visit(Equal(2), arguments, Differentiable(BradleyTerry::<true>)),
+                    Array::Scalar(0.0) => v.visit(arguments, Differentiable(BradleyTerry::<false>)),
+                    _ => v.visit(arguments, Differentiable(BradleyTerry::<true>)),
                 }
             }
             Loss::Preference { log_probs: [pc, pr, rc, rr], options } => {
                 let policy = [any("policy_chosen_logps", pc), any("policy_rejected_logps", pr)];
                 let reference = [any("ref_chosen_logps", rc), any("ref_rejected_logps", rr)];
                 let ([pc, pr], [rc, rr]) = (policy, reference);
-                v.visit(Equal(4), [pc, pr, rc, rr], PlainDouble(Preference::from(*options)))
+                v.visit([pc, pr, rc, rr], SlopesInDouble(Preference::from(*options)))
             }
-            Loss::Entropy { p } => v.visit(Equal(1), [any("p", p)], Plain(Entropy)),
+            Loss::Known { losses } => v.visit([any("losses", losses)], Plain(Known)),
+            Loss::Entropy { p } => v.visit([any("p", p)], Plain(Entropy)),
             Loss::RelativeEntropy { p, q } => {
-                v.visit(Broadcast, [any("p", p), any("q", q)], Plain(RelativeEntropy))
+                v.visit([any("p", p), any("q", q)], Plain(RelativeEntropy))
             }
             Loss::KlDiv { input, target, log_target } => {
                 let arguments = [any("input", input), any("target", target)];
                 match log_target {
-                    true => v.visit(Broadcast, arguments, Plain(KlDivLog)),
-                    false => v.visit(Broadcast, arguments, Plain(KlDiv)),
+                    true => v.visit(arguments, Plain(KlDivLog)),
+                    false => v.visit(arguments, Plain(KlDiv)),
                 }
             }
         }
+    }
+
+    /// Whether a mean is divided by the sum of the weights. Those of the losses of yes or no follow
+    /// torch, which divides by the number of elements.
+    pub(crate) fn divides_by_weights(&self) -> bool {
+        use Loss::{Gaussian, Known, Laplace, Poisson, SquaredError};
+        matches!(
+            self,
+            Gaussian { .. } | Known { .. } | Laplace { .. } | Poisson { .. } | SquaredError { .. }
+        )
     }
 
     /// An error if an option is out of its range, or the Hessian that is wanted does not exist.
@@ -282,18 +320,22 @@ impl Loss<'_> {
             _ => Ok(()),
         }
     }
+}
 
-    /// The same loss with a standard deviation that is one number replaced by its square, the
-    /// variance, which is rounded in float64.
-    pub(crate) fn with_variance(self) -> Self {
-        match self {
-            Loss::Gaussian { mean, target, spread: Spread::Sigma(Array::Scalar(s)), eps, full }
-                if s >= 0.0 =>
-            {
-                let spread = Spread::Variance(Array::Scalar(s * s));
-                Loss::Gaussian { mean, target, spread, eps, full }
-            }
-            loss => loss,
+/// Shows the visitor a Poisson loss in which `C` stands for log y!.
+fn poisson<V: Visitor, C: Constant>(
+    v: V,
+    [input, target]: [Argument<'_>; 2],
+    (rate, eps): (&Rate<'_>, f64),
+) -> V::Output {
+    let target = Argument { differentiable: C::HAS_SLOPE, ..target };
+    let constant = PhantomData::<C>;
+    match rate {
+        Rate::Given => v.visit([input, target], Differentiable(Poisson { eps, constant })),
+        Rate::Logarithm => v.visit([input, target], Differentiable(PoissonLog { constant })),
+        Rate::Offset(array) => {
+            let offset = spread("log_offset", array, None);
+            v.visit([input, target, offset], Differentiable(PoissonOffset { constant }))
         }
     }
 }

@@ -12,12 +12,15 @@ mod loss;
 mod quantities;
 mod row_loss;
 mod rows;
+mod shapes;
 mod stream;
 
-pub use elements::{Elements, Outputs};
-pub use gradient::Gradient;
+pub use elements::{Elements, Options, Outputs};
+pub use gradient::{Gradient, GradientOut};
 pub use log_softmax::{log_softmax, log_sum_exp};
-pub use loss::{Clamp, Hessian, Loss, PreferenceOptions, Spread, choose, exactly_one};
+pub use loss::{
+    Clamp, Factorial, Hessian, Loss, PreferenceOptions, Rate, Spread, choose, exactly_one,
+};
 pub use quantities::Quantity;
 pub use rows::{Entries, RowLosses};
 
@@ -52,6 +55,22 @@ fn check_weight(weight: Option<&[f64]>, classes: usize) -> Result<(), Error> {
         return Err(Error::Shapes(sentence));
     }
     Ok(())
+}
+
+/// An error unless there are `rows` weights of rows, all finite.
+fn check_row_weight(row_weight: Option<&[f64]>, rows: usize) -> Result<(), Error> {
+    let Some(weights) = row_weight else { return Ok(()) };
+    if weights.len() != rows {
+        let sentence =
+            format!("sample_weight has {} weights, but there are {rows} rows", weights.len());
+        return Err(Error::Shapes(sentence));
+    }
+    match weights.iter().enumerate().find(|(_, w)| !w.is_finite()) {
+        None => Ok(()),
+        Some((row, value)) => Err(Error::Choice(format!(
+            "sample_weight has entries that are not finite: {value} of row {row}"
+        ))),
+    }
 }
 
 /// An error unless the last axis, the class axis, exists and has at least one class.
@@ -93,5 +112,6 @@ fn check_targets((argument, rows): (&str, &Array<'_>), targets: &Targets<'_>) ->
              index each, shape {needed}{advice}"
         )));
     }
+    check_row_weight(targets.row_weight, targets.target.len())?;
     check_weight(targets.weight, classes)
 }

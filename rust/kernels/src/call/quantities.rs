@@ -2,14 +2,15 @@
 //! target. A row is read once, and for the divergence once more, from cache.
 
 use crate::Error;
-use crate::call::{check_equal_shapes, check_smoothing, check_weight};
+use crate::call::{check_equal_shapes, check_row_weight, check_smoothing, check_weight};
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec, Work, ranges};
 use crate::data::lines::{LANES, scratch_lines};
 use crate::data::out::Out;
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
-use crate::data::totals::Totals;
+use crate::data::targets::Counted;
+use crate::data::totals::{Totaled, Totals};
 use crate::fold::lane_terms;
 use crate::fold::{Divergence, Entropy, Fold, Pair, SoftTarget, Terms, Weighting, sweep};
 use nll_simd::{Buffer, Extended, Isa, Real};
@@ -70,12 +71,30 @@ impl Quantity<'_> {
         Ok(())
     }
 
-    /// The quantity of every row into `out`, and the totals.
-    pub fn run(&self, exec: Exec<'_>, out: Out<'_>) -> Result<Totals, Error> {
+    /// The quantity of every row times its weight into `out`, 0 for rows that do not count, and the
+    /// totals.
+    pub fn run(
+        &self,
+        exec: Exec<'_>,
+        rows: Counted<'_>,
+        totaled: Totaled,
+        out: Out<'_>,
+    ) -> Result<Totals, Error> {
         self.check()?;
+        let count = Rows::new([self.arrays()[0].1]).count();
+        check_row_weight(rows.row_weight, count)?;
+        if let Some(mask) = rows.mask.filter(|mask| mask.len() != count) {
+            let sentence = format!("mask has {} values, but there are {count} rows", mask.len());
+            return Err(Error::Shapes(sentence));
+        }
+        let of = self;
         match self.is_double() {
-            true => drive::run(exec, &Quantities::<f64> { of: self, real: PhantomData }, out),
-            false => drive::run(exec, &Quantities::<f32> { of: self, real: PhantomData }, out),
+            true => {
+                drive::run(exec, &Quantities::<f64> { of, rows, totaled, real: PhantomData }, out)
+            }
+            false => {
+                drive::run(exec, &Quantities::<f32> { of, rows, totaled, real: PhantomData }, out)
+            }
         }
     }
 }
@@ -83,6 +102,8 @@ impl Quantity<'_> {
 /// The quantity of every row, computed in `F`.
 struct Quantities<'q, F> {
     of: &'q Quantity<'q>,
+    rows: Counted<'q>,
+    totaled: Totaled,
     real: PhantomData<F>,
 }
 
@@ -124,33 +145,36 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
     ) -> Totals {
         let [(_, first), (_, second)] = self.of.arrays();
         let (one, both) = (Rows::new([first]), Rows::new([first, second]));
-        let mut totals = Totals::default();
+        let counted = self.rows;
+        let weighted = counted.row_weight.is_some();
+        let mut totals = Totals::empty(weighted, self.totaled);
+        totals.ignored = counted.mask.map(|_| 0);
         if both.are_few() {
             for group in ranges(range, LANES) {
                 let values = &mut self.lanes(isa, &group, memory)[..group.len()];
-                totals.add_results(isa, values, F::COMPENSATED);
+                counted.add_to(isa, &mut totals, group.start, (values, F::COMPENSATED));
                 out.write(values, None);
             }
             return totals;
         }
         for group in both.groups(range) {
             let mut values = [0.0; GROUP];
-            let values = &mut values[..group.len()];
+            let (start, values) = (group.start, &mut values[..group.len()]);
             match self.of {
                 Quantity::Entropy { .. } => {
-                    memory.entropy(isa, &one, group, values);
+                    memory.entropy(isa, &one, (group, counted), values);
                 }
                 Quantity::SoftTarget { weight, label_smoothing, .. } => {
                     let (smoothing, classes) = (*label_smoothing, both.classes());
                     let weighting = Weighting { weight: *weight, smoothing, classes };
-                    memory.soft_target(isa, &both, group, weighting, values);
+                    memory.soft_target(isa, &both, (group, counted), weighting, values);
                 }
                 Quantity::Divergence { .. } => {
                     let rows = ([&one, &Rows::new([second])], &both);
-                    memory.divergence(isa, rows, group, values);
+                    memory.divergence(isa, rows, (group, counted), values);
                 }
             }
-            totals.add_results(isa, values, F::COMPENSATED);
+            counted.add_to(isa, &mut totals, start, (values, F::COMPENSATED));
             out.write(values, None);
         }
         totals
@@ -205,7 +229,7 @@ impl<F: Real> Memory<F> {
         &mut self,
         isa: S,
         rows: &Rows<'_>,
-        group: Range<usize>,
+        (group, counted): (Range<usize>, Counted<'_>),
         values: &mut [f64],
     ) {
         let scratch = (core::array::from_mut(&mut self.reading[0]), &mut self.computing);
@@ -214,7 +238,7 @@ impl<F: Real> Memory<F> {
             isa,
             rows,
             (group, BLOCK),
-            |_| true,
+            |row| counted.counts(row),
             scratch,
             #[inline(always)]
             |_| Entropy::<F>::empty(),
@@ -231,7 +255,7 @@ impl<F: Real> Memory<F> {
         &mut self,
         isa: S,
         both: &Rows<'_, 2>,
-        group: Range<usize>,
+        (group, counted): (Range<usize>, Counted<'_>),
         weighting: Weighting<'_>,
         values: &mut [f64],
     ) {
@@ -241,7 +265,7 @@ impl<F: Real> Memory<F> {
             isa,
             both,
             (group, BLOCK / 2),
-            |_| true,
+            |row| counted.counts(row),
             scratch,
             #[inline(always)]
             |_| SoftTarget::<F>::empty(weighting),
@@ -258,14 +282,15 @@ impl<F: Real> Memory<F> {
         &mut self,
         isa: S,
         (each, both): ([&Rows<'_>; 2], &Rows<'_, 2>),
-        group: Range<usize>,
+        (group, counted): (Range<usize>, Counted<'_>),
         values: &mut [f64],
     ) {
         let mut memory = core::mem::take(&mut self.terms);
         let size = group.len() * both.classes();
         let mut terms = [const { [const { None }; GROUP] }; 2];
         for ((terms, rows), memory) in terms.iter_mut().zip(each).zip(&mut memory) {
-            self.terms(isa, rows, group.clone(), memory.first(size, F::ZERO), terms);
+            let group = (group.clone(), counted);
+            self.terms(isa, rows, group, memory.first(size, F::ZERO), terms);
         }
         let [p, q] = &mut terms;
         let mut pairs = p.iter_mut().flatten().zip(q.iter_mut().flatten());
@@ -275,7 +300,7 @@ impl<F: Real> Memory<F> {
             isa,
             both,
             (group, PIECE),
-            |_| true,
+            |row| counted.counts(row),
             scratch,
             #[inline(always)]
             |_| pairs.next().map(|(p, q)| Divergence::new(Pair::new(isa, p, q))),
@@ -294,7 +319,7 @@ impl<F: Real> Memory<F> {
         &mut self,
         isa: S,
         rows: &Rows<'_>,
-        group: Range<usize>,
+        (group, counted): (Range<usize>, Counted<'_>),
         terms: &'t mut [F],
         folds: &mut [Option<Terms<'t, F>>; GROUP],
     ) {
@@ -304,7 +329,7 @@ impl<F: Real> Memory<F> {
             isa,
             rows,
             (group, BLOCK),
-            |_| true,
+            |row| counted.counts(row),
             scratch,
             #[inline(always)]
             |_| Terms::new(terms.next().unwrap_or_default()),

@@ -11,7 +11,7 @@ use crate::data::drive::{self, Exec, Merge, Work, ranges};
 use crate::data::out::Out;
 use crate::data::rows::Rows;
 use crate::data::targets::Targets;
-use crate::data::totals::Totals;
+use crate::data::totals::{Totaled, Totals};
 use nll_simd::{Isa, Real};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -41,6 +41,8 @@ pub struct RowLosses<'a> {
     /// Whether the results are log-probabilities, −loss, in the place of losses. Totals are of
     /// losses.
     pub negate: bool,
+    /// Which totals are wanted.
+    pub totaled: Totaled,
 }
 
 impl RowLosses<'_> {
@@ -111,8 +113,8 @@ impl RowLosses<'_> {
 }
 
 /// The totals of some rows, and the first of them that has no loss.
-struct Found {
-    totals: Totals,
+pub(crate) struct Found {
+    pub(crate) totals: Totals,
     bad: Option<usize>,
 }
 
@@ -124,11 +126,11 @@ impl Merge for Found {
 }
 
 /// The losses of all rows, with their totals.
-struct Losses<'r, L> {
-    loss: L,
-    double: bool,
-    rows: &'r Rows<'r>,
-    call: &'r RowLosses<'r>,
+pub(crate) struct Losses<'r, L> {
+    pub(crate) loss: L,
+    pub(crate) double: bool,
+    pub(crate) rows: &'r Rows<'r>,
+    pub(crate) call: &'r RowLosses<'r>,
 }
 
 impl<L: RowLoss> Work<Out<'_>> for Losses<'_, L> {
@@ -152,9 +154,11 @@ impl<L: RowLoss> Work<Out<'_>> for Losses<'_, L> {
         memory: &mut L::Memory,
     ) -> Found {
         let targets = self.call.targets;
-        let (mut totals, mut ignored, mut top1, mut bad) = (Totals::default(), 0, 0, None);
-        totals.weight = targets.weight.map(|_| Box::default());
+        let are_weighted = targets.are_weighted();
+        let mut totals = Totals::empty(are_weighted, self.call.totaled);
+        let (mut ignored, mut top1, mut bad) = (0, 0, None);
         let (mut loss, mut is_top1) = ([0.0; BLOCK_ROWS], [false; BLOCK_ROWS]);
+        let mut weights = [0.0; BLOCK_ROWS];
         for block in ranges(range, BLOCK_ROWS) {
             let (block, unknown) = targets.known(block, self.rows.classes());
             bad = self.loss.losses(isa, block.clone(), memory, &mut loss, &mut is_top1).or(unknown);
@@ -171,12 +175,14 @@ impl<L: RowLoss> Work<Out<'_>> for Losses<'_, L> {
                     ignored += u64::from(!counts);
                 }
             }
-            if let Some(weight) = &mut totals.weight {
-                let counted = block.clone().filter(|&row| targets.counts(row));
-                counted.for_each(|row| weight.add(targets.weight(row)));
+            targets.weigh_rows(block.start, loss);
+            if are_weighted {
+                let rows = weights.iter_mut().zip(block.clone());
+                rows.for_each(|(weight, row)| *weight = targets.weight(row));
             }
             top1 += is_top1[..block.len()].iter().map(|&is| u64::from(is)).sum::<u64>();
-            totals.add_results(isa, loss, self.double);
+            let weights = are_weighted.then_some(&weights[..block.len()]);
+            totals.add_results(isa, loss, weights, self.double);
             if self.call.negate {
                 loss.iter_mut().for_each(|loss| *loss = 0.0 - *loss);
             }

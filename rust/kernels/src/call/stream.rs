@@ -6,22 +6,130 @@ use crate::data::array::Array;
 use crate::data::drive::{Merge, Work, ranges};
 use crate::data::out::Out;
 use crate::data::scratch::Scratch;
-use crate::data::totals::Totals;
-use nll_simd::{Isa, Level, Real, with_non_temporal};
+use crate::data::totals::{Totaled, Totals};
+use nll_simd::{Buffer, Isa, Level, Real, with_non_temporal};
+use std::marker::PhantomData;
 use std::ops::Range;
+
+/// The most results of a loss: value, second derivative, and a derivative by each of four inputs.
+pub(crate) const RESULTS: usize = 6;
 
 /// Elements on their way through a loss, each result times its weight.
 pub(crate) struct Stream<'s, F, const N: usize> {
     pub(crate) loss: &'s dyn Evaluate<F, N>,
     /// The inputs of the loss, in the order of the visit.
     pub(crate) inputs: [&'s Array<'s>; N],
-    pub(crate) weight: Option<&'s Array<'s>>,
+    pub(crate) weighting: Weighting<'s>,
     pub(crate) length: usize,
-    /// Whether the total is wanted.
-    pub(crate) total: bool,
+    /// Which totals are wanted.
+    pub(crate) totaled: Totaled,
     /// Whether results are written by non-temporal stores.
     pub(crate) large: bool,
     pub(crate) level: Level,
+}
+
+/// How much each element counts.
+#[derive(Clone, Copy)]
+pub(crate) struct Weighting<'s> {
+    /// The weights, in the order of the visit; None for a weight of 1 each.
+    pub(crate) weight: Option<&'s Array<'s>>,
+    /// Where it is 0, an element does not count, whatever it holds.
+    pub(crate) mask: Option<&'s Array<'s>>,
+    /// Whether a mean is divided by the sum of the weights, not by the number of elements.
+    pub(crate) divides: bool,
+}
+
+/// The memory that [`Weighting::block`] reads into.
+struct WeightingScratch<F> {
+    weight: Scratch<F>,
+    mask: Scratch<F>,
+    both: Buffer<F>,
+}
+
+impl<F: Real> Default for WeightingScratch<F> {
+    fn default() -> Self {
+        let (weight, mask, both) = Default::default();
+        WeightingScratch { weight, mask, both }
+    }
+}
+
+impl Weighting<'_> {
+    /// The weights of a block, 0 where the mask is, and the mask.
+    #[inline(always)]
+    fn block<'m, S: Isa, F: Real>(
+        &'m self,
+        isa: S,
+        block: Range<usize>,
+        scratch: &'m mut WeightingScratch<F>,
+    ) -> [Option<&'m [F]>; 2] {
+        let WeightingScratch { weight, mask, both } = scratch;
+        let weight = self.weight.map(|array| array.read(isa, block.clone(), weight));
+        let mask = self.mask.map(|array| array.read(isa, block, mask));
+        match (weight, mask) {
+            (Some(weight), Some(mask)) => {
+                let both = both.first(mask.len(), F::ZERO);
+                for ((both, &weight), &mask) in both.iter_mut().zip(weight).zip(mask) {
+                    *both = if mask == F::ZERO { F::ZERO } else { weight };
+                }
+                [Some(&*both), Some(mask)]
+            }
+            (weight, mask) => [weight.or(mask), mask],
+        }
+    }
+
+    /// The totals of no elements.
+    fn empty(&self, totaled: Totaled) -> Totals {
+        let weighted = self.divides && self.weight.is_some();
+        Totals { ignored: self.mask.map(|_| 0), ..Totals::empty(weighted, totaled) }
+    }
+}
+
+/// Counts `length` elements, of those with a mask the ones that it allows.
+#[inline(always)]
+fn count<F: Real>(length: usize, mask: Option<&[F]>, totals: &mut Totals) {
+    let counted = match mask {
+        Some(mask) => mask.iter().map(|&m| u64::from(m != F::ZERO)).sum(),
+        None => length as u64,
+    };
+    totals.count += counted;
+    if let Some(ignored) = &mut totals.ignored {
+        *ignored += length as u64 - counted;
+    }
+}
+
+/// The totals of all weights, without losses.
+pub(crate) struct Weights<'s, F> {
+    pub(crate) weighting: Weighting<'s>,
+    pub(crate) length: usize,
+    pub(crate) real: PhantomData<F>,
+}
+
+impl<F: Real> Work<()> for Weights<'_, F> {
+    type Total = Totals;
+    type Memory = ();
+
+    fn count(&self) -> usize {
+        self.length
+    }
+
+    fn per_task(&self) -> usize {
+        per_task(self.length)
+    }
+
+    #[inline(always)]
+    fn task<S: Isa>(&self, isa: S, range: Range<usize>, (): (), (): &mut ()) -> Totals {
+        let mut totals = self.weighting.empty(Totaled::Sum);
+        let mut scratch = WeightingScratch::<F>::default();
+        for block in ranges(range, BLOCK) {
+            let length = block.len();
+            let [weight, mask] = self.weighting.block(isa, block, &mut scratch);
+            count(length, mask, &mut totals);
+            if let (Some(sum), Some(weight)) = (&mut totals.weight, weight) {
+                sum.add_block(isa, weight);
+            }
+        }
+        totals
+    }
 }
 
 /// What all elements come to.
@@ -39,7 +147,12 @@ impl Merge for Found {
     }
 }
 
-impl<'o, F: Real, const N: usize> Work<[Out<'o>; 3]> for Stream<'_, F, N> {
+/// Enough tasks for every thread, each long beside its scheduling and total (2 µs).
+fn per_task(length: usize) -> usize {
+    (length / 64).next_multiple_of(BLOCK).clamp(1 << 14, 1 << 16)
+}
+
+impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> {
     type Total = Found;
     type Memory = ();
 
@@ -47,9 +160,8 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; 3]> for Stream<'_, F, N> {
         self.length
     }
 
-    /// Enough tasks for every thread, each long beside its scheduling and total (2 µs).
     fn per_task(&self) -> usize {
-        (self.length / 64).next_multiple_of(BLOCK).clamp(1 << 14, 1 << 16)
+        per_task(self.length)
     }
 
     #[inline(always)]
@@ -57,37 +169,38 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; 3]> for Stream<'_, F, N> {
         &self,
         isa: S,
         range: Range<usize>,
-        mut outs: [Out<'o>; 3],
+        mut outs: [Out<'o>; RESULTS],
         (): &mut (),
     ) -> Found {
-        let mut totals = Totals { count: range.len() as u64, ..Totals::default() };
+        let mut totals = self.weighting.empty(self.totaled);
         let mut first_outside = None;
         let mut scratch: [Scratch<F>; N] = core::array::from_fn(|_| Scratch::default());
-        let mut weight_scratch = Scratch::default();
-        let derivatives = outs[1].is_wanted() || outs[2].is_wanted();
+        let mut weighting_scratch = WeightingScratch::default();
         let is_short = self.loss.is_short();
         let prefetch = self.inputs.map(|input| input.prefetch::<F>(range.start, is_short));
-        let mut chunks = Chunks::new(prefetch, derivatives);
+        let mut chunks = Chunks::new(prefetch, self.loss.derivatives());
         with_non_temporal(
             #[inline(always)]
             |stores| {
                 let stores = self.large.then_some(stores);
                 for block in self.blocks(range) {
+                    let (start, length) = (block.start, block.len());
                     let mut x = [&[][..]; N];
                     for (k, scratch) in scratch.iter_mut().enumerate() {
                         x[k] = self.inputs[k].read(isa, block.clone(), scratch);
                     }
-                    let weight =
-                        self.weight.map(|w| w.read(isa, block.clone(), &mut weight_scratch));
-                    let outside = self.loss.evaluate(self.level, block.start, &x, &mut chunks);
-                    first_outside = first_outside.or(outside);
+                    let [weight, mask] = self.weighting.block(isa, block, &mut weighting_scratch);
+                    if !self.loss.evaluate(self.level, &x, &mut chunks) && first_outside.is_none() {
+                        first_outside = self.loss.first_outside(start, &x, mask);
+                    }
                     for (result, out) in chunks.results.iter_mut().zip(&mut outs) {
-                        let result = &mut result.0[..block.len()];
+                        let result = &mut result.0[..length];
                         weigh(result, weight);
                         out.write(result, stores);
                     }
-                    if self.total {
-                        totals.sum.add_block(isa, &chunks.results[0].0[..block.len()]);
+                    count(length, mask, &mut totals);
+                    if self.totaled != Totaled::Nothing {
+                        totals.add_values(isa, &chunks.results[0].0[..length], weight);
                     }
                 }
             },

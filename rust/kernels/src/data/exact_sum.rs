@@ -84,6 +84,34 @@ impl ExactSum {
         );
     }
 
+    /// Adds the products of at most 2048 pairs of finite numbers: each as its rounded value and what
+    /// that leaves, so that only what lies below the smallest subnormal is lost.
+    #[inline(never)]
+    pub(crate) fn add_products<S: Isa, F: Real>(&mut self, isa: S, a: &[F], b: &[F]) {
+        const PIECE: usize = 256;
+        let [mut products, mut errors] = [[0.0; PIECE]; 2];
+        for (a, b) in a.chunks(PIECE).zip(b.chunks(PIECE)) {
+            isa.vectorize(
+                #[inline(always)]
+                || {
+                    let places = products.iter_mut().zip(&mut errors);
+                    for ((product, error), (a, b)) in places.zip(a.iter().zip(b)) {
+                        let [a, b] = [a.to_f64(), b.to_f64()];
+                        let is_finite = (a.abs() < f64::INFINITY) & (b.abs() < f64::INFINITY);
+                        *product = if is_finite { a * b } else { 0.0 };
+                        let lost = isa.two_prod_error(a, b, *product);
+                        *error = if lost.abs() < f64::INFINITY { lost } else { 0.0 };
+                    }
+                },
+            );
+            self.add_block(isa, &products[..a.len()]);
+            // A product of two float32 is a float64.
+            if F::COMPENSATED {
+                self.add_block(isa, &errors[..a.len()]);
+            }
+        }
+    }
+
     #[inline(always)]
     fn add_block_here<F: Real>(&mut self, x: &[F]) {
         let Some([least, most]) = F::magnitudes(x) else { return };

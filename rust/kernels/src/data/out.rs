@@ -102,6 +102,12 @@ impl<const N: usize> Split for [Out<'_>; N] {
     }
 }
 
+impl<A: Split, B: Split, C: Split> Split for (A, B, C) {
+    fn split_off(&mut self, items: usize) -> Self {
+        (self.0.split_off(items), self.1.split_off(items), self.2.split_off(items))
+    }
+}
+
 /// Writes `values` to the first elements of `out` and moves `out` past them. Values that need not
 /// be rounded are written by non-temporal stores if `stores` is given.
 #[inline(always)]

@@ -53,7 +53,9 @@ pub fn num_threads() -> Result<usize, Error> {
         return Ok(chosen);
     }
     let valid = |n: &usize| (1..=MOST_THREADS).contains(n);
-    if let Ok(text) = std::env::var("NLL_FAST_NUM_THREADS") {
+    // Containers pass variables that are not set as empty ones.
+    let given = std::env::var("NLL_FAST_NUM_THREADS").ok();
+    if let Some(text) = given.filter(|text| !text.trim().is_empty()) {
         return text.trim().parse().ok().filter(valid).ok_or_else(|| {
             Error::Choice(format!(
                 "NLL_FAST_NUM_THREADS is {text:?}; set it to a whole number from 1 to \

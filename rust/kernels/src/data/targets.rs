@@ -1,8 +1,12 @@
-//! What happened in each row: the class, whether the row counts, and the weight of the class.
+//! What happened in each row, which rows count, and how much.
 
 use crate::Error;
 use crate::data::drive::{self, Exec};
 use crate::data::exact_sum::ExactSum;
+use crate::data::lines::LANES;
+use crate::data::totals::Totals;
+use crate::math::row::weighed;
+use nll_simd::Isa;
 use std::ops::Range;
 
 /// The targets of rows, and which rows count.
@@ -16,6 +20,55 @@ pub struct Targets<'a> {
     pub ignore_index: Option<i64>,
     /// The weight of each class; None for a weight of 1 each.
     pub weight: Option<&'a [f64]>,
+    /// The weight of each row, a factor of the weight of its class; None for a weight of 1 each.
+    pub row_weight: Option<&'a [f64]>,
+}
+
+/// Which rows count, and how much, of rows without a class as target.
+#[derive(Clone, Copy, Default)]
+pub struct Counted<'a> {
+    /// Whether each row counts; None if all do.
+    pub mask: Option<&'a [bool]>,
+    /// The weight of each row; None for a weight of 1 each.
+    pub row_weight: Option<&'a [f64]>,
+}
+
+impl Counted<'_> {
+    #[inline(always)]
+    pub(crate) fn counts(&self, row: usize) -> bool {
+        self.mask.is_none_or(|mask| mask[row])
+    }
+
+    /// How much a row counts in the mean.
+    #[inline(always)]
+    pub(crate) fn weight(&self, row: usize) -> f64 {
+        if self.counts(row) { self.row_weight.map_or(1.0, |w| w[row]) } else { 0.0 }
+    }
+
+    /// Adds the values of the rows from `first` on to `totals`, times their weights.
+    #[inline(always)]
+    pub(crate) fn add_to<S: Isa>(
+        &self,
+        isa: S,
+        totals: &mut Totals,
+        first: usize,
+        (values, double): (&mut [f64], bool),
+    ) {
+        let mut weights = [0.0; LANES];
+        let weights = &mut weights[..values.len()];
+        if self.mask.is_some() || self.row_weight.is_some() {
+            for ((weight, value), row) in weights.iter_mut().zip(&mut *values).zip(first..) {
+                (*weight, *value) = (self.weight(row), weighed(self.weight(row), *value));
+            }
+        }
+        totals.add_results(isa, values, self.row_weight.map(|_| &*weights), double);
+        if let (Some(ignored), Some(mask)) = (&mut totals.ignored, self.mask) {
+            let mask = &mask[first..][..values.len()];
+            let count = mask.iter().map(|&counts| u64::from(!counts)).sum::<u64>();
+            *ignored += count;
+            totals.count -= count;
+        }
+    }
 }
 
 impl Targets<'_> {
@@ -29,9 +82,27 @@ impl Targets<'_> {
         self.target[row] as usize
     }
 
+    /// The weight of the class of a row that counts.
+    #[inline(always)]
+    pub(crate) fn class_weight(&self, row: usize) -> f64 {
+        self.weight.map_or(1.0, |w| w[self.class(row)])
+    }
+
+    /// The weight of a row itself.
+    #[inline(always)]
+    pub(crate) fn row_weight(&self, row: usize) -> f64 {
+        self.row_weight.map_or(1.0, |w| w[row])
+    }
+
+    /// How much the loss of a row counts in the mean: 0 if the row is ignored.
     #[inline(always)]
     pub(crate) fn weight(&self, row: usize) -> f64 {
-        self.weight.map_or(1.0, |w| w[self.class(row)])
+        if self.counts(row) { self.class_weight(row) * self.row_weight(row) } else { 0.0 }
+    }
+
+    /// Whether any row may have another weight than 1.
+    pub(crate) fn are_weighted(&self) -> bool {
+        self.weight.is_some() || self.row_weight.is_some()
     }
 
     /// Σ_c w_c over all `classes`.
@@ -39,17 +110,25 @@ impl Targets<'_> {
         self.weight.map_or(classes as f64, |w| w.iter().sum())
     }
 
-    /// Σ w_t over the rows that count.
+    /// The sum of the weights of the rows that count.
     pub(crate) fn sum_of_row_weights(&self) -> f64 {
-        if self.weight.is_none() {
+        if !self.are_weighted() {
             let ignored = |target: i64| u64::from(Some(target) == self.ignore_index);
             let ignored = self.target.iter().fold(0, |count, &target| count + ignored(target));
             return (self.target.len() as u64 - ignored) as f64;
         }
         let mut sum = ExactSum::default();
-        let counted = (0..self.target.len()).filter(|&row| self.counts(row));
-        counted.for_each(|row| sum.add(self.weight(row)));
+        (0..self.target.len()).for_each(|row| sum.add(self.weight(row)));
         sum.value()
+    }
+
+    /// Multiplies the losses of the rows from `first` on by the weights of these rows.
+    #[inline(always)]
+    pub(crate) fn weigh_rows(&self, first: usize, losses: &mut [f64]) {
+        let weights = self.row_weight.map_or(&[][..], |weights| &weights[first..]);
+        for (loss, &weight) in losses.iter_mut().zip(weights) {
+            *loss = weighed(weight, *loss);
+        }
     }
 
     /// The first of `rows` whose target is neither one of `classes` classes nor ignored.

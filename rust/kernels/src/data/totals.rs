@@ -2,7 +2,28 @@
 
 use crate::data::drive::Merge;
 use crate::data::exact_sum::ExactSum;
-use nll_simd::Isa;
+use nll_simd::{Isa, Real};
+
+/// Which totals of a call are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Totaled {
+    /// None.
+    Nothing,
+    /// The sums and counts.
+    Sum,
+    /// [`Moments`] too.
+    Moments,
+}
+
+/// Exact sums of products, from which the standard error of the mean follows. With the weight w of a
+/// loss, and v = w·loss as it was summed:
+#[derive(Clone, Debug, Default)]
+pub struct Moments {
+    /// Σ v²
+    pub squares: ExactSum,
+    /// Σ w·v and Σ w²; None where every weight is 1.
+    pub weighted: Option<Box<[ExactSum; 2]>>,
+}
 
 /// The exact sums and counts of the losses of a call, or of several.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +38,8 @@ pub struct Totals {
     pub ignored: Option<u64>,
     /// How many rows have their largest entry (the first of equals) at the target; None if unknown.
     pub top1: Option<u64>,
+    /// The sums of products; None if they were not wanted.
+    pub moments: Option<Box<Moments>>,
 }
 
 impl Totals {
@@ -25,13 +48,49 @@ impl Totals {
         self.weight.as_ref().map_or(self.count as f64, |weight| weight.value())
     }
 
+    /// The totals of no losses.
+    pub(crate) fn empty(weighted: bool, totaled: Totaled) -> Totals {
+        let moments = (totaled == Totaled::Moments).then(|| {
+            Box::new(Moments { weighted: weighted.then(Box::default), ..Moments::default() })
+        });
+        Totals { weight: weighted.then(Box::default), moments, ..Totals::default() }
+    }
+
+    /// Adds losses that were multiplied by their weights, if these are given.
+    #[inline(always)]
+    pub(crate) fn add_values<S: Isa, F: Real>(
+        &mut self,
+        isa: S,
+        values: &[F],
+        weights: Option<&[F]>,
+    ) {
+        self.sum.add_block(isa, values);
+        if let (Some(sum), Some(weights)) = (&mut self.weight, weights) {
+            sum.add_block(isa, weights);
+        }
+        if let Some(moments) = &mut self.moments {
+            moments.squares.add_products(isa, values, values);
+            if let (Some(sums), Some(weights)) = (&mut moments.weighted, weights) {
+                let [products, squares] = &mut **sums;
+                products.add_products(isa, weights, values);
+                squares.add_products(isa, weights, weights);
+            }
+        }
+    }
+
     /// Adds results as they are about to be written: rounded to float32, unless they are `double`.
     #[inline(always)]
-    pub(crate) fn add_results<S: Isa>(&mut self, isa: S, values: &mut [f64], double: bool) {
+    pub(crate) fn add_results<S: Isa>(
+        &mut self,
+        isa: S,
+        values: &mut [f64],
+        weights: Option<&[f64]>,
+        double: bool,
+    ) {
         if !double {
             values.iter_mut().for_each(|value| *value = f64::from(*value as f32));
         }
-        self.sum.add_block(isa, values);
+        self.add_values(isa, values, weights);
         self.count += values.len() as u64;
     }
 
@@ -45,6 +104,7 @@ impl Totals {
         if other.is_empty() {
             return self;
         }
+        self.moments = Moments::of_both(&mut self, &other);
         self.weight = match (self.weight, other.weight) {
             (None, None) => None,
             (Some(weight), None) => Some(plus_count(weight, other.count)),
@@ -63,6 +123,26 @@ impl Totals {
 
     fn is_empty(&self) -> bool {
         self.count == 0 && self.ignored.is_none()
+    }
+}
+
+impl Moments {
+    /// The moments of both totals; None if one of them lacks them.
+    fn of_both(totals: &mut Totals, others: &Totals) -> Option<Box<Moments>> {
+        let (mut mine, theirs) = (totals.moments.take()?, others.moments.as_ref()?);
+        mine.squares.merge(&theirs.squares);
+        if mine.weighted.is_some() || theirs.weighted.is_some() {
+            let with_weights = |moments: &Moments, totals: &Totals| {
+                moments.weighted.clone().unwrap_or_else(|| {
+                    // Each weight is 1.
+                    Box::new([totals.sum.clone(), *plus_count(Box::default(), totals.count)])
+                })
+            };
+            let (mut sums, more) = (with_weights(&mine, totals), with_weights(theirs, others));
+            sums.iter_mut().zip(more.iter()).for_each(|(sum, more)| sum.merge(more));
+            mine.weighted = Some(sums);
+        }
+        Some(mine)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The Bernoulli distribution of yes or no, from a logit or from a probability.
 
 use crate::math::density::{
-    CHUNK, Density, Derivatives, Logistic, clamp_min, mul_or_zero, sigmoids,
+    CHUNK, Density, Derivatives, Logistic, SecondDerivatives, clamp_min, mul_or_zero, sigmoids,
 };
 use crate::math::row::finite;
 use nll_simd::math::{exp_scaled, log_of_outcome, log1p_unit};
@@ -61,15 +61,27 @@ impl Density<3> for WeightedBernoulliLogit {
 }
 
 impl Derivatives<3> for WeightedBernoulliLogit {
+    /// By y: w·softplus(−x) − softplus(x); by w: y·softplus(−x).
     #[inline(always)]
-    fn derivatives<F: Real>(self, [x, y, w]: [F; 3], scaled: F) -> [F; 2] {
-        let (positive, negative) = (w * y, F::ONE - y);
+    fn gradient<S: Isa, F: Real>(self, isa: S, [x, y, w]: [F; 3], scaled: F) -> [F; 3] {
+        let exp_neg_abs = scaled * F::EXP_UNSCALE;
+        let (up, down) = sigmoids(x, exp_neg_abs);
+        let log1p_exp = log1p_unit(isa, exp_neg_abs);
+        let yes = clamp_min(-x, F::ZERO) + log1p_exp;
+        let no = clamp_min(x, F::ZERO) + log1p_exp;
+        [(F::ONE - y) * up - w * y * down, mul_or_zero(w, yes) - no, mul_or_zero(y, yes)]
+    }
+}
+
+impl SecondDerivatives<3> for WeightedBernoulliLogit {
+    #[inline(always)]
+    fn second<F: Real>(self, [x, y, w]: [F; 3], scaled: F) -> F {
         let (up, down) = sigmoids(x, scaled * F::EXP_UNSCALE);
-        [negative * up - positive * down, (positive + negative) * (up * down)]
+        (w * y + (F::ONE - y)) * (up * down)
     }
 
     #[inline(always)]
-    fn hessian_bound<F: Real>(self, [_, y, w]: [F; 3], _inner: F) -> F {
+    fn bound<F: Real>(self, [_, y, w]: [F; 3], _inner: F) -> F {
         (w * y + (F::ONE - y)) * (F::HALF * F::HALF)
     }
 }
@@ -95,14 +107,23 @@ impl Logistic<2> for BernoulliLogit {
 }
 
 impl Derivatives<2> for BernoulliLogit {
+    /// By y: −x.
     #[inline(always)]
-    fn derivatives<F: Real>(self, [x, y]: [F; 2], exp_neg_abs: F) -> [F; 2] {
+    fn gradient<S: Isa, F: Real>(self, _isa: S, [x, y]: [F; 2], exp_neg_abs: F) -> [F; 2] {
         let (up, down) = sigmoids(x, exp_neg_abs);
-        [(F::ONE - y) * up - y * down, up * down]
+        [(F::ONE - y) * up - y * down, -x]
+    }
+}
+
+impl SecondDerivatives<2> for BernoulliLogit {
+    #[inline(always)]
+    fn second<F: Real>(self, [x, _]: [F; 2], exp_neg_abs: F) -> F {
+        let (up, down) = sigmoids(x, exp_neg_abs);
+        up * down
     }
 
     #[inline(always)]
-    fn hessian_bound<F: Real>(self, _x: [F; 2], _inner: F) -> F {
+    fn bound<F: Real>(self, _x: [F; 2], _inner: F) -> F {
         F::HALF * F::HALF
     }
 }

@@ -1,7 +1,7 @@
 //! The traits of a loss of single observations: its value, usually −log p, and its derivatives.
 //!
 //! Each `value` reads like its line in `reference.py`, given the exponential or logarithm `inner`.
-//! Derivatives are by the first input. A distribution with two parametrisations has two types.
+//! A distribution with two parametrisations has two types.
 
 pub use nll_simd::CHUNK;
 use nll_simd::math::{exp_nonpositive, log1p_unit};
@@ -70,13 +70,33 @@ pub fn element<F: Real, const N: usize>(x: [&[F; CHUNK]; N], i: usize) -> [F; N]
     )
 }
 
-/// The derivatives of a loss with respect to its first input.
+/// A loss that is known: the number itself.
+#[derive(Clone, Copy)]
+pub struct Known;
+
+impl Density<1> for Known {
+    const INNER: bool = false;
+    const IS_SHORT: bool = true;
+
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, _isa: S, [loss]: [F; 1], _inner: F) -> F {
+        loss
+    }
+}
+
+/// The derivatives of a loss.
 pub trait Derivatives<const N: usize>: Density<N> {
-    /// The first and the second derivative.
-    fn derivatives<F: Real>(self, x: [F; N], inner: F) -> [F; 2];
+    /// The derivative of the value by each input.
+    fn gradient<S: Isa, F: Real>(self, isa: S, x: [F; N], inner: F) -> [F; N];
+}
+
+/// The second derivatives of a loss by its first input, the prediction.
+pub trait SecondDerivatives<const N: usize>: Derivatives<N> {
+    /// The second derivative.
+    fn second<F: Real>(self, x: [F; N], inner: F) -> F;
 
     /// The largest second derivative over all values of the first input, +∞ if it has no bound.
-    fn hessian_bound<F: Real>(self, x: [F; N], inner: F) -> F;
+    fn bound<F: Real>(self, x: [F; N], inner: F) -> F;
 }
 
 /// A loss that depends on log(1 + e^−|x|), x being the gap between yes and no.

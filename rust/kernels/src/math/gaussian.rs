@@ -1,30 +1,29 @@
 //! The Gaussian distribution of a real number.
 
-use crate::math::density::{Density, Derivatives, clamp_min};
+use crate::math::density::{Density, Derivatives, SecondDerivatives, clamp_min};
+use crate::math::row::finite;
 use nll_simd::math::{exp, log, log_normal, mul_exp};
 use nll_simd::{Isa, Real, two_sum_error};
 
 /// Gaussian, from mean μ, observation y and variance v: ½·(log v + (y − μ)²/v) + constant. v is at
 /// least `eps`.   v = +∞ → +∞, v = NaN → NaN. `NORMAL` says that `eps` is a normal float32 number,
-/// as it nearly always is: the logarithm is cheaper then. The third input is v or, with `SIGMA`,
-/// its root.
+/// as it nearly always is: the logarithm is cheaper then.
 #[derive(Clone, Copy)]
-pub struct Gaussian<const NORMAL: bool, const SIGMA: bool> {
+pub struct Gaussian<const NORMAL: bool> {
     /// The least variance.
     pub eps: f64,
     /// ½·log 2π, or 0.
     pub constant: f64,
 }
 
-impl<const NORMAL: bool, const SIGMA: bool> Gaussian<NORMAL, SIGMA> {
-    /// v, from the third input.
+impl<const NORMAL: bool> Gaussian<NORMAL> {
     #[inline(always)]
-    fn variance<F: Real>(self, third: F) -> F {
-        clamp_min(if SIGMA { third * third } else { third }, F::from_f64(self.eps))
+    fn variance<F: Real>(self, v: F) -> F {
+        clamp_min(v, F::from_f64(self.eps))
     }
 }
 
-impl<const NORMAL: bool, const SIGMA: bool> Density<3> for Gaussian<NORMAL, SIGMA> {
+impl<const NORMAL: bool> Density<3> for Gaussian<NORMAL> {
     /// log v
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, [_, _, v]: [F; 3]) -> F {
@@ -41,17 +40,81 @@ impl<const NORMAL: bool, const SIGMA: bool> Density<3> for Gaussian<NORMAL, SIGM
     }
 }
 
-impl<const NORMAL: bool, const SIGMA: bool> Derivatives<3> for Gaussian<NORMAL, SIGMA> {
+impl<const NORMAL: bool> Derivatives<3> for Gaussian<NORMAL> {
+    /// By v: ½·(1 − (y − μ)²/v)/v, also where v counts as `eps`: 0 there would keep v from growing.
     #[inline(always)]
-    fn derivatives<F: Real>(self, [mean, y, v]: [F; 3], _log_v: F) -> [F; 2] {
-        let precision = F::ONE / self.variance(v);
-        [(mean - y) * precision, precision]
+    fn gradient<S: Isa, F: Real>(self, isa: S, [mean, y, v]: [F; 3], _log_v: F) -> [F; 3] {
+        let (v, d) = (self.variance(v), mean - y);
+        let by_mean = d / v;
+        [by_mean, -by_mean, F::HALF * isa.mul_add(-d, by_mean, F::ONE) / v]
+    }
+}
+
+impl<const NORMAL: bool> SecondDerivatives<3> for Gaussian<NORMAL> {
+    #[inline(always)]
+    fn second<F: Real>(self, [_, _, v]: [F; 3], _log_v: F) -> F {
+        F::ONE / self.variance(v)
     }
 
     #[inline(always)]
-    fn hessian_bound<F: Real>(self, x: [F; 3], inner: F) -> F {
-        self.derivatives(x, inner)[1]
+    fn bound<F: Real>(self, x: [F; 3], inner: F) -> F {
+        self.second(x, inner)
     }
+}
+
+/// Gaussian, from mean μ, observation y and standard deviation σ: log σ + ½·((y − μ)/σ)² +
+/// constant.   σ = +∞ → +∞, σ = 0 → −∞ at y = μ and else +∞, σ = NaN → NaN.
+#[derive(Clone, Copy)]
+pub struct GaussianSigma {
+    /// ½·log 2π, or 0.
+    pub constant: f64,
+}
+
+impl Density<3> for GaussianSigma {
+    /// log σ
+    #[inline(always)]
+    fn inner<S: Isa, F: Real>(self, isa: S, [_, _, sigma]: [F; 3]) -> F {
+        log(isa, sigma)
+    }
+
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, isa: S, [mean, y, sigma]: [F; 3], log_sigma: F) -> F {
+        let d = y - mean;
+        let lost = finite(two_sum_error(y, -mean, d));
+        // z is in both factors of z², so its error would count twice.
+        let z = over(d, sigma);
+        let rest = finite(isa.minus_product(d, z, sigma) + lost) / sigma;
+        let sum = isa.mul_add(F::HALF * z, z, finite(z * finite(rest)));
+        let value = if sum < F::INFINITY { log_sigma + sum } else { sum };
+        value + F::from_f64(self.constant)
+    }
+}
+
+impl Derivatives<3> for GaussianSigma {
+    #[inline(always)]
+    fn gradient<S: Isa, F: Real>(self, isa: S, [mean, y, sigma]: [F; 3], _: F) -> [F; 3] {
+        let z = over(mean - y, sigma);
+        let by_mean = over(z, sigma);
+        [by_mean, -by_mean, isa.mul_add(-z, z, F::ONE) / sigma]
+    }
+}
+
+impl SecondDerivatives<3> for GaussianSigma {
+    #[inline(always)]
+    fn second<F: Real>(self, [_, _, sigma]: [F; 3], _log_sigma: F) -> F {
+        F::ONE / sigma / sigma
+    }
+
+    #[inline(always)]
+    fn bound<F: Real>(self, x: [F; 3], inner: F) -> F {
+        self.second(x, inner)
+    }
+}
+
+/// d/σ, but 0 at d = σ = 0: nothing is far from itself.
+#[inline(always)]
+fn over<F: Real>(d: F, sigma: F) -> F {
+    if (d == F::ZERO) & (sigma == F::ZERO) { F::ZERO } else { d / sigma }
 }
 
 /// Gaussian, from mean μ, observation y and the logarithm l of the variance:
@@ -78,14 +141,25 @@ impl Density<3> for GaussianLogVar {
 }
 
 impl Derivatives<3> for GaussianLogVar {
+    /// By μ: (μ − y)·e^−l, in one product: e^−l alone may overflow, or lose its digits.
     #[inline(always)]
-    fn derivatives<F: Real>(self, [mean, y, _]: [F; 3], precision: F) -> [F; 2] {
-        [(mean - y) * precision, precision]
+    fn gradient<S: Isa, F: Real>(self, isa: S, [mean, y, log_v]: [F; 3], inverse: F) -> [F; 3] {
+        let d = mean - y;
+        let by_mean = mul_exp(isa, d, [-log_v, F::ZERO]);
+        let by_mean = if d.abs() < F::INFINITY { by_mean } else { d * inverse };
+        [by_mean, -by_mean, F::HALF * isa.mul_add(-d, by_mean, F::ONE)]
+    }
+}
+
+impl SecondDerivatives<3> for GaussianLogVar {
+    #[inline(always)]
+    fn second<F: Real>(self, _x: [F; 3], precision: F) -> F {
+        precision
     }
 
     #[inline(always)]
-    fn hessian_bound<F: Real>(self, x: [F; 3], inner: F) -> F {
-        self.derivatives(x, inner)[1]
+    fn bound<F: Real>(self, _x: [F; 3], precision: F) -> F {
+        precision
     }
 }
 
@@ -114,12 +188,20 @@ impl Density<2> for SquaredError {
 
 impl Derivatives<2> for SquaredError {
     #[inline(always)]
-    fn derivatives<F: Real>(self, [mean, y]: [F; 2], _inner: F) -> [F; 2] {
-        [(mean - y) + (mean - y), F::ONE + F::ONE]
+    fn gradient<S: Isa, F: Real>(self, _isa: S, [mean, y]: [F; 2], _inner: F) -> [F; 2] {
+        let by_mean = (mean - y) + (mean - y);
+        [by_mean, -by_mean]
+    }
+}
+
+impl SecondDerivatives<2> for SquaredError {
+    #[inline(always)]
+    fn second<F: Real>(self, _x: [F; 2], _inner: F) -> F {
+        F::ONE + F::ONE
     }
 
     #[inline(always)]
-    fn hessian_bound<F: Real>(self, x: [F; 2], inner: F) -> F {
-        self.derivatives(x, inner)[1]
+    fn bound<F: Real>(self, x: [F; 2], inner: F) -> F {
+        self.second(x, inner)
     }
 }

@@ -1,6 +1,6 @@
 //! The Laplace distribution of a real number.
 
-use crate::math::density::{Density, Derivatives, clamp_min};
+use crate::math::density::{Density, Derivatives, SecondDerivatives, clamp_min};
 use nll_simd::math::{exp, log, mul_exp};
 use nll_simd::{Isa, Real};
 
@@ -28,14 +28,25 @@ impl Density<3> for Laplace {
 }
 
 impl Derivatives<3> for Laplace {
+    /// By b: (1 − |y − μ|/b)/b, also where b counts as `eps`.
     #[inline(always)]
-    fn derivatives<F: Real>(self, [mean, y, b]: [F; 3], _log_2b: F) -> [F; 2] {
-        slope(mean - y, F::ONE / clamp_min(b, F::from_f64(self.eps)))
+    fn gradient<S: Isa, F: Real>(self, _isa: S, [mean, y, b]: [F; 3], _log_2b: F) -> [F; 3] {
+        let b = clamp_min(b, F::from_f64(self.eps));
+        let (inverse, d) = (F::ONE / b, mean - y);
+        let by_mean = slope(d, inverse);
+        [by_mean, -by_mean, (F::ONE - d.abs() / b) / b]
+    }
+}
+
+impl SecondDerivatives<3> for Laplace {
+    #[inline(always)]
+    fn second<F: Real>(self, [mean, y, b]: [F; 3], _log_2b: F) -> F {
+        flat(slope(mean - y, b))
     }
 
     /// 1/(b·|y − μ|), of the parabola that touches the loss here and lies above it everywhere.
     #[inline(always)]
-    fn hessian_bound<F: Real>(self, [mean, y, b]: [F; 3], _log_2b: F) -> F {
+    fn bound<F: Real>(self, [mean, y, b]: [F; 3], _log_2b: F) -> F {
         F::ONE / clamp_min(b, F::from_f64(self.eps)) / (y - mean).abs()
     }
 }
@@ -61,21 +72,36 @@ impl Density<3> for LaplaceLogScale {
 }
 
 impl Derivatives<3> for LaplaceLogScale {
+    /// By l: 1 − |y − μ|·e^−l.
     #[inline(always)]
-    fn derivatives<F: Real>(self, [mean, y, _]: [F; 3], inverse: F) -> [F; 2] {
-        slope(mean - y, inverse)
+    fn gradient<S: Isa, F: Real>(self, isa: S, [mean, y, log_b]: [F; 3], inverse: F) -> [F; 3] {
+        let d = mean - y;
+        let by_mean = slope(d, inverse);
+        [by_mean, -by_mean, F::ONE - mul_exp(isa, d.abs(), [-log_b, F::ZERO])]
+    }
+}
+
+impl SecondDerivatives<3> for LaplaceLogScale {
+    #[inline(always)]
+    fn second<F: Real>(self, [mean, y, _]: [F; 3], inverse: F) -> F {
+        flat(slope(mean - y, inverse))
     }
 
     #[inline(always)]
-    fn hessian_bound<F: Real>(self, [mean, y, _]: [F; 3], inverse: F) -> F {
+    fn bound<F: Real>(self, [mean, y, _]: [F; 3], inverse: F) -> F {
         inverse / (y - mean).abs()
     }
 }
 
-/// The derivatives of |d|/b by d, from d and 1/b. d = 0 → 0, any NaN → NaN.
+/// The derivative of |d|/b by d, from d and 1/b. d = 0 → 0, any NaN → NaN.
 #[inline(always)]
-fn slope<F: Real>(d: F, inverse: F) -> [F; 2] {
+fn slope<F: Real>(d: F, inverse: F) -> F {
     let sign = if d > F::ZERO { F::ONE } else { d };
-    let slope = if d < F::ZERO { -inverse } else { sign * inverse };
-    [slope, if slope.abs() >= F::ZERO { F::ZERO } else { slope }]
+    if d < F::ZERO { -inverse } else { sign * inverse }
+}
+
+/// The slope of a line: 0, NaN where the line's own is.
+#[inline(always)]
+fn flat<F: Real>(slope: F) -> F {
+    if slope.is_nan() { slope } else { F::ZERO }
 }

@@ -2,7 +2,8 @@
 //! from log-probabilities.
 
 use crate::math::density::{
-    Density, Derivatives, Logistic, clamp_min, exp_neg_abs, mul_or_zero, sigmoids,
+    Density, Derivatives, Logistic, SecondDerivatives, clamp_min, exp_neg_abs, mul_or_zero,
+    sigmoids,
 };
 use crate::math::row::finite;
 use nll_simd::math::{exp_nonpositive_of_words, log, log1p_unit};
@@ -72,12 +73,21 @@ impl<const MARGIN: bool> Logistic<3> for BradleyTerry<MARGIN> {
 
 impl<const MARGIN: bool> Derivatives<3> for BradleyTerry<MARGIN> {
     #[inline(always)]
-    fn derivatives<F: Real>(self, x: [F; 3], exp_neg_abs: F) -> [F; 2] {
-        let (up, down) = sigmoids(Self::words(x).hi, exp_neg_abs);
-        [-up, up * down]
+    fn gradient<S: Isa, F: Real>(self, _isa: S, x: [F; 3], exp_neg_abs: F) -> [F; 3] {
+        let (up, _) = sigmoids(Self::words(x).hi, exp_neg_abs);
+        [-up, up, up]
     }
+}
+
+impl<const MARGIN: bool> SecondDerivatives<3> for BradleyTerry<MARGIN> {
     #[inline(always)]
-    fn hessian_bound<F: Real>(self, _x: [F; 3], _inner: F) -> F {
+    fn second<F: Real>(self, x: [F; 3], exp_neg_abs: F) -> F {
+        let (up, down) = sigmoids(Self::words(x).hi, exp_neg_abs);
+        up * down
+    }
+
+    #[inline(always)]
+    fn bound<F: Real>(self, _x: [F; 3], _inner: F) -> F {
         F::HALF * F::HALF
     }
 }
@@ -192,5 +202,63 @@ impl Density<4> for Preference {
             PreferenceKind::ApoZero => sigmoid(win.neg()) + sigmoid(lose),
             PreferenceKind::ApoDown => sigmoid(win) + sigmoid(h.neg()),
         }
+    }
+}
+
+impl Derivatives<4> for Preference {
+    /// β times the derivatives by β·a and β·b, with both signs.
+    #[inline(always)]
+    fn gradient<S: Isa, F: Real>(self, isa: S, x: [F; 4], _inner: F) -> [F; 4] {
+        let (beta, e) = (F::from_f64(self.beta), F::from_f64(self.smoothing));
+        let (one, half) = (F::ONE, F::HALF);
+        let point = DoubleWord::new(F::from_f64(self.reference_point));
+        let [a, b, gap] = Self::ratios(x);
+        let factor = DoubleWord::new(beta);
+        let scaled = |ratio: DoubleWord<F>| ratio.mul(isa, factor).renormalize();
+        let (win, lose, h) = (scaled(a), scaled(b), scaled(gap));
+        // (σ(x), σ(−x))
+        let sigmoids = |x: DoubleWord<F>| {
+            let (up, down) = sigmoids(x.hi, exp_neg_abs(isa, x.hi));
+            let correction = up * down * x.lo;
+            (up + correction, down - correction)
+        };
+        // σ'(x)
+        let bell = |x: DoubleWord<F>| {
+            let (up, down) = sigmoids(x);
+            up * down
+        };
+        // The derivative of (x − ½/β)², over β.
+        let pull = |x: DoubleWord<F>| {
+            let d = less(x, DoubleWord::new(half).div(isa, factor)).hi;
+            (d + d) / beta
+        };
+        // A loss of h alone: by β·b it changes as by β·a, the other way.
+        let of_gap = |slope: F| [slope, -slope];
+        let (up, down) = sigmoids(h);
+        let [by_win, by_lose] = match self.kind {
+            PreferenceKind::Sigmoid => of_gap(mul_or_zero(e, up) - (one - e) * down),
+            PreferenceKind::Robust => {
+                of_gap(-((one - e) * down + mul_or_zero(e, up)) / (one - e - e))
+            }
+            PreferenceKind::Hinge if h.hi.is_nan() => of_gap(h.hi),
+            PreferenceKind::Hinge => of_gap(if h.hi < one { -one } else { F::ZERO }),
+            PreferenceKind::Ipo => of_gap(pull(gap)),
+            PreferenceKind::ExoPair => {
+                of_gap(mul_or_zero(up * down, h.hi - log(isa, one - e) + log(isa, e)))
+            }
+            PreferenceKind::NcaPair => {
+                let (up, down) = sigmoids(win);
+                [half * up - down, half * sigmoids(lose).0]
+            }
+            PreferenceKind::BcoPair => {
+                [-sigmoids(less(point, win)).0, sigmoids(less(lose, point)).0]
+            }
+            PreferenceKind::KtoPair => [-bell(less(point, win)), bell(less(lose, point))],
+            PreferenceKind::SppoHard => [pull(a), -pull(b.neg())],
+            PreferenceKind::ApoZero => [-bell(win), bell(lose)],
+            PreferenceKind::ApoDown => [bell(win) - bell(h), bell(h)],
+        };
+        let (by_a, by_b) = (beta * by_win, beta * by_lose);
+        [by_a, by_b, -by_a, -by_b]
     }
 }

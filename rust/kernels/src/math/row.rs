@@ -79,8 +79,14 @@ pub fn smoothed(loss: f64, target_weight: f64, target_gap: f64, smoothing: Smoot
     let uniform = weights * (target_gap + loss) - linear;
     let uniform =
         if linear == f64::NEG_INFINITY && !loss.is_nan() { f64::INFINITY } else { uniform };
-    let sharp = if epsilon == 1.0 { 0.0 } else { (1.0 - epsilon) * target_weight * loss };
+    let sharp = weighed((1.0 - epsilon) * target_weight, loss);
     sharp + epsilon / classes * uniform
+}
+
+/// The loss times its weight; 0 for a weight of 0, whatever the loss.
+#[inline(always)]
+pub fn weighed(weight: f64, loss: f64) -> f64 {
+    if weight == 0.0 { 0.0 } else { weight * loss }
 }
 
 /// What [`smoothed`] takes beside the loss, the weight and the logit of the target.
