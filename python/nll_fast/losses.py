@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from nll_fast import _core
 from nll_fast._arrays import as_array, as_integer, as_number, dtype_name
 from nll_fast._axes import log_shares, log_sums
-from nll_fast._rows import row_gradient, row_losses, row_quantity
+from nll_fast._rows import row_gradient, row_losses, row_quantity, usual_losses
 from nll_fast._types import Array, Hessian, Loss, Reduction, mean_by_default
 
 
@@ -113,6 +113,13 @@ def cross_entropy(
     >>> cross_entropy(np.zeros((3, 4)), [0, 3, -100], reduction="none").round(4)
     array([1.3863, 1.3863, 0.    ])
     """
+    is_usual = axis == -1 and shift == 0 and empty_mean is math.nan and not grad
+    if is_usual and weight is sample_weight is mask is out is hess is None:
+        loss = usual_losses(
+            _core.cross_entropy, logits, target, ignore_index, reduction, label_smoothing=label_smoothing
+        )
+        if loss is not None:
+            return loss
     smoothing = as_number(label_smoothing, "label_smoothing")
     if _is_distribution(target, logits):
         if ignore_index is not None and as_integer(ignore_index, "ignore_index") != -100:
@@ -249,6 +256,10 @@ def nll_loss(
     >>> nll_loss([[-1.5, -0.25]], [1])
     0.25
     """
+    if axis == -1 and empty_mean is math.nan and weight is sample_weight is out is None:
+        loss = usual_losses(_core.nll_loss, log_probs, target, ignore_index, reduction)
+        if loss is not None:
+            return loss
     return row_losses(
         _core.nll_loss,
         "log_probs", log_probs, target,
@@ -298,6 +309,10 @@ def categorical_nll(
     >>> round(categorical_nll([[0.1, 0.7, 0.2]], [2]), 3)
     1.609
     """
+    if axis == -1 and empty_mean is math.nan and weight is sample_weight is out is None:
+        loss = usual_losses(_core.categorical_nll, probs, target, ignore_index, reduction)
+        if loss is not None:
+            return loss
     return row_losses(
         _core.categorical_nll,
         "probs", probs, target,

@@ -71,6 +71,57 @@ impl<'py> FromPyObject<'_, 'py> for Input<'py> {
     }
 }
 
+/// An array of floating-point numbers: logits or probabilities. Anything else is a `TypeError`, upon
+/// which `_rows.py` tries again.
+pub(crate) struct Floats<'py>(Input<'py>);
+
+impl<'py> FromPyObject<'_, 'py> for Floats<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let input = object.extract::<Input<'py>>()?;
+        match input {
+            Input::F32(_) | Input::F64(_) | Input::F16(_) | Input::BF16(_) => Ok(Floats(input)),
+            _ => Err(PyTypeError::new_err("no kernel reads rows of this type")),
+        }
+    }
+}
+
+impl Floats<'_> {
+    pub(crate) fn array(&self) -> Array<'_> {
+        self.0.array()
+    }
+}
+
+/// The class of each row: a plain int64 array in C order. Anything else is a `TypeError`, upon which
+/// `_rows.py` tries again.
+pub(crate) struct Classes<'py>(PyReadonlyArrayDyn<'py, i64>);
+
+impl<'py> FromPyObject<'_, 'py> for Classes<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let unread = || PyTypeError::new_err("no kernel reads targets of this type");
+        let array = object.cast::<PyArrayDyn<i64>>().map_err(|_| unread())?;
+        // A subclass means more than its numbers: a mask, a unit.
+        let is_plain = array.get_type().is(object.py().get_type::<PyUntypedArray>());
+        if !(is_plain && array.is_c_contiguous() && array.is_aligned()) {
+            return Err(unread());
+        }
+        Ok(Classes(readonly(&object)?))
+    }
+}
+
+impl Classes<'_> {
+    pub(crate) fn classes(&self) -> PyResult<&[i64]> {
+        Ok(self.0.as_slice()?)
+    }
+
+    pub(crate) fn shape(&self) -> &[usize] {
+        self.0.shape()
+    }
+}
+
 /// The class of arrays of the bits of bfloat16.
 fn bfloat16(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();

@@ -1,6 +1,6 @@
 //! The functions of rows of classes. The class axis is the last.
 
-use crate::arrays::{Input, Output, places};
+use crate::arrays::{Classes, Floats, Output, places};
 use crate::elements::chosen;
 use crate::errors::raise;
 use crate::signals::run;
@@ -13,10 +13,9 @@ use nll_kernels::data::out::Out;
 use nll_kernels::data::per_class::PerClass;
 use nll_kernels::data::targets::{Counted, Targets};
 use nll_kernels::data::totals::Totaled;
-use numpy::{PyReadonlyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use numpy::{PyReadonlyArray1, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 
-type Target<'py> = PyReadonlyArrayDyn<'py, i64>;
 type Weight<'py> = Option<PyReadonlyArray1<'py, f64>>;
 type RowWeight<'py> = Option<PyReadonlyArrayDyn<'py, f64>>;
 type Mask<'py> = Option<PyReadonlyArrayDyn<'py, bool>>;
@@ -111,14 +110,14 @@ fn row_losses<'py>(
 
 /// The targets of rows as views of Python's arrays.
 fn targets<'a>(
-    target: &'a Target<'_>,
+    target: &'a Classes<'_>,
     weight: &'a Weight<'_>,
     row_weight: &'a RowWeight<'_>,
     ignore_index: Option<i64>,
 ) -> PyResult<Targets<'a>> {
     let weight = weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
     let row_weight = row_weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
-    let (target, shape) = (target.as_slice()?, target.shape());
+    let (target, shape) = (target.classes()?, target.shape());
     Ok(Targets { target, shape, ignore_index, weight, row_weight })
 }
 
@@ -133,8 +132,8 @@ fn totaled(moments: bool) -> Totaled {
 ))]
 pub(crate) fn cross_entropy<'py>(
     py: Python<'py>,
-    logits: Input<'py>,
-    target: Target<'py>,
+    logits: Floats<'py>,
+    target: Classes<'py>,
     weight: Weight<'py>,
     row_weight: RowWeight<'py>,
     ignore_index: Option<i64>,
@@ -152,8 +151,8 @@ pub(crate) fn cross_entropy<'py>(
 #[pyfunction]
 pub(crate) fn nll_loss<'py>(
     py: Python<'py>,
-    log_probs: Input<'py>,
-    target: Target<'py>,
+    log_probs: Floats<'py>,
+    target: Classes<'py>,
     weight: Weight<'py>,
     row_weight: RowWeight<'py>,
     ignore_index: Option<i64>,
@@ -174,8 +173,8 @@ pub(crate) fn nll_loss<'py>(
 #[pyfunction]
 pub(crate) fn categorical_nll<'py>(
     py: Python<'py>,
-    probs: Input<'py>,
-    target: Target<'py>,
+    probs: Floats<'py>,
+    target: Classes<'py>,
     weight: Weight<'py>,
     row_weight: RowWeight<'py>,
     ignore_index: Option<i64>,
@@ -207,8 +206,8 @@ fn quantity<'py>(
 #[pyfunction]
 pub(crate) fn soft_cross_entropy<'py>(
     py: Python<'py>,
-    logits: Input<'py>,
-    target: Input<'py>,
+    logits: Floats<'py>,
+    target: Floats<'py>,
     weight: Weight<'py>,
     label_smoothing: f64,
     mask: Mask<'py>,
@@ -226,7 +225,7 @@ pub(crate) fn soft_cross_entropy<'py>(
 #[pyfunction]
 pub(crate) fn entropy<'py>(
     py: Python<'py>,
-    logits: Input<'py>,
+    logits: Floats<'py>,
     mask: Mask<'py>,
     row_weight: RowWeight<'py>,
     out: Given<'py>,
@@ -240,8 +239,8 @@ pub(crate) fn entropy<'py>(
 #[pyfunction]
 pub(crate) fn kl_divergence<'py>(
     py: Python<'py>,
-    p_logits: Input<'py>,
-    q_logits: Input<'py>,
+    p_logits: Floats<'py>,
+    q_logits: Floats<'py>,
     mask: Mask<'py>,
     row_weight: RowWeight<'py>,
     out: Given<'py>,
@@ -256,7 +255,7 @@ pub(crate) fn kl_divergence<'py>(
 #[pyfunction]
 pub(crate) fn logsumexp<'py>(
     py: Python<'py>,
-    logits: Input<'py>,
+    logits: Floats<'py>,
     out: Given<'py>,
 ) -> PyResult<Given<'py>> {
     let logits = &logits.array();
@@ -268,7 +267,7 @@ pub(crate) fn logsumexp<'py>(
 #[pyfunction]
 pub(crate) fn log_softmax<'py>(
     py: Python<'py>,
-    logits: Input<'py>,
+    logits: Floats<'py>,
     out: Given<'py>,
 ) -> PyResult<Given<'py>> {
     let logits = &logits.array();
@@ -288,8 +287,8 @@ type Derivatives<'py> = (Given<'py>, Given<'py>, Given<'py>, Partial);
 ))]
 pub(crate) fn cross_entropy_grad<'py>(
     py: Python<'py>,
-    logits: Input<'py>,
-    target: Target<'py>,
+    logits: Floats<'py>,
+    target: Classes<'py>,
     weight: Weight<'py>,
     row_weight: RowWeight<'py>,
     ignore_index: Option<i64>,
