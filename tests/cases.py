@@ -62,7 +62,7 @@ def magnitudes(low, high):
 
 weights = magnitudes(0.01, 100)
 variances = magnitudes(1e-300, 1e300)
-deviations = magnitudes(1e-15, 1e300)
+deviations = magnitudes(1e-10, 1e300)
 
 
 def rates(r, shape, reach):
@@ -159,6 +159,16 @@ def bernoulli(x, y, w=1):
     return w * y * softplus(-x) + (1 - y) * softplus(x)
 
 
+def sigmoid(x):
+    return 1 / (1 + mp.exp(-x))
+
+
+def by_logits(x, y, w=1):
+    """The terms of the derivative of the binary cross entropy by the logits, with the smaller of both sigmoids."""
+    both = w * y + 1 - y
+    return (both * sigmoid(x), -w * y) if x < 0 else (1 - y, -both * sigmoid(-x))
+
+
 @dataclass(frozen=True)
 class Case:
     name: str  # the function's, and behind a comma what is special
@@ -169,6 +179,7 @@ class Case:
     keywords: dict[str, Any] = field(default_factory=dict)
     rows: bool = False  # the last axis is the class axis
     largest: Callable | None = None  # of the arguments: the term that errors are measured by, where terms cancel
+    slopes: dict[str, tuple] = field(default_factory=dict)  # exact derivatives by the arguments, and largest terms
     floor: float = 0.0  # the oracle's digits are counted from this size on
     ulps: float = 2.0  # from the oracle below float64, in those of float32
     atol: float = 0.0  # the oracle's own error, whatever the result
@@ -208,8 +219,11 @@ x = "|x| ≤ {x}"
 TABLE = [
     Case("softplus", {"x": tails}, softplus, x, reduces=False),
     Case("log_sigmoid", {"x": tails}, lambda x: -softplus(-x), x, reduces=False),
-    Case(bce, binary, bernoulli, f"{x}, y in [0, 1]"),
-    Case(f"{bce}, pos_weight", binary | {"pos_weight": weights}, bernoulli, f"{x}, weights 0.01 to 100"),
+    Case(bce, binary, bernoulli, f"{x}, y in [0, 1]", slopes={
+        "logits": (lambda x, y: mp.fsum(by_logits(x, y)), lambda x, y: larger(*by_logits(x, y))),
+        "target": (lambda x, y: -x, None)}),
+    Case(f"{bce}, pos_weight", binary | {"pos_weight": weights}, bernoulli, f"{x}, weights 0.01 to 100", slopes={
+        "logits": (lambda x, y, w: mp.fsum(by_logits(x, y, w)), lambda x, y, w: larger(*by_logits(x, y, w)))}),
     Case(f"{bce}, pos_weight=3", binary, keywords={"pos_weight": 3.0}),
     Case(f"{bce}, weight", binary | {"weight": unit}, ulps=3),
     Case(f"{bce}, integer target", {"logits": tails}, others={"target": hard}),
@@ -220,29 +234,47 @@ TABLE = [
          **cancels),
     Case(gauss, pair | {"var": variances}, lambda m, y, v: mp.log(v) / 2 + (y - m) ** 2 / v / 2,
          "variances 1e-{top} to 1e{top}", keywords={"eps": 0},
-         largest=lambda m, y, v: larger(log(v) / 2, (y - m) ** 2 / v / 2)),
+         largest=lambda m, y, v: larger(log(v) / 2, (y - m) ** 2 / v / 2),
+         slopes={"mean": (lambda m, y, v: (m - y) / v, None)}),
+    Case(f"{gauss}, near", pair | {"var": deviations}, lambda m, y, v: mp.log(v) / 2 + (y - m) ** 2 / v / 2,
+         "variances 1e-10 to 1e{top}", keywords={"eps": 0},
+         largest=lambda m, y, v: larger(log(v) / 2, (y - m) ** 2 / v / 2),
+         slopes={"var": (lambda m, y, v: (1 - (y - m) ** 2 / v) / v / 2,
+                         lambda m, y, v: larger(1 / v / 2, (y - m) ** 2 / v**2 / 2))}),
     Case(f"{gauss}, log_var", pair | {"log_var": uniform(-0.8, 0.8)},
          lambda m, y, s: s / 2 + (y - m) ** 2 / mp.exp(s) / 2, "|log_var| ≤ 0.8·{x}",
-         largest=lambda m, y, s: larger(s / 2, (y - m) ** 2 / exp(s) / 2)),
+         largest=lambda m, y, s: larger(s / 2, (y - m) ** 2 / exp(s) / 2),
+         slopes={"mean": (lambda m, y, s: (m - y) / mp.exp(s), None),
+                 "log_var": (lambda m, y, s: (1 - (y - m) ** 2 / mp.exp(s)) / 2,
+                             lambda m, y, s: larger(mpf(0.5), (y - m) ** 2 / mp.exp(s) / 2))}),
     Case("laplace_nll_loss", pair | {"scale": variances}, lambda m, y, b: mp.log(2 * b) + abs(y - m) / b,
-         "scales 1e-{top} to 1e{top}", keywords={"eps": 0}, largest=lambda m, y, b: larger(log(2 * b), (y - m) / b)),
+         "scales 1e-{top} to 1e{top}", keywords={"eps": 0}, largest=lambda m, y, b: larger(log(2 * b), (y - m) / b),
+         slopes={"mean": (lambda m, y, b: mp.sign(m - y) / b, None)}),
     Case("laplace_nll_loss, log_scale", pair | {"log_scale": uniform(-0.8, 0.8)},
          lambda m, y, s: mp.log(2) + s + abs(y - m) / mp.exp(s), "|log_scale| ≤ 0.8·{x}",
-         largest=lambda m, y, s: larger(log(2) + s, (y - m) / exp(s))),
+         largest=lambda m, y, s: larger(log(2) + s, (y - m) / exp(s)),
+         slopes={"log_scale": (lambda m, y, s: 1 - abs(y - m) / mp.exp(s),
+                               lambda m, y, s: larger(mpf(1), (y - m) / mp.exp(s)))}),
     Case(f"{gauss}, sigma=3", pair, keywords={"sigma": 3.0}, **cancels),
     Case(f"{gauss}, sigma", pair | {"sigma": deviations}, lambda m, y, s: mp.log(s) + ((y - m) / s) ** 2 / 2,
-         "deviations 1e-15 to 1e{top}", largest=lambda m, y, s: larger(log(s), ((y - m) / s) ** 2 / 2)),
+         "deviations 1e-10 to 1e{top}", largest=lambda m, y, s: larger(log(s), ((y - m) / s) ** 2 / 2),
+         slopes={"mean": (lambda m, y, s: (m - y) / s**2, None),
+                 "sigma": (lambda m, y, s: (1 - ((y - m) / s) ** 2) / s,
+                           lambda m, y, s: larger(1 / s, ((y - m) / s) ** 2 / s))}),
     Case(f"{gauss}, weight, mask", pair | {"var": weights, "weight": unit}, others={"mask": hard}, **cancels),
     Case(f"{gauss}, full", {"mean": tails, "target": normal}, keywords={"var": 2.0, "full": True}, **cancels),
     Case("mse_loss, weight, mask", pair | {"weight": unit}, others={"mask": hard}, ulps=3),
-    Case("mse_loss", wide_pair, lambda m, y: (y - m) ** 2, "|x| about {x}"),
+    Case("mse_loss", wide_pair, lambda m, y: (y - m) ** 2, "|x| about {x}",
+         slopes={"mean": (lambda m, y: 2 * (m - y), None)}),
     Case(poisson, {"input": uniform(-0.8, 0.8), "target": counts(3)}, lambda x, y: mp.exp(x) - y * x,
-         "|log λ| ≤ 0.8·{x}", largest=lambda x, y: larger(exp(x), y * x)),
+         "|log λ| ≤ 0.8·{x}", largest=lambda x, y: larger(exp(x), y * x),
+         slopes={"input": (lambda x, y: mp.exp(x) - y, lambda x, y: larger(mp.exp(x), y))}),
     Case(f"{poisson}, integer target", {"input": uniform(-0.1, 0.1)}, others={"target": counts(4)}, ulps=3,
          largest=lambda x, y: larger(exp(x), y * x)),
     Case(f"{poisson}, log_input=False", {"input": rates, "target": counts(300)},
          lambda x, y: x - y * mp.log(x + mpf(1e-8)), "λ from 1e-30 to 1e6, and near 1", keywords={"log_input": False},
-         largest=lambda x, y: larger(x, y * log(x + 1e-8))),
+         largest=lambda x, y: larger(x, y * log(x + 1e-8)),
+         slopes={"input": (lambda x, y: (x + mpf(1e-8) - y) / (x + mpf(1e-8)), None)}),
     Case(f"{poisson}, log_input=False, full", {"input": rates}, others={"target": counts(4)}, **cancels,
          keywords={"log_input": False, "full": True}, largest=lambda x, y: larger(x, y * log(x + 1e-8))),
     Case(f"{poisson}, exact", {"input": uniform(-0.1, 0.1), "target": counts(30)},
@@ -251,10 +283,12 @@ TABLE = [
     Case(f"{poisson}, log_offset, weight", {"input": uniform(-0.1, 0.1), "target": counts(3), "log_offset": normal},
          others={"weight": hard}, ulps=3, largest=lambda x, y, o, w: larger(exp(x + o), y * (x + o))),
     Case("bradley_terry_loss", {"chosen": scores, "rejected": scores}, lambda a, b: softplus(b - a),
-         "|scores| ≤ {x}/2"),
+         "|scores| ≤ {x}/2", slopes={"rejected": (lambda a, b: sigmoid(b - a), None)}),
     Case("bradley_terry_loss, margin", {"chosen": scores, "rejected": scores}, keywords={"margin": 0.5}),
     Case("dpo_loss", {f"{a}_{b}_logps": uniform(-1, 0) for a in ("policy", "ref") for b in ("chosen", "rejected")},
-         lambda a, b, c, d: softplus(-mpf(0.1) * ((a - c) - (b - d))), "log-probabilities from -{x} to 0"),
+         lambda a, b, c, d: softplus(-mpf(0.1) * ((a - c) - (b - d))), "log-probabilities from -{x} to 0",
+         slopes={"policy_chosen_logps": (
+             lambda a, b, c, d: -mpf(0.1) * sigmoid(-mpf(0.1) * ((a - c) - (b - d))), None)}),
     *(Case(f"dpo_loss, {kind}", {f"policy_{a}_logps": uniform(-0.5, 0) for a in ("chosen", "rejected")}, rtol=1e-13,
            floor=1, keywords={"loss_type": kind, **smooth, "beta": 0.3, "reference_point": 0.2})
       for kind in ("sigmoid", "robust", "hinge", "ipo", "exo_pair", "nca_pair", "bco_pair", "kto_pair", "sppo_hard",
@@ -287,6 +321,7 @@ TABLE = [
     Case("token_log_probs", logits, lambda x, t: -nll(x, t), x, of_class, reduces=False, **gather),
     Case("nll_loss", {"log_probs": log_rows}, lambda x, t: -x[t], x, of_class, **gather),
     Case("categorical_nll, sample_weight", {"probs": simplex}, others=weighted_rows, **gather),
+    Case("categorical_nll, clamp='eps'", {"probs": simplex}, others=of_class, keywords={"clamp": "eps"}, **gather),
     Case("nll_loss, weight", {"log_probs": log_rows}, others=weighted, **gather),
     Case("categorical_nll", {"probs": simplex}, lambda p, t: -mp.log(p[t]), "p in (0, 1)", of_class, **gather),
     Case("logsumexp", logits, lambda x: max(x) + mp.log(mp.fsum(mp.exp(a - max(x)) for a in x)), x, rows=True, floor=1,

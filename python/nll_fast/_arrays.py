@@ -171,18 +171,29 @@ def as_input(x: Any, name: str) -> Any:
 
 
 def as_targets(target: Any) -> np.ndarray:
-    """Integer targets as C-contiguous int64."""
+    """The classes of rows, in integers, booleans or whole floats, as C-contiguous int64."""
     if type(target) is np.ndarray and target.dtype is _INT64:
         flags = target.flags
         if flags.c_contiguous and flags.aligned:
             return target
     target = as_array(target, "target")
-    if target.dtype.kind not in "iu" or is_bfloat16(target):
-        raise TypeError(
-            f"target has dtype {dtype_name(target)} and shape {target.shape}; class indices must be integers, one for "
-            "each row: of whole numbers, target.astype(np.int64)"
-        )
+    if target.dtype.kind == "f" or is_bfloat16(target):
+        target = _whole(as_floats(target, "target"), dtype_name(target))
     return np.require(as_int64(target), np.int64, ["C", "A"])
+
+
+def _whole(target: np.ndarray, dtype: str) -> np.ndarray:
+    """Labels in floats, as boosting libraries and tables have them, as integers."""
+    with np.errstate(invalid="ignore"):
+        whole = target.astype(np.int64)
+    wrong = (whole != target) | (np.abs(target) >= 2.0**63)
+    if wrong.any():
+        index = tuple(map(int, np.unravel_index(np.argmax(wrong), wrong.shape)))
+        raise TypeError(
+            f"target has dtype {dtype} and shape {target.shape}, and is {target[index]} at index {index}; class "
+            "indices are whole numbers, one for each row"
+        )
+    return whole
 
 
 def as_int64(target: np.ndarray) -> np.ndarray:

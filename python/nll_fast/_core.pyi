@@ -82,7 +82,7 @@ def known_losses(losses: _Input, wanted: Wanted) -> _Elements: ...
 def softplus(x: _Input, wanted: Wanted) -> _Elements: ...
 def log_sigmoid(x: _Input, wanted: Wanted) -> _Elements: ...
 def binary_cross_entropy_with_logits(
-    logits: _Input, target: _Input, pos_weight: _Input, wanted: Wanted
+    logits: _Input, target: _Input, pos_weight: _Input, validate: bool, wanted: Wanted
 ) -> _Elements: ...
 def binary_cross_entropy(
     probs: _Input, target: _Input, clamp: str | None, validate: bool, wanted: Wanted
@@ -161,6 +161,7 @@ def categorical_nll(
     out: _Array | None,
     each: bool,
     moments: bool,
+    clamp: str | None = None,
 ) -> _Rows: ...
 def soft_cross_entropy(
     logits: _Array,

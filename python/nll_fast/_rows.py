@@ -10,7 +10,6 @@ import numpy as np
 
 from nll_fast._arrays import (
     as_array,
-    as_int64,
     as_integer,
     as_mask,
     as_number,
@@ -19,7 +18,6 @@ from nll_fast._arrays import (
     as_targets,
     as_weight,
     check_out,
-    dtype_name,
 )
 from nll_fast._core import Partial
 from nll_fast._types import Array
@@ -239,13 +237,12 @@ def shift_and_mask(
     if mask is None:
         return logits, target, ignore_index
     target = as_array(target, "target")
-    dtype = dtype_name(target)
-    if target.dtype.kind not in "iu" or dtype == "bfloat16":
-        raise TypeError(f"mask needs integer targets, or a distribution for each row, not {dtype}")
     if mask.shape != target.shape:
         raise ValueError(f"mask has shape {mask.shape}, but target has {target.shape}")
     ignored = np.iinfo(np.int64).min if ignore_index is None else ignore_index
-    return logits, np.where(mask, as_int64(target), ignored), ignored
+    # What is masked may be no class, or not even a whole number.
+    target = np.where(mask, target, target.dtype.type(0))
+    return logits, np.where(mask, as_targets(target), ignored), ignored
 
 
 def shiftable(logits: np.ndarray, name: str, axis: int, shift: int) -> int:

@@ -20,6 +20,7 @@ def binary_cross_entropy_with_logits(
     weight: ArrayLike | None = None,
     pos_weight: ArrayLike = 1.0,
     mask: ArrayLike | None = None,
+    validate: bool = True,
     reduction: Reduction = "mean",
     out: Array | None = None,
     grad: bool = False,
@@ -35,8 +36,8 @@ def binary_cross_entropy_with_logits(
     logits : array_like
         The log-odds x of "yes". Floats, integers or booleans, of any shape and strides.
     target : array_like
-        The label y: 0, 1 or a probability, of any such dtype, and not checked. It has the shape of
-        ``logits``, or one of the two is a single number: (n, 1) beside (n,) is an error and not broadcast.
+        The label y: 0, 1 or a probability, of any such dtype. It has the shape of ``logits``, or one of the
+        two is a single number: (n, 1) beside (n,) is an error and not broadcast.
     weight : array_like, optional
         A factor for each loss; broadcasts to the shape of the losses.
     pos_weight : array_like
@@ -44,6 +45,8 @@ def binary_cross_entropy_with_logits(
     mask : array_like of bool, optional
         False where an element is missing: it costs 0, its gradient is 0, it does not count, and what stands there
         (a NaN, a label of no meaning) changes nothing. Broadcasts like ``weight``; zeros and ones will do.
+    validate : bool
+        Raise if a label that counts lies outside [0, 1], such as 255 of a picture, or the logits of swapped arguments.
     reduction : {"mean", "sum", "none", "partial"}
         The mean over all elements that count (also with ``weight``), their sum, the loss of each element, or a
         :class:`nll_fast.Partial`: a total that adds up over several calls without rounding.
@@ -72,6 +75,8 @@ def binary_cross_entropy_with_logits(
 
     Raises
     ------
+    ValueError
+        If ``validate`` finds such a label. It and its index are named; ``out`` may have been written to.
     TypeError, ValueError
         If a dtype, a shape or an option is wrong.
 
@@ -90,6 +95,7 @@ def binary_cross_entropy_with_logits(
         _core.binary_cross_entropy_with_logits,
         {"logits": logits, "target": target, "pos_weight": pos_weight},
         weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt, hess=hess,
+        validate=bool(validate),
     )  # fmt: skip
 
 
@@ -120,7 +126,8 @@ def binary_cross_entropy(
         "torch" lets no logarithm fall below −100. "eps" clips p to [ε, 1 − ε] like scikit-learn's
         ``log_loss``, with the machine epsilon of the dtype of ``probs``. None: a certain mistake costs ∞.
     validate : bool
-        Raise if a probability or a label that counts lies outside [0, 1] or is NaN.
+        Raise if a probability or a label that counts lies outside [0, 1] or is NaN, or if integers as probabilities
+        and floats as labels show that the two were swapped.
     weight, mask, reduction, out
         As in :func:`binary_cross_entropy_with_logits`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -41,8 +41,8 @@ def cross_entropy(
         Unnormalised log-probabilities of C classes: float64, float32, float16 or bfloat16, of any strides,
         never copied.
     target : array_like
-        Integers of the shape of ``logits`` without ``axis``, the class of each row. Or floats of the shape of
-        ``logits``, a distribution over the classes for each row, whose sum is not checked.
+        The class of each row: integers, booleans or whole floats of the shape of ``logits`` without ``axis``. Or floats
+        of the shape of ``logits``, a distribution over the classes for each row, whose sum is not checked.
     axis : int
         The class axis, by default the last one (in PyTorch it is axis 1).
     weight : array_like, shape (C,), optional
@@ -277,6 +277,7 @@ def categorical_nll(
     weight: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     ignore_index: int | None = -100,
+    clamp: Literal["eps"] | None = None,
     reduction: Reduction = "mean",
     empty_mean: float = math.nan,
     out: Array | None = None,
@@ -291,6 +292,9 @@ def categorical_nll(
         Probabilities of the same dtypes. One entry of each row is read; a probability of 0 costs ∞.
     target : array_like of int
         The class of each row.
+    clamp : "eps" or None
+        "eps" clips the probability to [ε, 1 − ε] like scikit-learn's ``log_loss``, with the machine epsilon of the
+        dtype of ``probs``: in float64 an impossible class costs 36 and not ∞.
     axis, weight, sample_weight, ignore_index, reduction, empty_mean, out
         As in :func:`cross_entropy`.
 
@@ -310,14 +314,14 @@ def categorical_nll(
     1.609
     """
     if axis == -1 and empty_mean is math.nan and weight is sample_weight is out is None:
-        loss = usual_losses(_core.categorical_nll, probs, target, ignore_index, reduction)
+        loss = usual_losses(_core.categorical_nll, probs, target, ignore_index, reduction, clamp=clamp)
         if loss is not None:
             return loss
     return row_losses(
         _core.categorical_nll,
         "probs", probs, target,
         axis=axis, weight=weight, sample_weight=sample_weight, ignore_index=ignore_index,
-        reduction=reduction, empty_mean=empty_mean, out=out,
+        reduction=reduction, empty_mean=empty_mean, out=out, clamp=clamp,
     )  # fmt: skip
 
 

@@ -213,13 +213,20 @@ def categorical_nll(
     weight=None,
     sample_weight=None,
     ignore_index=-100,
+    clamp=None,
     reduction="mean",
     empty_mean=math.nan,
 ):
     """−w[t]·log p[t] of probabilities p."""
+    eps = _epsilon(probs) if clamp == "eps" else 0.0
     with np.errstate(divide="ignore"):
-        log_probs = np.log(np.asarray(probs).astype(np.float64))
+        log_probs = np.log(np.clip(np.asarray(probs).astype(np.float64), eps, 1 - eps))
     return _gather(log_probs, target, axis, weight, sample_weight, ignore_index, reduction, empty_mean)
+
+
+def _epsilon(probs):
+    """The distance from 1 to the next number of the dtype."""
+    return {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}.get(np.asarray(probs).dtype.name, 2.0**-52)
 
 
 def _along(function, x, axis):
@@ -294,7 +301,7 @@ def binary_cross_entropy(probs, target, *, weight=None, mask=None, clamp="torch"
     """−y·log p − (1 − y)·log(1 − p), with p or the logarithms clamped."""
     p, y = _arrays(probs, target)
     floor = -100 if clamp == "torch" else -np.inf
-    eps = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}.get(np.asarray(probs).dtype.name, 2.0**-52)
+    eps = _epsilon(probs)
     p = np.clip(p, eps, 1 - eps) if clamp == "eps" else p
     log_p, log_q = np.maximum(np.log(p), floor), np.maximum(np.log1p(-p), floor)
     return _mean(-(_times(y, log_p) + _times(1 - y, log_q)), weight, mask, reduction)

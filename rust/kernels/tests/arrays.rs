@@ -90,7 +90,7 @@ fn binary<T>(
     c_order: bool,
 ) -> [Vec<u64>; 4] {
     let [logits, target, pos_weight] = inputs.map(|x| array(x.view()));
-    let loss = Loss::BinaryWithLogits { logits, target, pos_weight };
+    let loss = Loss::BinaryWithLogits { logits, target, pos_weight, validate: false };
     let (hess, wrt) = (Some(Hessian::Exact), vec!["logits".into()]);
     let options = Options { hess, wrt, c_order, ..Options::default() };
     let elements = Elements::new(loss, options).expect("shapes that fit");

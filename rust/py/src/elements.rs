@@ -152,10 +152,11 @@ fn binary_cross_entropy_with_logits<'py>(
     logits: Input<'py>,
     target: Input<'py>,
     pos_weight: Input<'py>,
+    validate: bool,
     wanted: &Wanted,
 ) -> PyResult<Results<'py>> {
     let (logits, target, pos_weight) = (logits.array(), target.array(), pos_weight.array());
-    elements(py, Loss::BinaryWithLogits { logits, target, pos_weight }, wanted)
+    elements(py, Loss::BinaryWithLogits { logits, target, pos_weight, validate }, wanted)
 }
 
 #[pyfunction]

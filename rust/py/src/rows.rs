@@ -171,6 +171,9 @@ pub(crate) fn nll_loss<'py>(
 }
 
 #[pyfunction]
+#[pyo3(signature = (
+    probs, target, weight, row_weight, ignore_index, out, each, moments, clamp=None
+))]
 pub(crate) fn categorical_nll<'py>(
     py: Python<'py>,
     probs: Floats<'py>,
@@ -181,9 +184,20 @@ pub(crate) fn categorical_nll<'py>(
     out: Given<'py>,
     each: bool,
     moments: bool,
+    clamp: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Results<'py>> {
+    let clip = match clamp {
+        Some(clamp) => chosen("clamp", &clamp, &[("eps", true)])?,
+        None => false,
+    };
     let targets = targets(&target, &weight, &row_weight, ignore_index)?;
-    row_losses(py, &probs.array(), (Entries::Probabilities, false), targets, (out, each, moments))
+    row_losses(
+        py,
+        &probs.array(),
+        (Entries::Probabilities { clip }, false),
+        targets,
+        (out, each, moments),
+    )
 }
 
 fn quantity<'py>(

@@ -100,7 +100,7 @@ impl<L: SecondDerivatives<N>, const N: usize> Formula<N> for Differentiable<L> {
             Derivative::By(_) => gradient(self.0, isa, which, (x, inner), to),
             Derivative::Second => {
                 for (i, to) in to.iter_mut().enumerate() {
-                    *to = self.0.second(element(x, i), inner[i]);
+                    *to = self.0.second(isa, element(x, i), inner[i]);
                 }
             }
             Derivative::Bound => {

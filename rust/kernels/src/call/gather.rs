@@ -15,6 +15,8 @@ pub(crate) struct Gather<'r, F> {
     pub(crate) targets: Targets<'r>,
     /// Whether the entries are logarithms.
     pub(crate) logarithmic: bool,
+    /// The least distance of a probability from 0 and 1; 0 for none.
+    pub(crate) margin: f64,
     pub(crate) real: PhantomData<F>,
 }
 
@@ -49,6 +51,9 @@ impl<F: Real> Gather<'_, F> {
             // Without an end at the first, so that LLVM vectorises it.
             if loss.iter().fold(0, |bad, &p| bad | u32::from(!is_probability(p))) > 0 {
                 return self.first_bad(group);
+            }
+            if self.margin > 0.0 {
+                loss.iter_mut().for_each(|p| *p = p.clamp(self.margin, 1.0 - self.margin));
             }
             for loss in loss.iter_mut() {
                 *loss = row::probability::<S, F>(isa, *loss);

@@ -26,7 +26,7 @@ use std::marker::PhantomData;
 pub enum Loss<'a> {
     Softplus { x: Array<'a> },
     LogSigmoid { x: Array<'a> },
-    BinaryWithLogits { logits: Array<'a>, target: Array<'a>, pos_weight: Array<'a> },
+    BinaryWithLogits { logits: Array<'a>, target: Array<'a>, pos_weight: Array<'a>, validate: bool },
     Binary { probs: Array<'a>, target: Array<'a>, clamp: Clamp, validate: bool },
     Gaussian { mean: Array<'a>, target: Array<'a>, spread: Spread<'a>, eps: f64, full: bool },
     Laplace { mean: Array<'a>, target: Array<'a>, scale: Array<'a>, log_scale: bool, eps: f64 },
@@ -142,6 +142,12 @@ const PROBABILITY: Limit = Limit {
     nan: false,
     advice: "outside [0, 1]: pass validate=False to compute anyway, or use the form with logits",
 };
+const LABEL: Limit = Limit {
+    high: 1.0,
+    nan: true,
+    advice: "outside [0, 1], which is no label: logits come first, labels of 0 and 255 are divided by \
+             255, and validate=False computes anyway",
+};
 const VARIANCE: Limit =
     Limit { high: f64::INFINITY, nan: true, advice: "a variance cannot be negative" };
 const SCALE: Limit = Limit { high: f64::INFINITY, nan: true, advice: "a scale cannot be negative" };
@@ -204,8 +210,9 @@ impl Loss<'_> {
         match self {
             Loss::Softplus { x } => v.visit([any("x", x)], Plain(Softplus)),
             Loss::LogSigmoid { x } => v.visit([any("x", x)], Plain(LogSigmoid)),
-            Loss::BinaryWithLogits { logits, target, pos_weight } => {
+            Loss::BinaryWithLogits { logits, target, pos_weight, validate } => {
                 let [x, y] = [any("logits", logits), any("target", target)];
+                let y = Argument { limit: validate.then_some(LABEL), ..y };
                 if let Array::Scalar(1.0) = pos_weight {
                     return v.visit([x, y], Differentiable(BernoulliLogit));
                 }
@@ -317,6 +324,13 @@ impl Loss<'_> {
                 check_range("eps", *eps, [0.0, f64::INFINITY])
             }
             Loss::Preference { options, .. } => options.check(),
+            Loss::Binary { probs, target, validate: true, .. }
+                if probs.holds_integers() && target.is_double().is_some() =>
+            {
+                let sentence = "probs holds integers and target holds floats: probabilities come first, \
+                                and labels second; pass validate=False to compute anyway";
+                Err(Error::Choice(sentence.into()))
+            }
             _ => Ok(()),
         }
     }

@@ -25,7 +25,10 @@ pub enum Entries {
         label_smoothing: f64,
     },
     /// Probabilities: −log p of the target.
-    Probabilities,
+    Probabilities {
+        /// Whether p is first clipped to [ε, 1 − ε], with the machine epsilon of its type.
+        clip: bool,
+    },
     /// Log-probabilities: the negative of the target's.
     LogProbabilities,
 }
@@ -53,7 +56,7 @@ impl RowLosses<'_> {
                 check_smoothing(label_smoothing)?;
                 "logits"
             }
-            Entries::Probabilities => "probs",
+            Entries::Probabilities { .. } => "probs",
             Entries::LogProbabilities => "log_probs",
         };
         check_targets((name, self.rows), &self.targets)?;
@@ -73,9 +76,12 @@ impl RowLosses<'_> {
                 self.run_loss(exec, loss, &rows, out)
             }
             entries => {
-                let logarithmic = entries == Entries::LogProbabilities;
                 let array = self.rows;
-                let loss = Gather::<F> { array, targets, logarithmic, real: PhantomData };
+                let logarithmic = entries == Entries::LogProbabilities;
+                let clips = entries == Entries::Probabilities { clip: true };
+                let margin = if clips { array.epsilon() } else { 0.0 };
+                let real = PhantomData;
+                let loss = Gather::<F> { array, targets, logarithmic, margin, real };
                 self.run_loss(exec, loss, &rows, out)
             }
         }

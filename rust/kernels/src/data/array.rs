@@ -77,6 +77,11 @@ impl Array<'_> {
         }
     }
 
+    /// Whether it is an array of integers or booleans.
+    pub(crate) fn holds_integers(&self) -> bool {
+        self.is_double().is_none() && !self.is_scalar()
+    }
+
     /// The machine epsilon of its type: the distance from 1 to the next number.
     pub(crate) fn epsilon(&self) -> f64 {
         match self {

@@ -4,7 +4,7 @@ use crate::math::density::{
     CHUNK, Density, Derivatives, Logistic, SecondDerivatives, clamp_min, mul_or_zero, sigmoids,
 };
 use crate::math::row::finite;
-use nll_simd::math::{exp_scaled, log_of_outcome, log1p_unit};
+use nll_simd::math::{exp_scaled, log_of_outcome, log1p_unit, mul_exp};
 use nll_simd::{Isa, Real, two_sum_error};
 
 /// log(1 + e^x) = max(x, 0) + log(1 + e^−|x|).   −∞ → 0, +∞ → +∞, NaN → NaN.
@@ -36,6 +36,19 @@ impl Logistic<1> for LogSigmoid {
 #[derive(Clone, Copy)]
 pub struct WeightedBernoulliLogit;
 
+impl WeightedBernoulliLogit {
+    /// w·y, 1 − y and their sum, and what each of them lost in rounding: without it the error would
+    /// exceed 2 ulp.
+    #[inline(always)]
+    fn weights<S: Isa, F: Real>(isa: S, y: F, w: F) -> ([F; 3], [F; 3]) {
+        let (positive, negative) = (w * y, F::ONE - y);
+        let both = positive + negative;
+        let lost = [isa.two_prod_error(w, y, positive), (F::ONE - negative) - y];
+        let of_sum = finite(two_sum_error(positive, negative, both) + (lost[0] + lost[1]));
+        ([positive, negative, both], [finite(lost[0]), finite(lost[1]), of_sum])
+    }
+}
+
 impl Density<3> for WeightedBernoulliLogit {
     /// e^−|x| / `EXP_UNSCALE`: a subnormal e^−|x| has few digits, and a large weight would show it.
     #[inline(always)]
@@ -44,13 +57,9 @@ impl Density<3> for WeightedBernoulliLogit {
     }
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, [x, y, w]: [F; 3], scaled: F) -> F {
-        let (positive, negative) = (w * y, F::ONE - y);
+        let ([positive, negative, both], [.., lost]) = Self::weights(isa, y, w);
         let wrong = if x < F::ZERO { positive } else { negative };
         let size = if wrong == F::ZERO { F::ZERO } else { x.abs() };
-        // The sum of both weights as a double-double: without `lost` the error would exceed 2 ulp.
-        let both = positive + negative;
-        let lost = isa.two_prod_error(w, y, positive) - (y - (F::ONE - negative));
-        let lost = finite(two_sum_error(positive, negative, both) + lost);
         let exp_neg_abs = scaled * F::EXP_UNSCALE;
         // log(1 + z) rounds to z for a z this small.
         let tiny = exp_neg_abs < F::EXP_UNSCALE;
@@ -65,18 +74,28 @@ impl Derivatives<3> for WeightedBernoulliLogit {
     #[inline(always)]
     fn gradient<S: Isa, F: Real>(self, isa: S, [x, y, w]: [F; 3], scaled: F) -> [F; 3] {
         let exp_neg_abs = scaled * F::EXP_UNSCALE;
-        let (up, down) = sigmoids(x, exp_neg_abs);
         let log1p_exp = log1p_unit(isa, exp_neg_abs);
         let yes = clamp_min(-x, F::ZERO) + log1p_exp;
         let no = clamp_min(x, F::ZERO) + log1p_exp;
-        [(F::ONE - y) * up - w * y * down, mul_or_zero(w, yes) - no, mul_or_zero(y, yes)]
+        // By x: (w·y + 1 − y)·σ(x) − w·y for x < 0, and (1 − y) − (w·y + 1 − y)·σ(−x) for x ≥ 0.
+        let ([positive, negative, both], lost) = Self::weights(isa, y, w);
+        let sum = F::ONE + exp_neg_abs;
+        let quotient = both / sum;
+        let rest = lost[2] - quotient * (exp_neg_abs - (sum - F::ONE));
+        let rest = finite((isa.minus_product(both, quotient, sum) + rest) / sum);
+        // e^−|x| is not rounded before it is multiplied: it may be subnormal where the product is not.
+        let part = mul_exp(isa, quotient, [-x.abs(), F::ZERO]);
+        let part = isa.mul_add(rest, exp_neg_abs, part);
+        let by_x =
+            if x < F::ZERO { (part - lost[0]) - positive } else { negative - (part - lost[1]) };
+        [by_x, mul_or_zero(w, yes) - no, mul_or_zero(y, yes)]
     }
 }
 
 impl SecondDerivatives<3> for WeightedBernoulliLogit {
     #[inline(always)]
-    fn second<F: Real>(self, [x, y, w]: [F; 3], scaled: F) -> F {
-        let (up, down) = sigmoids(x, scaled * F::EXP_UNSCALE);
+    fn second<S: Isa, F: Real>(self, isa: S, [x, y, w]: [F; 3], scaled: F) -> F {
+        let (up, down) = sigmoids(isa, x, scaled * F::EXP_UNSCALE);
         (w * y + (F::ONE - y)) * (up * down)
     }
 
@@ -107,18 +126,21 @@ impl Logistic<2> for BernoulliLogit {
 }
 
 impl Derivatives<2> for BernoulliLogit {
-    /// By y: −x.
+    /// By x, where the label is certain with the digits of the smaller sigmoid; by y: −x.
     #[inline(always)]
-    fn gradient<S: Isa, F: Real>(self, _isa: S, [x, y]: [F; 2], exp_neg_abs: F) -> [F; 2] {
-        let (up, down) = sigmoids(x, exp_neg_abs);
-        [(F::ONE - y) * up - y * down, -x]
+    fn gradient<S: Isa, F: Real>(self, isa: S, [x, y]: [F; 2], exp_neg_abs: F) -> [F; 2] {
+        let (up, down) = sigmoids(isa, x, exp_neg_abs);
+        // (1 − y)·σ(x) − y·σ(−x), of which only the smaller sigmoid enters.
+        let no = F::ONE - y;
+        let lost = finite((F::ONE - no) - y);
+        [if x < F::ZERO { up - y } else { (no - down) + lost }, -x]
     }
 }
 
 impl SecondDerivatives<2> for BernoulliLogit {
     #[inline(always)]
-    fn second<F: Real>(self, [x, _]: [F; 2], exp_neg_abs: F) -> F {
-        let (up, down) = sigmoids(x, exp_neg_abs);
+    fn second<S: Isa, F: Real>(self, isa: S, [x, _]: [F; 2], exp_neg_abs: F) -> F {
+        let (up, down) = sigmoids(isa, x, exp_neg_abs);
         up * down
     }
 

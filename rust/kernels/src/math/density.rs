@@ -93,7 +93,7 @@ pub trait Derivatives<const N: usize>: Density<N> {
 /// The second derivatives of a loss by its first input, the prediction.
 pub trait SecondDerivatives<const N: usize>: Derivatives<N> {
     /// The second derivative.
-    fn second<F: Real>(self, x: [F; N], inner: F) -> F;
+    fn second<S: Isa, F: Real>(self, isa: S, x: [F; N], inner: F) -> F;
 
     /// The largest second derivative over all values of the first input, +∞ if it has no bound.
     fn bound<F: Real>(self, x: [F; N], inner: F) -> F;
@@ -190,8 +190,13 @@ pub(crate) fn exp_neg_abs<S: Isa, F: Real>(isa: S, x: F) -> F {
 
 /// (σ(x), σ(−x)), both to full relative precision.   −∞ → (0, 1), +∞ → (1, 0).
 #[inline(always)]
-pub(crate) fn sigmoids<F: Real>(x: F, exp_neg_abs: F) -> (F, F) {
-    let (large, small) = (F::ONE / (F::ONE + exp_neg_abs), exp_neg_abs / (F::ONE + exp_neg_abs));
+pub(crate) fn sigmoids<S: Isa, F: Real>(isa: S, x: F, exp_neg_abs: F) -> (F, F) {
+    let sum = F::ONE + exp_neg_abs;
+    // What the sum lost; both quotients are corrected for it to first order.
+    let lost = exp_neg_abs - (sum - F::ONE);
+    let (one, part) = (F::ONE / sum, exp_neg_abs / sum);
+    let correction = -(lost * one);
+    let (large, small) = (isa.mul_add(one, correction, one), isa.mul_add(part, correction, part));
     if x < F::ZERO { (small, large) } else { (large, small) }
 }
 

@@ -46,19 +46,20 @@ impl<const NORMAL: bool> Derivatives<3> for Gaussian<NORMAL> {
     fn gradient<S: Isa, F: Real>(self, isa: S, [mean, y, v]: [F; 3], _log_v: F) -> [F; 3] {
         let (v, d) = (self.variance(v), mean - y);
         let by_mean = d / v;
-        [by_mean, -by_mean, F::HALF * isa.mul_add(-d, by_mean, F::ONE) / v]
+        let rest = isa.minus_product(d, by_mean, v) / v;
+        [by_mean, -by_mean, F::HALF * one_minus(isa, [mean, y], d, [by_mean, rest]) / v]
     }
 }
 
 impl<const NORMAL: bool> SecondDerivatives<3> for Gaussian<NORMAL> {
     #[inline(always)]
-    fn second<F: Real>(self, [_, _, v]: [F; 3], _log_v: F) -> F {
+    fn second<S: Isa, F: Real>(self, _isa: S, [_, _, v]: [F; 3], _log_v: F) -> F {
         F::ONE / self.variance(v)
     }
 
     #[inline(always)]
-    fn bound<F: Real>(self, x: [F; 3], inner: F) -> F {
-        self.second(x, inner)
+    fn bound<F: Real>(self, [_, _, v]: [F; 3], _log_v: F) -> F {
+        F::ONE / self.variance(v)
     }
 }
 
@@ -93,21 +94,25 @@ impl Density<3> for GaussianSigma {
 impl Derivatives<3> for GaussianSigma {
     #[inline(always)]
     fn gradient<S: Isa, F: Real>(self, isa: S, [mean, y, sigma]: [F; 3], _: F) -> [F; 3] {
-        let z = over(mean - y, sigma);
+        let d = mean - y;
+        let z = over(d, sigma);
         let by_mean = over(z, sigma);
-        [by_mean, -by_mean, isa.mul_add(-z, z, F::ONE) / sigma]
+        let lost = finite(two_sum_error(mean, -y, d));
+        let rest = finite(finite(isa.minus_product(d, z, sigma) + lost) / sigma);
+        let square = isa.mul_add(-z, z, F::ONE) - finite((z + z) * rest);
+        [by_mean, -by_mean, square / sigma]
     }
 }
 
 impl SecondDerivatives<3> for GaussianSigma {
     #[inline(always)]
-    fn second<F: Real>(self, [_, _, sigma]: [F; 3], _log_sigma: F) -> F {
+    fn second<S: Isa, F: Real>(self, _isa: S, [_, _, sigma]: [F; 3], _log_sigma: F) -> F {
         F::ONE / sigma / sigma
     }
 
     #[inline(always)]
-    fn bound<F: Real>(self, x: [F; 3], inner: F) -> F {
-        self.second(x, inner)
+    fn bound<F: Real>(self, [_, _, sigma]: [F; 3], _log_sigma: F) -> F {
+        F::ONE / sigma / sigma
     }
 }
 
@@ -147,13 +152,13 @@ impl Derivatives<3> for GaussianLogVar {
         let d = mean - y;
         let by_mean = mul_exp(isa, d, [-log_v, F::ZERO]);
         let by_mean = if d.abs() < F::INFINITY { by_mean } else { d * inverse };
-        [by_mean, -by_mean, F::HALF * isa.mul_add(-d, by_mean, F::ONE)]
+        [by_mean, -by_mean, F::HALF * one_minus(isa, [mean, y], d, [by_mean, F::ZERO])]
     }
 }
 
 impl SecondDerivatives<3> for GaussianLogVar {
     #[inline(always)]
-    fn second<F: Real>(self, _x: [F; 3], precision: F) -> F {
+    fn second<S: Isa, F: Real>(self, _isa: S, _x: [F; 3], precision: F) -> F {
         precision
     }
 
@@ -170,6 +175,14 @@ fn square_plus<S: Isa, F: Real>(isa: S, [mean, y]: [F; 2], d: F, scaled: F, rest
     let lost = two_sum_error(y, -mean, d);
     let sum = isa.mul_add(lost + lost, scaled, rest);
     isa.mul_add(d, scaled, if sum.abs() < F::INFINITY { sum } else { rest })
+}
+
+/// 1 − (μ − y)·(q + rest), where d is μ − y rounded and q + rest is a multiple of d.
+#[inline(always)]
+fn one_minus<S: Isa, F: Real>(isa: S, [mean, y]: [F; 2], d: F, [q, rest]: [F; 2]) -> F {
+    // As in `square_plus`: the error of d counts twice.
+    let lost = two_sum_error(mean, -y, d);
+    isa.mul_add(-d, q, F::ONE) - finite(isa.mul_add(lost + lost, q, d * rest))
 }
 
 /// (y − μ)²: the Gaussian with v = ½, without its constant.
@@ -196,12 +209,12 @@ impl Derivatives<2> for SquaredError {
 
 impl SecondDerivatives<2> for SquaredError {
     #[inline(always)]
-    fn second<F: Real>(self, _x: [F; 2], _inner: F) -> F {
+    fn second<S: Isa, F: Real>(self, _isa: S, _x: [F; 2], _inner: F) -> F {
         F::ONE + F::ONE
     }
 
     #[inline(always)]
-    fn bound<F: Real>(self, x: [F; 2], inner: F) -> F {
-        self.second(x, inner)
+    fn bound<F: Real>(self, _x: [F; 2], _inner: F) -> F {
+        F::ONE + F::ONE
     }
 }

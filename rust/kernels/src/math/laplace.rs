@@ -40,7 +40,7 @@ impl Derivatives<3> for Laplace {
 
 impl SecondDerivatives<3> for Laplace {
     #[inline(always)]
-    fn second<F: Real>(self, [mean, y, b]: [F; 3], _log_2b: F) -> F {
+    fn second<S: Isa, F: Real>(self, _isa: S, [mean, y, b]: [F; 3], _log_2b: F) -> F {
         flat(slope(mean - y, b))
     }
 
@@ -83,7 +83,7 @@ impl Derivatives<3> for LaplaceLogScale {
 
 impl SecondDerivatives<3> for LaplaceLogScale {
     #[inline(always)]
-    fn second<F: Real>(self, [mean, y, _]: [F; 3], inverse: F) -> F {
+    fn second<S: Isa, F: Real>(self, _isa: S, [mean, y, _]: [F; 3], inverse: F) -> F {
         flat(slope(mean - y, inverse))
     }
 

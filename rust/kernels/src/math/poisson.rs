@@ -92,11 +92,17 @@ impl<C: Constant> Density<2> for Poisson<C> {
 }
 
 impl<C: Constant> Derivatives<2> for Poisson<C> {
-    /// By λ: 1 − y/(λ + ε), as one quotient, whose numerator keeps its digits near λ = y.
+    /// By λ: 1 − y/(λ + ε), as one quotient, whose numerator keeps its digits near λ = y. It is corrected
+    /// for what its parts lost.
     #[inline(always)]
     fn gradient<S: Isa, F: Real>(self, isa: S, [rate, y]: [F; 2], log_rate: F) -> [F; 2] {
         let eps = F::from_f64(self.eps);
-        let by_rate = ((rate - y) + eps) / (rate + eps);
+        let (gap, sum) = (rate - y, rate + eps);
+        let top = gap + eps;
+        let top_lost = two_sum_error(rate, -y, gap) + two_sum_error(gap, eps, top);
+        let quotient = top / sum;
+        let lost = isa.mul_add(-quotient, two_sum_error(rate, eps, sum), top_lost);
+        let by_rate = quotient + finite(lost / sum);
         let is_limit = ((y == F::ZERO) & (rate >= F::ZERO)) | ((rate == F::INFINITY) & (y < rate));
         let by_rate = if is_limit { F::ONE } else { by_rate };
         [by_rate, C::slope(isa, y) - log_rate]
@@ -105,7 +111,7 @@ impl<C: Constant> Derivatives<2> for Poisson<C> {
 
 impl<C: Constant> SecondDerivatives<2> for Poisson<C> {
     #[inline(always)]
-    fn second<F: Real>(self, [rate, y]: [F; 2], _log_rate: F) -> F {
+    fn second<S: Isa, F: Real>(self, _isa: S, [rate, y]: [F; 2], _log_rate: F) -> F {
         let rate = rate + F::from_f64(self.eps);
         if (y == F::ZERO) & (rate >= F::ZERO) { F::ZERO } else { y / rate / rate }
     }
@@ -145,7 +151,7 @@ impl<C: Constant> Derivatives<2> for PoissonLog<C> {
 
 impl<C: Constant> SecondDerivatives<2> for PoissonLog<C> {
     #[inline(always)]
-    fn second<F: Real>(self, _x: [F; 2], rate: F) -> F {
+    fn second<S: Isa, F: Real>(self, _isa: S, _x: [F; 2], rate: F) -> F {
         rate
     }
 
@@ -187,7 +193,7 @@ impl<C: Constant> Derivatives<3> for PoissonOffset<C> {
 
 impl<C: Constant> SecondDerivatives<3> for PoissonOffset<C> {
     #[inline(always)]
-    fn second<F: Real>(self, _x: [F; 3], rate: F) -> F {
+    fn second<S: Isa, F: Real>(self, _isa: S, _x: [F; 3], rate: F) -> F {
         rate
     }
 

@@ -6,7 +6,7 @@ use crate::math::density::{
     sigmoids,
 };
 use crate::math::row::finite;
-use nll_simd::math::{exp_nonpositive_of_words, log, log1p_unit};
+use nll_simd::math::{exp_nonpositive_of_words, log, log1p_unit, mul_exp};
 use nll_simd::{DoubleWord, Extended, Isa, Real};
 
 /// e^−|x|; in f32 that of the leading word alone, because [`softplus_of_words`] corrects the value
@@ -73,16 +73,20 @@ impl<const MARGIN: bool> Logistic<3> for BradleyTerry<MARGIN> {
 
 impl<const MARGIN: bool> Derivatives<3> for BradleyTerry<MARGIN> {
     #[inline(always)]
-    fn gradient<S: Isa, F: Real>(self, _isa: S, x: [F; 3], exp_neg_abs: F) -> [F; 3] {
-        let (up, _) = sigmoids(Self::words(x).hi, exp_neg_abs);
+    fn gradient<S: Isa, F: Real>(self, isa: S, x: [F; 3], exp_neg_abs: F) -> [F; 3] {
+        let words = Self::words(x);
+        let (up, down) = sigmoids(isa, words.hi, exp_neg_abs);
+        // In f32, e^−|x| is that of the leading word alone.
+        let lost = if F::COMPENSATED { F::ZERO } else { finite(words.lo) };
+        let up = isa.mul_add(up * down, lost, up);
         [-up, up, up]
     }
 }
 
 impl<const MARGIN: bool> SecondDerivatives<3> for BradleyTerry<MARGIN> {
     #[inline(always)]
-    fn second<F: Real>(self, x: [F; 3], exp_neg_abs: F) -> F {
-        let (up, down) = sigmoids(Self::words(x).hi, exp_neg_abs);
+    fn second<S: Isa, F: Real>(self, isa: S, x: [F; 3], exp_neg_abs: F) -> F {
+        let (up, down) = sigmoids(isa, Self::words(x).hi, exp_neg_abs);
         up * down
     }
 
@@ -175,7 +179,7 @@ impl Density<4> for Preference {
             softplus_of_words(isa, x.neg(), log1p_unit(isa, exp_neg_abs_of_words(isa, x)))
         };
         let sigmoid = |x: DoubleWord<F>| {
-            let (up, down) = sigmoids(x.hi, exp_neg_abs(isa, x.hi));
+            let (up, down) = sigmoids(isa, x.hi, exp_neg_abs(isa, x.hi));
             up + up * down * x.lo
         };
         // (x − ½/β)²
@@ -218,9 +222,12 @@ impl Derivatives<4> for Preference {
         let (win, lose, h) = (scaled(a), scaled(b), scaled(gap));
         // (σ(x), σ(−x))
         let sigmoids = |x: DoubleWord<F>| {
-            let (up, down) = sigmoids(x.hi, exp_neg_abs(isa, x.hi));
-            let correction = up * down * x.lo;
-            (up + correction, down - correction)
+            let above = x.hi > F::ZERO;
+            let (up, down) = sigmoids(isa, x.hi, exp_neg_abs_of_words(isa, x));
+            let low = if above { x.neg() } else { x };
+            // e^−|x| is not rounded before it is multiplied by the larger one.
+            let small = mul_exp(isa, if above { up } else { down }, [low.hi, low.lo]);
+            if above { (up, small) } else { (small, down) }
         };
         // σ'(x)
         let bell = |x: DoubleWord<F>| {
