@@ -73,7 +73,13 @@ WRONG = [
     (lambda f: f.kl_div(0.0, 0.5, reduction="batchmean"), ValueError, "first axis"),
     (lambda f: f.set_num_threads("2"), TypeError, "threads is '2'"),
     (lambda f: f.set_num_threads(5000), ValueError, "5000"),
+    (lambda f: f.cross_entropy(X, T, reduction=X), ValueError, "reduction is "),
+    (lambda f: f.Partial.of([1.0, 2.0], [1.0, 2.0, 3.0]), ValueError, r"weights has shape \(3,\)"),
+    (lambda f: f.Partial.of([1.0, 2.0], [1.0, INF]), ValueError, "weights has entries that are not finite: inf"),
+    (lambda f: f.cross_entropy(X, T, sample_weight=[1, 1e-50, 1]), ValueError, "sample_weight holds 1e-50.*float32"),
+    (lambda f: f.mse_loss(X, X, weight=np.full(4, 1e39)), ValueError, "weight holds 1e39.*float32"),
     # shift, mask, bytes
+    (lambda f: f.sequence_log_probs(np.zeros((3, 2, 4)), [[0, 1, 2]]), ValueError, r"target has shape \(1, 3\)"),
     (lambda f: f.cross_entropy(X, T, shift=1.0), TypeError, "shift is 1.0"),
     (lambda f: f.cross_entropy(X, T[:2], shift=1), ValueError, r"target has shape \(2,\)"),
     (lambda f: f.cross_entropy(LM, TOKENS, shift=13), ValueError, "shift is 13"),

@@ -82,3 +82,83 @@ def test_derivatives_are_of_the_reduced_loss_and_bounded_from_above(name, dtype)
     if case.function != "poisson_nll_loss":
         upper = case.call(arguments, hess="upper")[2]
         assert np.all(upper >= hessian * (1 - np.finfo(hessian.dtype).eps * 2))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [{"log_scale": -800.0}, {"scale": 1e-310, "eps": 0}])
+def test_the_slope_of_laplace_at_its_kink_is_0_whatever_the_scale(scale, dtype):
+    x = np.ones(1, dtype)
+    for wrt in ("mean", "target"):
+        assert nll_fast.laplace_nll_loss(x, x, **scale, grad=True, wrt=wrt, hess="exact")[1:] == (0, 0)
+
+
+def test_a_subnormal_exponential_keeps_its_digits_in_derivatives_by_weights():
+    x, y, w = np.float32([100]), np.float32([1]), np.float32([1e5])
+    _, gradient, hessian = nll_fast.binary_cross_entropy_with_logits(x, y, pos_weight=w, reduction="sum", hess="exact")
+    np.testing.assert_allclose([-gradient[0], hessian[0]], 1e5 * np.exp(-100.0), rtol=2e-7)
+
+
+def test_scores_far_apart_keep_the_digits_of_their_difference():
+    chosen, rejected, margin = np.float32([38.158302]), np.float32([24.185863]), np.float32([-23.473059])
+    gap = float(rejected[0]) - float(chosen[0]) + float(margin[0])
+    _, gradient, hessian = nll_fast.bradley_terry_loss(chosen, rejected, margin=margin, reduction="sum", hess="exact")
+    np.testing.assert_allclose([-gradient[0], hessian[0]], np.exp(gap), rtol=2.5e-7)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none", "partial"])
+@pytest.mark.parametrize("rows", [0, 1, 40, 3000])
+def test_the_loss_beside_a_gradient_is_the_loss(rows, reduction):
+    r = np.random.default_rng(rows)
+    for classes in (3, 200):
+        x, target = r.standard_normal((rows, classes)), r.integers(0, classes, rows)
+        target[::5] = -100
+        options = {"reduction": reduction, "sample_weight": r.random(rows), "label_smoothing": 0.1}
+        want = nll_fast.cross_entropy(x, target, **options)
+        loss, gradient, hessian = nll_fast.cross_entropy(x, target, **options, hess="exact")
+        np.testing.assert_array_equal(loss, want)
+        again = {**options, "reduction": "mean" if reduction == "mean" else "sum"}
+        assert np.array_equal(gradient, nll_fast.cross_entropy_grad(x, target, **again), equal_nan=True)
+        assert np.all(hessian >= 0) or not rows
+
+
+def test_the_hessian_of_a_row_is_the_bend_of_its_loss():
+    r = np.random.default_rng(1)
+    for classes in (3, 130):
+        x, target = r.standard_normal((5, classes)), r.integers(0, classes, 5)
+        hessian, upper = (nll_fast.cross_entropy(x, target, reduction="sum", hess=h)[2] for h in ("exact", "upper"))
+        for j in range(0, classes, 29):
+            step = np.zeros(classes)
+            step[j] = 1e-4
+            up, here, down = (nll_fast.cross_entropy(x + s, target, reduction="none") for s in (step, 0, -step))
+            np.testing.assert_allclose(hessian[:, j], (up - 2 * here + down) / 1e-8, rtol=1e-4, atol=1e-6)
+        assert np.all(upper == 0.25)
+
+
+def test_shift_gives_the_last_positions_no_gradient():
+    r = np.random.default_rng(2)
+    x, tokens, mask = r.standard_normal((2, 6, 9)), r.integers(0, 9, (2, 6)), r.random((2, 6)) < 0.7
+    for options in ({}, {"mask": mask}):
+        kept = {"mask": mask[:, 1:]} if options else {}
+        want = nll_fast.cross_entropy(x[:, :-1], tokens[:, 1:], **kept, grad=True)
+        loss, gradient = nll_fast.cross_entropy(x, tokens, shift=1, **options, grad=True)
+        assert loss == want[0] and np.array_equal(gradient[:, :-1], want[1]) and not gradient[:, -1].any()
+        assert np.array_equal(nll_fast.cross_entropy_grad(x, tokens, shift=1, **options), gradient)
+        part = nll_fast.cross_entropy(x, tokens, shift=1, **options, grad=True, reduction="partial")[0]
+        assert part == nll_fast.cross_entropy(x, tokens, shift=1, **options, reduction="partial")
+
+
+DPO = [name for name, case in CASES.items() if case.function == "dpo_loss"]
+
+
+@pytest.mark.parametrize("name", DPO)
+def test_gradients_of_preference_losses_are_the_slopes_of_the_oracle(name):
+    case = CASES[name]
+    r = np.random.default_rng(3)
+    arguments = {f"{a}_{b}_logps": r.uniform(-30, 0, 500) for a in ("policy", "ref") for b in ("chosen", "rejected")}
+    gradients = case.call(arguments, grad=True, wrt=tuple(arguments))[1]
+    for (argument, x), gradient in zip(arguments.items(), gradients, strict=True):
+        high, low = (case.call({**arguments, argument: x + s}, reference) for s in (1e-5, -1e-5))
+        # The hinge has a kink, beside which differences say nothing.
+        slope = (high - low) / 2e-5
+        close = np.isclose(gradient, slope, rtol=1e-5, atol=1e-6 * (1 + np.abs(high)))
+        assert close.mean() > (0.99 if "hinge" in name else 0.9999)

@@ -26,7 +26,7 @@ REDUCTIONS = ("mean", "sum", "none", "partial")
 
 
 def check_reduction(reduction: str, empty_mean: float = math.nan) -> None:
-    if reduction not in REDUCTIONS:
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
         raise ValueError(f"reduction is {reduction!r}; use 'mean', 'sum', 'none' or 'partial'")
     if empty_mean is math.nan:  # The default, and the usual case.
         return
@@ -53,7 +53,7 @@ def usual_losses(
     """The losses of rows of a call that gives little more than arrays which the kernels read as they are; None if this
     is another. Looking at the arguments here would take a third of the time of a small call.
     """
-    if reduction not in REDUCTIONS:
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
         return None
     try:
         each, totals = call(

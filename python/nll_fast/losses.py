@@ -113,7 +113,7 @@ def cross_entropy(
     >>> cross_entropy(np.zeros((3, 4)), [0, 3, -100], reduction="none").round(4)
     array([1.3863, 1.3863, 0.    ])
     """
-    is_usual = axis == -1 and shift == 0 and empty_mean is math.nan and not grad
+    is_usual = type(axis) is type(shift) is int and axis == -1 and shift == 0 and empty_mean is math.nan and not grad
     if is_usual and weight is sample_weight is mask is out is hess is None:
         loss = usual_losses(
             _core.cross_entropy, logits, target, ignore_index, reduction, label_smoothing=label_smoothing
@@ -256,7 +256,7 @@ def nll_loss(
     >>> nll_loss([[-1.5, -0.25]], [1])
     0.25
     """
-    if axis == -1 and empty_mean is math.nan and weight is sample_weight is out is None:
+    if type(axis) is int and axis == -1 and empty_mean is math.nan and weight is sample_weight is out is None:
         loss = usual_losses(_core.nll_loss, log_probs, target, ignore_index, reduction)
         if loss is not None:
             return loss
@@ -313,7 +313,7 @@ def categorical_nll(
     >>> round(categorical_nll([[0.1, 0.7, 0.2]], [2]), 3)
     1.609
     """
-    if axis == -1 and empty_mean is math.nan and weight is sample_weight is out is None:
+    if type(axis) is int and axis == -1 and empty_mean is math.nan and weight is sample_weight is out is None:
         loss = usual_losses(_core.categorical_nll, probs, target, ignore_index, reduction, clamp=clamp)
         if loss is not None:
             return loss

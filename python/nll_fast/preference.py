@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nll_fast import _core
-from nll_fast._arrays import as_floats, as_number
+from nll_fast._arrays import as_floats, as_mask, as_number
 from nll_fast._elements import elements
 from nll_fast._types import Array, Hessian, Loss, Reduction, mean_by_default
 
@@ -122,7 +122,8 @@ def dpo_loss(
         here.
     return_rewards : bool
         Also return a dict of the rewards ``chosen`` = β·a and ``rejected`` = β·b, of their difference ``margins``
-        (three float64 arrays), and of ``accuracy``, the share of positive margins.
+        (three float64 arrays), and of ``accuracy``, the share of positive margins
+        among the pairs that count.
 
     Returns
     -------
@@ -169,6 +170,7 @@ def dpo_loss(
     pc, pr, rc, rr = (as_floats(x, name).astype(np.float64) for name, x in arrays.items())
     chosen, rejected = beta * (pc - rc), beta * (pr - rr)
     margins = chosen - rejected
-    accuracy = float(np.mean(margins > 0)) if margins.size else math.nan
+    won = margins > 0 if mask is None else (margins > 0)[np.broadcast_to(as_mask(mask), margins.shape)]
+    accuracy = float(np.mean(won)) if won.size else math.nan
     rewards = {"chosen": chosen, "rejected": rejected, "margins": margins, "accuracy": accuracy}
     return (*loss, rewards) if grad else (loss, rewards)

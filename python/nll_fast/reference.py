@@ -72,7 +72,7 @@ def cross_entropy(
     w = np.ones(classes) if weight is None else np.asarray(weight, np.float64)
     counted = np.ones(len(t), bool) if ignore_index is None else t != ignore_index
     losses, weights = np.zeros(len(t)), np.zeros(len(t))
-    s = np.ones(len(t)) if sample_weight is None else np.ravel(sample_weight)
+    s = np.ones(len(t)) if sample_weight is None else np.ravel(np.asarray(sample_weight)[..., shift:])
     for i in np.flatnonzero(counted):
         weights[i] = w[t[i]]
         losses[i] = _times(weights[i], _loss(x[i], t[i]))
@@ -137,7 +137,7 @@ def _reduce_some(each, shift, mask, reduction, sample_weight=None):
     counted = np.ones(each.shape, bool) if mask is None else np.asarray(mask, bool)
     if shift:
         each, counted = each[..., : each.shape[-1] - shift], counted[..., shift:]
-    weights = np.ones(each.size) if sample_weight is None else np.ravel(sample_weight)
+    weights = np.ones(each.size) if sample_weight is None else np.ravel(np.asarray(sample_weight)[..., shift:])
     return _reduce(_times(weights, each.ravel()), weights, counted.ravel(), each.shape, reduction)
 
 

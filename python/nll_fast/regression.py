@@ -267,5 +267,5 @@ def poisson_nll_loss(
         _core.poisson_nll_loss,
         {"input": input, "target": target, **given(log_offset=log_offset)},
         weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt, hess=hess,
-        log_input=bool(log_input), full=full, eps=as_number(eps, "eps"),
+        log_input=bool(log_input), full=full if isinstance(full, str) else bool(full), eps=as_number(eps, "eps"),
     )  # fmt: skip

@@ -100,6 +100,9 @@ def sequence_log_probs(
     target = as_array(target, "target")
     if target.ndim == 0:
         raise ValueError("target is a scalar; it needs a last axis of positions")
+    shape = as_array(logits, "logits").shape
+    if target.shape != shape[:-1]:
+        raise ValueError(f"target has shape {target.shape}, but logits of shape {shape} need {shape[:-1]}")
     each = token_log_probs(logits, target, ignore_index=ignore_index, out=np.empty(target.shape))
     counts = np.ones(target.shape, bool) if ignore_index is None else target != ignore_index
     return each.sum(-1), counts.sum(-1)

@@ -139,7 +139,10 @@ impl Partial {
 
     /// The standard error of ``mean``, s/√n for losses of weight 1. With weights it is that of the
     /// ratio Σ weight · loss / Σ weight (the linearisation of sampling theory). Computed from exact
-    /// sums and rounded twice; NaN for less than two losses and for infinite ones.
+    /// sums of the losses as they were added, weighted ones rounded once: of weighted losses that
+    /// differ by 1e-12 of their size it has three digits. Squares count down to 2^-1074, so losses
+    /// should be larger than 1e-150. NaN for less than two losses and for infinite ones; a ValueError
+    /// if the squares are unknown or beyond float64.
     ///
     /// Examples
     /// --------
@@ -148,20 +151,13 @@ impl Partial {
     /// 1.5275252316519468
     #[getter]
     fn standard_error(&self, py: Python<'_>) -> PyResult<f64> {
-        let Totals { sum, count, moments, .. } = &self.totals;
-        let Some(moments) = moments else {
-            let sentence =
-                "this Partial has no sum of squares, as it comes from a call or a dict without";
+        let Totals { sum, count, .. } = &self.totals;
+        let Some(moments) = self.moments() else {
+            let sentence = "this Partial has no sum of squares: it comes from a call or a dict without, or a \
+                            square is beyond float64";
             return Err(PyValueError::new_err(sentence));
         };
-        let [products, weight_squares] = match &moments.weighted {
-            Some(sums) => [&sums[0], &sums[1]].map(Some),
-            None => [None, None],
-        };
-        let specials = [Some(sum), Some(&moments.squares), products, weight_squares];
-        if *count < 2
-            || specials.iter().flatten().any(|sum| sum.special() != 0.0 || sum.special().is_nan())
-        {
+        if *count < 2 || sum.special() != 0.0 || sum.special().is_nan() {
             return Ok(f64::NAN);
         }
         let one = 1u8.into_pyobject(py)?.lshift(1074)?;
@@ -170,19 +166,16 @@ impl Partial {
             Some(weight) => integer(py, weight)?,
             None => n.mul(&one)?,
         };
-        let products = products.map_or(Ok(total.clone()), |sum| integer(py, sum))?;
-        let weight_squares = weight_squares.map_or(Ok(weights.clone()), |sum| integer(py, sum))?;
+        let [products, weight_squares] = match &moments.weighted {
+            Some(sums) => [integer(py, &sums[0])?, integer(py, &sums[1])?],
+            None => [total.clone(), weights.clone()],
+        };
         // Σ (w·loss − w·mean)² · (Σ w)², of whole numbers of units.
         let spread = integer(py, &moments.squares)?.mul(&weights)?.mul(&weights)?;
         let spread = spread.sub(total.mul(&weights)?.mul(products)?.mul(2)?)?;
         let spread = spread.add(total.mul(&total)?.mul(weight_squares)?)?;
         let square = weights.mul(&weights)?;
-        let divisor = square.mul(&square)?.mul(count - 1)?;
-        if divisor.eq(0)? {
-            return Ok(f64::NAN);
-        }
-        let variance: f64 = spread.mul(n)?.mul(one)?.div(divisor)?.extract()?;
-        Ok(in_default_environment(|| variance.max(0.0).sqrt()))
+        root(spread.mul(n)?.mul(one)?, square.mul(&square)?.mul(count - 1)?)
     }
 
     /// e^``mean``, the perplexity of losses in nats.
@@ -196,9 +189,7 @@ impl Partial {
     /// is beyond float64.
     #[getter]
     fn squares<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let moments = self.totals.moments.as_ref();
-        let moments = moments.filter(|moments| moments.squares.special() == 0.0);
-        moments.map(|moments| integer(py, &moments.squares)).transpose()
+        self.moments().map(|moments| integer(py, &moments.squares)).transpose()
     }
 
     /// The sum of weight · loss, each loss times its weight already, in units of 2^-1074.
@@ -385,7 +376,15 @@ impl Partial {
 
     /// The sum of products with weights that has this number.
     fn weighted(&self, number: usize) -> Option<&ExactSum> {
-        Some(&self.totals.moments.as_ref()?.weighted.as_ref()?[number])
+        Some(&self.moments()?.weighted.as_ref()?[number])
+    }
+
+    /// The sums of products, if they are known and all of them are finite.
+    fn moments(&self) -> Option<&Moments> {
+        let moments = self.totals.moments.as_deref()?;
+        let weighted = moments.weighted.iter().flat_map(|sums| sums.iter());
+        let mut sums = core::iter::once(&moments.squares).chain(weighted);
+        sums.all(|sum| sum.special() == 0.0).then_some(moments)
     }
 }
 
@@ -413,6 +412,25 @@ fn exact_sum(name: &str, units: &Bound<'_, PyAny>, special: f64) -> PyResult<Exa
     signed.set_item("signed", true)?;
     let bytes = units.call_method("to_bytes", (BYTES, "little"), Some(&signed))?;
     Ok(ExactSum::from_bytes(bytes.cast::<PyBytes>()?.as_bytes().try_into()?, special))
+}
+
+/// The square root of a quotient of two integers, NaN if it is not positive or the divisor is 0.
+fn root(number: Bound<'_, PyAny>, divisor: Bound<'_, PyAny>) -> PyResult<f64> {
+    let py = number.py();
+    if divisor.eq(0)? {
+        return Ok(f64::NAN);
+    }
+    if number.le(0)? {
+        return Ok(0.0);
+    }
+    let bits = |x: &Bound<'_, PyAny>| x.call_method0("bit_length")?.extract::<i64>();
+    // The quotient in units of 2^−2n has about 130 bits, its root in units of 2^−n 65.
+    let n = (130 - (bits(&number)? - bits(&divisor)?)) / 2;
+    let (up, down) = (2 * n.max(0), 2 * (-n).max(0));
+    let quotient = number.lshift(up)?.floor_div(divisor.lshift(down)?)?;
+    let math = py.import("math")?;
+    let root = math.getattr("isqrt")?.call1((quotient,))?;
+    math.getattr("ldexp")?.call1((root, -n))?.extract()
 }
 
 /// A count as a Python integer.

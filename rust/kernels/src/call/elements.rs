@@ -6,7 +6,8 @@ use crate::call::evaluation::{Evaluation, Outside};
 use crate::call::formula::{Derivative, Formula};
 use crate::call::loss::{Argument, Fit, Hessian, Loss, Visitor};
 use crate::call::shapes::{check_fit, common_shape, fitted};
-use crate::call::stream::{RESULTS, Stream, Weighting, Weights};
+use crate::call::stream::{Narrowed, RESULTS, Stream, Weighting, Weights};
+use crate::call::too_far_for_float32;
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec};
 use crate::data::out::Out;
@@ -64,8 +65,8 @@ impl<'a> Elements<'a> {
     /// of the results.
     pub fn new(loss: Loss<'a>, options: Options<'a>) -> Result<Self, Error> {
         loss.check(options.hess)?;
-        let plan =
-            loss.visit(Planner { options: &options, weighs_rows: loss.divides_by_weights() })?;
+        let (weighs_rows, weight_name) = (loss.divides_by_weights(), loss.weight_name());
+        let plan = loss.visit(Planner { options: &options, weighs_rows, weight_name })?;
         Ok(Elements { loss, options, plan })
     }
 
@@ -114,6 +115,7 @@ struct Planner<'p> {
     options: &'p Options<'p>,
     /// Whether a weight may hold one number for each row.
     weighs_rows: bool,
+    weight_name: &'static str,
 }
 
 impl Planner<'_> {
@@ -123,7 +125,7 @@ impl Planner<'_> {
         let double = always_double || any(true) || !any(false);
         let fit = if self.weighs_rows { Fit::Rows } else { Fit::Broadcast };
         let extra = |name, array| Argument { name, array, limit: None, fit, differentiable: false };
-        let weight = weight.as_ref().map(|array| extra("weight", array));
+        let weight = weight.as_ref().map(|array| extra(self.weight_name, array));
         let mask = mask.as_ref().map(|array| extra("mask", array));
         let shape = common_shape(arguments)?;
         for argument in arguments.iter().chain(&weight).chain(&mask) {
@@ -215,7 +217,13 @@ impl Runner<'_> {
             large: outs.iter().any(|out| out.is_large()),
             level: exec.level,
         };
+        check_weights::<F>(exec, call.weight_name(), weighting.weight, length)?;
         let found = drive::run(exec, &work, outs)?;
+        let sum = found.totals.weight.as_ref().map_or(0.0, |sum| sum.special());
+        if sum != 0.0 || sum.is_nan() {
+            let name = call.weight_name();
+            return Err(Error::Choice(format!("{name} has entries that are not finite: {sum}")));
+        }
         match found.outside {
             None => Ok(found.totals),
             Some(Outside { element, input, value }) => Err(Error::Element {
@@ -226,6 +234,21 @@ impl Runner<'_> {
             }),
         }
     }
+}
+
+/// An error if losses in float32 are to be multiplied by a float64 weight that float32 does not hold.
+fn check_weights<F: Real>(
+    exec: Exec<'_>,
+    name: &'static str,
+    weight: Option<&Array<'_>>,
+    length: usize,
+) -> Result<(), Error> {
+    let Some(array) = weight else { return Ok(()) };
+    if F::COMPENSATED || !(array.is_scalar() || array.is_double() == Some(true)) {
+        return Ok(());
+    }
+    let found = drive::run(exec, &Narrowed { array, length }, ())?;
+    found.0.map_or(Ok(()), |value| Err(too_far_for_float32(name, value)))
 }
 
 /// What the mean divides by: the sum of the weights, or the number of elements that count. 1 for no

@@ -143,7 +143,7 @@ impl<F: Real> Work<GradientOut<'_>> for Gradients<'_, F> {
             self.call.task(isa, range, [slopes, curves], memory);
             return Totals::default();
         };
-        let mut totals = Totals::default();
+        let mut totals = of.task(isa, range.start..range.start, Out::Nothing, &mut memory.3).totals;
         // Losses and gradients of so few rows that they are read from cache for the latter.
         for rows in ranges(range, (CACHED / self.call.rows.classes()).max(1)) {
             let count = rows.len();

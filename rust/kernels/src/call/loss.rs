@@ -302,6 +302,11 @@ impl Loss<'_> {
         }
     }
 
+    /// What the weights are called.
+    pub(crate) fn weight_name(&self) -> &'static str {
+        if matches!(self, Loss::Known { .. }) { "weights" } else { "weight" }
+    }
+
     /// Whether a mean is divided by the sum of the weights. Those of the losses of yes or no follow
     /// torch, which divides by the number of elements.
     pub(crate) fn divides_by_weights(&self) -> bool {

@@ -57,6 +57,32 @@ fn check_weight(weight: Option<&[f64]>, classes: usize) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether a product with a float32 number keeps its digits: 0, infinite, NaN, or a normal float32.
+#[inline(always)]
+fn fits_float32(weight: f64) -> bool {
+    let size = weight.abs();
+    let is_normal = (size >= f64::from(f32::MIN_POSITIVE)) & (size <= f64::from(f32::MAX));
+    is_normal | (size == 0.0) | (size == f64::INFINITY) | weight.is_nan()
+}
+
+fn too_far_for_float32(argument: &str, weight: f64) -> Error {
+    Error::Choice(format!(
+        "{argument} holds {weight:e}, which float32, the type of the losses, does not hold: scale the \
+         weights, or pass float64"
+    ))
+}
+
+/// An error unless losses of the type of `rows` can be multiplied by the weights.
+fn check_range_of_weights(
+    argument: &str,
+    weights: Option<&[f64]>,
+    double: bool,
+) -> Result<(), Error> {
+    let mut weights = weights.unwrap_or(&[]).iter().copied();
+    let narrow = weights.find(|&weight| !double && !fits_float32(weight));
+    narrow.map_or(Ok(()), |weight| Err(too_far_for_float32(argument, weight)))
+}
+
 /// An error unless there are `rows` weights of rows, all finite.
 fn check_row_weight(row_weight: Option<&[f64]>, rows: usize) -> Result<(), Error> {
     let Some(weights) = row_weight else { return Ok(()) };
@@ -113,5 +139,8 @@ fn check_targets((argument, rows): (&str, &Array<'_>), targets: &Targets<'_>) ->
         )));
     }
     check_row_weight(targets.row_weight, targets.target.len())?;
+    let double = rows.is_double() == Some(true);
+    check_range_of_weights("sample_weight", targets.row_weight, double)?;
+    check_range_of_weights("weight", targets.weight, double)?;
     check_weight(targets.weight, classes)
 }

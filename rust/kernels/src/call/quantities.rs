@@ -2,7 +2,9 @@
 //! target. A row is read once, and for the divergence once more, from cache.
 
 use crate::Error;
-use crate::call::{check_equal_shapes, check_row_weight, check_smoothing, check_weight};
+use crate::call::{
+    check_equal_shapes, check_range_of_weights, check_row_weight, check_smoothing, check_weight,
+};
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec, Work, ranges};
 use crate::data::lines::{LANES, scratch_lines};
@@ -67,6 +69,7 @@ impl Quantity<'_> {
         if let Quantity::SoftTarget { logits, weight, label_smoothing, .. } = self {
             check_smoothing(*label_smoothing)?;
             check_weight(*weight, Rows::new([logits]).classes())?;
+            check_range_of_weights("weight", *weight, self.is_double())?;
         }
         Ok(())
     }
@@ -83,6 +86,7 @@ impl Quantity<'_> {
         self.check()?;
         let count = Rows::new([self.arrays()[0].1]).count();
         check_row_weight(rows.row_weight, count)?;
+        check_range_of_weights("sample_weight", rows.row_weight, self.is_double())?;
         if let Some(mask) = rows.mask.filter(|mask| mask.len() != count) {
             let sentence = format!("mask has {} values, but there are {count} rows", mask.len());
             return Err(Error::Shapes(sentence));

@@ -2,6 +2,7 @@
 //! evaluated, written and added.
 
 use crate::call::evaluation::{BLOCK, Chunks, Evaluate, Outside};
+use crate::call::fits_float32;
 use crate::data::array::Array;
 use crate::data::drive::{Merge, Work, ranges};
 use crate::data::out::Out;
@@ -129,6 +130,47 @@ impl<F: Real> Work<()> for Weights<'_, F> {
             }
         }
         totals
+    }
+}
+
+/// A search for a weight that float32 does not hold.
+pub(crate) struct Narrowed<'s> {
+    pub(crate) array: &'s Array<'s>,
+    pub(crate) length: usize,
+}
+
+/// A weight that was found.
+pub(crate) struct Narrow(pub(crate) Option<f64>);
+
+impl Merge for Narrow {
+    fn merge(self, other: Narrow) -> Narrow {
+        Narrow(self.0.or(other.0))
+    }
+}
+
+impl Work<()> for Narrowed<'_> {
+    type Total = Narrow;
+    type Memory = ();
+
+    fn count(&self) -> usize {
+        if self.array.is_scalar() { self.length.min(1) } else { self.length }
+    }
+
+    fn per_task(&self) -> usize {
+        per_task(self.length)
+    }
+
+    #[inline(always)]
+    fn task<S: Isa>(&self, isa: S, range: Range<usize>, (): (), (): &mut ()) -> Narrow {
+        let mut scratch = Scratch::<f64>::default();
+        for block in ranges(range, BLOCK) {
+            let weights = self.array.read(isa, block, &mut scratch);
+            // Without an end at the first, so that LLVM vectorises it.
+            if weights.iter().fold(0, |bad, &w| bad | u32::from(!fits_float32(w))) > 0 {
+                return Narrow(weights.iter().copied().find(|&w| !fits_float32(w)));
+            }
+        }
+        Narrow(None)
     }
 }
 

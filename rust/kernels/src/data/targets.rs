@@ -107,7 +107,12 @@ impl Targets<'_> {
 
     /// Σ_c w_c over all `classes`.
     pub(crate) fn sum_of_class_weights(&self, classes: usize) -> f64 {
-        self.weight.map_or(classes as f64, |w| w.iter().sum())
+        let exact = |weights: &[f64]| {
+            let mut sum = ExactSum::default();
+            weights.iter().for_each(|&weight| sum.add(weight));
+            sum.value()
+        };
+        self.weight.map_or(classes as f64, exact)
     }
 
     /// The sum of the weights of the rows that count.

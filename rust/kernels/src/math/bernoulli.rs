@@ -96,7 +96,9 @@ impl SecondDerivatives<3> for WeightedBernoulliLogit {
     #[inline(always)]
     fn second<S: Isa, F: Real>(self, isa: S, [x, y, w]: [F; 3], scaled: F) -> F {
         let (up, down) = sigmoids(isa, x, scaled * F::EXP_UNSCALE);
-        (w * y + (F::ONE - y)) * (up * down)
+        let larger = if x < F::ZERO { down } else { up };
+        // As in the gradient, e^−|x| is not rounded before it is multiplied.
+        mul_exp(isa, (w * y + (F::ONE - y)) * (larger * larger), [-x.abs(), F::ZERO])
     }
 
     #[inline(always)]

@@ -35,8 +35,8 @@ impl<const NORMAL: bool> Density<3> for Gaussian<NORMAL> {
     fn value<S: Isa, F: Real>(self, isa: S, [mean, y, v]: [F; 3], log_v: F) -> F {
         let d = y - mean;
         // d·(d/v), not d²/v: d² may overflow or underflow where the quotient does not.
-        let sum = square_plus(isa, [mean, y], d, d / self.variance(v), log_v);
-        F::HALF * sum + F::from_f64(self.constant)
+        let half_scaled = F::HALF * (d / self.variance(v));
+        square_plus(isa, [mean, y], d, half_scaled, F::HALF * log_v) + F::from_f64(self.constant)
     }
 }
 

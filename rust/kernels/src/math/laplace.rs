@@ -93,11 +93,12 @@ impl SecondDerivatives<3> for LaplaceLogScale {
     }
 }
 
-/// The derivative of |d|/b by d, from d and 1/b. d = 0 → 0, any NaN → NaN.
+/// The derivative of |d|/b by d, from d and 1/b. d = 0 → 0 whatever b, any NaN → NaN.
 #[inline(always)]
 fn slope<F: Real>(d: F, inverse: F) -> F {
-    let sign = if d > F::ZERO { F::ONE } else { d };
-    if d < F::ZERO { -inverse } else { sign * inverse }
+    let at_zero = if inverse.is_nan() { inverse } else { d };
+    let below = if d < F::ZERO { -inverse } else { at_zero };
+    if d > F::ZERO { inverse } else { below }
 }
 
 /// The slope of a line: 0, NaN where the line's own is.

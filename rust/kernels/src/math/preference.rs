@@ -86,8 +86,10 @@ impl<const MARGIN: bool> Derivatives<3> for BradleyTerry<MARGIN> {
 impl<const MARGIN: bool> SecondDerivatives<3> for BradleyTerry<MARGIN> {
     #[inline(always)]
     fn second<S: Isa, F: Real>(self, isa: S, x: [F; 3], exp_neg_abs: F) -> F {
-        let (up, down) = sigmoids(isa, Self::words(x).hi, exp_neg_abs);
-        up * down
+        let words = Self::words(x);
+        let (up, down) = sigmoids(isa, words.hi, exp_neg_abs);
+        let lost = if F::COMPENSATED { F::ZERO } else { finite(words.lo) };
+        isa.mul_add((up * down) * (down - up), lost, up * down)
     }
 
     #[inline(always)]
@@ -162,6 +164,13 @@ fn less<F: Real>(a: DoubleWord<F>, b: DoubleWord<F>) -> DoubleWord<F> {
     a.add(b.neg()).renormalize()
 }
 
+/// log(1 − ε) for ε in [0, 1), with its digits where ε is small.
+#[inline(always)]
+fn log_of_rest<S: Isa, F: Real>(isa: S, e: F) -> F {
+    let rest = F::ONE - e;
+    if e > F::HALF { log(isa, rest) } else { -log1p_unit(isa, e / rest) }
+}
+
 impl Density<4> for Preference {
     const INNER: bool = false;
 
@@ -196,7 +205,7 @@ impl Density<4> for Preference {
             PreferenceKind::Ipo => square(gap),
             PreferenceKind::ExoPair => {
                 let (right, wrong) = (nll(h), nll(h.neg()));
-                mul_or_zero(sigmoid(h), -right - log(isa, one - e))
+                mul_or_zero(sigmoid(h), -right - log_of_rest(isa, e))
                     + mul_or_zero(sigmoid(h.neg()), -wrong - log(isa, e))
             }
             PreferenceKind::NcaPair => nll(win) + half * nll(win.neg()) + half * nll(lose.neg()),
@@ -251,7 +260,7 @@ impl Derivatives<4> for Preference {
             PreferenceKind::Hinge => of_gap(if h.hi < one { -one } else { F::ZERO }),
             PreferenceKind::Ipo => of_gap(pull(gap)),
             PreferenceKind::ExoPair => {
-                of_gap(mul_or_zero(up * down, h.hi - log(isa, one - e) + log(isa, e)))
+                of_gap(mul_or_zero(up * down, h.hi - log_of_rest(isa, e) + log(isa, e)))
             }
             PreferenceKind::NcaPair => {
                 let (up, down) = sigmoids(win);

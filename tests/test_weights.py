@@ -1,0 +1,148 @@
+"""Weights, masks and shapes: what counts in a loss, and how an array fits the shape of the losses."""
+
+import nll_fast
+import numpy as np
+import pytest
+
+R = np.random.default_rng(8)
+MEAN, TARGET = R.standard_normal((2, 4, 3))
+VAR = R.random(4) + 0.5
+PAIRS = {
+    "gaussian_nll_loss": {"var": 1.0},
+    "laplace_nll_loss": {"scale": 1.0},
+    "poisson_nll_loss": {},
+    "mse_loss": {},
+    "kl_div": {},
+    "rel_entr": {},
+    "binary_cross_entropy_with_logits": {"validate": False},
+    "bradley_terry_loss": {},
+    "dpo_loss": {},
+}
+
+
+@pytest.mark.parametrize("function", PAIRS)
+def test_a_column_beside_a_vector_is_no_square(function):
+    """(n, 1) beside (n,) was a loss of n x n numbers in four functions."""
+    y = np.array([1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match=r"\(3, 1\).*\(3,\) differ"):
+        getattr(nll_fast, function)(y[:, None], y, **PAIRS[function])
+
+
+def test_a_variance_may_be_one_for_each_row_or_for_each_column():
+    by_rows = nll_fast.gaussian_nll_loss(MEAN, TARGET, VAR, reduction="none")
+    assert np.array_equal(by_rows, nll_fast.gaussian_nll_loss(MEAN, TARGET, VAR[:, None], reduction="none"))
+    by_columns = nll_fast.gaussian_nll_loss(MEAN, TARGET, VAR[:3], reduction="none")
+    assert np.array_equal(by_columns, nll_fast.gaussian_nll_loss(MEAN, TARGET, VAR[None, :3], reduction="none"))
+    deep = np.broadcast_to(MEAN, (2, 4, 3))
+    both = nll_fast.gaussian_nll_loss(deep, deep.copy(), np.stack([VAR, VAR + 1]), reduction="none")
+    assert np.array_equal(both[1], nll_fast.gaussian_nll_loss(MEAN, MEAN, VAR + 1, reduction="none"))
+    fortran = nll_fast.gaussian_nll_loss(np.asfortranarray(MEAN), TARGET, VAR, reduction="none")
+    assert np.array_equal(fortran, by_rows)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [("gaussian_nll_loss", "var"), ("gaussian_nll_loss", "log_var"), ("gaussian_nll_loss", "sigma"),
+     ("laplace_nll_loss", "scale"), ("laplace_nll_loss", "log_scale"), ("poisson_nll_loss", "log_offset"),
+     ("mse_loss", "weight"), ("mse_loss", "mask")],
+)  # fmt: skip
+def test_a_variance_that_may_be_either_is_an_error_that_spells_both(function, name):
+    square = MEAN[:3]
+    with pytest.raises(ValueError, match=rf"write {name}\[None, :\] or {name}\[:, None\]"):
+        getattr(nll_fast, function)(square, square, **{name: np.ones(3, int)})
+    one = getattr(nll_fast, function)(square[:1], square[:1], **{name: np.ones(1, int)}, reduction="none")
+    assert one.shape == (1, 3)
+
+
+def test_a_weight_of_each_positive_label_follows_numpy_as_in_torch():
+    square = np.abs(MEAN[:3]) / 9
+    loss = nll_fast.binary_cross_entropy_with_logits(MEAN[:3], square, pos_weight=[1.0, 2.0, 3.0], reduction="none")
+    one = nll_fast.binary_cross_entropy_with_logits(MEAN[0, 1], square[0, 1], pos_weight=2.0, reduction="none")
+    assert loss[0, 1] == one
+
+
+@pytest.mark.parametrize("function", ["gaussian_nll_loss", "laplace_nll_loss", "poisson_nll_loss", "mse_loss"])
+def test_what_is_masked_is_not_looked_at(function):
+    """A missing value may be NaN, its variance negative, its label no label."""
+    spread = {"gaussian_nll_loss": "var", "laplace_nll_loss": "scale"}.get(function)
+    mean, target = np.abs(MEAN), np.abs(TARGET)
+    options = {spread: np.full((4, 3), 0.5)} if spread else {}
+    keep = np.ones((4, 3), bool)
+    keep[1, 2] = keep[3, 0] = False
+    want = getattr(nll_fast, function)(mean[keep], target[keep], **{key: x[keep] for key, x in options.items()})
+    mean[1, 2], target[3, 0] = np.nan, np.inf
+    for x in options.values():
+        x[1, 2] = -1.0
+    for mask in (keep, keep.astype(int), keep.tolist()):
+        assert getattr(nll_fast, function)(mean, target, **options, mask=mask) == want
+    each, gradient = getattr(nll_fast, function)(mean, target, **options, mask=keep, reduction="none", grad=True)
+    assert np.all(each[~keep] == 0) and np.all(gradient[~keep] == 0) and np.all(np.isfinite(gradient))
+    part = getattr(nll_fast, function)(mean, target, **options, mask=keep, reduction="partial")
+    assert (part.count, part.ignored) == (10, 2)
+
+
+def test_labels_that_are_masked_are_not_checked():
+    y = np.array([0, 1, 255, 1])
+    x = np.array([1.0, -2.0, 0.3, np.nan])
+    want = nll_fast.binary_cross_entropy_with_logits(x[:2], y[:2])
+    assert nll_fast.binary_cross_entropy_with_logits(x, y, mask=[1, 1, 0, 0]) == want
+    with pytest.raises(ValueError, match="target is 255"):
+        nll_fast.binary_cross_entropy_with_logits(x, y)
+    loss = nll_fast.binary_cross_entropy_with_logits(x[:3], y[:3], validate=False, reduction="none")
+    assert loss[2] < 0
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_weight_of_0_makes_an_infinite_loss_0(soft):
+    """It was NaN for class indices, and 0 for distributions and in gradients."""
+    x, w = np.array([[-np.inf, 0.0], [0.0, 0.0]]), [0.0, 1.0]
+    target = np.eye(2) if soft else [0, 1]
+    assert nll_fast.cross_entropy(x, target, weight=w, reduction="sum") == np.log(2)
+    assert nll_fast.cross_entropy(x, target, sample_weight=w) == np.log(2)
+    if not soft:
+        assert nll_fast.cross_entropy(x, target, weight=w) == np.log(2)
+        assert not nll_fast.cross_entropy_grad(x, target, sample_weight=w)[0].any()
+        assert nll_fast.nll_loss(x, target, weight=w) == 0.0
+        assert nll_fast.categorical_nll(np.exp(x), target, weight=w) == 0.0
+
+
+@pytest.mark.parametrize("classes", [3, 40, 300])
+def test_a_sample_weight_counts_a_row_so_many_times(classes):
+    r = np.random.default_rng(classes)
+    x, target, times = r.standard_normal((60, classes)), r.integers(0, classes, 60), r.integers(0, 4, 60)
+    target[::9] = -100
+    many = np.repeat(x, times, 0), np.repeat(target, times)
+    for options in ({}, {"weight": r.random(classes)}, {"label_smoothing": 0.2}):
+        want = nll_fast.cross_entropy(*many, **options)
+        assert nll_fast.cross_entropy(x, target, sample_weight=times, **options) == pytest.approx(want, rel=1e-14)
+    gradient = nll_fast.cross_entropy_grad(x, target, sample_weight=times, reduction="sum")
+    ones = nll_fast.cross_entropy_grad(x, target, reduction="sum")
+    np.testing.assert_allclose(gradient, ones * times[:, None], rtol=1e-14)
+
+
+def test_labels_may_be_booleans_or_whole_floats():
+    """Boosting libraries hand over labels as floats, data frames as booleans."""
+    x = R.standard_normal((4, 3))
+    want = nll_fast.cross_entropy(x, [1, 0, 1, 1])
+    for labels in ([True, False, True, True], np.float32([1, 0, 1, 1]), np.array([1.0, 0.0, 1.0, 1.0])):
+        assert nll_fast.cross_entropy(x, labels) == want
+        assert nll_fast.categorical_nll(np.abs(x) / 9, labels) == nll_fast.categorical_nll(np.abs(x) / 9, [1, 0, 1, 1])
+    assert nll_fast.cross_entropy(x, [1, np.nan, 1, 1], mask=[1, 0, 1, 1]) == nll_fast.cross_entropy(x, [1, -100, 1, 1])
+
+
+def test_a_standard_deviation_is_a_parametrisation_of_its_own():
+    """Its square overflowed, underflowed, changed the dtype, and was raised to eps without a word."""
+    zero = np.zeros(1, np.float32)
+    assert nll_fast.gaussian_nll_loss(zero, zero, sigma=np.float32([1e20]), full=True) == np.float32(46.97064)
+    narrow = np.float32([1e-25])
+    assert nll_fast.gaussian_nll_loss(zero, narrow, sigma=narrow) == pytest.approx(np.log(1e-25) + 0.5, rel=1e-7)
+    assert nll_fast.gaussian_nll_loss(0.0, 0.0, sigma=1e-4, full=True) == pytest.approx(-8.291402, rel=1e-6)
+    assert nll_fast.gaussian_nll_loss(zero, zero, sigma=np.array([2]), reduction="none").dtype == np.float32
+    assert nll_fast.gaussian_nll_loss([0.0], [0.0], sigma=1e200) == pytest.approx(460.517018598809, rel=1e-15)
+    assert nll_fast.gaussian_nll_loss([0.0, 1.0], [0.0, 0.0], sigma=0.0, reduction="none").tolist() == [-np.inf, np.inf]
+
+
+def test_accuracy_of_rewards_is_of_the_pairs_that_count():
+    chosen, rejected = [1.0, np.nan, 1.0, 1.0], [0.0, np.nan, 0.0, 2.0]
+    rewards = nll_fast.dpo_loss(chosen, rejected, mask=[1, 0, 1, 0], return_rewards=True)[1]
+    assert rewards["accuracy"] == 1.0
