@@ -33,7 +33,7 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
     seconds = time.perf_counter() - start_time
     if options.per_token is not None:
         _files.save(options.per_token, 0.0 - losses)
-    summary = _summary(total, losses, target.reshape(-1) != options.ignore_index)
+    summary = _summary(total, losses)
     summary |= {"seconds": seconds, "gb_per_s": logits.rows.nbytes / max(seconds, 1e-9) / 1e9}
     if options.bytes is not None:
         summary["bits_per_byte"] = summary["bits_per_token"] * summary["tokens"] / options.bytes
@@ -76,22 +76,17 @@ def _check(options: argparse.Namespace) -> None:
     _files.check_output(out)
 
 
-def _summary(total: nll_fast.Partial, losses: np.ndarray, counted: np.ndarray) -> dict[str, Any]:
-    """The summary of the counted ones of the losses, of which ``total`` is the exact total."""
-    tokens, mean = total.count, total.mean
-    error = math.nan
-    if tokens > 1 and math.isfinite(mean):
-        error = math.sqrt(nll_fast.mse_loss(losses[counted], mean, reduction="sum") / (tokens - 1) / tokens)
-    try:
-        perplexity = math.exp(mean)
-    except OverflowError:
-        perplexity = math.inf
+def _summary(total: nll_fast.Partial, losses: np.ndarray) -> dict[str, Any]:
+    """The summary of the losses, of which ``total`` is the exact total."""
+    tokens, mean, error, perplexity = total.count, total.mean, total.standard_error, total.perplexity
     return {
         "tokens": tokens,
         "ignored": total.ignored,
         "mean_nll": mean,
         "standard_error": error,
         "perplexity": perplexity,
+        # To first order: e^mean changes by e^mean for each nat.
+        "perplexity_standard_error": perplexity * error if math.isfinite(perplexity) else math.nan,
         "bits_per_token": mean / math.log(2),
         "top1_accuracy": (total.top1 or 0) / tokens,
         **_rows_where(np.isnan(losses), "nan"),
@@ -118,11 +113,13 @@ def table(summary: dict[str, Any]) -> str:
     """The summary as lines of text, without the rate of a small file, which would measure the start only."""
     s = summary
     rate = f", {s['gb_per_s']:.1f} GB/s" if s["gb_per_s"] * s["seconds"] > 0.1 else ""
-    error = "" if math.isnan(s["standard_error"]) else f" ± {s['standard_error']:.6f} (standard error)"
+    error, of_perplexity = s["standard_error"], s["perplexity_standard_error"]
+    error = "" if math.isnan(error) else f" ± {error:.6f} (standard error)"
+    of_perplexity = "" if math.isnan(of_perplexity) else f" ± {of_perplexity:.4f}"
     lines = [
         ("tokens", f"{s['tokens']} ({s['ignored']} ignored)"),
         ("mean NLL", f"{s['mean_nll']:.6f} nats{error}"),
-        ("perplexity", f"{s['perplexity']:.4f}"),
+        ("perplexity", f"{s['perplexity']:.4f}{of_perplexity}"),
         ("bits per token", f"{s['bits_per_token']:.4f}"),
         ("top-1 accuracy", f"{s['top1_accuracy']:.1%}"),
         ("time", f"{s['seconds']:.3f} s{rate}"),
