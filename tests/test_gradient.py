@@ -147,6 +147,100 @@ def test_shift_gives_the_last_positions_no_gradient():
         assert part == nll_fast.cross_entropy(x, tokens, shift=1, **options, reduction="partial")
 
 
+def softmaxes(x):
+    """p and −log p of rows, in 80-bit floating point."""
+    gap = x.astype(np.longdouble).max(-1, keepdims=True) - x.astype(np.longdouble)
+    with np.errstate(invalid="ignore"):
+        log_sum = np.log1p(np.sort(np.exp(-gap), -1)[..., :-1].sum(-1, keepdims=True))
+    return np.exp(-gap - log_sum), gap + log_sum
+
+
+def slopes_of_rows(x, y, soft):
+    """The gradients of each quantity of rows by its logits, and the larger of the two terms that each is made of."""
+    p, nll = softmaxes(x)
+    q, other = softmaxes(y)
+    entropy, total = (p * nll).sum(-1, keepdims=True), np.sum(soft, -1, dtype=np.longdouble, keepdims=True)
+    gap = nll - other
+    divergence = -(p * gap).sum(-1, keepdims=True)
+    # log p − log q has the digits of the largest in its row, as far as that is below 1, and of the divergence.
+    farthest = np.maximum(np.abs(gap), np.minimum(np.abs(gap).max(-1, keepdims=True), 1))
+    farthest = np.maximum(farthest, divergence)
+    near = np.where(np.abs(gap) < 1, p * np.expm1(np.clip(gap, -1, 1)), q - p)
+    # p − 1 of the likely class is minus the share of the others.
+    certain = np.where(p > 0.5, -np.sort(p, -1)[..., :-1].sum(-1, keepdims=True), p - 1)
+    one_hot = np.where(np.arange(x.shape[-1]) == 1, certain, p)
+    return {
+        "entropy": (p * (nll - entropy), p * np.maximum(nll, entropy)),
+        "soft targets": (total * p - soft, np.maximum(p, soft)),
+        "one-hot": (one_hot, np.abs(one_hot)),
+        "by p": (-p * (gap + divergence), p * np.maximum(farthest, divergence)),
+        "by q": (near, np.where(np.abs(gap) < 1, p * farthest, np.maximum(p, q))),
+    }
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [2, 7, 128, 129, 3000])
+@pytest.mark.parametrize("spread", [0.1, 3.0, 30.0])
+def test_gradients_of_quantities_of_rows(spread, classes, dtype):
+    r = np.random.default_rng(classes)
+    x = (r.standard_normal((40, classes)) * spread).astype(dtype)
+    y = (x + r.standard_normal((40, classes)) * r.choice([1e-3, 1, 10], (40, 1))).astype(dtype)
+    q = softmaxes(y)[0].astype(dtype)
+    want = slopes_of_rows(x, y, q)
+    one_hot = np.zeros((40, classes), dtype)
+    one_hot[:, 1] = 1
+    by_p, by_q = nll_fast.kl_divergence(x, y, reduction="sum", grad=True, wrt=("p_logits", "q_logits"))[1]
+    got = {
+        "entropy": nll_fast.entropy(x, reduction="sum", grad=True)[1],
+        "soft targets": nll_fast.cross_entropy(x, q, reduction="sum", grad=True)[1],
+        "one-hot": nll_fast.cross_entropy(x, one_hot, reduction="sum", grad=True)[1],
+        "by p": by_p,
+        "by q": by_q,
+    }
+    eps, tiny = np.finfo(dtype).eps, np.finfo(dtype).tiny
+    p, nll = softmaxes(x)
+    own = p * (1 + nll.max(-1, keepdims=True)) * np.finfo(np.longdouble).eps * 16  # the error of what is compared with
+    for name, (exact, size) in want.items():
+        assert got[name].dtype == dtype
+        error = np.maximum(np.abs(got[name] - exact) - own, 0) / (eps * size.astype(np.float64) + tiny)
+        # In float64 the logarithm of a ratio is as exact as both normalisations are.
+        assert error.max() <= (5 if dtype == np.float32 else 9), name
+
+
+def test_gradients_of_quantities_go_by_mask_shift_axis_and_reduction():
+    r = np.random.default_rng(9)
+    x, y, mask = r.standard_normal((3, 6, 5)), r.standard_normal((3, 6, 5)), r.random((3, 6)) < 0.6
+    x[~mask] = np.nan
+    for call in (nll_fast.entropy, lambda x, **more: nll_fast.kl_divergence(x, y[: len(x)], **more)):
+        value, gradient = call(x, mask=mask, reduction="mean", grad=True)
+        assert value == call(x, mask=mask, reduction="mean")
+        total = call(x, mask=mask, reduction="sum", grad=True)[1]
+        np.testing.assert_allclose(gradient, total / mask.sum(), rtol=1e-14)
+        assert not gradient[~mask].any() and np.isfinite(gradient).all()
+        each, slopes = call(x, mask=mask, reduction="none", grad=True)
+        assert np.array_equal(each, call(x, mask=mask, reduction="none")) and np.array_equal(slopes, total)
+    x = r.standard_normal((3, 6, 5))
+    turned = np.moveaxis(x, -1, 1)
+    want = nll_fast.entropy(x, reduction="mean", grad=True)[1]
+    assert np.array_equal(np.moveaxis(nll_fast.entropy(turned, axis=1, reduction="mean", grad=True)[1], 1, -1), want)
+    shifted = nll_fast.entropy(x, shift=2, reduction="sum", grad=True)[1]
+    assert not shifted[:, 4:].any()
+    assert np.array_equal(shifted[:, :4], nll_fast.entropy(x[:, :4], reduction="sum", grad=True)[1])
+    weights = r.random((3, 6))
+    soft = nll_fast.cross_entropy(x, np.exp(x), sample_weight=weights, reduction="sum", grad=True)[1]
+    plain = nll_fast.cross_entropy(x, np.exp(x), reduction="sum", grad=True)[1]
+    np.testing.assert_allclose(soft, plain * weights[..., None], rtol=1e-13, atol=1e-15)
+    for name in ("target", "q"):
+        with pytest.raises(ValueError, match=f"wrt holds '{name}'; name some of 'p_logits' and 'q_logits'"):
+            nll_fast.kl_divergence(x, x, grad=True, wrt=name)
+
+
+def test_equal_rows_have_no_slope():
+    x = np.random.default_rng(10).standard_normal((4, 300)).astype(np.float32)
+    value, (by_p, by_q) = nll_fast.kl_divergence(x, x, grad=True, wrt=("p_logits", "q_logits"))
+    assert value == 0 and not by_q.any() and np.abs(by_p).max() < 1e-12
+
+
 DPO = [name for name, case in CASES.items() if case.function == "dpo_loss"]
 
 

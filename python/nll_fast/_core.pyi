@@ -186,6 +186,25 @@ def kl_divergence(
     each: bool,
     moments: bool,
 ) -> _Rows: ...
+def entropy_grad(logits: _Array, mask: _Mask, row_weight: _RowWeight, scale: float) -> tuple[_Array, None]: ...
+def soft_cross_entropy_grad(
+    logits: _Array,
+    target: _Array,
+    weight: _Weight,
+    label_smoothing: float,
+    mask: _Mask,
+    row_weight: _RowWeight,
+    scale: float,
+) -> tuple[_Array, None]: ...
+def kl_divergence_grad(
+    p_logits: _Array,
+    q_logits: _Array,
+    mask: _Mask,
+    row_weight: _RowWeight,
+    scale: float,
+    by_p: bool,
+    by_q: bool,
+) -> tuple[_Array | None, _Array | None]: ...
 def logsumexp(logits: _Array, out: _Array | None) -> _Array: ...
 def log_softmax(logits: _Array, out: _Array | None) -> _Array: ...
 def cross_entropy_grad(
@@ -222,11 +241,13 @@ __all__ = [
     "dpo_loss",
     "entr",
     "entropy",
+    "entropy_grad",
     "exp",
     "gaussian_nll_loss",
     "get_num_threads",
     "kl_div",
     "kl_divergence",
+    "kl_divergence_grad",
     "known_losses",
     "laplace_nll_loss",
     "log_sigmoid",
@@ -240,5 +261,6 @@ __all__ = [
     "simd_level",
     "simd_levels",
     "soft_cross_entropy",
+    "soft_cross_entropy_grad",
     "softplus",
 ]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from nll_fast._arrays import (
-    as_array,
     as_integer,
     as_mask,
     as_number,
@@ -20,6 +19,8 @@ from nll_fast._arrays import (
     check_out,
 )
 from nll_fast._core import Partial
+from nll_fast._gradients import argument_names, quantity_gradients, row_gradient
+from nll_fast._shift import shift_and_mask, shifted
 from nll_fast._types import Array
 
 REDUCTIONS = ("mean", "sum", "none", "partial")
@@ -111,64 +112,6 @@ def row_losses(
     return apply_reduction(each, totals, reduction, empty_mean, out)
 
 
-def row_gradient(
-    call: Callable[..., Any],
-    logits: Any,
-    target: Any,
-    *,
-    axis: int,
-    weight: Any,
-    sample_weight: Any,
-    ignore_index: int | None,
-    shift: int,
-    mask: Any,
-    out: Array | None = None,
-    losses: Array | None = None,
-    **options: Any,
-) -> tuple[Array, Array | None, Array | None, Partial]:
-    """The gradient by all logits, in ``out`` if that is given, the second derivatives, the losses, in ``losses`` if
-    that is given, and their totals.
-    """
-    given = (logits, target, weight, sample_weight, mask)
-    x, shift = as_rows(logits, "logits", axis), as_integer(shift, "shift")
-    if shift != 0 or mask is not None:
-        _, target, ignore_index = shift_and_mask(logits, target, axis, shift, mask, ignore_index)
-    target = as_targets(target)
-    if sample_weight is not None:
-        sample_weight = as_row_weight(sample_weight, target.shape, shift)
-    if shift:
-        if losses is not None:
-            raise ValueError("out needs a loss for each position; with shift and a gradient, leave it out")
-        # The last positions have no target; an ignored one gives them the gradient 0.
-        ignore_index = np.iinfo(np.int64).min if ignore_index is None else ignore_index
-        behind = [(0, 0)] * (target.ndim - 1) + [(0, shift)]
-        target = np.pad(target, behind, constant_values=ignore_index)
-        sample_weight = None if sample_weight is None else np.pad(sample_weight, behind)
-    for given_out in (out, losses):
-        if given_out is not None:
-            check_out(given_out, (*given, x, target))
-    weight = None if weight is None else as_weight(weight)
-    slopes, curves, each, totals = call(
-        x, target, weight, sample_weight, ignore_index, grad_out=out, out=losses, **options
-    )
-    if shift:
-        each = None if each is None else each[..., :-shift]
-        totals = without_ignored(totals, target.size // target.shape[-1] * shift)
-    if axis not in (-1, x.ndim - 1):
-        if out is not None:
-            raise ValueError(f"out needs the class axis to be the last, not axis {axis}")
-        slopes, curves = (x if x is None else np.moveaxis(x, -1, axis) for x in (slopes, curves))
-    return slopes, curves, each, totals
-
-
-def without_ignored(totals: Partial, rows: int) -> Partial:
-    """The same totals of so many rows less, which were ignored."""
-    if not totals.ignored:
-        return totals
-    fields = {**totals.to_dict(), "ignored": totals.ignored - rows}
-    return Partial.from_dict(fields)
-
-
 def row_quantity(
     call: Callable[..., Any],
     arrays: dict[str, Any],
@@ -180,10 +123,15 @@ def row_quantity(
     shift: int = 0,
     mask: Any = None,
     sample_weight: Any = None,
+    slopes: Callable[..., Any] | None = None,
+    wrt: str | Sequence[str] | None = None,
     **options: Any,
 ) -> Any:
-    """A quantity of each row of one or two arrays of one shape, reduced."""
+    """A quantity of each row of one or two arrays of one shape, reduced; with its gradient by the arrays ``wrt``, or
+    the first of them, if ``slopes`` computes it.
+    """
     check_reduction(reduction, empty_mean)
+    names = argument_names(wrt, [name for name in arrays if name != "target"]) if slopes else []
     inputs = {name: as_rows(x, name, axis) for name, x in arrays.items()}
     if out is not None:
         check_out(out, (*inputs.values(), options.get("weight"), mask, sample_weight))
@@ -199,57 +147,14 @@ def row_quantity(
         inputs = {name: shifted(x, name, axis, shift) for name, x in inputs.items()}
         mask = None if mask is None else mask[..., shift:]
         rows = next(iter(inputs.values())).shape[:-1]
-    each, totals = call(
-        **inputs,
-        **options,
-        mask=None if mask is None else np.require(mask, requirements=["C", "A"]),
-        row_weight=None if sample_weight is None else as_row_weight(sample_weight, rows, shift),
-        out=out,
-        each=reduction == "none",
-        moments=reduction == "partial",
-    )
-    return apply_reduction(each, totals, reduction, empty_mean, out)
-
-
-def shifted(x: np.ndarray, name: str, axis: int, shift: int) -> np.ndarray:
-    """Rows without the last ``shift`` positions; targets, which belong to earlier positions, without the first."""
-    positions = shiftable(x, name, axis, shift)
-    return x[..., shift:, :] if name == "target" else x[..., : positions - shift, :]
-
-
-def shift_and_mask(
-    logits: Any, target: Any, axis: int, shift: int, mask: Any, ignore_index: int | None
-) -> tuple[Any, Any, int | None]:
-    """Logits, targets and ignore_index for ``target[..., t + shift]`` at the logits of position t, where ``mask``
-    allows it. The logits are a view; the targets are copied only for a mask.
-    """
-    shift = as_integer(shift, "shift")
-    mask = None if mask is None else as_mask(mask)
-    if shift:
-        logits, target = as_array(logits, "logits"), as_array(target, "target")
-        positions = shiftable(logits, "logits", axis, shift)
-        if target.shape != logits.shape[:-1]:
-            raise ValueError(
-                f"target has shape {target.shape}, but logits of shape {logits.shape} need {logits.shape[:-1]}"
-            )
-        logits, target = logits[..., : positions - shift, :], target[..., shift:]
-        mask = mask if mask is None else mask[..., shift:]
-    if mask is None:
-        return logits, target, ignore_index
-    target = as_array(target, "target")
-    if mask.shape != target.shape:
-        raise ValueError(f"mask has shape {mask.shape}, but target has {target.shape}")
-    ignored = np.iinfo(np.int64).min if ignore_index is None else ignore_index
-    # What is masked may be no class, or not even a whole number.
-    target = np.where(mask, target, target.dtype.type(0))
-    return logits, np.where(mask, as_targets(target), ignored), ignored
-
-
-def shiftable(logits: np.ndarray, name: str, axis: int, shift: int) -> int:
-    """The number of positions of logits that can be shifted."""
-    if axis not in (-1, logits.ndim - 1) or logits.ndim < 2:
-        raise ValueError(f"shift needs positions before a last class axis, not axis {axis} of {logits.shape}")
-    positions = logits.shape[-2]
-    if not 0 < shift <= positions:
-        raise ValueError(f"shift is {shift}; with {positions} positions it must lie in [0, {positions}]")
-    return positions
+    given = {**inputs, **options, "mask": None if mask is None else np.require(mask, requirements=["C", "A"])}
+    given["row_weight"] = None if sample_weight is None else as_row_weight(sample_weight, rows, shift)
+    wanted, moments = reduction == "none", reduction == "partial"
+    each, totals = call(**given, out=out, each=wanted, moments=moments)
+    loss = apply_reduction(each, totals, reduction, empty_mean, out)
+    if slopes is None:
+        return loss
+    counted = totals.count if totals.weights is None else totals.weights / 2**1074
+    given["scale"] = 1.0 / counted if reduction == "mean" and counted else 1.0
+    gradients = quantity_gradients(slopes, given, names, shift, axis)
+    return loss, gradients[0] if wrt is None or isinstance(wrt, str) else gradients

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ def entropy(
     mask: ArrayLike | None = None,
     reduction: Reduction = "none",
     out: Array | None = None,
+    grad: bool = False,
 ) -> Loss:
     """−Σ p·log p of p = softmax(logits) along one axis, in nats.
 
@@ -45,6 +47,8 @@ def entropy(
     out : ndarray, optional
         Receives the entropy of each row, whatever the reduction: a float32 or float64 NumPy array of the
         losses' shape, C-contiguous, sharing no memory with an input.
+    grad : bool
+        Also return the gradient of the reduced entropy by the logits, p·(−log p − entropy).
 
     Returns
     -------
@@ -63,8 +67,10 @@ def entropy(
     >>> entropy(np.array([[0.0, 0.0, -np.inf]])).round(4)
     array([0.6931])
     """
-    arrays = {"logits": logits}
-    return row_quantity(_core.entropy, arrays, axis=axis, shift=shift, mask=mask, reduction=reduction, out=out)
+    return row_quantity(
+        _core.entropy, {"logits": logits},
+        axis=axis, shift=shift, mask=mask, reduction=reduction, out=out, slopes=_core.entropy_grad if grad else None,
+    )  # fmt: skip
 
 
 @mean_by_default
@@ -77,6 +83,8 @@ def kl_divergence(
     mask: ArrayLike | None = None,
     reduction: Reduction = "mean",
     out: Array | None = None,
+    grad: bool = False,
+    wrt: str | Sequence[str] | None = None,
 ) -> Loss:
     """Σ p·(log p − log q) of p = softmax(p_logits) and q = softmax(q_logits) along one axis, in nats.
 
@@ -88,6 +96,11 @@ def kl_divergence(
         Two arrays of one shape, with the dtypes of :func:`entropy`; nothing is broadcast.
     axis, shift, mask, reduction, out
         As in :func:`entropy`, but the default is the mean over the rows.
+    grad : bool
+        Also return the gradient of the reduced divergence by the logits that ``wrt`` names.
+    wrt : {"p_logits", "q_logits"} or a tuple of both, optional
+        By the first, the default, it is p·(log p − log q − divergence); by the second q − p, which distillation
+        descends and which keeps its digits where both are nearly equal.
 
     Returns
     -------
@@ -106,8 +119,13 @@ def kl_divergence(
     >>> round(kl_divergence(np.log([[0.5, 0.5]]), np.log([[0.25, 0.75]])), 6)
     0.143841
     """
-    arrays = {"p_logits": p_logits, "q_logits": q_logits}
-    return row_quantity(_core.kl_divergence, arrays, axis=axis, shift=shift, mask=mask, reduction=reduction, out=out)
+    if wrt is not None and not grad:
+        raise ValueError(f"wrt is {wrt!r}, which names what a gradient is by; it needs grad=True")
+    return row_quantity(
+        _core.kl_divergence, {"p_logits": p_logits, "q_logits": q_logits},
+        axis=axis, shift=shift, mask=mask, reduction=reduction, out=out,
+        slopes=_core.kl_divergence_grad if grad else None, wrt=wrt,
+    )  # fmt: skip
 
 
 def entr(p: ArrayLike, *, out: Array | None = None) -> Array:

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from nll_fast import _core
 from nll_fast._arrays import as_array, as_integer, as_number, dtype_name
 from nll_fast._axes import log_shares, log_sums
-from nll_fast._rows import row_gradient, row_losses, row_quantity, usual_losses
+from nll_fast._gradients import row_gradient
+from nll_fast._rows import row_losses, row_quantity, usual_losses
 from nll_fast._types import Array, Hessian, Loss, Reduction, mean_by_default
 
 
@@ -71,10 +72,10 @@ def cross_entropy(
         C-contiguous, sharing no memory with an input.
     grad : bool
         Also return the gradient of the reduced loss by the logits, as :func:`cross_entropy_grad` does. Each row is
-        read from memory once for both. Of class targets only.
+        read from memory once for both.
     hess : {"exact", "upper"}, optional
         Also return the gradient and the second derivatives by each logit alone, w·p·(1 − p), or their upper bounds
-        over all logits, w/4, as boosting takes them.
+        over all logits, w/4, as boosting takes them. Of class targets only.
 
     Returns
     -------
@@ -127,13 +128,14 @@ def cross_entropy(
                 f"ignore_index={ignore_index} means nothing to a target that is a distribution for each row: leave it "
                 "out, and leave out rows by slicing"
             )
-        if grad or hess is not None:
-            raise TypeError(f"grad and hess take class indices; {_GRADIENT_OF_DISTRIBUTION}")
+        if hess is not None:
+            raise TypeError("hess takes class indices: of a distribution y it is sum(y) * p * (1 - p)")
         return row_quantity(
             _core.soft_cross_entropy,
             {"logits": logits, "target": target},
             axis=axis, shift=shift, mask=mask, reduction=reduction, out=out, empty_mean=empty_mean,
             weight=weight, sample_weight=sample_weight, label_smoothing=smoothing,
+            slopes=_core.soft_cross_entropy_grad if grad else None,
         )  # fmt: skip
     return row_losses(
         _core.cross_entropy if not grad and hess is None else _core.cross_entropy_grad,
@@ -141,9 +143,6 @@ def cross_entropy(
         axis=axis, weight=weight, sample_weight=sample_weight, ignore_index=ignore_index, shift=shift, mask=mask,
         reduction=reduction, empty_mean=empty_mean, out=out, grad=grad, hess=hess, label_smoothing=smoothing,
     )  # fmt: skip
-
-
-_GRADIENT_OF_DISTRIBUTION = "for a distribution y the gradient of a row is sum(y) * softmax(logits) - y"
 
 
 def _is_distribution(target: Any, logits: Any) -> bool:
@@ -178,7 +177,7 @@ def cross_entropy_grad(
         As in :func:`cross_entropy`. Ignored rows have the gradient 0, as have the last positions with ``shift``.
         With ``reduction="sum"``, a policy gradient is that of ``sample_weight=advantages``.
     target : array_like of int
-        The class of each row. Distributions are refused: their gradient is ``sum(y) * softmax(logits) - y``.
+        The class of each row. For distributions, call :func:`cross_entropy` with ``grad=True``.
     reduction : {"mean", "sum"}
         The reduction of the loss whose gradient is returned.
     out : ndarray, optional
@@ -205,7 +204,7 @@ def cross_entropy_grad(
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction is {reduction!r}; a gradient is of the 'mean' or the 'sum'")
     if _is_distribution(target, logits):
-        raise TypeError(f"cross_entropy_grad takes class indices only; {_GRADIENT_OF_DISTRIBUTION}")
+        raise TypeError("cross_entropy_grad takes class indices; for distributions, cross_entropy(..., grad=True)[1]")
     return row_gradient(
         _core.cross_entropy_grad,
         logits, target,

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from nll_fast import _core
 from nll_fast._arrays import as_array, as_integer
-from nll_fast._rows import row_losses, shift_and_mask
+from nll_fast._rows import row_losses
+from nll_fast._shift import shift_and_mask
 from nll_fast._types import Array
 from nll_fast.losses import cross_entropy
 

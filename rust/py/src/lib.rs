@@ -53,8 +53,9 @@ fn simd_levels() -> Vec<&'static str> {
 mod _core {
     #[pymodule_export]
     use super::rows::{
-        categorical_nll, cross_entropy, cross_entropy_grad, entropy, kl_divergence, log_softmax,
-        logsumexp, nll_loss, soft_cross_entropy,
+        categorical_nll, cross_entropy, cross_entropy_grad, entropy, entropy_grad, kl_divergence,
+        kl_divergence_grad, log_softmax, logsumexp, nll_loss, soft_cross_entropy,
+        soft_cross_entropy_grad,
     };
     #[pymodule_export]
     use super::totals::Partial;

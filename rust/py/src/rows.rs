@@ -6,7 +6,7 @@ use crate::errors::raise;
 use crate::signals::run;
 use crate::totals::Partial;
 use nll_kernels::Error;
-use nll_kernels::call::{self, Entries, Gradient, Hessian, Quantity, RowLosses};
+use nll_kernels::call::{self, Entries, Gradient, Hessian, Quantity, RowLosses, Slopes};
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::Exec;
 use nll_kernels::data::out::Out;
@@ -330,4 +330,73 @@ pub(crate) fn cross_entropy_grad<'py>(
     let work = |exec: Exec<'_>, out: Out<'_>| call.run(exec, (places.0, places.1, out));
     let (losses, totals) = rows(py, leading(logits), (out, each, double), size(logits), work)?;
     Ok((slopes.array(), curves.array(), losses, Partial { totals }))
+}
+
+/// The gradients of a quantity by its logits: by the first ones, and by the second ones of a divergence;
+/// None for what was not wanted.
+fn slopes<'py>(
+    py: Python<'py>,
+    of: Quantity<'_>,
+    (mask, row_weight, scale): (Mask<'py>, RowWeight<'py>, f64),
+    wanted: [bool; 2],
+) -> PyResult<(Given<'py>, Given<'py>)> {
+    let mask = mask.as_ref().map(|mask| mask.as_slice()).transpose()?;
+    let row_weight = row_weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
+    of.check().map_err(raise)?;
+    let (shape, double) = (of.logits().shape().to_vec(), of.is_double());
+    let classes = shape.last().copied().unwrap_or(1);
+    let order: Vec<_> = (0..shape.len()).collect();
+    let new = |wanted: bool| wanted.then(|| Output::new(py, &shape, &order, double)).transpose();
+    let [mut first, mut second] = [new(wanted[0])?, new(wanted[1])?];
+    let outs = [places(&mut first)?, places(&mut second)?];
+    let outs = outs.map(|out| PerClass::new(out, classes, None));
+    let rows = Counted { mask, row_weight };
+    let call = Slopes { of, rows, scale };
+    run(py, shape.iter().product(), |exec| call.run(exec, outs))?;
+    Ok((first.map(|output| output.array), second.map(|output| output.array)))
+}
+
+#[pyfunction]
+pub(crate) fn entropy_grad<'py>(
+    py: Python<'py>,
+    logits: Floats<'py>,
+    mask: Mask<'py>,
+    row_weight: RowWeight<'py>,
+    scale: f64,
+) -> PyResult<(Given<'py>, Given<'py>)> {
+    let logits = &logits.array();
+    slopes(py, Quantity::Entropy { logits }, (mask, row_weight, scale), [true, false])
+}
+
+#[pyfunction]
+pub(crate) fn soft_cross_entropy_grad<'py>(
+    py: Python<'py>,
+    logits: Floats<'py>,
+    target: Floats<'py>,
+    weight: Weight<'py>,
+    label_smoothing: f64,
+    mask: Mask<'py>,
+    row_weight: RowWeight<'py>,
+    scale: f64,
+) -> PyResult<(Given<'py>, Given<'py>)> {
+    let weight = weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
+    let (logits, target) = (&logits.array(), &target.array());
+    let of = Quantity::SoftTarget { logits, target, weight, label_smoothing };
+    slopes(py, of, (mask, row_weight, scale), [true, false])
+}
+
+#[pyfunction]
+pub(crate) fn kl_divergence_grad<'py>(
+    py: Python<'py>,
+    p_logits: Floats<'py>,
+    q_logits: Floats<'py>,
+    mask: Mask<'py>,
+    row_weight: RowWeight<'py>,
+    scale: f64,
+    by_p: bool,
+    by_q: bool,
+) -> PyResult<(Given<'py>, Given<'py>)> {
+    let (p_logits, q_logits) = (&p_logits.array(), &q_logits.array());
+    let of = Quantity::Divergence { p_logits, q_logits };
+    slopes(py, of, (mask, row_weight, scale), [by_p, by_q])
 }

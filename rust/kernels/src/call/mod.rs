@@ -13,6 +13,7 @@ mod quantities;
 mod row_loss;
 mod rows;
 mod shapes;
+mod slopes;
 mod stream;
 
 pub use elements::{Elements, Options, Outputs};
@@ -23,6 +24,7 @@ pub use loss::{
 };
 pub use quantities::Quantity;
 pub use rows::{Entries, RowLosses};
+pub use slopes::Slopes;
 
 use crate::Error;
 use crate::data::array::Array;

@@ -53,7 +53,12 @@ impl Quantity<'_> {
         [first, second].iter().any(|(_, array)| array.is_double() == Some(true))
     }
 
-    fn arrays(&self) -> [(&'static str, &Array<'_>); 2] {
+    /// The logits, of a divergence those of p.
+    pub fn logits(&self) -> &Array<'_> {
+        self.arrays()[0].1
+    }
+
+    pub(crate) fn arrays(&self) -> [(&'static str, &Array<'_>); 2] {
         match self {
             Quantity::Entropy { logits } => [("logits", logits); 2],
             Quantity::SoftTarget { logits, target, .. } => [("logits", logits), ("target", target)],
@@ -74,6 +79,19 @@ impl Quantity<'_> {
         Ok(())
     }
 
+    /// An error if shapes, options, or what says which rows count do not fit.
+    pub(crate) fn check_rows(&self, rows: Counted<'_>) -> Result<(), Error> {
+        self.check()?;
+        let count = Rows::new([self.arrays()[0].1]).count();
+        check_row_weight(rows.row_weight, count)?;
+        check_range_of_weights("sample_weight", rows.row_weight, self.is_double())?;
+        if let Some(mask) = rows.mask.filter(|mask| mask.len() != count) {
+            let sentence = format!("mask has {} values, but there are {count} rows", mask.len());
+            return Err(Error::Shapes(sentence));
+        }
+        Ok(())
+    }
+
     /// The quantity of every row times its weight into `out`, 0 for rows that do not count, and the
     /// totals.
     pub fn run(
@@ -83,14 +101,7 @@ impl Quantity<'_> {
         totaled: Totaled,
         out: Out<'_>,
     ) -> Result<Totals, Error> {
-        self.check()?;
-        let count = Rows::new([self.arrays()[0].1]).count();
-        check_row_weight(rows.row_weight, count)?;
-        check_range_of_weights("sample_weight", rows.row_weight, self.is_double())?;
-        if let Some(mask) = rows.mask.filter(|mask| mask.len() != count) {
-            let sentence = format!("mask has {} values, but there are {count} rows", mask.len());
-            return Err(Error::Shapes(sentence));
-        }
+        self.check_rows(rows)?;
         let of = self;
         match self.is_double() {
             true => {
@@ -344,4 +355,4 @@ impl<F: Real> Memory<F> {
 }
 
 /// How many classes of both rows a divergence looks at together: their products stay in L1.
-const PIECE: usize = 512;
+pub(crate) const PIECE: usize = 512;

@@ -57,6 +57,29 @@ impl<'t, F: Real> Pair<'t, F> {
     }
 }
 
+/// The numbers that relate two rows, without their terms.
+#[derive(Clone, Copy)]
+pub(crate) struct Related<F: Real> {
+    x_m: f64,
+    y_m: f64,
+    /// The sum of the terms of x.
+    pub(crate) p_sum: f64,
+    losses: F::Extended,
+    /// What a term of y is multiplied by, to have the unit of those of x.
+    pub(crate) k: F::Extended,
+    /// The divergence.
+    pub(crate) value: f64,
+}
+
+impl<F: Real> Related<F> {
+    /// d of a class, from its two logits.
+    #[inline(always)]
+    pub(crate) fn log_ratio(&self, x: f64, y: f64) -> F::Extended {
+        let above = F::Extended::sum(y, -self.y_m);
+        above.add(F::Extended::sum(self.x_m, -x)).add(self.losses).renormalize()
+    }
+}
+
 /// Σ p·(log p − log q). States that are merged are of the same pair.
 pub(crate) struct Divergence<'t, F: Real> {
     pair: Pair<'t, F>,
@@ -70,6 +93,18 @@ impl<'t, F: Real> Divergence<'t, F> {
     #[inline(always)]
     pub(crate) fn new(pair: Pair<'t, F>) -> Self {
         Divergence { pair, bend: LaneSum::ZERO, slope: LaneSum::ZERO }
+    }
+
+    /// What the slopes of the divergence need of the whole rows.
+    #[inline(always)]
+    pub(crate) fn related<S: Isa>(&self, isa: S) -> Related<F> {
+        let Pair { x_m, y_m, p_sum, losses, k, .. } = self.pair;
+        let [bend, slope] = [self.bend, self.slope].map(|sum| sum.extended::<F>());
+        let value = Self::value(isa, [bend, slope, p_sum]);
+        // By how much d is off, as `row::divergence` explains.
+        let off = bend.add(slope).div(isa, p_sum).rounded();
+        let losses = losses.add(F::Extended::new(if off.is_finite() { -off } else { 0.0 }));
+        Related { x_m, y_m, p_sum: p_sum.rounded(), losses: losses.renormalize(), k, value }
     }
 
     /// The divergence, of what a fold comes to.

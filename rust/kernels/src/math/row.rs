@@ -145,6 +145,31 @@ pub fn divergence_terms<S: Isa, F: Real>(
     (if x > -1.0 && x < 3.0 { near } else { far }, slope.rounded())
 }
 
+/// The derivatives of the divergence of p from q by the logits of one class, −p·(d + divergence) and
+/// q − p, with d = log q − log p.
+///
+/// Near d = 0 the second is p·(e^d − 1), because the difference would cancel.
+#[inline(always)]
+pub fn divergence_slopes<S: Isa, F: Real>(
+    isa: S,
+    p: f64,
+    q: F::Extended,
+    d: F::Extended,
+    divergence: f64,
+) -> [f64; 2] {
+    let x = d.rounded();
+    // (e^x − 1)/x = 1 + x/2! + x²/3! + …
+    let rise = F::Extended::new(horner(isa, &F::EXPM1_TAIL[2..], x))
+        .mul_add(isa, x, F::EXPM1_TAIL[1])
+        .mul_add(isa, x, F::EXPM1_TAIL[0])
+        .mul(isa, d)
+        .add(F::Extended::new(1.0));
+    let near = F::Extended::new(p).mul(isa, d).mul(isa, rise).rounded();
+    let far = q.add(F::Extended::new(-p)).rounded();
+    let by_p = if p == 0.0 { 0.0 } else { -p * (x + divergence) };
+    [by_p, if x > -1.0 && x < 3.0 && p > 0.0 { near } else { far }]
+}
+
 /// The divergence of p from q, from the sums of both terms of its classes and that of p.
 ///
 /// The losses that d was computed from are those of rounded terms, so d is off by a small number

@@ -1,0 +1,100 @@
+"""Gradients of the functions of rows, by the logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from nll_fast._arrays import as_integer, as_row_weight, as_rows, as_targets, as_weight, check_out
+from nll_fast._core import Partial
+from nll_fast._shift import shift_and_mask
+from nll_fast._types import Array
+
+
+def row_gradient(
+    call: Callable[..., Any],
+    logits: Any,
+    target: Any,
+    *,
+    axis: int,
+    weight: Any,
+    sample_weight: Any,
+    ignore_index: int | None,
+    shift: int,
+    mask: Any,
+    out: Array | None = None,
+    losses: Array | None = None,
+    **options: Any,
+) -> tuple[Array, Array | None, Array | None, Partial]:
+    """The gradient by all logits, in ``out`` if that is given, the second derivatives, the losses, in ``losses`` if
+    that is given, and their totals.
+    """
+    given = (logits, target, weight, sample_weight, mask)
+    x, shift = as_rows(logits, "logits", axis), as_integer(shift, "shift")
+    if shift != 0 or mask is not None:
+        _, target, ignore_index = shift_and_mask(logits, target, axis, shift, mask, ignore_index)
+    target = as_targets(target)
+    if sample_weight is not None:
+        sample_weight = as_row_weight(sample_weight, target.shape, shift)
+    if shift:
+        if losses is not None:
+            raise ValueError("out needs a loss for each position; with shift and a gradient, leave it out")
+        # The last positions have no target; an ignored one gives them the gradient 0.
+        ignore_index = np.iinfo(np.int64).min if ignore_index is None else ignore_index
+        behind = [(0, 0)] * (target.ndim - 1) + [(0, shift)]
+        target = np.pad(target, behind, constant_values=ignore_index)
+        sample_weight = None if sample_weight is None else np.pad(sample_weight, behind)
+    for given_out in (out, losses):
+        if given_out is not None:
+            check_out(given_out, (*given, x, target))
+    weight = None if weight is None else as_weight(weight)
+    slopes, curves, each, totals = call(
+        x, target, weight, sample_weight, ignore_index, grad_out=out, out=losses, **options
+    )
+    if shift:
+        each = None if each is None else each[..., :-shift]
+        totals = without_ignored(totals, target.size // target.shape[-1] * shift)
+    if axis not in (-1, x.ndim - 1):
+        if out is not None:
+            raise ValueError(f"out needs the class axis to be the last, not axis {axis}")
+        slopes, curves = (x if x is None else np.moveaxis(x, -1, axis) for x in (slopes, curves))
+    return slopes, curves, each, totals
+
+
+def without_ignored(totals: Partial, rows: int) -> Partial:
+    """The same totals of so many rows less, which were ignored."""
+    if not totals.ignored:
+        return totals
+    fields = {**totals.to_dict(), "ignored": totals.ignored - rows}
+    return Partial.from_dict(fields)
+
+
+def quantity_gradients(
+    slopes: Callable[..., Any], given: dict[str, Any], names: list[str], shift: int, axis: int
+) -> tuple[Array, ...]:
+    """The gradients of a quantity by the arrays ``names``, as they were given, from the arguments of ``slopes``."""
+    which = {"by_p": "p_logits" in names, "by_q": "q_logits" in names} if "q_logits" in given else {}
+    found = slopes(**given, **which)
+    by_name = dict(zip((name for name in given if name.endswith("logits")), found, strict=False))
+    return tuple(_as_given(by_name[name], shift, axis) for name in names)
+
+
+def _as_given(gradient: np.ndarray, shift: int, axis: int) -> np.ndarray:
+    """A gradient with its class axis at ``axis``, and 0 at the last ``shift`` positions."""
+    if shift:
+        return np.pad(gradient, [(0, 0)] * (gradient.ndim - 2) + [(0, shift), (0, 0)])
+    return gradient if axis in (-1, gradient.ndim - 1) else np.moveaxis(gradient, -1, axis)
+
+
+def argument_names(wrt: str | Sequence[str] | None, arguments: list[str]) -> list[str]:
+    """The names of the arguments that a gradient is by, the first one by default."""
+    names = arguments[:1] if wrt is None else [wrt] if isinstance(wrt, str) else wrt
+    if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"wrt is {wrt!r}; name an argument, or several in a tuple")
+    wrong = next((name for i, name in enumerate(names) if name not in arguments or name in names[:i]), None)
+    if wrong is not None:
+        known = " and ".join(f"'{name}'" for name in arguments)
+        raise ValueError(f"wrt holds '{wrong}'; name some of {known}, each once")
+    return list(names)

@@ -1,0 +1,53 @@
+"""shift and mask: which target belongs to which position, and which of them count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nll_fast._arrays import as_array, as_integer, as_mask, as_targets
+
+
+def shifted(x: np.ndarray, name: str, axis: int, shift: int) -> np.ndarray:
+    """Rows without the last ``shift`` positions; targets, which belong to earlier positions, without the first."""
+    positions = shiftable(x, name, axis, shift)
+    return x[..., shift:, :] if name == "target" else x[..., : positions - shift, :]
+
+
+def shift_and_mask(
+    logits: Any, target: Any, axis: int, shift: int, mask: Any, ignore_index: int | None
+) -> tuple[Any, Any, int | None]:
+    """Logits, targets and ignore_index for ``target[..., t + shift]`` at the logits of position t, where ``mask``
+    allows it. The logits are a view; the targets are copied only for a mask.
+    """
+    shift = as_integer(shift, "shift")
+    mask = None if mask is None else as_mask(mask)
+    if shift:
+        logits, target = as_array(logits, "logits"), as_array(target, "target")
+        positions = shiftable(logits, "logits", axis, shift)
+        if target.shape != logits.shape[:-1]:
+            raise ValueError(
+                f"target has shape {target.shape}, but logits of shape {logits.shape} need {logits.shape[:-1]}"
+            )
+        logits, target = logits[..., : positions - shift, :], target[..., shift:]
+        mask = mask if mask is None else mask[..., shift:]
+    if mask is None:
+        return logits, target, ignore_index
+    target = as_array(target, "target")
+    if mask.shape != target.shape:
+        raise ValueError(f"mask has shape {mask.shape}, but target has {target.shape}")
+    ignored = np.iinfo(np.int64).min if ignore_index is None else ignore_index
+    # What is masked may be no class, or not even a whole number.
+    target = np.where(mask, target, target.dtype.type(0))
+    return logits, np.where(mask, as_targets(target), ignored), ignored
+
+
+def shiftable(logits: np.ndarray, name: str, axis: int, shift: int) -> int:
+    """The number of positions of logits that can be shifted."""
+    if axis not in (-1, logits.ndim - 1) or logits.ndim < 2:
+        raise ValueError(f"shift needs positions before a last class axis, not axis {axis} of {logits.shape}")
+    positions = logits.shape[-2]
+    if not 0 < shift <= positions:
+        raise ValueError(f"shift is {shift}; with {positions} positions it must lie in [0, {positions}]")
+    return positions
