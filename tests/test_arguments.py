@@ -94,7 +94,11 @@ WRONG = [
     (lambda f: f.cross_entropy(X, X, mask=[True] * 2), ValueError, r"mask has shape \(2,\), but the rows have \(3,\)"),
     (lambda f: f.cross_entropy(X, X[0], mask=[True] * 4), ValueError, r"target has shape \(4,\)"),
     (lambda f: f.cross_entropy(X, X[:2], mask=[True] * 3), ValueError, r"logits \(3, 4\), target \(2, 4\)"),
-    (lambda f: f.cross_entropy(LM, TOKENS - 100, mask=MASK, ignore_index=None), IndexError, "target -100 at row 0"),
+    (
+        lambda f: f.cross_entropy(LM, TOKENS - 100, mask=MASK, ignore_index=None),
+        IndexError,
+        r"target -100 at index \(0, 0\)",
+    ),
     (lambda f: f.entropy(LM, mask=MASK[:2]), ValueError, r"mask has shape \(2, 12\), but the rows have \(3, 12\)"),
     (lambda f: f.entropy(LM, shift=13), ValueError, "shift is 13; with 12 positions"),
     (lambda f: f.entropy(LM, shift=1.0), TypeError, "shift is 1.0"),
@@ -106,7 +110,7 @@ WRONG = [
     # losses of elements
     (lambda f: f.binary_cross_entropy_with_logits(np.zeros((2, 1)), [0, 1]), ValueError, r"logits of shape \(2, 1\)"),
     (lambda f: f.binary_cross_entropy_with_logits([1.0, 2], [0, 255]), ValueError, r"target is 255.0 at .*\(1,\).*255"),
-    (lambda f: f.binary_cross_entropy_with_logits([0, 1], [-0.3, 2.5]), ValueError, "is -0.3.*logits come first"),
+    (lambda f: f.binary_cross_entropy_with_logits([0, 1], [-0.3, 2.5]), ValueError, "is -0.3.*predictions come first"),
     (lambda f: f.binary_cross_entropy([0, 1], [0.2, 0.9]), ValueError, "probs holds integers.*come first"),
     (lambda f: f.categorical_nll(np.eye(4)[:3], T, clamp="torch"), ValueError, "clamp is 'torch'"),
     (lambda f: f.binary_cross_entropy_with_logits([1.0], [1.0], weight="a"), TypeError, "weight is 'a'"),
@@ -134,6 +138,14 @@ WRONG = [
     (lambda f: f.cross_entropy(X, T, sample_weight=[1.0, NAN, 1.0]), ValueError, "sample_weight .*NaN of row 1"),
     (lambda f: f.cross_entropy(X, X, hess="exact"), TypeError, "class indices"),
     (lambda f: f.kl_divergence(X, X, wrt="q_logits"), ValueError, "wrt is 'q_logits'.*grad=True"),
+    (lambda f: f.mse_loss(X, X, hess="exact", wrt="target"), ValueError, "hess is by mean, which wrt='target'"),
+    (lambda f: f.dpo_loss([1.0], [2.0], [1.0]), TypeError, "ref_rejected_logps is missing"),
+    (lambda f: f.binary_cross_entropy_with_logits(X[:, :3] * 0, X[:, :3] * 0, weight=[1.0, 2, 3]), ValueError, "write"),
+    (lambda f: f.cross_entropy(np.zeros((2, 3, 4, 4)), np.zeros((2, 4, 4), int)), ValueError, "axis=1"),
+    (lambda f: f.categorical_nll([0.2, 0.4], [0, 1]), ValueError, "use binary_cross_entropy"),
+    (lambda f: f.cross_entropy(LM, TOKENS + 99 * (TOKENS[2, 7] == TOKENS), shift=1), IndexError, "without the first 1"),
+    (lambda f: f.cross_entropy(LM, TOKENS * 0 + 9), IndexError, r"target 9 at index \(0, 0\)"),
+    (lambda f: f.gaussian_nll_loss([0.0], [0.0]), TypeError, "exactly one of .*; none is given"),
     (lambda f: f.poisson_nll_loss(X, X, full="gamma"), ValueError, "full is 'gamma'"),
     (lambda f: f.poisson_nll_loss(X, X, log_input=False, log_offset=1.0), ValueError, "multiply the rate"),
     (lambda f: f.poisson_nll_loss(X, X, full="exact", grad=True, wrt="target"), ValueError, "wrt holds 'target'"),
@@ -152,7 +164,8 @@ WRONG = [
     (lambda f: f.log_softmax(X, axis=0, out=np.empty((4, 3))), ValueError, "out.* axis 0"),
     # partial totals
     (lambda f: f.Partial(1.0), TypeError, "total is 1.0"),
-    (lambda f: f.Partial.from_dict({"total": 1}), ValueError, "total"),
+    (lambda f: f.Partial.from_dict({"total": 1}), ValueError, "are missing: weights, count, special"),
+    (lambda f: f.Partial.from_dict({"totals": 1}), ValueError, "has no such fields: totals"),
 ]
 
 

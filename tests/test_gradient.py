@@ -88,8 +88,9 @@ def test_derivatives_are_of_the_reduced_loss_and_bounded_from_above(name, dtype)
 @pytest.mark.parametrize("scale", [{"log_scale": -800.0}, {"scale": 1e-310, "eps": 0}])
 def test_the_slope_of_laplace_at_its_kink_is_0_whatever_the_scale(scale, dtype):
     x = np.ones(1, dtype)
-    for wrt in ("mean", "target"):
-        assert nll_fast.laplace_nll_loss(x, x, **scale, grad=True, wrt=wrt, hess="exact")[1:] == (0, 0)
+    loss, gradients, hessian = nll_fast.laplace_nll_loss(x, x, **scale, wrt=("mean", "target"), hess="exact")
+    assert np.isfinite(loss) or dtype == np.float32
+    assert gradients == (0, 0) and hessian == 0
 
 
 def test_a_subnormal_exponential_keeps_its_digits_in_derivatives_by_weights():

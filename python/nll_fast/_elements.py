@@ -48,6 +48,14 @@ def elements(
     each, wanted = reduction == "none", _USUAL[reduction]
     if wrt is not None and not (grad or hess):
         raise ValueError(f"wrt is {wrt!r}, which names what a gradient is by; it needs grad=True or hess=")
+    if (
+        hess is not None
+        and wrt is not None
+        and next(iter(arrays)) not in (wrt if isinstance(wrt, (list, tuple)) else [wrt])
+    ):
+        raise ValueError(
+            f"hess is by {next(iter(arrays))}, which wrt={wrt!r} does not name; leave hess out, or name it"
+        )
     if weight is None and mask is None and out is None and not grad and hess is None:
         try:
             results = call(**arrays, **options, wanted=wanted)

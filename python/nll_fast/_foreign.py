@@ -20,7 +20,10 @@ def as_numpy(x: Any, name: str) -> np.ndarray:
     if isinstance(x, _tensors()):
         return _from_torch(x, name)
     if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array; its mask would be lost: pass {name}.filled(...)")
+        raise TypeError(
+            f"{name} is a masked array; its mask would be lost: pass {name}.filled(0) and "
+            f"mask=~np.ma.getmaskarray({name}), or filled(-100) for class targets"
+        )
     if isinstance(x, (str, os.PathLike)):
         raise TypeError(
             f"{name} is {x!r}, which is no array; if it is the path of a file, load that first: "

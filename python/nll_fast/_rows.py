@@ -108,7 +108,12 @@ def row_losses(
         sample_weight = as_row_weight(sample_weight, target.shape, as_integer(shift, "shift"))
     if out is not None:
         check_out(out, (*given, x, target))
-    each, totals = call(x, target, weight, sample_weight, ignore_index, out, wanted, moments, **options)
+    try:
+        each, totals = call(x, target, weight, sample_weight, ignore_index, out, wanted, moments, **options)
+    except IndexError as error:
+        if not shift:
+            raise
+        raise IndexError(f"{error} (without the first {shift} targets of each text, which have no logits)") from None
     return apply_reduction(each, totals, reduction, empty_mean, out)
 
 

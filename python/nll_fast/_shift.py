@@ -23,6 +23,9 @@ def shift_and_mask(
     """
     shift = as_integer(shift, "shift")
     mask = None if mask is None else as_mask(mask)
+    target = as_array(target, "target") if mask is not None else target
+    if mask is not None and mask.shape != target.shape:
+        raise ValueError(f"mask has shape {mask.shape}, but target has {target.shape}")
     if shift:
         logits, target = as_array(logits, "logits"), as_array(target, "target")
         positions = shiftable(logits, "logits", axis, shift)
@@ -34,9 +37,6 @@ def shift_and_mask(
         mask = mask if mask is None else mask[..., shift:]
     if mask is None:
         return logits, target, ignore_index
-    target = as_array(target, "target")
-    if mask.shape != target.shape:
-        raise ValueError(f"mask has shape {mask.shape}, but target has {target.shape}")
     ignored = np.iinfo(np.int64).min if ignore_index is None else ignore_index
     # What is masked may be no class, or not even a whole number.
     target = np.where(mask, target, target.dtype.type(0))

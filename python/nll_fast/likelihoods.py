@@ -39,12 +39,14 @@ def binary_cross_entropy_with_logits(
         The label y: 0, 1 or a probability, of any such dtype. It has the shape of ``logits``, or one of the
         two is a single number: (n, 1) beside (n,) is an error and not broadcast.
     weight : array_like, optional
-        A factor for each loss; broadcasts to the shape of the losses.
+        A factor for each loss, which the mean does not divide by (torch; for scikit-learn's weighted mean,
+        ``Partial.of(losses, weight).mean``). Broadcasts to the shape of the losses, or holds one number for each row;
+        where both are possible it is an error, as of a variance in :func:`gaussian_nll_loss`.
     pos_weight : array_like
         A factor for the positive term; broadcasts to the shape of the losses.
     mask : array_like of bool, optional
         False where an element is missing: it costs 0, its gradient is 0, it does not count, and what stands there
-        (a NaN, a label of no meaning) changes nothing. Broadcasts like ``weight``; zeros and ones will do.
+        (a NaN, a label of no meaning) changes nothing. Broadcasts like ``weight``; integers 0 and 1 will do.
     validate : bool
         Raise if a label that counts lies outside [0, 1], such as 255 of a picture, or the logits of swapped arguments.
     reduction : {"mean", "sum", "none", "partial"}
@@ -54,7 +56,8 @@ def binary_cross_entropy_with_logits(
         Receives each loss, whatever the reduction: a float32 or float64 NumPy array of the losses' shape,
         C-contiguous, sharing no memory with an input.
     grad : bool
-        Also return the gradient of the reduced loss, an array of the losses' shape.
+        Also return the gradient of the reduced loss, an array of the losses' shape; of their sum with "none" and
+        "partial".
     wrt : str or tuple of str, optional
         The names of the arguments that the gradient is by, here "logits", "target" or a
         ``pos_weight`` other than 1; several give a tuple of gradients.
@@ -133,7 +136,7 @@ def binary_cross_entropy(
 
     Returns
     -------
-    float, ndarray, Partial or tuple
+    float, ndarray or Partial
         As of :func:`binary_cross_entropy_with_logits`.
 
     Raises

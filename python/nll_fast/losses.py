@@ -60,8 +60,8 @@ def cross_entropy(
         input tokens. Nothing is copied, but the last ``shift`` positions have no result. The class axis must
         be the last one, and the axis before it counts the positions.
     mask : array_like of bool, optional
-        False where a row is to be ignored like ``ignore_index``; of the shape of ``logits`` without ``axis``. Zeros
-        and ones will do.
+        False where a row is to be ignored like ``ignore_index``; of the shape of ``logits`` without ``axis``. Integers
+        0 and 1 will do.
     reduction : {"mean", "sum", "none", "partial"}
         The mean over the counted rows, their sum, the loss of each row, or a :class:`nll_fast.Partial`: a
         total that adds up over several calls without rounding.
@@ -71,7 +71,8 @@ def cross_entropy(
         Receives each loss, whatever the reduction: a float32 or float64 NumPy array of the losses' shape,
         C-contiguous, sharing no memory with an input.
     grad : bool
-        Also return the gradient of the reduced loss by the logits, as :func:`cross_entropy_grad` does. Each row is
+        Also return the gradient of the reduced loss by the logits, as :func:`cross_entropy_grad` does, of the sum with
+        "none" and "partial". Each row is
         read from memory once for both.
     hess : {"exact", "upper"}, optional
         Also return the gradient and the second derivatives by each logit alone, w·p·(1 − p), or their upper bounds

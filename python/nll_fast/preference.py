@@ -68,8 +68,8 @@ def bradley_terry_loss(
 def dpo_loss(
     policy_chosen_logps: ArrayLike,
     policy_rejected_logps: ArrayLike,
-    ref_chosen_logps: ArrayLike = 0.0,
-    ref_rejected_logps: ArrayLike = 0.0,
+    ref_chosen_logps: ArrayLike | None = None,
+    ref_rejected_logps: ArrayLike | None = None,
     *,
     beta: float = 0.1,
     label_smoothing: float = 0.0,
@@ -108,7 +108,7 @@ def dpo_loss(
         The log-probabilities, in nats, that the trained model gives to the two answers of each pair, as from
         :func:`sequence_log_probs`. All four arrays have one shape or are single numbers.
     ref_chosen_logps, ref_rejected_logps : array_like
-        Those of the reference model; 0 does without one.
+        Those of the reference model, both or neither: without one they count as 0.
     beta : float
         β, positive and finite.
     label_smoothing : float
@@ -151,6 +151,13 @@ def dpo_loss(
     >>> round(dpo_loss([-10.0], [-12.0], [-11.0], [-11.0]), 6)
     0.598139
     """
+    if (ref_chosen_logps is None) != (ref_rejected_logps is None):
+        missing = "ref_chosen_logps" if ref_chosen_logps is None else "ref_rejected_logps"
+        raise TypeError(
+            f"{missing} is missing; give the log-probabilities of both answers by the reference, or neither"
+        )
+    ref_chosen_logps = 0.0 if ref_chosen_logps is None else ref_chosen_logps
+    ref_rejected_logps = 0.0 if ref_rejected_logps is None else ref_rejected_logps
     arrays = {
         "policy_chosen_logps": policy_chosen_logps,
         "policy_rejected_logps": policy_rejected_logps,

@@ -11,8 +11,8 @@ pub enum Error {
     Target {
         /// The target's value.
         value: i64,
-        /// The first row that holds such a target, counted in C order.
-        row: usize,
+        /// Where it is.
+        index: Vec<usize>,
         /// How many classes there are.
         classes: usize,
     },
@@ -90,10 +90,11 @@ impl fmt::Display for Number {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Target { value, row, classes } => write!(
+            Error::Target { value, index, classes } => write!(
                 f,
-                "target {value} at row {row} is out of bounds for {classes} classes; valid targets are \
+                "target {value} at {} is out of bounds for {classes} classes; valid targets are \
                  0 to {}, and ignore_index for rows to leave out",
+                place(index),
                 classes - 1
             ),
             Error::Probability { value, row, class } => write!(
@@ -132,4 +133,13 @@ pub(crate) fn listed<T: fmt::Display>(items: &[T]) -> String {
         let _ = write!(text, "{before}{item}");
     }
     text
+}
+
+/// Where a target stands: its row, or its index among several axes.
+fn place(index: &[usize]) -> String {
+    match index {
+        [row] => format!("row {row}"),
+        [] => "row 0".into(),
+        index => format!("index {}", shown(index)),
+    }
 }

@@ -6,14 +6,21 @@
 //! ```
 //! use ndarray::array;
 //! use nll_kernels::call::{Entries, RowLosses};
-//! use nll_kernels::data::{array::Array, out::Out, pool, targets::Targets};
+//! use nll_kernels::data::{array::Array, out::Out, pool, targets::Targets, totals::Totaled};
 //!
 //! let logits = array![[2.0, 0.0, 0.0], [0.0, 0.0, 0.0]].into_dyn();
 //! let losses = RowLosses {
 //!     rows: &Array::F64(logits.view().into()),
 //!     entries: Entries::Logits { label_smoothing: 0.0 },
-//!     targets: Targets { target: &[0, 2], shape: &[2], ignore_index: None, weight: None },
+//!     targets: Targets {
+//!         target: &[0, 2],
+//!         shape: &[2],
+//!         ignore_index: None,
+//!         weight: None,
+//!         row_weight: None,
+//!     },
 //!     negate: false,
+//!     totaled: Totaled::Sum,
 //! };
 //! let mut each = [0.0; 2];
 //! let totals = pool::here(|exec| losses.run(exec, Out::F64(&mut each)))?;
@@ -31,12 +38,13 @@
 //! ```text
 //! 4  call   typed calls, which check their arguments
 //!           loss  formula  elements   losses of single observations
+//!           shapes                    … how their arrays fit together
 //!           stream  evaluation        … through memory, and a block of them
 //!           rows  row_loss            losses of rows with a class as target
 //!           cross_entropy  gather     … of logits, and of probabilities
 //!           gradient                  of the cross entropy, by the logits
 //!           log_softmax               log softmax, and log Σ e^x
-//!           quantities                entropy, divergence, distributions as targets
+//!           quantities  slopes        entropy, divergence, distributions as targets; gradients
 //! 3  fold   quantities of a row as states that take in blocks of classes, and merge
 //!           log_sum  pick  linear     one sweep: the cross entropy and its label smoothing
 //!           others                    the largest logit, and the sum of terms relative to it

@@ -12,7 +12,8 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
 
 /// The exact sum of some losses, as ``reduction="partial"`` returns it; ``+`` joins two.
 ///
-/// However the losses are split into calls, machines or days, the joined total is the same number,
+/// Calls return one, and :meth:`Partial.of` makes one of losses from elsewhere, with weights that its
+/// mean divides by. However the losses are split into calls, machines or days, the joined total is the same number,
 /// rounded once, when ``sum`` or ``mean`` is read. It pickles; ``to_dict`` goes through JSON.
 ///
 /// Parameters
@@ -20,7 +21,8 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
 /// total : int
 ///     The sum of the finite losses, in units of 2^-1074: every float64 is a whole number of them.
 /// weights : int or None
-///     The sum of the weights, in the same units; None where every weight is 1.
+///     The sum of the weights, in the same units; None where every weight is 1, or the mean divides by
+///     the number of losses, as that of a binary cross entropy does. ``weights / 2**1074`` is a float.
 /// count : int
 ///     How many losses were counted.
 /// special : float
@@ -326,8 +328,14 @@ impl Partial {
         let names: Vec<String> = fields.keys().iter().map(|name| name.to_string()).collect();
         let has = |name: &&str| names.iter().any(|given| given == name);
         if !FIELDS[..4].iter().all(has) || names.iter().any(|name| !FIELDS.contains(&&name[..])) {
-            let (given, known) = (names.join(", "), FIELDS.join(", "));
-            let sentence = format!("a Partial has the fields {known}, not {given}");
+            let unknown = names.iter().filter(|name| !FIELDS.contains(&&name[..])).cloned();
+            let missing = FIELDS[..4].iter().filter(|name| !has(name)).map(|name| name.to_string());
+            let (unknown, missing): (Vec<_>, Vec<_>) = (unknown.collect(), missing.collect());
+            let sentence = if unknown.is_empty() {
+                format!("fields of a Partial are missing: {}", missing.join(", "))
+            } else {
+                format!("a Partial has no such fields: {}", unknown.join(", "))
+            };
             return Err(PyValueError::new_err(sentence));
         }
         let given = fields.copy()?;

@@ -41,7 +41,8 @@ pub fn in_default_environment<R>(f: impl FnOnce() -> R) -> R {
     let _default = DefaultEnvironment::enter();
     let result = f();
     // LLVM knows of one environment only, and would compute a part of the result after it has been
-    // left. The result must therefore be in memory now.
+    // left. The result must therefore be in memory now. (Nothing moves before `enter`: what `f`
+    // computes with is read from memory, which the instructions there may have changed.)
     black_box(&result);
     result
 }

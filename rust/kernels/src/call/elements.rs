@@ -4,9 +4,9 @@
 use crate::Error;
 use crate::call::evaluation::{Evaluation, Outside};
 use crate::call::formula::{Derivative, Formula};
-use crate::call::loss::{Argument, Fit, Hessian, Loss, Visitor};
+use crate::call::loss::{Argument, Hessian, Loss, Visitor, spread};
 use crate::call::shapes::{check_fit, common_shape, fitted};
-use crate::call::stream::{Narrowed, RESULTS, Stream, Weighting, Weights};
+use crate::call::stream::{FindTooFar, RESULTS, Stream, Weighting, Weights};
 use crate::call::too_far_for_float32;
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec};
@@ -51,7 +51,7 @@ struct Plan {
 pub struct Outputs<'o> {
     /// The losses.
     pub value: Out<'o>,
-    /// The derivatives that the options ask for: the second one, then those by the arguments.
+    /// The derivatives that the options ask for: the second derivative, then those by the arguments.
     pub derivatives: Vec<Out<'o>>,
     /// Whether the derivatives are those of the mean.
     pub mean: bool,
@@ -65,8 +65,8 @@ impl<'a> Elements<'a> {
     /// of the results.
     pub fn new(loss: Loss<'a>, options: Options<'a>) -> Result<Self, Error> {
         loss.check(options.hess)?;
-        let (weighs_rows, weight_name) = (loss.divides_by_weights(), loss.weight_name());
-        let plan = loss.visit(Planner { options: &options, weighs_rows, weight_name })?;
+        let weight_name = loss.weight_name();
+        let plan = loss.visit(Planner { options: &options, weight_name })?;
         Ok(Elements { loss, options, plan })
     }
 
@@ -81,7 +81,7 @@ impl<'a> Elements<'a> {
         &self.plan.order
     }
 
-    /// True (float64) if an array is float64, if no array holds floats, and for preferences.
+    /// True (float64) if an array is float64, if no array holds floats, and for [`Loss::Preference`].
     pub fn is_double(&self) -> bool {
         self.plan.double
     }
@@ -113,8 +113,6 @@ impl Plan {
 /// Makes the plan of a loss.
 struct Planner<'p> {
     options: &'p Options<'p>,
-    /// Whether a weight may hold one number for each row.
-    weighs_rows: bool,
     weight_name: &'static str,
 }
 
@@ -123,8 +121,7 @@ impl Planner<'_> {
         let Options { weight, mask, c_order, .. } = self.options;
         let any = |double| arguments.iter().any(|a| a.array.is_double() == Some(double));
         let double = always_double || any(true) || !any(false);
-        let fit = if self.weighs_rows { Fit::Rows } else { Fit::Broadcast };
-        let extra = |name, array| Argument { name, array, limit: None, fit, differentiable: false };
+        let extra = |name, array| Argument { differentiable: false, ..spread(name, array, None) };
         let weight = weight.as_ref().map(|array| extra(self.weight_name, array));
         let mask = mask.as_ref().map(|array| extra("mask", array));
         let shape = common_shape(arguments)?;
@@ -247,12 +244,12 @@ fn check_weights<F: Real>(
     if F::COMPENSATED || !(array.is_scalar() || array.is_double() == Some(true)) {
         return Ok(());
     }
-    let found = drive::run(exec, &Narrowed { array, length }, ())?;
+    let found = drive::run(exec, &FindTooFar { array, length }, ())?;
     found.0.map_or(Ok(()), |value| Err(too_far_for_float32(name, value)))
 }
 
 /// What the mean divides by: the sum of the weights, or the number of elements that count. 1 for no
-/// elements.
+/// elements, 0 where a mask leaves none: every derivative is then set to 0.
 fn divisor<F: Real>(exec: Exec<'_>, weighting: Weighting<'_>, length: usize) -> Result<f64, Error> {
     if weighting.mask.is_none() && !(weighting.divides && weighting.weight.is_some()) {
         return Ok(length.max(1) as f64);

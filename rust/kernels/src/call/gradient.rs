@@ -27,7 +27,7 @@ pub struct Gradient<'a> {
     pub targets: Targets<'a>,
     /// ε of label smoothing.
     pub label_smoothing: f64,
-    /// Divides by Σ w_t: the gradient of the mean, not of the sum.
+    /// Divides by Σ s·w_t: the gradient of the mean, not of the sum.
     pub mean: bool,
     /// Which second derivatives are wanted: each by one logit alone, the diagonal of the Hessian.
     pub hess: Option<Hessian>,
@@ -39,9 +39,9 @@ pub struct Gradient<'a> {
 pub type GradientOut<'o> = (PerClass<'o>, PerClass<'o>, Out<'o>);
 
 impl Gradient<'_> {
-    /// scale·(Σ_c a_c · p_j − a_j) of every logit j, with a_c = (1 − ε)·w_t·[c = t] + ε/C·w_c; 0 in
-    /// ignored rows. The second derivative is scale·Σ_c a_c · p_j·(1 − p_j), at most a fourth of the
-    /// sum. The losses and their totals are those of [`RowLosses`]; a row is read from memory once.
+    /// scale·((Σ_c a_c)·p_j − a_j) of every logit j, with a_c = s·((1 − ε)·w_t·[c = t] + ε/C·w_c) and s
+    /// the weight of the row; 0 in ignored rows. The second derivative is scale·(Σ_c a_c)·p_j·(1 − p_j),
+    /// at most scale·(Σ_c a_c)/4. The losses and their totals are those of [`RowLosses`]; a row is read from memory once.
     pub fn run(&self, exec: Exec<'_>, out: GradientOut<'_>) -> Result<Totals, Error> {
         check_smoothing(self.label_smoothing)?;
         check_targets(("logits", self.logits), &self.targets)?;
@@ -94,7 +94,7 @@ struct Call<'a> {
     large: bool,
 }
 
-/// The sums of a row's terms.
+/// What the probabilities of a row are made of.
 struct Softmax {
     /// 1 / (the sum of all terms)
     unit: f64,
@@ -166,7 +166,7 @@ impl Call<'_> {
         isa: S,
         range: Range<usize>,
         [mut slopes, mut curves]: [PerClass<'_>; 2],
-        (reading, [computing, curving], buffer, _): &mut Memory<F>,
+        (reading, [computing, curve_lines], buffer, _): &mut Memory<F>,
     ) {
         let Call { rows, large, .. } = self;
         let classes = rows.classes();
@@ -176,10 +176,10 @@ impl Call<'_> {
                 let stores = large.then_some(stores);
                 if rows.are_few() {
                     for group in slopes.groups(range) {
-                        self.lanes::<S, F>(isa, &group, reading, [computing, curving]);
+                        self.lanes::<S, F>(isa, &group, reading, [computing, curve_lines]);
                         slopes.write(isa, computing, group.len(), stores);
                         if self.hess.is_some() {
-                            curves.write(isa, curving, group.len(), stores);
+                            curves.write(isa, curve_lines, group.len(), stores);
                         }
                     }
                     return;
@@ -242,7 +242,7 @@ impl Call<'_> {
         isa: S,
         group: &Range<usize>,
         reading: &mut [Scratch<F>; 1],
-        [computing, curving]: [&mut Scratch<F>; 2],
+        [computing, curve_lines]: [&mut Scratch<F>; 2],
     ) {
         let (start, count) = (group.start, group.len());
         let [lines] = self.rows.lines(isa, group, reading);
@@ -269,7 +269,7 @@ impl Call<'_> {
             (unit[i], rest_share[i]) = (softmax.unit, softmax.rest * softmax.unit);
         }
         if let Some(hess) = self.hess {
-            let curves = scratch_lines(curving, held.len());
+            let curves = scratch_lines(curve_lines, held.len());
             for (class, (curves, terms_of_class)) in curves.iter_mut().zip(&*held).enumerate() {
                 let class = F::from_f64(class as f64);
                 for i in 0..LANES {
@@ -293,7 +293,7 @@ impl Call<'_> {
         }
     }
 
-    /// Whether a row has a gradient that is not 0, whatever its logits are.
+    /// Whether the gradient of a row may differ from 0. That of another is 0 even if its logits are NaN.
     #[inline(always)]
     fn counts(&self, row: usize) -> bool {
         let Call { targets, uniform, .. } = self;
@@ -302,7 +302,8 @@ impl Call<'_> {
             && (*uniform != 0.0 || targets.class_weight(row) != 0.0)
     }
 
-    /// What the term of every other class is multiplied by.
+    /// scale·(Σ_c a_c) over the sum of all terms: what the term of a class other than the target is
+    /// multiplied by, and the first factor of second derivatives.
     #[inline(always)]
     fn factor(&self, softmax: &Softmax, [scale, weight]: [f64; 2]) -> f64 {
         scale * (self.sharp * weight + self.uniform * self.weights) * softmax.unit
@@ -360,19 +361,21 @@ impl Call<'_> {
             let start = block.start;
             let values = &mut terms[block];
             if let Some(hess) = self.hess {
-                let mut bends = [F::ZERO; BLOCK];
+                let mut curves_of_block = [F::ZERO; BLOCK];
                 let numbers = [factor, softmax.unit];
-                for (to, &term) in bends.iter_mut().zip(&*values) {
+                for (to, &term) in curves_of_block.iter_mut().zip(&*values) {
                     let term = term.to_f64();
                     let p_and_others = [term, 1.0 - term * softmax.unit];
                     *to = F::from_f64(curvature(hess, numbers, p_and_others));
                 }
-                if let Some(to) = bends[..values.len()].get_mut(max.at.wrapping_sub(start)) {
+                if let Some(to) =
+                    curves_of_block[..values.len()].get_mut(max.at.wrapping_sub(start))
+                {
                     let term = values[max.at - start].to_f64();
                     let p_and_others = [term, softmax.rest * softmax.unit];
                     *to = F::from_f64(curvature(hess, numbers, p_and_others));
                 }
-                curves.write(&bends[..values.len()], stores);
+                curves.write(&curves_of_block[..values.len()], stores);
             }
             if self.uniform == 0.0 {
                 let factor = F::from_f64(factor);

@@ -145,12 +145,19 @@ const PROBABILITY: Limit = Limit {
 const LABEL: Limit = Limit {
     high: 1.0,
     nan: true,
-    advice: "outside [0, 1], which is no label: logits come first, labels of 0 and 255 are divided by \
-             255, and validate=False computes anyway",
+    advice: "outside [0, 1], which is no label: predictions come first, labels of 0 and 255 are \
+             divided by 255, and validate=False computes anyway",
 };
-const VARIANCE: Limit =
-    Limit { high: f64::INFINITY, nan: true, advice: "a variance cannot be negative" };
-const SCALE: Limit = Limit { high: f64::INFINITY, nan: true, advice: "a scale cannot be negative" };
+const VARIANCE: Limit = Limit {
+    high: f64::INFINITY,
+    nan: true,
+    advice: "a variance cannot be negative; its logarithm is log_var=",
+};
+const SCALE: Limit = Limit {
+    high: f64::INFINITY,
+    nan: true,
+    advice: "a scale cannot be negative; its logarithm is log_scale=",
+};
 const DEVIATION: Limit =
     Limit { high: f64::INFINITY, nan: true, advice: "a standard deviation cannot be negative" };
 
@@ -171,8 +178,12 @@ fn any<'l>(name: &'static str, array: &'l Array<'_>) -> Argument<'l> {
     Argument { name, array, limit: None, fit: Fit::Equal, differentiable: true }
 }
 
-/// The spread of a distribution.
-fn spread<'l>(name: &'static str, array: &'l Array<'_>, limit: Option<Limit>) -> Argument<'l> {
+/// The spread of a distribution, or a weight.
+pub(crate) fn spread<'l>(
+    name: &'static str,
+    array: &'l Array<'_>,
+    limit: Option<Limit>,
+) -> Argument<'l> {
     Argument { name, array, limit, fit: Fit::Rows, differentiable: true }
 }
 
@@ -221,8 +232,11 @@ impl Loss<'_> {
             }
             Loss::Binary { probs, target, clamp, validate } => {
                 let limit = validate.then_some(PROBABILITY);
-                let arguments =
-                    [any("probs", probs), any("target", target)].map(|a| Argument { limit, ..a });
+                let label = validate.then_some(Limit { nan: false, ..LABEL });
+                let arguments = [
+                    Argument { limit, ..any("probs", probs) },
+                    Argument { limit: label, ..any("target", target) },
+                ];
                 let floor = if *clamp == Clamp::Torch { -100.0 } else { f64::NEG_INFINITY };
                 if *clamp == Clamp::Epsilon {
                     let formula = Bernoulli::<true> { floor, margin: probs.epsilon() };
@@ -383,8 +397,10 @@ pub fn exactly_one<'a, const N: usize>(
     match (given.next(), given.count()) {
         (Some(one), 0) => Ok(one),
         (first, more) => {
-            let (names, count) = (listed(&names), more + usize::from(first.is_some()));
-            Err(Error::Arguments(format!("give exactly one of {names}, not {count}")))
+            let names = listed(&names);
+            let given = if first.is_some() { "several are given" } else { "none is given" };
+            debug_assert!(first.is_none() || more > 0);
+            Err(Error::Arguments(format!("give exactly one of {names}; {given}")))
         }
     }
 }

@@ -127,14 +127,27 @@ fn check_equal_shapes(arrays: &[(&'static str, &Array<'_>)]) -> Result<(), Error
     Err(Error::Shapes(format!("the shapes must be equal: {}", shapes.join(", "))))
 }
 
+/// What targets of another shape are likely to be.
+fn advice_on_targets(rows: &[usize], targets: &[usize]) -> &'static str {
+    let without_axis_1 = rows.iter().take(1).chain(rows.iter().skip(2));
+    if rows.len() == 1 && rows == targets {
+        ": rows of one class each? for yes or no, use binary_cross_entropy"
+    } else if rows == targets {
+        ": of one-hot rows, target.argmax(-1)"
+    } else if rows.len() > 2 && without_axis_1.eq(targets) {
+        ": for classes on axis 1, as in torch, axis=1"
+    } else {
+        ""
+    }
+}
+
 /// An error unless each row has a target.
 fn check_targets((argument, rows): (&str, &Array<'_>), targets: &Targets<'_>) -> Result<(), Error> {
     check_classes(argument, rows)?;
     let (&classes, leading) = rows.shape().split_last().unwrap_or((&1, &[]));
     if targets.shape != leading || targets.target.len() != leading.iter().product() {
         let (given, whole, needed) = (shown(targets.shape), shown(rows.shape()), shown(leading));
-        let one_hot = targets.shape == rows.shape();
-        let advice = if one_hot { ": of one-hot rows, target.argmax(-1)" } else { "" };
+        let advice = advice_on_targets(rows.shape(), targets.shape);
         return Err(Error::Shapes(format!(
             "target has shape {given}, but rows of shape {whole} (class axis last) need one class \
              index each, shape {needed}{advice}"

@@ -51,7 +51,7 @@ pub(crate) fn check_fit(argument: &Argument<'_>, shape: &[usize]) -> Result<(), 
 }
 
 /// The array broadcast to `shape`, which it fits, with its axes in `order`; None if it already has
-/// both.
+/// both, or is a scalar.
 pub(crate) fn fitted<'v>(
     array: &'v Array<'_>,
     shape: &[usize],
@@ -63,7 +63,8 @@ pub(crate) fn fitted<'v>(
     if broadcasts(array.shape(), shape) {
         return array.broadcast(shape, order);
     }
-    // One number for each row is a first axis of broadcasting, which then becomes the last.
+    // One number for each row: NumPy's rules would add a first axis. So the last axis of the shape is
+    // put first, the array is broadcast, and the order of the visit brings that axis back.
     let (columns, rows) = shape.split_last()?;
     let turned: Vec<_> = core::iter::once(columns).chain(rows).copied().collect();
     let order: Vec<_> = order.iter().map(|axis| (axis + 1) % shape.len()).collect();

@@ -24,7 +24,7 @@ pub(crate) struct Stream<'s, F, const N: usize> {
     pub(crate) length: usize,
     /// Which totals are wanted.
     pub(crate) totaled: Totaled,
-    /// Whether results are written by non-temporal stores.
+    /// Whether results are so large that they are written by non-temporal stores.
     pub(crate) large: bool,
     pub(crate) level: Level,
 }
@@ -55,7 +55,7 @@ impl<F: Real> Default for WeightingScratch<F> {
 }
 
 impl Weighting<'_> {
-    /// The weights of a block, 0 where the mask is, and the mask.
+    /// The weights of a block, 0 where the mask is, and the mask. With a mask alone, it is the weights.
     #[inline(always)]
     fn block<'m, S: Isa, F: Real>(
         &'m self,
@@ -134,22 +134,22 @@ impl<F: Real> Work<()> for Weights<'_, F> {
 }
 
 /// A search for a weight that float32 does not hold.
-pub(crate) struct Narrowed<'s> {
+pub(crate) struct FindTooFar<'s> {
     pub(crate) array: &'s Array<'s>,
     pub(crate) length: usize,
 }
 
 /// A weight that was found.
-pub(crate) struct Narrow(pub(crate) Option<f64>);
+pub(crate) struct TooFar(pub(crate) Option<f64>);
 
-impl Merge for Narrow {
-    fn merge(self, other: Narrow) -> Narrow {
-        Narrow(self.0.or(other.0))
+impl Merge for TooFar {
+    fn merge(self, other: TooFar) -> TooFar {
+        TooFar(self.0.or(other.0))
     }
 }
 
-impl Work<()> for Narrowed<'_> {
-    type Total = Narrow;
+impl Work<()> for FindTooFar<'_> {
+    type Total = TooFar;
     type Memory = ();
 
     fn count(&self) -> usize {
@@ -161,16 +161,16 @@ impl Work<()> for Narrowed<'_> {
     }
 
     #[inline(always)]
-    fn task<S: Isa>(&self, isa: S, range: Range<usize>, (): (), (): &mut ()) -> Narrow {
+    fn task<S: Isa>(&self, isa: S, range: Range<usize>, (): (), (): &mut ()) -> TooFar {
         let mut scratch = Scratch::<f64>::default();
         for block in ranges(range, BLOCK) {
             let weights = self.array.read(isa, block, &mut scratch);
-            // Without an end at the first, so that LLVM vectorises it.
+            // The loop does not stop at the first one that is found, so that LLVM vectorises it.
             if weights.iter().fold(0, |bad, &w| bad | u32::from(!fits_float32(w))) > 0 {
-                return Narrow(weights.iter().copied().find(|&w| !fits_float32(w)));
+                return TooFar(weights.iter().copied().find(|&w| !fits_float32(w)));
             }
         }
-        Narrow(None)
+        TooFar(None)
     }
 }
 
@@ -189,7 +189,8 @@ impl Merge for Found {
     }
 }
 
-/// Enough tasks for every thread, each long beside its scheduling and total (2 µs).
+/// How many elements a task has: enough tasks for every thread, each of which takes long beside the
+/// 2 µs that its scheduling and its totals take.
 fn per_task(length: usize) -> usize {
     (length / 64).next_multiple_of(BLOCK).clamp(1 << 14, 1 << 16)
 }
@@ -232,6 +233,7 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
                         x[k] = self.inputs[k].read(isa, block.clone(), scratch);
                     }
                     let [weight, mask] = self.weighting.block(isa, block, &mut weighting_scratch);
+                    // False if an element is beyond its limit, whether it counts or not.
                     if !self.loss.evaluate(self.level, &x, &mut chunks) && first_outside.is_none() {
                         first_outside = self.loss.first_outside(start, &x, mask);
                     }

@@ -175,6 +175,10 @@ impl Targets<'_> {
 
     /// The error of a row whose target names no class.
     pub(crate) fn unknown(&self, row: usize, classes: usize) -> Error {
-        Error::Target { value: self.target[row], row, classes }
+        let (mut index, mut rest) = (vec![0; self.shape.len()], row);
+        for (at, length) in index.iter_mut().zip(self.shape).rev() {
+            (*at, rest) = (rest % length, rest / length);
+        }
+        Error::Target { value: self.target[row], index, classes }
     }
 }

@@ -148,10 +148,10 @@ impl Density<3> for GaussianLogVar {
 impl Derivatives<3> for GaussianLogVar {
     /// By μ: (μ − y)·e^−l, in one product: e^−l alone may overflow, or lose its digits.
     #[inline(always)]
-    fn gradient<S: Isa, F: Real>(self, isa: S, [mean, y, log_v]: [F; 3], inverse: F) -> [F; 3] {
+    fn gradient<S: Isa, F: Real>(self, isa: S, [mean, y, log_v]: [F; 3], precision: F) -> [F; 3] {
         let d = mean - y;
         let by_mean = mul_exp(isa, d, [-log_v, F::ZERO]);
-        let by_mean = if d.abs() < F::INFINITY { by_mean } else { d * inverse };
+        let by_mean = if d.abs() < F::INFINITY { by_mean } else { d * precision };
         [by_mean, -by_mean, F::HALF * one_minus(isa, [mean, y], d, [by_mean, F::ZERO])]
     }
 }
@@ -185,7 +185,7 @@ fn one_minus<S: Isa, F: Real>(isa: S, [mean, y]: [F; 2], d: F, [q, rest]: [F; 2]
     isa.mul_add(-d, q, F::ONE) - finite(isa.mul_add(lost + lost, q, d * rest))
 }
 
-/// (y − μ)²: the Gaussian with v = ½, without its constant.
+/// (y − μ)²: the Gaussian with v = ½, without the terms that do not depend on μ.
 #[derive(Clone, Copy)]
 pub struct SquaredError;
 

@@ -103,6 +103,7 @@ impl<C: Constant> Derivatives<2> for Poisson<C> {
         let quotient = top / sum;
         let lost = isa.mul_add(-quotient, two_sum_error(rate, eps, sum), top_lost);
         let by_rate = quotient + finite(lost / sum);
+        // 0/0 or ∞/∞, where y/(λ + ε) tends to 0.
         let is_limit = ((y == F::ZERO) & (rate >= F::ZERO)) | ((rate == F::INFINITY) & (y < rate));
         let by_rate = if is_limit { F::ONE } else { by_rate };
         [by_rate, C::slope(isa, y) - log_rate]
@@ -170,7 +171,7 @@ pub struct PoissonOffset<C> {
 }
 
 impl<C: Constant> Density<3> for PoissonOffset<C> {
-    /// λ. The exponential would magnify what the sum x + o is rounded by.
+    /// λ, of x + o in two words: the exponential would magnify what one word is rounded by.
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, [x, _, offset]: [F; 3]) -> F {
         let sum = x + offset;
