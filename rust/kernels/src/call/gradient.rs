@@ -285,7 +285,7 @@ impl Call<'_> {
             let (even, mut values) = (self.even(class), *held);
             let class = F::from_f64(class as f64);
             for i in 0..LANES {
-                let value = self.elsewhere(values[i], factor[i], scale[i] * even);
+                let value = self.elsewhere(values[i], factor[i], [scale[i], even]);
                 let value = if target[i] == class { F::from_f64(at_target[i]) } else { value };
                 values[i] = if target[i] < F::ZERO { F::ZERO } else { value };
             }
@@ -331,13 +331,13 @@ impl Call<'_> {
         self.uniform * self.targets.weight.map_or(1.0, |w| w[class])
     }
 
-    /// The result of another class, of its term. `even` is [`Call::even`] times the scale.
+    /// The result of another class, of its term and [`Call::even`].
     #[inline(always)]
-    fn elsewhere<F: Real>(&self, term: F, factor: f64, even: f64) -> F {
+    fn elsewhere<F: Real>(&self, term: F, factor: f64, [scale, even]: [f64; 2]) -> F {
         if self.uniform == 0.0 {
             term * F::from_f64(factor)
         } else {
-            F::from_f64(factor * term.to_f64() - even)
+            F::from_f64(factor * term.to_f64() - scale * even)
         }
     }
 
@@ -382,7 +382,7 @@ impl Call<'_> {
                 values.iter_mut().for_each(|value| *value = *value * factor);
             } else {
                 for (value, class) in values.iter_mut().zip(start..) {
-                    *value = self.elsewhere(*value, factor, scale * self.even(class));
+                    *value = self.elsewhere(*value, factor, [scale, self.even(class)]);
                 }
             }
             if let Some(value) = values.get_mut(class.wrapping_sub(start)) {
