@@ -38,7 +38,7 @@
 //! ```text
 //! 4  call   typed calls, which check their arguments
 //!           loss  formula  elements   losses of single observations
-//!           shapes                    … how their arrays fit together
+//!           shapes  choices           … how their arrays fit together, and their options
 //!           stream  evaluation        … through memory, and a block of them
 //!           rows  row_loss            losses of rows with a class as target
 //!           cross_entropy  gather     … of logits, and of probabilities

@@ -8,6 +8,7 @@
 mod arrays;
 mod elements;
 mod errors;
+mod integers;
 mod rows;
 mod signals;
 mod totals;

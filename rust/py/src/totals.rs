@@ -1,6 +1,7 @@
 //! Totals as Python sees them: sum and mean are rounded when they are read, the fields are exact.
 
 use crate::errors::raise;
+use crate::integers::{exact_sum, from_hex, hex, integer, number, root};
 use nll_kernels::data::exact_sum::{BYTES, ExactSum};
 use nll_kernels::data::pool;
 use nll_kernels::data::totals::{Moments, Totals};
@@ -8,7 +9,7 @@ use nll_kernels::in_default_environment;
 use nll_kernels::math::row;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
 
 /// The exact sum of some losses, as ``reduction="partial"`` returns it; ``+`` joins two.
 ///
@@ -353,19 +354,6 @@ impl Partial {
 /// The fields that are exact sums.
 const SUMS: [&str; 5] = ["total", "weights", "squares", "products", "weight_squares"];
 
-/// A Python integer as hexadecimal digits, such as -0x1f.
-fn hex<'py>(number: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    number.py().import("builtins")?.getattr("hex")?.call1((number,))
-}
-
-/// The integer of which these are the hexadecimal digits.
-fn from_hex<'py>(name: &str, text: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    text.py().get_type::<PyInt>().call1((text, 16)).map_err(|_| {
-        let sentence = format!("{name} is {text:?}; it must be an int, or its hexadecimal digits");
-        PyValueError::new_err(sentence)
-    })
-}
-
 impl Partial {
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         (
@@ -394,60 +382,4 @@ impl Partial {
         let mut sums = core::iter::once(&moments.squares).chain(weighted);
         sums.all(|sum| sum.special() == 0.0).then_some(moments)
     }
-}
-
-/// An exact sum as a Python integer.
-fn integer<'py>(py: Python<'py>, sum: &ExactSum) -> PyResult<Bound<'py, PyAny>> {
-    let signed = PyDict::new(py);
-    signed.set_item("signed", true)?;
-    let bytes = PyBytes::new(py, &sum.to_bytes());
-    py.get_type::<PyInt>().call_method("from_bytes", (bytes, "little"), Some(&signed))
-}
-
-/// A Python integer of units as an exact sum. 2^64 losses of the largest float64 come to less than
-/// 2^2162 units, and that many such sums can be added without an overflow.
-fn exact_sum(name: &str, units: &Bound<'_, PyAny>, special: f64) -> PyResult<ExactSum> {
-    let Ok(units) = units.call_method0("__index__") else {
-        let units = units.repr()?;
-        let sentence = format!("{name} is {units}; it must be an int, of units of 2^-1074");
-        return Err(PyTypeError::new_err(sentence));
-    };
-    if units.call_method0("bit_length")?.extract::<u64>()? > 2162 {
-        let sentence = format!("{name} is larger than any sum of float64s");
-        return Err(PyValueError::new_err(sentence));
-    }
-    let signed = PyDict::new(units.py());
-    signed.set_item("signed", true)?;
-    let bytes = units.call_method("to_bytes", (BYTES, "little"), Some(&signed))?;
-    Ok(ExactSum::from_bytes(bytes.cast::<PyBytes>()?.as_bytes().try_into()?, special))
-}
-
-/// The square root of a quotient of two integers, NaN if it is not positive or the divisor is 0.
-fn root(number: Bound<'_, PyAny>, divisor: Bound<'_, PyAny>) -> PyResult<f64> {
-    let py = number.py();
-    if divisor.eq(0)? {
-        return Ok(f64::NAN);
-    }
-    if number.le(0)? {
-        return Ok(0.0);
-    }
-    let bits = |x: &Bound<'_, PyAny>| x.call_method0("bit_length")?.extract::<i64>();
-    // The quotient in units of 2^−2n has about 130 bits, its root in units of 2^−n 65.
-    let n = (130 - (bits(&number)? - bits(&divisor)?)) / 2;
-    let (up, down) = (2 * n.max(0), 2 * (-n).max(0));
-    let quotient = number.lshift(up)?.floor_div(divisor.lshift(down)?)?;
-    let math = py.import("math")?;
-    let root = math.getattr("isqrt")?.call1((quotient,))?;
-    math.getattr("ldexp")?.call1((root, -n))?.extract()
-}
-
-/// A count as a Python integer.
-fn number(name: &str, x: &Bound<'_, PyAny>) -> PyResult<u64> {
-    let shown = x.repr()?;
-    let Ok(index) = x.call_method0("__index__") else {
-        let sentence = format!("{name} is {shown}; it must be an int");
-        return Err(PyTypeError::new_err(sentence));
-    };
-    let sentence = format!("{name} is {shown}; it must lie in [0, 2^64 - 1]");
-    index.extract().map_err(|_| PyValueError::new_err(sentence))
 }

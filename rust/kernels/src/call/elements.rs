@@ -2,9 +2,10 @@
 //! then computes the elements.
 
 use crate::Error;
+use crate::call::choices::Hessian;
 use crate::call::evaluation::{Evaluation, Outside};
 use crate::call::formula::{Derivative, Formula};
-use crate::call::loss::{Argument, Hessian, Loss, Visitor, spread};
+use crate::call::loss::{Argument, Loss, Visitor, spread};
 use crate::call::shapes::{check_fit, common_shape, fitted};
 use crate::call::stream::{FindTooFar, RESULTS, Stream, Weighting, Weights};
 use crate::call::too_far_for_float32;

@@ -1,8 +1,8 @@
 //! The gradient of the cross entropy by the logits: a result as large as its input.
 
 use crate::Error;
+use crate::call::choices::Hessian;
 use crate::call::cross_entropy::CrossEntropy;
-use crate::call::loss::Hessian;
 use crate::call::rows::{Entries, Losses, RowLosses};
 use crate::call::{check_smoothing, check_targets};
 use crate::data::array::Array;

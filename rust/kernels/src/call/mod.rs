@@ -1,6 +1,7 @@
 //! Floor 4: typed calls. The meaning of every argument is checked here, once, and an [`Error`] says
 //! what is wrong with it; a front end only translates types.
 
+mod choices;
 mod cross_entropy;
 mod elements;
 mod evaluation;
@@ -16,12 +17,13 @@ mod shapes;
 mod slopes;
 mod stream;
 
+pub use choices::{
+    Clamp, Factorial, Hessian, PreferenceOptions, Rate, Spread, choose, exactly_one,
+};
 pub use elements::{Elements, Options, Outputs};
 pub use gradient::{Gradient, GradientOut};
 pub use log_softmax::{log_softmax, log_sum_exp};
-pub use loss::{
-    Clamp, Factorial, Hessian, Loss, PreferenceOptions, Rate, Spread, choose, exactly_one,
-};
+pub use loss::Loss;
 pub use quantities::Quantity;
 pub use rows::{Entries, RowLosses};
 pub use slopes::Slopes;
