@@ -236,6 +236,24 @@ def test_gradients_of_quantities_go_by_mask_shift_axis_and_reduction():
             nll_fast.kl_divergence(x, x, grad=True, wrt=name)
 
 
+def test_the_gradient_of_a_row_that_is_nan_is_nan():
+    bad = np.array([[-np.inf, -np.inf], [np.inf, 0.0], [np.nan, 0.0]])
+    for classes in (2, 130):
+        x = np.pad(bad, [(0, 0), (0, classes - 2)], constant_values=-np.inf)
+        for call in (nll_fast.entropy, lambda x, **more: nll_fast.kl_divergence(x, x, **more)):
+            value, gradient = call(x, reduction="none", grad=True)
+            assert np.isnan(value).all() and np.isnan(gradient).all()
+    x = np.array([[0.0, -np.inf], [1.0, 2.0]])
+    assert np.array_equal(nll_fast.entropy(x, grad=True)[1][0], [0, 0])
+
+
+def test_weights_of_any_size_have_a_gradient():
+    x, y = np.zeros((2, 2)), np.full((2, 2), 0.5)
+    for reduction in ("none", "sum", "mean"):
+        gradient = nll_fast.cross_entropy(x, y, sample_weight=[1e308, 1e308], grad=True, reduction=reduction)[1]
+        assert not gradient.any()
+
+
 def test_equal_rows_have_no_slope():
     x = np.random.default_rng(10).standard_normal((4, 300)).astype(np.float32)
     value, (by_p, by_q) = nll_fast.kl_divergence(x, x, grad=True, wrt=("p_logits", "q_logits"))

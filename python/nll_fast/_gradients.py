@@ -9,7 +9,7 @@ import numpy as np
 
 from nll_fast._arrays import as_integer, as_row_weight, as_rows, as_targets, as_weight, check_out
 from nll_fast._core import Partial
-from nll_fast._shift import shift_and_mask
+from nll_fast._shift import named_targets, shift_and_mask
 from nll_fast._types import Array
 
 
@@ -50,9 +50,10 @@ def row_gradient(
         if given_out is not None:
             check_out(given_out, (*given, x, target))
     weight = None if weight is None else as_weight(weight)
-    slopes, curves, each, totals = call(
-        x, target, weight, sample_weight, ignore_index, grad_out=out, out=losses, **options
-    )
+    with named_targets(shift):
+        slopes, curves, each, totals = call(
+            x, target, weight, sample_weight, ignore_index, grad_out=out, out=losses, **options
+        )
     if shift:
         each = None if each is None else each[..., :-shift]
         totals = without_ignored(totals, target.size // target.shape[-1] * shift)

@@ -20,7 +20,7 @@ from nll_fast._arrays import (
 )
 from nll_fast._core import Partial
 from nll_fast._gradients import argument_names, quantity_gradients, row_gradient
-from nll_fast._shift import shift_and_mask, shifted
+from nll_fast._shift import named_targets, shift_and_mask, shifted
 from nll_fast._types import Array
 
 REDUCTIONS = ("mean", "sum", "none", "partial")
@@ -54,7 +54,8 @@ def usual_losses(
     """The losses of rows of a call that gives little more than arrays which the kernels read as they are; None if this
     is another. Looking at the arguments here would take a third of the time of a small call.
     """
-    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
+    is_plain = isinstance(reduction, str) and (ignore_index is None or type(ignore_index) is int)
+    if not is_plain or reduction not in REDUCTIONS:
         return None
     try:
         each, totals = call(
@@ -108,12 +109,8 @@ def row_losses(
         sample_weight = as_row_weight(sample_weight, target.shape, as_integer(shift, "shift"))
     if out is not None:
         check_out(out, (*given, x, target))
-    try:
+    with named_targets(shift):
         each, totals = call(x, target, weight, sample_weight, ignore_index, out, wanted, moments, **options)
-    except IndexError as error:
-        if not shift:
-            raise
-        raise IndexError(f"{error} (without the first {shift} targets of each text, which have no logits)") from None
     return apply_reduction(each, totals, reduction, empty_mean, out)
 
 
@@ -159,7 +156,15 @@ def row_quantity(
     loss = apply_reduction(each, totals, reduction, empty_mean, out)
     if slopes is None:
         return loss
-    counted = totals.count if totals.weights is None else totals.weights / 2**1074
-    given["scale"] = 1.0 / counted if reduction == "mean" and counted else 1.0
+    given["scale"] = _share(totals) if reduction == "mean" else 1.0
     gradients = quantity_gradients(slopes, given, names, shift, axis)
     return loss, gradients[0] if wrt is None or isinstance(wrt, str) else gradients
+
+
+def _share(totals: Partial) -> float:
+    """What each loss is multiplied by in the mean; NaN if the weights add up to 0."""
+    try:
+        counted = totals.count if totals.weights is None else totals.weights / 2**1074
+    except OverflowError:
+        return 0.0
+    return 1.0 / counted if counted else math.nan

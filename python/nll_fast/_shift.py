@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,19 @@ def shifted(x: np.ndarray, name: str, axis: int, shift: int) -> np.ndarray:
     """Rows without the last ``shift`` positions; targets, which belong to earlier positions, without the first."""
     positions = shiftable(x, name, axis, shift)
     return x[..., shift:, :] if name == "target" else x[..., : positions - shift, :]
+
+
+@contextmanager
+def named_targets(shift: int) -> Iterator[None]:
+    """Says of the index in an error about a target that ``shift`` has left out the first ones."""
+    try:
+        yield
+    except IndexError as error:
+        if not shift:
+            raise
+        raise IndexError(
+            f"{error} (counted without the first {shift} of each text, which no logits belong to)"
+        ) from None
 
 
 def shift_and_mask(

@@ -116,6 +116,7 @@ def cross_entropy(
     array([1.3863, 1.3863, 0.    ])
     """
     is_usual = type(axis) is type(shift) is int and axis == -1 and shift == 0 and empty_mean is math.nan and not grad
+    is_usual = is_usual and type(label_smoothing) is float
     if is_usual and weight is sample_weight is mask is out is hess is None:
         loss = usual_losses(
             _core.cross_entropy, logits, target, ignore_index, reduction, label_smoothing=label_smoothing

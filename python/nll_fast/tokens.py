@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from nll_fast import _core
 from nll_fast._arrays import as_array, as_integer
 from nll_fast._rows import row_losses
-from nll_fast._shift import shift_and_mask
+from nll_fast._shift import named_targets, shift_and_mask
 from nll_fast._types import Array
 from nll_fast.losses import cross_entropy
 
@@ -104,7 +104,8 @@ def sequence_log_probs(
     shape = as_array(logits, "logits").shape
     if target.shape != shape[:-1]:
         raise ValueError(f"target has shape {target.shape}, but logits of shape {shape} need {shape[:-1]}")
-    each = token_log_probs(logits, target, ignore_index=ignore_index, out=np.empty(target.shape))
+    with named_targets(shift):
+        each = token_log_probs(logits, target, ignore_index=ignore_index, out=np.empty(target.shape))
     counts = np.ones(target.shape, bool) if ignore_index is None else target != ignore_index
     return each.sum(-1), counts.sum(-1)
 

@@ -89,6 +89,10 @@ impl Partial {
                 .map_err(|_| PyTypeError::new_err(format!("special is {x}; it must be a float")))?,
             None => 0.0,
         };
+        if special != 0.0 && f64::is_finite(special) {
+            let sentence = format!("special is {special}; it must be 0, infinite or NaN");
+            return Err(PyValueError::new_err(sentence));
+        }
         let sum = match total {
             Some(total) => exact_sum("total", &total, special)?,
             None => ExactSum::from_bytes(&[0; BYTES], special),

@@ -153,9 +153,12 @@ impl<F: Real> RowSlopes<'_, F> {
                 #[inline(always)]
                 |([x_m, below, factor], terms), block| {
                     let [x] = block.classes();
+                    // An impossible class has none, but in a row that is NaN.
+                    let none = F::from_f64(0.0 * (*factor * *below));
                     for (term, &x) in terms[block.first..].iter_mut().zip(x) {
                         let slope = *factor * ((*x_m - x.to_f64()) - *below);
-                        *term = F::from_f64(row::weighed(term.to_f64(), slope));
+                        let value = F::from_f64(term.to_f64() * slope);
+                        *term = if *term == F::ZERO { none } else { value };
                     }
                 },
                 |_, _| (),
