@@ -21,7 +21,7 @@ def objective(scores, data):
 
 
 def train(objective_or_name, rounds=20):
-    """The scores after so many rounds, and the labels."""
+    """Train for a number of rounds; return the scores and the labels."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2000, 6))
     labels = np.argmax(x[:, :3] + 0.3 * x[:, 3:] ** 2 + 0.5 * rng.standard_normal((2000, 3)), axis=1)

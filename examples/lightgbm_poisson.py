@@ -20,7 +20,7 @@ def objective(log_rates, data):
 
 
 def train(objective_or_name, rounds=20):
-    """The logarithms of the rates after so many rounds, and the counts."""
+    """Train for a number of rounds; return the logarithms of the rates and the counts."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2000, 6))
     counts = rng.poisson(np.exp(0.5 * x[:, 0] * x[:, 1]))

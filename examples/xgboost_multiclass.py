@@ -25,7 +25,7 @@ def objective(margins, data):
 
 
 def train(objective_or_name, rounds=20):
-    """The margins after so many rounds, and the labels."""
+    """Train for a number of rounds; return the margins and the labels."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2000, 6))
     labels = np.argmax(x[:, :3] + 0.3 * x[:, 3:] ** 2 + 0.5 * rng.standard_normal((2000, 3)), axis=1)

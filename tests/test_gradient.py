@@ -247,6 +247,23 @@ def test_the_gradient_of_a_row_that_is_nan_is_nan():
     assert np.array_equal(nll_fast.entropy(x, grad=True)[1][0], [0, 0])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [3, 50, 200])
+def test_the_slope_of_a_nearly_certain_class_keeps_its_digits(classes, dtype):
+    """It is a difference of two numbers that are nearly equal, and minus the sum of the others."""
+    r = np.random.default_rng(classes)
+    x, y = (r.standard_normal((8, classes)).astype(dtype) for _ in range(2))
+    for lead in (20, 40) if dtype == np.float32 else (40, 80, 600):
+        x[:, 1] = lead
+        for gradient in (
+            nll_fast.entropy(x, reduction="sum", grad=True)[1],
+            nll_fast.kl_divergence(x, y, reduction="sum", grad=True)[1],
+        ):
+            others = np.delete(gradient, 1, -1).astype(np.longdouble).sum(-1)
+            size = np.abs(np.delete(gradient, 1, -1)).sum(-1)
+            assert np.all(np.abs(gradient[:, 1] + others) <= 2 * np.finfo(dtype).eps * size)
+
+
 def test_weights_of_any_size_have_a_gradient():
     x, y = np.zeros((2, 2)), np.full((2, 2), 0.5)
     for reduction in ("none", "sum", "mean"):

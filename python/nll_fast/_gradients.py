@@ -65,7 +65,7 @@ def row_gradient(
 
 
 def without_ignored(totals: Partial, rows: int) -> Partial:
-    """The same totals of so many rows less, which were ignored."""
+    """The same totals with ``rows`` fewer ignored rows."""
     if not totals.ignored:
         return totals
     fields = {**totals.to_dict(), "ignored": totals.ignored - rows}

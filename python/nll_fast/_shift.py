@@ -54,7 +54,8 @@ def shift_and_mask(
         return logits, target, ignore_index
     ignored = np.iinfo(np.int64).min if ignore_index is None else ignore_index
     # What is masked may be no class, or not even a whole number.
-    target = np.where(mask, target, target.dtype.type(0))
+    if target.dtype.kind == "f" or target.dtype == np.uint64:
+        target = np.where(mask, target, target.dtype.type(0))
     return logits, np.where(mask, as_targets(target), ignored), ignored
 
 

@@ -113,7 +113,7 @@ impl<L: SecondDerivatives<N>, const N: usize> Formula<N> for Differentiable<L> {
 }
 
 /// The derivative by one input. The number of the input is a constant in each loop: what the other
-/// derivatives need is not computed there.
+/// derivatives need is not computed.
 #[inline(always)]
 fn gradient<S: Isa, F: Real, L: Derivatives<N>, const N: usize>(
     loss: L,

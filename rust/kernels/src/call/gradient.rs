@@ -15,7 +15,7 @@ use crate::data::scratch::Scratch;
 use crate::data::targets::Targets;
 use crate::data::totals::{Totaled, Totals};
 use crate::fold::lane_terms::LaneTerms;
-use crate::fold::{Terms, sweep};
+use crate::fold::{TermRows, Terms, sweep};
 use nll_simd::{Buffer, Extended, Isa, NonTemporal, Real, with_non_temporal};
 use std::ops::Range;
 
@@ -144,7 +144,7 @@ impl<F: Real> Work<GradientOut<'_>> for Gradients<'_, F> {
             return Totals::default();
         };
         let mut totals = of.task(isa, range.start..range.start, Out::Nothing, &mut memory.3).totals;
-        // Losses and gradients of so few rows that they are read from cache for the latter.
+        // Few rows at a time: the losses read them from memory, the gradients from cache.
         for rows in ranges(range, (CACHED / self.call.rows.classes()).max(1)) {
             let count = rows.len();
             let found = of.task(isa, rows.clone(), losses.split_off(count), &mut memory.3);
@@ -156,7 +156,7 @@ impl<F: Real> Work<GradientOut<'_>> for Gradients<'_, F> {
     }
 }
 
-/// So many numbers stay in L2 from one reading to the next.
+/// How many numbers stay in L2 from one reading to the next.
 const CACHED: usize = 1 << 16;
 
 impl Call<'_> {
@@ -188,7 +188,7 @@ impl Call<'_> {
                 for group in rows.groups(range) {
                     let counts = |row| self.counts(row);
                     let terms = buffer.first(group.len() * classes, F::ZERO);
-                    let mut terms = terms.chunks_mut(classes).enumerate();
+                    let mut terms = TermRows::new(terms, classes);
                     let mut folds = [const { None }; GROUP];
                     sweep(
                         isa,
@@ -197,11 +197,7 @@ impl Call<'_> {
                         counts,
                         (&mut *reading, &mut *computing),
                         #[inline(always)]
-                        |i| {
-                            let terms = terms.find(|(row, _)| *row == i);
-                            let terms = terms.map_or(&mut [][..], |(_, terms)| terms);
-                            Terms::new(terms)
-                        },
+                        |i| Terms::new(terms.row(i)),
                         #[inline(always)]
                         |i, fold| folds[i] = Some(fold),
                     );

@@ -11,7 +11,7 @@ pub(crate) fn common_shape(arguments: &[Argument<'_>]) -> Result<Vec<usize>, Err
     let is_equal = |a: &&Argument<'_>| a.fit == Fit::Equal && !a.array.is_scalar();
     let arrays: Vec<_> = arguments.iter().filter(is_equal).collect();
     let Some(first) = arrays.first() else {
-        // Numbers alone: whatever else there is decides.
+        // Predictions and observations are numbers: the spread decides.
         let others = arguments.iter().map(|a| a.array.shape()).max_by_key(|shape| shape.len());
         return Ok(others.unwrap_or(&[]).to_vec());
     };

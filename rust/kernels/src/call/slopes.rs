@@ -20,8 +20,9 @@ use crate::data::per_class::PerClass;
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::targets::Counted;
-use crate::fold::{Divergence, Entropy, Fold, Pair, Terms, Weighting, sweep};
+use crate::fold::{Divergence, Entropy, Fold, Pair, TermRows, Terms, Weighting, sweep};
 use crate::math::row;
+use crate::math::terms::NONE;
 use nll_simd::{Buffer, Extended, Isa, Real};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -44,6 +45,29 @@ impl Slopes<'_> {
         match self.of.is_double() {
             true => drive::run(exec, &RowSlopes { of: self, real: PhantomData::<f64> }, out),
             false => drive::run(exec, &RowSlopes { of: self, real: PhantomData::<f32> }, out),
+        }
+    }
+}
+
+/// The sum of the slopes of all classes but the likely one, which is the negative of its slope: the
+/// slopes of a row add up to 0, and its own would be a difference of two numbers that are nearly equal.
+#[derive(Clone, Copy)]
+struct OtherSlopes<F: Real>(F::Extended);
+
+impl<F: Real> OtherSlopes<F> {
+    /// Adds the slope of a class if it is another, and returns it.
+    #[inline(always)]
+    fn add(&mut self, is_other: bool, slope: f64) -> f64 {
+        let counted = F::Extended::new(if is_other { slope } else { 0.0 });
+        self.0 = self.0.add(counted).renormalize();
+        slope
+    }
+
+    /// Sets the slope of the likely class, if there is one.
+    #[inline(always)]
+    fn finish(self, slopes: &mut [F], likely: usize) {
+        if let Some(slope) = slopes.get_mut(likely) {
+            *slope = F::from_f64(-self.0.rounded());
         }
     }
 }
@@ -118,9 +142,9 @@ impl<F: Real> RowSlopes<'_, F> {
         let (start, counts) = (group.start, |row| self.factor(row) != 0.0);
         let reading = core::array::from_mut(reading);
         let terms = memory.first(group.len() * rows.classes(), F::ZERO);
-        let mut chunks = terms.chunks_mut(rows.classes()).enumerate();
-        // x_m, Σ p·(x_m − x), and the factor of a term.
-        let mut tops = [[0.0; 3]; GROUP];
+        let mut term_rows = TermRows::new(terms, rows.classes());
+        // x_m, Σ p·(x_m − x), the factor of a term, and the largest class if it has more than half.
+        let mut tops = [([0.0; 3], NONE); GROUP];
         sweep(
             isa,
             rows,
@@ -128,20 +152,18 @@ impl<F: Real> RowSlopes<'_, F> {
             counts,
             (&mut *reading, &mut *computing),
             #[inline(always)]
-            |i| {
-                let terms = chunks.find(|(row, _)| *row == i).map_or(&mut [][..], |(_, t)| t);
-                (Entropy::<F>::empty(), Terms::new(terms))
-            },
+            |i| (Entropy::<F>::empty(), Terms::new(term_rows.row(i))),
             #[inline(always)]
             |i, (entropy, mut terms)| {
                 let [term, rest, below] = entropy.finish(isa);
                 let sum = term.add(rest);
-                let x_m = terms.parts(isa).0.x.to_f64();
+                let max = terms.parts(isa).0;
                 let factor = self.factor(start + i) / sum.rounded();
-                tops[i] = [x_m, below.div(isa, sum).rounded(), factor];
+                let numbers = [max.x.to_f64(), below.div(isa, sum).rounded(), factor];
+                tops[i] = (numbers, max.at_if_likely(isa));
             },
         );
-        let mut chunks = terms.chunks_mut(rows.classes()).enumerate();
+        let mut term_rows = TermRows::new(terms, rows.classes());
         rows.visit(
             isa,
             (group.clone(), BLOCK),
@@ -149,19 +171,22 @@ impl<F: Real> RowSlopes<'_, F> {
             reading,
             (
                 #[inline(always)]
-                |i| (tops[i], chunks.find(|(row, _)| *row == i).map_or(&mut [][..], |(_, t)| t)),
+                |i| (tops[i], term_rows.row(i), OtherSlopes::<F>(F::Extended::new(0.0))),
                 #[inline(always)]
-                |([x_m, below, factor], terms), block| {
+                |(([x_m, below, factor], likely), terms, others), block| {
                     let [x] = block.classes();
-                    // An impossible class has none, but in a row that is NaN.
-                    let none = F::from_f64(0.0 * (*factor * *below));
-                    for (term, &x) in terms[block.first..].iter_mut().zip(x) {
+                    // The slope of an impossible class: 0, or NaN in a row that is NaN.
+                    let impossible = 0.0 * (*factor * *below);
+                    let terms = terms[block.first..].iter_mut().zip(x);
+                    for (class, (term, &x)) in (block.first..).zip(terms) {
                         let slope = *factor * ((*x_m - x.to_f64()) - *below);
-                        let value = F::from_f64(term.to_f64() * slope);
-                        *term = if *term == F::ZERO { none } else { value };
+                        let is_possible = *term != F::ZERO;
+                        let slope = if is_possible { term.to_f64() * slope } else { impossible };
+                        *term = F::from_f64(others.add(class != *likely, slope));
                     }
                 },
-                |_, _| (),
+                #[inline(always)]
+                |_, ((_, likely), terms, others)| others.finish(terms, likely),
             ),
         );
         self.write(group, terms, out);
@@ -181,7 +206,7 @@ impl<F: Real> RowSlopes<'_, F> {
         let terms = memory.first(group.len() * rows.classes(), F::ZERO);
         // 1/(sum of all terms), the share of all but the largest, and the place of that.
         let mut tops = [([0.0; 2], 0); GROUP];
-        let mut chunks = terms.chunks_mut(rows.classes()).enumerate();
+        let mut term_rows = TermRows::new(terms, rows.classes());
         sweep(
             isa,
             rows,
@@ -189,7 +214,7 @@ impl<F: Real> RowSlopes<'_, F> {
             counts,
             (core::array::from_mut(&mut reading[0]), &mut *computing),
             #[inline(always)]
-            |i| Terms::new(chunks.find(|(row, _)| *row == i).map_or(&mut [][..], |(_, t)| t)),
+            |i| Terms::new(term_rows.row(i)),
             #[inline(always)]
             |i, mut terms| {
                 let (max, _) = terms.parts(isa);
@@ -219,7 +244,7 @@ impl<F: Real> RowSlopes<'_, F> {
                 |i, sum| sums[i] = sum,
             ),
         );
-        let mut chunks = terms.chunks_mut(rows.classes()).enumerate();
+        let mut term_rows = TermRows::new(terms, rows.classes());
         both.visit(
             isa,
             (group.clone(), BLOCK),
@@ -227,7 +252,7 @@ impl<F: Real> RowSlopes<'_, F> {
             reading,
             (
                 #[inline(always)]
-                |i| (i, chunks.find(|(row, _)| *row == i).map_or(&mut [][..], |(_, t)| t)),
+                |i| (i, term_rows.row(i)),
                 #[inline(always)]
                 |(i, terms), block| {
                     let (([unit, others], largest), sum) = (tops[*i], sums[*i]);
@@ -266,7 +291,7 @@ impl<F: Real> RowSlopes<'_, F> {
         let mut folds = [const { [const { None }; GROUP] }; 2];
         for ((folds, rows), terms) in folds.iter_mut().zip(each).zip([&mut *p_terms, &mut *q_terms])
         {
-            let mut chunks = terms.chunks_mut(classes).enumerate();
+            let mut term_rows = TermRows::new(terms, classes);
             sweep(
                 isa,
                 rows,
@@ -274,7 +299,7 @@ impl<F: Real> RowSlopes<'_, F> {
                 counts,
                 (core::array::from_mut(&mut reading[0]), &mut *computing),
                 #[inline(always)]
-                |i| Terms::new(chunks.find(|(row, _)| *row == i).map_or(&mut [][..], |(_, t)| t)),
+                |i| Terms::new(term_rows.row(i)),
                 #[inline(always)]
                 |i, fold| folds[i] = Some(fold),
             );
@@ -293,7 +318,8 @@ impl<F: Real> RowSlopes<'_, F> {
             #[inline(always)]
             |i, fold| related[i] = fold.map(|fold| fold.related(isa)),
         );
-        let mut chunks = p_terms.chunks_mut(classes).zip(q_terms.chunks_mut(classes)).enumerate();
+        let mut p_rows = TermRows::new(p_terms, classes);
+        let mut q_rows = TermRows::new(q_terms, classes);
         both.visit(
             isa,
             (group.clone(), BLOCK),
@@ -301,22 +327,28 @@ impl<F: Real> RowSlopes<'_, F> {
             reading,
             (
                 #[inline(always)]
-                |i| (i, chunks.find(|(row, _)| *row == i).map(|(_, terms)| terms)),
+                |i| (i, p_rows.row(i), q_rows.row(i), OtherSlopes::<F>(F::Extended::new(0.0))),
                 #[inline(always)]
-                |(i, terms), block| {
-                    let (Some((p, q)), Some(related)) = (terms, related[*i]) else { return };
+                |(i, p, q, others), block| {
+                    let Some(related) = related[*i] else { return };
                     let unit = self.factor(start + *i) / related.p_sum;
                     let [x, y] = block.classes();
                     let terms = p[block.first..].iter_mut().zip(&mut q[block.first..]);
-                    for ((p, q), (x, y)) in terms.zip(x.iter().zip(y)) {
+                    let terms = terms.zip(x.iter().zip(y));
+                    for (class, ((p, q), (x, y))) in (block.first..).zip(terms) {
                         let d = related.log_ratio(x.to_f64(), y.to_f64());
                         let q_term = F::Extended::new(q.to_f64()).mul(isa, related.k);
                         let (p_term, value) = (p.to_f64(), related.value);
                         let slopes = row::divergence_slopes::<S, F>(isa, p_term, q_term, d, value);
-                        [*p, *q] = slopes.map(|slope| F::from_f64(unit * slope));
+                        let [by_p, by_q] = slopes.map(|slope| unit * slope);
+                        *p = F::from_f64(others.add(class != related.likely, by_p));
+                        *q = F::from_f64(by_q);
                     }
                 },
-                |_, _| (),
+                #[inline(always)]
+                |_, (i, p, _, others)| {
+                    others.finish(p, related[i].map_or(NONE, |related| related.likely));
+                },
             ),
         );
         self.write(group.clone(), p_terms, &mut outs[0]);

@@ -37,6 +37,8 @@ pub(crate) struct Pair<'t, F: Real> {
     q_terms: &'t [F],
     x_m: f64,
     y_m: f64,
+    /// The class that has more than half of p, [`NONE`](crate::math::terms::NONE) if none has.
+    likely: usize,
     /// The sum of the terms of x.
     p_sum: F::Extended,
     /// ℓ_p − ℓ_q
@@ -53,7 +55,8 @@ impl<'t, F: Real> Pair<'t, F> {
         let k = log_k.renormalize().mul_exp(isa, 1.0);
         let (x_m, y_m) = (p.x.to_f64(), q.x.to_f64());
         let [term, rest] = p.sums(isa);
-        Pair { p_terms, q_terms, x_m, y_m, p_sum: term.add(rest), losses, k }
+        let likely = p.at_if_likely(isa);
+        Pair { p_terms, q_terms, x_m, y_m, likely, p_sum: term.add(rest), losses, k }
     }
 }
 
@@ -69,6 +72,8 @@ pub(crate) struct Related<F: Real> {
     pub(crate) k: F::Extended,
     /// The divergence.
     pub(crate) value: f64,
+    /// The class that has more than half of p, if one has.
+    pub(crate) likely: usize,
 }
 
 impl<F: Real> Related<F> {
@@ -98,13 +103,13 @@ impl<'t, F: Real> Divergence<'t, F> {
     /// What the slopes of the divergence need of the whole rows.
     #[inline(always)]
     pub(crate) fn related<S: Isa>(&self, isa: S) -> Related<F> {
-        let Pair { x_m, y_m, p_sum, losses, k, .. } = self.pair;
+        let Pair { x_m, y_m, likely, p_sum, losses, k, .. } = self.pair;
         let [bend, slope] = [self.bend, self.slope].map(|sum| sum.extended::<F>());
         let value = Self::value(isa, [bend, slope, p_sum]);
         // By how much d is off, as `row::divergence` explains.
         let off = bend.add(slope).div(isa, p_sum).rounded();
         let losses = losses.add(F::Extended::new(if off.is_finite() { -off } else { 0.0 }));
-        Related { x_m, y_m, p_sum: p_sum.rounded(), losses: losses.renormalize(), k, value }
+        Related { x_m, y_m, p_sum: p_sum.rounded(), losses: losses.renormalize(), k, value, likely }
     }
 
     /// The divergence, of what a fold comes to.

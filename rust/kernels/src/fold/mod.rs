@@ -44,7 +44,7 @@ pub use linear::Linear;
 pub use log_sum::LogSum;
 pub use others::Others;
 pub use pick::Pick;
-pub(crate) use row_terms::Terms;
+pub(crate) use row_terms::{TermRows, Terms};
 pub(crate) use soft_target::{SoftTarget, Weighting};
 
 use crate::data::rows::{Block, Rows};

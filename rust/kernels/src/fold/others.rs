@@ -70,6 +70,13 @@ impl<F: Real> Others<F> {
         Others { x: F::NEG_INFINITY, at: NONE, scale, rest: LaneSum::ZERO }
     }
 
+    /// The place of the largest if it has more than half of the sum of all terms, else [`NONE`].
+    #[inline(always)]
+    pub fn at_if_likely<S: Isa>(&self, isa: S) -> usize {
+        let [term, rest] = self.sums(isa).map(Extended::rounded);
+        if term > rest { self.at } else { NONE }
+    }
+
     /// Makes `x`, which is larger than all before, the largest. None if there was none.
     #[inline(always)]
     fn raise<S: Isa>(&mut self, isa: S, x: F, at: usize) -> Option<Raise<F>> {

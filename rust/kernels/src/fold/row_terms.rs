@@ -5,6 +5,24 @@ use crate::data::scratch::Scratch;
 use crate::fold::Fold;
 use crate::fold::others::{Others, Raise};
 use nll_simd::{Extended, Isa, Real};
+use std::iter::Enumerate;
+use std::slice::ChunksMut;
+
+/// The memory for the terms of the rows of a group, row behind row. Rows are asked for in their order;
+/// some may be left out.
+pub(crate) struct TermRows<'t, F>(Enumerate<ChunksMut<'t, F>>);
+
+impl<'t, F> TermRows<'t, F> {
+    pub(crate) fn new(terms: &'t mut [F], classes: usize) -> Self {
+        TermRows(terms.chunks_mut(classes).enumerate())
+    }
+
+    /// The memory of row `row` of the group.
+    #[inline(always)]
+    pub(crate) fn row(&mut self, row: usize) -> &'t mut [F] {
+        self.0.find(|(i, _)| *i == row).map_or(&mut [], |(_, terms)| terms)
+    }
+}
 
 /// The terms of a row, kept in a slice as long as the row, and their sum.
 pub(crate) struct Terms<'t, F: Real> {
