@@ -22,8 +22,8 @@ use crate::data::scratch::Scratch;
 use crate::data::targets::Counted;
 use crate::fold::{Divergence, Entropy, Fold, Pair, TermRows, Terms, Weighting, sweep};
 use crate::math::row;
-use crate::math::terms::NONE;
-use nll_simd::{Buffer, Extended, Isa, Real};
+use crate::math::terms::{NONE, add_values};
+use nll_simd::{Buffer, Extended, Isa, LaneSum, Real};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -49,26 +49,15 @@ impl Slopes<'_> {
     }
 }
 
-/// The sum of the slopes of all classes but the likely one, which is the negative of its slope: the
-/// slopes of a row add up to 0, and its own would be a difference of two numbers that are nearly equal.
-#[derive(Clone, Copy)]
-struct OtherSlopes<F: Real>(F::Extended);
-
-impl<F: Real> OtherSlopes<F> {
-    /// Adds the slope of a class if it is another, and returns it.
-    #[inline(always)]
-    fn add(&mut self, is_other: bool, slope: f64) -> f64 {
-        let counted = F::Extended::new(if is_other { slope } else { 0.0 });
-        self.0 = self.0.add(counted).renormalize();
-        slope
-    }
-
-    /// Sets the slope of the likely class, if there is one.
-    #[inline(always)]
-    fn finish(self, slopes: &mut [F], likely: usize) {
-        if let Some(slope) = slopes.get_mut(likely) {
-            *slope = F::from_f64(-self.0.rounded());
-        }
+/// Sets the slope of the likely class, if a row has one, to minus the sum of the others: the slopes of a
+/// row add up to 0, and its own would be a difference of two numbers that are nearly equal.
+#[inline(always)]
+fn balance<S: Isa, F: Real>(isa: S, slopes: &mut [F], likely: usize) {
+    if likely < slopes.len() {
+        slopes[likely] = F::ZERO;
+        let mut others = LaneSum::ZERO;
+        add_values::<S, F, _>(isa, &mut others, slopes);
+        slopes[likely] = F::from_f64(-others.extended::<F>().rounded());
     }
 }
 
@@ -171,22 +160,21 @@ impl<F: Real> RowSlopes<'_, F> {
             reading,
             (
                 #[inline(always)]
-                |i| (tops[i], term_rows.row(i), OtherSlopes::<F>(F::Extended::new(0.0))),
+                |i| (tops[i], term_rows.row(i)),
                 #[inline(always)]
-                |(([x_m, below, factor], likely), terms, others), block| {
+                |(([x_m, below, factor], _), terms), block| {
                     let [x] = block.classes();
                     // The slope of an impossible class: 0, or NaN in a row that is NaN.
                     let impossible = 0.0 * (*factor * *below);
-                    let terms = terms[block.first..].iter_mut().zip(x);
-                    for (class, (term, &x)) in (block.first..).zip(terms) {
+                    for (term, &x) in terms[block.first..].iter_mut().zip(x) {
                         let slope = *factor * ((*x_m - x.to_f64()) - *below);
                         let is_possible = *term != F::ZERO;
                         let slope = if is_possible { term.to_f64() * slope } else { impossible };
-                        *term = F::from_f64(others.add(class != *likely, slope));
+                        *term = F::from_f64(slope);
                     }
                 },
                 #[inline(always)]
-                |_, ((_, likely), terms, others)| others.finish(terms, likely),
+                |_, ((_, likely), terms)| balance(isa, terms, likely),
             ),
         );
         self.write(group, terms, out);
@@ -327,27 +315,24 @@ impl<F: Real> RowSlopes<'_, F> {
             reading,
             (
                 #[inline(always)]
-                |i| (i, p_rows.row(i), q_rows.row(i), OtherSlopes::<F>(F::Extended::new(0.0))),
+                |i| (i, p_rows.row(i), q_rows.row(i)),
                 #[inline(always)]
-                |(i, p, q, others), block| {
+                |(i, p, q), block| {
                     let Some(related) = related[*i] else { return };
                     let unit = self.factor(start + *i) / related.p_sum;
                     let [x, y] = block.classes();
                     let terms = p[block.first..].iter_mut().zip(&mut q[block.first..]);
-                    let terms = terms.zip(x.iter().zip(y));
-                    for (class, ((p, q), (x, y))) in (block.first..).zip(terms) {
+                    for ((p, q), (x, y)) in terms.zip(x.iter().zip(y)) {
                         let d = related.log_ratio(x.to_f64(), y.to_f64());
                         let q_term = F::Extended::new(q.to_f64()).mul(isa, related.k);
                         let (p_term, value) = (p.to_f64(), related.value);
                         let slopes = row::divergence_slopes::<S, F>(isa, p_term, q_term, d, value);
-                        let [by_p, by_q] = slopes.map(|slope| unit * slope);
-                        *p = F::from_f64(others.add(class != related.likely, by_p));
-                        *q = F::from_f64(by_q);
+                        [*p, *q] = slopes.map(|slope| F::from_f64(unit * slope));
                     }
                 },
                 #[inline(always)]
-                |_, (i, p, _, others)| {
-                    others.finish(p, related[i].map_or(NONE, |related| related.likely));
+                |_, (i, p, _)| {
+                    balance(isa, p, related[i].map_or(NONE, |related| related.likely));
                 },
             ),
         );
