@@ -135,3 +135,45 @@ def test_the_result_of_one_row_is_a_number(name, dtype):
     assert json.dumps(float(got)) and (dtype == "float32" or json.dumps(got))
     out = np.zeros((), dtype)
     assert case.call(one, out=out) is out and out == got
+
+
+def test_factors_of_logsumexp_weigh_each_term():
+    assert f.logsumexp([0.0, 0.0], b=[0.5, 1.5]) == np.log(2)
+    assert f.logsumexp([1.0, 1.0], b=[3.0, -2.0]) == 1.0  # they may subtract
+    assert f.logsumexp([0.0, 0.0], b=[1.0, -1.0]) == -np.inf
+    assert np.isnan(f.logsumexp([0.0, 0.0], b=[1.0, -2.0]))
+    assert f.logsumexp(np.zeros(7), b=1 / 7) == pytest.approx(0, abs=1e-15)
+    for hidden in (np.inf, np.nan, 1e300):
+        assert f.logsumexp([3.0, hidden], b=[1.0, 0.0]) == 3.0  # a factor of 0 hides what it stands beside
+    assert f.logsumexp([3.0, -np.inf], b=[0.0, 7.0]) == -np.inf
+    assert f.logsumexp([3.0, 1.0], b=[np.inf, 1.0]) == np.inf and np.isnan(f.logsumexp([3.0], b=[np.nan]))
+    assert np.isnan(f.logsumexp([-np.inf, 0.0], b=[np.inf, 1.0]))  # 0 · ∞
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [2, 129, 5000])
+def test_a_factor_may_be_as_far_from_its_logit_as_both_types_reach(dtype, classes):
+    top = np.log(np.finfo(dtype).max) * 0.99
+    x, b = np.full((2, classes), -np.inf, dtype), np.ones((2, classes), dtype)
+    x[0, [0, -1]], b[0, [0, -1]] = [50, -80], np.exp(np.array([-top, top]))  # the second term is the larger
+    x[1, [0, -1]], b[1, [0, -1]] = [1e30, -1e30], [1e-30, 1e30]
+    want = np.logaddexp(50 + np.log(np.float64(b[0, 0])), -80 + np.log(np.float64(b[0, -1]))), 1e30
+    np.testing.assert_allclose(f.logsumexp(x, b=b), want, rtol=np.finfo(dtype).eps)
+
+
+def test_factors_and_logits_broadcast_and_axes_are_of_both():
+    x, b = np.arange(6.0).reshape(2, 3), np.array([[[1.0]], [[2.0]]])
+    both = np.broadcast_to(x, (2, 2, 3)), np.broadcast_to(b, (2, 2, 3))
+    for axis in (0, 1, -1, (0, 2), None):
+        got = f.logsumexp(x, b=b, axis=axis)
+        np.testing.assert_array_equal(got, f.logsumexp(np.array(both[0]), b=np.array(both[1]), axis=axis))
+        np.testing.assert_allclose(got, reference.logsumexp(*both[:1], b=both[1], axis=axis), rtol=1e-14)
+    with pytest.raises(ValueError, match=r"b has shape \(4,\), which does not broadcast to .* \(2, 3\)"):
+        f.logsumexp(x, b=np.ones(4))
+
+
+def test_factors_widen_logits_as_in_numpy():
+    x = np.zeros(3, np.float32)
+    assert f.logsumexp(x, b=2).dtype == f.logsumexp(x, b=2.5).dtype == np.float32
+    assert f.logsumexp(x, b=np.ones(3, np.float16)).dtype == np.float32
+    assert f.logsumexp(x, b=np.ones(3)).dtype == f.logsumexp(x, b=np.ones(3, int)).dtype == np.float64

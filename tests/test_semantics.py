@@ -6,7 +6,7 @@ import math
 import nll_fast
 import numpy as np
 import pytest
-from nll_fast import cross_entropy, log_softmax, logsumexp, reference
+from nll_fast import categorical_nll, cross_entropy, log_softmax, logsumexp, reference
 
 INF, NAN = np.inf, np.nan
 
@@ -127,3 +127,50 @@ def test_rows_that_rise_and_fall_through_every_reference(dtype, span):
             want = reference.cross_entropy(row[None], [target], reduction="none")
             tolerance = dict(rtol=3e-7, atol=1e-45) if dtype == np.float32 else dict(rtol=1e-14)
             np.testing.assert_allclose(got, want, **tolerance)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [2, 10, 129, 3000])
+def test_one_hot_targets_cost_what_their_classes_cost(dtype, classes):
+    r = np.random.default_rng(classes)
+    probs, target = r.dirichlet(np.ones(classes), 70).astype(dtype), r.integers(0, classes, 70)
+    one_hot, more = np.eye(classes, dtype=dtype)[target], {"weight": r.random(classes).astype(np.float32)}
+    for kind in ({}, {"clamp": "eps"}, more, {"sample_weight": r.random(70)}):
+        each = {**kind, "reduction": "none"}
+        # A product with the weight is rounded once more where the target is a distribution.
+        ulps = 1 if "weight" in kind else 0
+        got, want = categorical_nll(probs, one_hot, **each), categorical_nll(probs, target, **each)
+        np.testing.assert_array_max_ulp(got, want, ulps)
+    columns = np.asfortranarray(probs.T), np.asfortranarray(one_hot.T)
+    assert categorical_nll(*columns, axis=0) == categorical_nll(probs, one_hot) == categorical_nll(probs, target)
+
+
+def test_probabilities_beside_distributions_are_checked_before_anything_is_written():
+    probs, target = np.full((3, 4), 0.25), np.full((3, 4), 0.25)
+    probs[1, 2] = 1.5
+    out = np.full(3, 7.0)
+    for kind in ({}, {"reduction": "none"}, {"clamp": "eps"}, {"out": out}):
+        with pytest.raises(ValueError, match=r"probability 1.5 at row 1, class 2 is outside \[0, 1\]"):
+            categorical_nll(probs, target, **kind)
+    target[1, 2] = 0  # it is no probability even if it does not count
+    with pytest.raises(ValueError, match="probability"):
+        categorical_nll(probs, target)
+    assert (out == 7).all()
+    with pytest.raises(ValueError, match="ignore_index=3 means nothing"):
+        categorical_nll(target, target, ignore_index=3)
+
+
+def test_an_impossible_class_of_a_distribution_costs_nothing_if_it_has_no_share():
+    assert categorical_nll([[0.0, 1.0]], [[0.0, 1.0]]) == 0
+    assert categorical_nll([[0.0, 1.0]], [[0.5, 0.5]]) == np.inf
+    assert categorical_nll([[0.0, 1.0]], [[1.0, 0.0]], clamp="eps") == 52 * np.log(2)
+    assert categorical_nll([[0.0, 1.0]], [[1.0, 0.0]], weight=[0, 1]) == 0
+    assert np.isnan(categorical_nll([[0.5, 0.5]], [[np.nan, 0.5]]))
+
+
+@pytest.mark.parametrize("classes", [3, 200])
+def test_smoothing_of_an_impossible_target_without_a_weight_costs_the_others_share(classes):
+    x, weight = np.linspace(-3, 3, classes)[None], np.linspace(0, 1, classes)
+    x[0, 0] = -np.inf
+    kind = {"weight": weight, "label_smoothing": 0.1, "reduction": "none"}
+    np.testing.assert_allclose(cross_entropy(x, [0], **kind), reference.cross_entropy(x, [0], **kind), rtol=1e-14)

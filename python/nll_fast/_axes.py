@@ -8,19 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from nll_fast._arrays import as_array, as_integer, as_logits, check_out
+from nll_fast._arrays import as_array, as_integer, as_logits, as_number, check_out
 from nll_fast._types import Array
 
 
-def log_sums(call: Callable[..., Any], logits: Any, axis: Any, out: Array | None, keepdims: bool) -> Array:
+def log_sums(call: Callable[..., Any], logits: Any, axis: Any, b: Any, out: Array | None, keepdims: bool) -> Array:
     """One number for all classes along ``axis``: without any, that of an empty sum, −∞."""
     x = _numbers(logits)
+    factor = None if b is None else _factors(b, x)
+    if factor is not None:
+        x, factor = _broadcast(x, factor)
     axes = as_axes(axis, x)
     rows = merged(x, axes)
     if out is not None:
-        check_out(out, (logits, x))
+        check_out(out, (logits, x, b, factor))
     if rows.shape[-1]:
-        result = call(rows, out=out)
+        result = call(rows, out=out, b=None if factor is None else merged(factor, axes))
     else:
         result = _empty(rows.shape[:-1], x) if out is None else out
         if result.shape != rows.shape[:-1]:
@@ -54,15 +57,31 @@ def log_shares(call: Callable[..., Any], logits: Any, axis: Any, out: Array | No
     return result if result.ndim else result[()]
 
 
-def _numbers(logits: Any) -> np.ndarray:
+def _numbers(logits: Any, name: str = "logits") -> np.ndarray:
     """Logits, or the float64 copy of integers: SciPy takes these, where there is no target to be mistaken for logits.
     uint16 is refused, as it may be the bits of bfloat16.
     """
     if type(logits) is not np.ndarray or logits.dtype.kind in "iub":
-        logits = as_array(logits, "logits")
+        logits = as_array(logits, name)
         if logits.dtype.kind in "iub" and logits.dtype.name != "uint16":
             return logits.astype(np.float64)
-    return as_logits(logits, "logits")
+    return as_logits(logits, name)
+
+
+def _factors(b: Any, x: np.ndarray) -> np.ndarray:
+    """Factors of terms; a Python number does not widen the logits, as in NumPy."""
+    if isinstance(b, (int, float)):
+        return np.asarray(as_number(b, "b"), np.float64 if x.dtype == np.float64 else np.float32)
+    return _numbers(b, "b")
+
+
+def _broadcast(x: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Views of one shape of logits and factors."""
+    try:
+        shape = np.broadcast_shapes(x.shape, b.shape)
+    except ValueError:
+        raise ValueError(f"b has shape {b.shape}, which does not broadcast to that of the logits, {x.shape}") from None
+    return np.broadcast_to(x, shape, subok=True), np.broadcast_to(b, shape, subok=True)
 
 
 def _empty(shape: tuple[int, ...], x: np.ndarray) -> Array:

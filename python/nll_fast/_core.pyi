@@ -174,6 +174,17 @@ def soft_cross_entropy(
     each: bool,
     moments: bool,
 ) -> _Rows: ...
+def expected_loss(
+    probs: _Array,
+    target: _Array,
+    weight: _Weight,
+    clamp: str | None,
+    mask: _Mask,
+    row_weight: _RowWeight,
+    out: _Array | None,
+    each: bool,
+    moments: bool,
+) -> _Rows: ...
 def entropy(
     logits: _Array, mask: _Mask, row_weight: _RowWeight, out: _Array | None, each: bool, moments: bool
 ) -> _Rows: ...
@@ -205,7 +216,7 @@ def kl_divergence_grad(
     by_p: bool,
     by_q: bool,
 ) -> tuple[_Array | None, _Array | None]: ...
-def logsumexp(logits: _Array, out: _Array | None) -> _Array: ...
+def logsumexp(logits: _Array, out: _Array | None, b: _Array | None = None) -> _Array: ...
 def log_softmax(logits: _Array, out: _Array | None) -> _Array: ...
 def cross_entropy_grad(
     logits: _Array,
@@ -242,6 +253,7 @@ __all__ = [
     "entr",
     "entropy",
     "entropy_grad",
+    "expected_loss",
     "exp",
     "gaussian_nll_loss",
     "get_num_threads",

@@ -125,11 +125,7 @@ def cross_entropy(
             return loss
     smoothing = as_number(label_smoothing, "label_smoothing")
     if _is_distribution(target, logits):
-        if ignore_index is not None and as_integer(ignore_index, "ignore_index") != -100:
-            raise ValueError(
-                f"ignore_index={ignore_index} means nothing to a target that is a distribution for each row: leave it "
-                "out, and leave out rows by slicing"
-            )
+        _check_unused(ignore_index)
         if hess is not None:
             raise TypeError("hess takes class indices: of a distribution y it is sum(y) * p * (1 - p)")
         return row_quantity(
@@ -145,6 +141,14 @@ def cross_entropy(
         axis=axis, weight=weight, sample_weight=sample_weight, ignore_index=ignore_index, shift=shift, mask=mask,
         reduction=reduction, empty_mean=empty_mean, out=out, grad=grad, hess=hess, label_smoothing=smoothing,
     )  # fmt: skip
+
+
+def _check_unused(ignore_index: Any) -> None:
+    if ignore_index is not None and as_integer(ignore_index, "ignore_index") != -100:
+        raise ValueError(
+            f"ignore_index={ignore_index} means nothing to a target that is a distribution for each row: leave it "
+            "out, and leave out rows by slicing"
+        )
 
 
 def _is_distribution(target: Any, logits: Any) -> bool:
@@ -283,16 +287,19 @@ def categorical_nll(
     empty_mean: float = math.nan,
     out: Array | None = None,
 ) -> Loss:
-    """−weight[target]·log probs[target], in nats.
+    """−weight[target]·log probs[target], in nats; of distributions as targets −Σ weight·target·log probs.
 
-    Results and other errors are those of :func:`cross_entropy`.
+    Results and other errors are those of :func:`cross_entropy`. With one-hot or other distributions this is
+    scikit-learn's ``log_loss`` and Keras's ``categorical_crossentropy``.
 
     Parameters
     ----------
     probs : array_like, shape (..., C)
-        Probabilities of the same dtypes. One entry of each row is read; a probability of 0 costs ∞.
-    target : array_like of int
-        The class of each row.
+        Probabilities of the same dtypes, whose sum is not checked; a probability of 0 costs ∞. For class targets one
+        entry of each row is read.
+    target : array_like
+        The class of each row, or a distribution over the classes for each row, as in :func:`cross_entropy`. A class
+        with target 0 costs 0.
     clamp : "eps" or None
         "eps" clips the probability to [ε, 1 − ε] like scikit-learn's ``log_loss``, with the machine epsilon of the
         dtype of ``probs``: in float64 an impossible class costs 36 and not ∞.
@@ -313,11 +320,21 @@ def categorical_nll(
     --------
     >>> round(categorical_nll([[0.1, 0.7, 0.2]], [2]), 3)
     1.609
+    >>> round(categorical_nll([[0.1, 0.7, 0.2]], [[0.0, 0.5, 0.5]]), 3)
+    0.983
     """
     if type(axis) is int and axis == -1 and empty_mean is math.nan and weight is sample_weight is out is None:
         loss = usual_losses(_core.categorical_nll, probs, target, ignore_index, reduction, clamp=clamp)
         if loss is not None:
             return loss
+    if _is_distribution(target, probs):
+        _check_unused(ignore_index)
+        return row_quantity(
+            _core.expected_loss,
+            {"probs": probs, "target": target},
+            axis=axis, reduction=reduction, out=out, empty_mean=empty_mean,
+            weight=weight, sample_weight=sample_weight, clamp=clamp,
+        )  # fmt: skip
     return row_losses(
         _core.categorical_nll,
         "probs", probs, target,
@@ -330,10 +347,11 @@ def logsumexp(
     logits: ArrayLike,
     *,
     axis: int | tuple[int, ...] | None = -1,
+    b: ArrayLike | None = None,
     keepdims: bool = False,
     out: Array | None = None,
 ) -> Array:
-    """log Σ exp(logits) along one or several axes, in nats, as in ``scipy.special.logsumexp``.
+    """log Σ b·exp(logits) along one or several axes, in nats, as in ``scipy.special.logsumexp``.
 
     Parameters
     ----------
@@ -342,6 +360,9 @@ def logsumexp(
     axis : int, tuple of int or None
         The axis to sum over, or several, or None for all; by default the last one (in SciPy, all axes). The
         logits are copied if their strides do not let several axes be seen as one.
+    b : array_like, optional
+        A factor for each term, 1 by default, of any range: it and ``logits`` broadcast by NumPy's rules, and ``axis``
+        is one of their common shape. Where it is 0 the logit does not count, whatever it is.
     keepdims : bool
         Keep ``axis`` in the result, with length 1.
     out : ndarray, optional
@@ -351,10 +372,10 @@ def logsumexp(
     Returns
     -------
     ndarray
-        float64 for float64 logits, else float32; a NumPy number for one row. Nothing to sum gives −∞, and so does
-        −∞ throughout; a +∞ gives +∞, a NaN gives NaN. Near 0 the result has its digits if one logit dominates,
-        and loses them if the largest logit and the logarithm cancel, as for normalized log-probabilities
-        (docs/accuracy.md).
+        float64 if ``logits`` or ``b`` is, else float32; a NumPy number for one row. Nothing to sum gives −∞, and so
+        does −∞ throughout; a +∞ gives +∞, a NaN gives NaN, and so does a sum below 0. Near 0 the result has its
+        digits if one logit dominates, and loses them if the largest logit and the logarithm cancel, as for normalized
+        log-probabilities (docs/accuracy.md).
 
     Raises
     ------
@@ -368,8 +389,10 @@ def logsumexp(
     array([2.0794, 2.0794])
     >>> logsumexp(np.zeros((2, 8)), axis=None).round(4)
     np.float64(2.7726)
+    >>> logsumexp([0.0, 1000.0], b=[0.5, 0.0]).round(4)
+    np.float64(-0.6931)
     """
-    return log_sums(_core.logsumexp, logits, axis, out, keepdims)
+    return log_sums(_core.logsumexp, logits, axis, b, out, keepdims)
 
 
 def log_softmax(logits: ArrayLike, *, axis: int | tuple[int, ...] | None = -1, out: Array | None = None) -> Array:

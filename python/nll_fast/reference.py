@@ -26,11 +26,10 @@ def _reduce(losses, weights, counted, shape, reduction, empty_mean=math.nan):
     return total / weight if weight else math.nan if counted.any() else empty_mean
 
 
-def _log_sum_exp(x):
+def _log_sum_exp(x, sign=1.0):
     m = np.max(x, initial=-np.inf)
-    if not np.isfinite(m):
-        return m
-    return m + np.log(np.sum(np.exp(x - m)))
+    m = m if np.isfinite(m) else 0.0
+    return m + np.log(np.sum(sign * np.exp(x - m)))
 
 
 def _loss(x, t):
@@ -64,7 +63,8 @@ def cross_entropy(
 ):
     """w·log(1 + Σ_{j≠t} e^(x_j − x_t)) of each row; smoothed, its mixture with the loss of every class."""
     if np.asarray(target).dtype.kind not in "iu":
-        soft = _soft_cross_entropy(logits, target, axis, weight, label_smoothing, shift)
+        target = np.roll(target, -shift, -2) if shift else target
+        soft = _expected_loss(log_softmax(logits, axis=axis), target, axis, weight, label_smoothing)
         return _reduce_some(soft, shift, mask, reduction, sample_weight)
     logits, target = _aligned(logits, target, shift, mask, ignore_index)
     x, t = _rows(logits, target, axis)
@@ -110,9 +110,8 @@ def cross_entropy_grad(
     return np.moveaxis(grad.reshape(shape), -1, axis)
 
 
-def _soft_cross_entropy(logits, target, axis, weight, smoothing, shift):
-    log_p = log_softmax(logits, axis=axis)
-    target = np.roll(target, -shift, -2) if shift else target
+def _expected_loss(log_p, target, axis, weight, smoothing=0.0):
+    """−Σ w·y·log p of each row."""
     y = np.moveaxis(np.asarray(target).astype(np.float64), axis, -1)
     y = ((1 - smoothing) * y + smoothing / y.shape[-1]) * (1.0 if weight is None else np.asarray(weight))
     return -np.sum(_times(y, np.moveaxis(log_p, axis, -1)), -1)
@@ -217,10 +216,13 @@ def categorical_nll(
     reduction="mean",
     empty_mean=math.nan,
 ):
-    """−w[t]·log p[t] of probabilities p."""
+    """−w[t]·log p[t] of probabilities p, or −Σ w·y·log p of distributions y."""
     eps = _epsilon(probs) if clamp == "eps" else 0.0
     with np.errstate(divide="ignore"):
         log_probs = np.log(np.clip(np.asarray(probs).astype(np.float64), eps, 1 - eps))
+    if np.ndim(target) == log_probs.ndim:
+        losses = _expected_loss(log_probs, target, axis, weight)
+        return _reduce_some(losses, 0, None, reduction, sample_weight)
     return _gather(log_probs, target, axis, weight, sample_weight, ignore_index, reduction, empty_mean)
 
 
@@ -240,9 +242,14 @@ def _along(function, x, axis):
     return np.array([function(row) for row in rows]), shape, moved.shape, axes
 
 
-def logsumexp(logits, *, axis=-1, keepdims=False):
-    """log Σ e^x, counted from the largest x."""
-    sums, shape, _, axes = _along(_log_sum_exp, logits, axis)
+def logsumexp(logits, *, axis=-1, b=None, keepdims=False):
+    """log Σ b·e^x = log Σ ±e^(x + log |b|), counted from the largest exponent."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if b is not None:
+            logits, b = np.broadcast_arrays(*(np.asarray(x).astype(np.float64) for x in (logits, b)))
+            logits = np.where(b == 0, -np.inf, logits + np.log(np.abs(b)))
+        signs = iter(_along(np.sign, np.ones_like(logits) if b is None else b, axis)[0])
+        sums, shape, _, axes = _along(lambda row: _log_sum_exp(row, next(signs)), logits, axis)
     return np.expand_dims(sums.reshape(shape), axes) if keepdims else sums.reshape(shape)
 
 

@@ -44,7 +44,8 @@
 //!           cross_entropy  gather     … of logits, and of probabilities
 //!           gradient                  of the cross entropy, by the logits
 //!           log_softmax               log softmax, and log Σ e^x
-//!           quantities  slopes        entropy, divergence, distributions as targets; gradients
+//!           quantity  quantities      entropy, divergence, distributions as targets
+//!           row_sweeps  slopes        sweeps over their long rows; gradients
 //! 3  fold   quantities of a row as states that take in blocks of classes, and merge
 //!           log_sum  pick  linear     one sweep: the cross entropy and its label smoothing
 //!           others                    the largest logit, and the sum of terms relative to it

@@ -281,6 +281,14 @@ const ROWS: &[Line] = &[
         [0xb128_38f6_49b4_ebbf, 0x1c61_6b71_c7c6_8e6a],
     ),
     (
+        "logsumexp, b",
+        |i| {
+            let (logits, factor) = (&i.logits("x"), &i.unit("b"));
+            i.quantity(Quantity::WeightedSum { logits: &logits.array(), factor: &factor.array() })
+        },
+        [0xc1b1_8eb8_ae8b_6ec6, 0x2ed2_67b0_3968_e607],
+    ),
+    (
         "log_softmax",
         |i| {
             i.results(i.length(), |out| {
@@ -303,6 +311,16 @@ const ROWS: &[Line] = &[
         "soft cross_entropy, label_smoothing, weight",
         |i| i.soft_target(0.1, true),
         [0x9861_a3b6_2b72_e1f6, 0x5143_3953_777d_646f],
+    ),
+    (
+        "soft categorical_nll",
+        |i| {
+            let [p, y] = ["p", "y"].map(|name| i.unit(name));
+            let (probs, target, weight) = (&p.array(), &y.array(), i.weight());
+            let weight = Some(&weight[..]);
+            i.quantity(Quantity::ExpectedLoss { probs, target, weight, clip: false })
+        },
+        [0x2846_f9c8_99e6_5d85, 0x452c_860b_86d9_c069],
     ),
     (
         "kl_divergence",

@@ -9,6 +9,7 @@ mod arrays;
 mod elements;
 mod errors;
 mod integers;
+mod quantities;
 mod rows;
 mod signals;
 mod totals;
@@ -53,10 +54,13 @@ fn simd_levels() -> Vec<&'static str> {
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
+    use super::quantities::{
+        entropy, entropy_grad, expected_loss, kl_divergence, kl_divergence_grad,
+        soft_cross_entropy, soft_cross_entropy_grad,
+    };
+    #[pymodule_export]
     use super::rows::{
-        categorical_nll, cross_entropy, cross_entropy_grad, entropy, entropy_grad, kl_divergence,
-        kl_divergence_grad, log_softmax, logsumexp, nll_loss, soft_cross_entropy,
-        soft_cross_entropy_grad,
+        categorical_nll, cross_entropy, cross_entropy_grad, log_softmax, logsumexp, nll_loss,
     };
     #[pymodule_export]
     use super::totals::Partial;

@@ -1,31 +1,31 @@
-//! The functions of rows of classes. The class axis is the last.
+//! The functions of rows of classes: losses with a class as target, sums and shares. The class axis is
+//! the last.
 
 use crate::arrays::{Classes, Floats, Output, places};
 use crate::elements::chosen;
-use crate::errors::raise;
+use crate::quantities::{clips, weighted_sum};
 use crate::signals::run;
 use crate::totals::Partial;
 use nll_kernels::Error;
-use nll_kernels::call::{self, Entries, Gradient, Hessian, Quantity, RowLosses, Slopes};
+use nll_kernels::call::{self, Entries, Gradient, Hessian, Quantity, RowLosses};
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::Exec;
 use nll_kernels::data::out::Out;
 use nll_kernels::data::per_class::PerClass;
-use nll_kernels::data::targets::{Counted, Targets};
+use nll_kernels::data::targets::Targets;
 use nll_kernels::data::totals::Totaled;
 use numpy::{PyReadonlyArray1, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 
-type Weight<'py> = Option<PyReadonlyArray1<'py, f64>>;
-type RowWeight<'py> = Option<PyReadonlyArrayDyn<'py, f64>>;
-type Mask<'py> = Option<PyReadonlyArrayDyn<'py, bool>>;
-type Given<'py> = Option<Bound<'py, PyAny>>;
+pub(crate) type Weight<'py> = Option<PyReadonlyArray1<'py, f64>>;
+pub(crate) type RowWeight<'py> = Option<PyReadonlyArrayDyn<'py, f64>>;
+pub(crate) type Given<'py> = Option<Bound<'py, PyAny>>;
 
 /// The losses, None if they were not wanted, and the totals.
-type Results<'py> = (Option<Bound<'py, PyAny>>, Partial);
+pub(crate) type Results<'py> = (Option<Bound<'py, PyAny>>, Partial);
 
 /// Runs `work` with `out` as its output, or with a new array if `each` result is wanted.
-fn rows<'py, R: Send>(
+pub(crate) fn rows<'py, R: Send>(
     py: Python<'py>,
     shape: &[usize],
     (out, each, double): (Given<'py>, bool, bool),
@@ -81,11 +81,11 @@ impl<'py> PerClassOutput<'py> {
 }
 
 /// The shape of an array of rows without its class axis.
-fn leading<'s>(array: &'s Array<'_>) -> &'s [usize] {
+pub(crate) fn leading<'s>(array: &'s Array<'_>) -> &'s [usize] {
     array.shape().split_last().map_or(&[], |(_, leading)| leading)
 }
 
-fn size(array: &Array<'_>) -> usize {
+pub(crate) fn size(array: &Array<'_>) -> usize {
     array.shape().iter().product()
 }
 
@@ -122,7 +122,7 @@ fn targets<'a>(
 }
 
 /// Which totals a call of rows computes.
-fn totaled(moments: bool) -> Totaled {
+pub(crate) fn totaled(moments: bool) -> Totaled {
     if moments { Totaled::Moments } else { Totaled::Sum }
 }
 
@@ -186,10 +186,7 @@ pub(crate) fn categorical_nll<'py>(
     moments: bool,
     clamp: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Results<'py>> {
-    let clip = match clamp {
-        Some(clamp) => chosen("clamp", &clamp, &[("eps", true)])?,
-        None => false,
-    };
+    let clip = clips(clamp)?;
     let targets = targets(&target, &weight, &row_weight, ignore_index)?;
     row_losses(
         py,
@@ -200,79 +197,18 @@ pub(crate) fn categorical_nll<'py>(
     )
 }
 
-fn quantity<'py>(
-    py: Python<'py>,
-    array: &Array<'_>,
-    quantity: Quantity<'_>,
-    (mask, row_weight): (Mask<'py>, RowWeight<'py>),
-    (out, each, moments): (Given<'py>, bool, bool),
-) -> PyResult<Results<'py>> {
-    let mask = mask.as_ref().map(|mask| mask.as_slice()).transpose()?;
-    let row_weight = row_weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
-    let counted = Counted { mask, row_weight };
-    let (double, size) = (quantity.is_double(), size(array));
-    quantity.check().map_err(raise)?;
-    let run = |exec: Exec<'_>, out: Out<'_>| quantity.run(exec, counted, totaled(moments), out);
-    let (values, totals) = rows(py, leading(array), (out, each, double), size, run)?;
-    Ok((values, Partial { totals }))
-}
-
 #[pyfunction]
-pub(crate) fn soft_cross_entropy<'py>(
-    py: Python<'py>,
-    logits: Floats<'py>,
-    target: Floats<'py>,
-    weight: Weight<'py>,
-    label_smoothing: f64,
-    mask: Mask<'py>,
-    row_weight: RowWeight<'py>,
-    out: Given<'py>,
-    each: bool,
-    moments: bool,
-) -> PyResult<Results<'py>> {
-    let weight = weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
-    let (logits, target) = (&logits.array(), &target.array());
-    let soft_target = Quantity::SoftTarget { logits, target, weight, label_smoothing };
-    quantity(py, logits, soft_target, (mask, row_weight), (out, each, moments))
-}
-
-#[pyfunction]
-pub(crate) fn entropy<'py>(
-    py: Python<'py>,
-    logits: Floats<'py>,
-    mask: Mask<'py>,
-    row_weight: RowWeight<'py>,
-    out: Given<'py>,
-    each: bool,
-    moments: bool,
-) -> PyResult<Results<'py>> {
-    let logits = &logits.array();
-    quantity(py, logits, Quantity::Entropy { logits }, (mask, row_weight), (out, each, moments))
-}
-
-#[pyfunction]
-pub(crate) fn kl_divergence<'py>(
-    py: Python<'py>,
-    p_logits: Floats<'py>,
-    q_logits: Floats<'py>,
-    mask: Mask<'py>,
-    row_weight: RowWeight<'py>,
-    out: Given<'py>,
-    each: bool,
-    moments: bool,
-) -> PyResult<Results<'py>> {
-    let (p_logits, q_logits) = (&p_logits.array(), &q_logits.array());
-    let divergence = Quantity::Divergence { p_logits, q_logits };
-    quantity(py, p_logits, divergence, (mask, row_weight), (out, each, moments))
-}
-
-#[pyfunction]
+#[pyo3(signature = (logits, out, b=None))]
 pub(crate) fn logsumexp<'py>(
     py: Python<'py>,
     logits: Floats<'py>,
     out: Given<'py>,
+    b: Option<Floats<'py>>,
 ) -> PyResult<Given<'py>> {
     let logits = &logits.array();
+    if let Some(factor) = b {
+        return weighted_sum(py, Quantity::WeightedSum { logits, factor: &factor.array() }, out);
+    }
     let run = |exec: Exec<'_>, out: Out<'_>| call::log_sum_exp(exec, logits, out);
     let double = logits.is_double() == Some(true);
     Ok(rows(py, leading(logits), (out, true, double), size(logits), run)?.0)
@@ -330,73 +266,4 @@ pub(crate) fn cross_entropy_grad<'py>(
     let work = |exec: Exec<'_>, out: Out<'_>| call.run(exec, (places.0, places.1, out));
     let (losses, totals) = rows(py, leading(logits), (out, each, double), size(logits), work)?;
     Ok((slopes.array(), curves.array(), losses, Partial { totals }))
-}
-
-/// The gradients of a quantity by its logits: by the first ones, and by the second ones of a divergence;
-/// None for what was not wanted.
-fn slopes<'py>(
-    py: Python<'py>,
-    of: Quantity<'_>,
-    (mask, row_weight, scale): (Mask<'py>, RowWeight<'py>, f64),
-    wanted: [bool; 2],
-) -> PyResult<(Given<'py>, Given<'py>)> {
-    let mask = mask.as_ref().map(|mask| mask.as_slice()).transpose()?;
-    let row_weight = row_weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
-    of.check().map_err(raise)?;
-    let (shape, double) = (of.logits().shape().to_vec(), of.is_double());
-    let classes = shape.last().copied().unwrap_or(1);
-    let order: Vec<_> = (0..shape.len()).collect();
-    let new = |wanted: bool| wanted.then(|| Output::new(py, &shape, &order, double)).transpose();
-    let [mut first, mut second] = [new(wanted[0])?, new(wanted[1])?];
-    let outs = [places(&mut first)?, places(&mut second)?];
-    let outs = outs.map(|out| PerClass::new(out, classes, None));
-    let rows = Counted { mask, row_weight };
-    let call = Slopes { of, rows, scale };
-    run(py, shape.iter().product(), |exec| call.run(exec, outs))?;
-    Ok((first.map(|output| output.array), second.map(|output| output.array)))
-}
-
-#[pyfunction]
-pub(crate) fn entropy_grad<'py>(
-    py: Python<'py>,
-    logits: Floats<'py>,
-    mask: Mask<'py>,
-    row_weight: RowWeight<'py>,
-    scale: f64,
-) -> PyResult<(Given<'py>, Given<'py>)> {
-    let logits = &logits.array();
-    slopes(py, Quantity::Entropy { logits }, (mask, row_weight, scale), [true, false])
-}
-
-#[pyfunction]
-pub(crate) fn soft_cross_entropy_grad<'py>(
-    py: Python<'py>,
-    logits: Floats<'py>,
-    target: Floats<'py>,
-    weight: Weight<'py>,
-    label_smoothing: f64,
-    mask: Mask<'py>,
-    row_weight: RowWeight<'py>,
-    scale: f64,
-) -> PyResult<(Given<'py>, Given<'py>)> {
-    let weight = weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
-    let (logits, target) = (&logits.array(), &target.array());
-    let of = Quantity::SoftTarget { logits, target, weight, label_smoothing };
-    slopes(py, of, (mask, row_weight, scale), [true, false])
-}
-
-#[pyfunction]
-pub(crate) fn kl_divergence_grad<'py>(
-    py: Python<'py>,
-    p_logits: Floats<'py>,
-    q_logits: Floats<'py>,
-    mask: Mask<'py>,
-    row_weight: RowWeight<'py>,
-    scale: f64,
-    by_p: bool,
-    by_q: bool,
-) -> PyResult<(Given<'py>, Given<'py>)> {
-    let (p_logits, q_logits) = (&p_logits.array(), &q_logits.array());
-    let of = Quantity::Divergence { p_logits, q_logits };
-    slopes(py, of, (mask, row_weight, scale), [by_p, by_q])
 }

@@ -42,12 +42,26 @@ impl<'r, F: Real> CrossEntropy<'r, F> {
 
     /// (1 − ε)·w_t·loss and the smoothing's share.
     #[inline(always)]
-    fn weighted(&self, row: usize, loss: f64, x_t: f64, linear: Option<[f64; 2]>) -> f64 {
+    fn weighted<S: Isa>(
+        &self,
+        isa: S,
+        row: usize,
+        (loss, x_t, rest): (f64, f64, ScaledSum),
+        linear: Option<[f64; 2]>,
+    ) -> f64 {
         let weight = self.targets.class_weight(row);
         let Some([linear, shift]) = linear else { return row::weighed(weight, loss) };
         let (epsilon, classes) = (self.smoothing, self.rows.classes() as f64);
-        let smoothing = Smoothing { epsilon, classes, weights: self.weights, linear };
-        row::smoothed(loss, weight, x_t - shift, smoothing)
+        let is_impossible = x_t == f64::NEG_INFINITY && weight == 0.0;
+        let lse = match is_impossible {
+            true => {
+                let center = rest.center - shift;
+                row::log_sum_exp::<S, F>(isa, ScaledSum { center, ..rest })
+            }
+            false => (x_t - shift) + loss,
+        };
+        let smoothing = Smoothing { epsilon, classes, weights: self.weights, linear, lse };
+        row::smoothed(loss, weight, smoothing)
     }
 }
 
@@ -140,7 +154,8 @@ impl<F: Real> CrossEntropy<'_, F> {
             let linear = lanes::linear(isa, lines, targets.weight);
             for i in (0..count).filter(|&i| targets.counts(start + i)) {
                 let linear = (self.smoothing > 0.0).then(|| linear.map(|linear| linear[i]));
-                loss[i] = self.weighted(start + i, loss[i], x_t[i].to_f64(), linear);
+                let (x_t, rest) = (x_t[i].to_f64(), sums.row(i));
+                loss[i] = self.weighted(isa, start + i, (loss[i], x_t, rest), linear);
             }
         }
         losses[..count].copy_from_slice(&loss[..count]);
@@ -164,7 +179,7 @@ impl<F: Real> CrossEntropy<'_, F> {
         let count = group.len();
         // An array for each number: a loop over arrays of structures is not vectorised.
         let [mut center, mut correction, mut exponent] = [[0.0; GROUP]; 3];
-        let [mut rest, mut max, mut target] = [[0.0; GROUP]; 3];
+        let [mut sum, mut max, mut target] = [[0.0; GROUP]; 3];
         sweep(
             isa,
             self.rows,
@@ -178,22 +193,24 @@ impl<F: Real> CrossEntropy<'_, F> {
             },
             #[inline(always)]
             |i, fold| {
-                let (sum, x_t) = fold.0.finish(isa);
+                let (rest, x_t) = fold.0.finish(isa);
                 (center[i], correction[i], exponent[i]) =
-                    (sum.center, sum.correction, sum.exponent);
-                (rest[i], max[i], target[i]) = (sum.sum, sum.max, x_t);
+                    (rest.center, rest.correction, rest.exponent);
+                (sum[i], max[i], target[i]) = (rest.sum, rest.max, x_t);
             },
         );
-        for i in 0..GROUP {
+        let rest = |i: usize| {
             let (center, correction, exponent) = (center[i], correction[i], exponent[i]);
-            let rest = ScaledSum { center, correction, exponent, sum: rest[i], max: max[i] };
-            loss[i] = row::target_against_rest::<S, F>(isa, rest, target[i]);
+            ScaledSum { center, correction, exponent, sum: sum[i], max: max[i] }
+        };
+        for i in 0..GROUP {
+            loss[i] = row::target_against_rest::<S, F>(isa, rest(i), target[i]);
         }
         let mut linears = linears.iter();
         for i in (0..count).filter(|&i| targets.counts(start + i)) {
             is_top1[i] = !loss[i].is_nan() && self.is_top1(start + i, target[i], max[i]);
             let linear = linears.next().map(|linear| Fold::<F>::finish(linear, isa));
-            loss[i] = self.weighted(start + i, loss[i], target[i], linear);
+            loss[i] = self.weighted(isa, start + i, (loss[i], target[i], rest(i)), linear);
         }
         losses[..count].copy_from_slice(&loss[..count]);
     }

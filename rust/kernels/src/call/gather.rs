@@ -22,7 +22,7 @@ pub(crate) struct Gather<'r, F> {
 
 /// NaN is none.
 #[inline(always)]
-fn is_probability(p: f64) -> bool {
+pub(crate) fn is_probability(p: f64) -> bool {
     (0.0..=1.0).contains(&p)
 }
 

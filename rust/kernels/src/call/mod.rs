@@ -11,7 +11,9 @@ mod gradient;
 mod log_softmax;
 mod loss;
 mod quantities;
+mod quantity;
 mod row_loss;
+mod row_sweeps;
 mod rows;
 mod shapes;
 mod slopes;
@@ -24,7 +26,7 @@ pub use elements::{Elements, Options, Outputs};
 pub use gradient::{Gradient, GradientOut};
 pub use log_softmax::{log_softmax, log_sum_exp};
 pub use loss::Loss;
-pub use quantities::Quantity;
+pub use quantity::Quantity;
 pub use rows::{Entries, RowLosses};
 pub use slopes::Slopes;
 

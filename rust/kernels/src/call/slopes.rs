@@ -13,7 +13,8 @@
 //! of the whole row, and for the results, which replace the terms.
 
 use crate::Error;
-use crate::call::quantities::{PIECE, Quantity};
+use crate::call::quantity::Quantity;
+use crate::call::row_sweeps::PIECE;
 use crate::data::drive::{self, Exec, Work};
 use crate::data::out::Out;
 use crate::data::per_class::PerClass;
@@ -42,6 +43,9 @@ impl Slopes<'_> {
     /// the other.
     pub fn run(&self, exec: Exec<'_>, out: [PerClass<'_>; 2]) -> Result<(), Error> {
         self.of.check_rows(self.rows)?;
+        if let Quantity::ExpectedLoss { .. } | Quantity::WeightedSum { .. } = self.of {
+            return Err(Error::Choice("this quantity has no gradient".into()));
+        }
         match self.of.is_double() {
             true => drive::run(exec, &RowSlopes { of: self, real: PhantomData::<f64> }, out),
             false => drive::run(exec, &RowSlopes { of: self, real: PhantomData::<f32> }, out),
@@ -106,6 +110,7 @@ impl<F: Real> Work<[PerClass<'_>; 2]> for RowSlopes<'_, F> {
                     let rows = ([&one, &Rows::new([second])], &both);
                     self.divergence(isa, rows, group, memory, &mut outs);
                 }
+                Quantity::ExpectedLoss { .. } | Quantity::WeightedSum { .. } => {}
             }
         }
     }

@@ -94,6 +94,11 @@ impl<'r, const N: usize> Rows<'r, N> {
         })
     }
 
+    /// One entry of the first array.
+    pub(crate) fn entry(&self, row: usize, class: usize) -> f64 {
+        self.arrays[0].entry(row, class)
+    }
+
     /// The first of the classes `range` of a row of the first array that satisfies `test`.
     pub(crate) fn find(
         &self,

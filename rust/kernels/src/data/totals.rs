@@ -121,6 +121,11 @@ impl Totals {
         self
     }
 
+    /// Whether the sum is NaN.
+    pub(crate) fn is_nan(&self) -> bool {
+        self.sum.special().is_nan()
+    }
+
     fn is_empty(&self) -> bool {
         self.count == 0 && self.ignored.is_none()
     }

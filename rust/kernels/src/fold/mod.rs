@@ -10,6 +10,8 @@
 //! logsumexp          LogSum of all                                         one sweep
 //! entropy            Entropy                                               one sweep
 //! soft targets       SoftTarget                                            one sweep
+//! … of probabilities ExpectedLoss                                          one sweep
+//! log Σ b·e^x        WeightedSum                                           one sweep
 //! log softmax        Others, then the results                              two sweeps
 //! gradient           Terms, then the results                               one sweep
 //! divergence         Terms of both rows, then Divergence                   two sweeps
@@ -29,6 +31,7 @@
 
 mod divergence;
 mod entropy;
+mod expected_loss;
 pub(crate) mod lane_terms;
 pub(crate) mod lanes;
 mod linear;
@@ -37,15 +40,18 @@ mod others;
 mod pick;
 mod row_terms;
 mod soft_target;
+mod weighted_sum;
 
 pub(crate) use divergence::{Divergence, Pair};
 pub use entropy::Entropy;
+pub(crate) use expected_loss::{ExpectedLoss, Probabilities, expected_losses};
 pub use linear::Linear;
 pub use log_sum::LogSum;
 pub use others::Others;
 pub use pick::Pick;
 pub(crate) use row_terms::{TermRows, Terms};
 pub(crate) use soft_target::{SoftTarget, Weighting};
+pub(crate) use weighted_sum::WeightedSum;
 
 use crate::data::rows::{Block, Rows};
 use crate::data::scratch::Scratch;

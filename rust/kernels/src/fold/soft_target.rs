@@ -21,7 +21,12 @@ pub(crate) struct Weighting<'w> {
 impl Weighting<'_> {
     /// The weighted targets of the classes from `first` on, in `changed` unless they are y itself.
     #[inline(always)]
-    fn apply<'t, F: Real>(&self, first: usize, y: &'t [F], changed: &'t mut [F]) -> &'t [F] {
+    pub(super) fn apply<'t, F: Real>(
+        &self,
+        first: usize,
+        y: &'t [F],
+        changed: &'t mut [F],
+    ) -> &'t [F] {
         if self.is_none() {
             return y;
         }

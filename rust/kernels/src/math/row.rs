@@ -1,7 +1,7 @@
 //! Formulas of a row: branch-free scalar functions, each like its line in `reference.py`.
 
 use nll_simd::math::{exp, horner, log};
-use nll_simd::{Extended, Isa, Level, Real};
+use nll_simd::{Extended, Float, Isa, Level, Real};
 
 /// Σ e^x over some classes as `sum · 2^exponent · e^(center + correction)`, which
 /// stays in range.
@@ -25,6 +25,40 @@ pub fn log_sum_exp<S: Isa, F: Real>(isa: S, all: ScaledSum) -> f64 {
     let center = F::Extended::sum(all.center, all.correction);
     let reference = center.add(F::Extended::ln_2_times(all.exponent));
     reference.add(F::Extended::log(isa, all.sum)).rounded()
+}
+
+/// Whether b·e^x is a finite number other than 0, of numbers that may be out of range.
+#[inline(always)]
+pub fn is_ordinary<F: Real>(x: F, b: F) -> bool {
+    x.abs() < F::INFINITY && b.abs() < F::INFINITY && b != F::ZERO
+}
+
+/// b·e^x where it is 0, infinite or NaN.   b = 0 → 0, whatever x.
+#[inline(always)]
+pub fn edge_term<F: Real>(x: F, b: F) -> f64 {
+    let exp = if x == F::NEG_INFINITY { F::ZERO } else { x };
+    let exp = if x.abs() < F::INFINITY { F::ONE } else { exp };
+    if b == F::ZERO { 0.0 } else { b.to_f64() * exp.to_f64() }
+}
+
+/// log(sum·2^exponent·e^center).   0 → −∞, +∞ → +∞, below 0 and NaN → NaN.
+#[inline(always)]
+pub fn log_of_scaled<S: Isa, F: Real>(
+    isa: S,
+    sum: F::Extended,
+    [center, exponent]: [f64; 2],
+) -> f64 {
+    let [sum, lost] = sum.words();
+    if !(sum > 0.0 && sum < f64::INFINITY) {
+        let limit = if sum == 0.0 { f64::NEG_INFINITY } else { sum };
+        return if sum < 0.0 { f64::NAN } else { limit };
+    }
+    // Near 1 the logarithm keeps its digits.
+    let (k, m) = f64::split(sum);
+    F::Extended::new(center)
+        .add(F::Extended::ln_2_times(exponent + k))
+        .add(F::Extended::log(isa, m).add(F::Extended::new(lost / sum)))
+        .rounded()
 }
 
 /// log Σ e^x = x_m + log(1 + Σ_{j≠m} e^{x_j − x_m}), the largest against the rest: near 0 it has the
@@ -71,12 +105,11 @@ pub fn log_one_plus_scaled_exp<S: Isa, F: Real>(isa: S, s: f64, d: F::Extended) 
 /// (1 − ε)·w_t·loss + ε/C · Σ_c w_c·(−log softmax(x)_c), torch's label smoothing.   A logit of −∞
 /// whose class has a weight → +∞.
 ///
-/// The sum is `weights·(lse − shift) − linear` with lse − shift = (x_t − shift) + loss and
-/// `linear = Σ_c w_c·(x_c − shift)`.
+/// The sum is `weights·(lse − shift) − linear` with `linear = Σ_c w_c·(x_c − shift)`.
 #[inline(always)]
-pub fn smoothed(loss: f64, target_weight: f64, target_gap: f64, smoothing: Smoothing) -> f64 {
-    let Smoothing { epsilon, classes, weights, linear } = smoothing;
-    let uniform = weights * (target_gap + loss) - linear;
+pub fn smoothed(loss: f64, target_weight: f64, smoothing: Smoothing) -> f64 {
+    let Smoothing { epsilon, classes, weights, linear, lse } = smoothing;
+    let uniform = weights * lse - linear;
     let uniform =
         if linear == f64::NEG_INFINITY && !loss.is_nan() { f64::INFINITY } else { uniform };
     let sharp = weighed((1.0 - epsilon) * target_weight, loss);
@@ -100,6 +133,8 @@ pub struct Smoothing {
     pub weights: f64,
     /// Σ_c w_c·(x_c − shift)
     pub linear: f64,
+    /// lse − shift, which is (x_t − shift) + loss unless x_t is −∞
+    pub lse: f64,
 }
 
 /// −log p, for a result in `F`.   0 → +∞, 1 → 0, NaN → NaN.
@@ -107,6 +142,16 @@ pub struct Smoothing {
 pub fn probability<S: Isa, F: Real>(isa: S, p: f64) -> f64 {
     // In f64 the logarithm itself is within 1 ulp, without a second word.
     0.0 - if F::COMPENSATED { log(isa, p) } else { F::Extended::log(isa, p).rounded() }
+}
+
+/// −y·log p, with p first clipped to [margin, 1 − margin].   y = 0 → 0, p outside [0, 1] or NaN → NaN.
+#[inline(always)]
+pub fn expected_loss<S: Isa, F: Real>(isa: S, y: F, p: f64, margin: f64) -> F::Extended {
+    let is_probability = (0.0..=1.0).contains(&p);
+    let clipped = if margin > 0.0 { p.clamp(margin, 1.0 - margin) } else { p };
+    let loss = if y == F::ZERO { 0.0 } else { probability::<S, F>(isa, clipped) };
+    let product = F::Extended::new(y.to_f64()).mul(isa, F::Extended::new(loss));
+    if is_probability { product } else { F::Extended::new(f64::NAN) }
 }
 
 /// −log p from log p.   0 → 0 (never −0), −∞ → +∞, NaN → NaN.

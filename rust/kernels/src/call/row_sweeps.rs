@@ -1,0 +1,165 @@
+//! The sweeps over a group of rows that compute quantities of long rows, and the memory for them.
+
+use crate::data::rows::{BLOCK, GROUP, Rows};
+use crate::data::scratch::Scratch;
+use crate::data::targets::Counted;
+use crate::fold::{Divergence, Entropy, Fold, Pair, SoftTarget, Terms, Weighting, sweep};
+use nll_simd::{Buffer, Extended, Isa, Real};
+use std::ops::Range;
+
+/// What a thread keeps from group to group: a scratch for each array and one to compute with, and the
+/// terms of a group of rows of each array.
+pub(crate) struct Memory<F> {
+    pub(crate) reading: [Scratch<F>; 2],
+    pub(crate) computing: Scratch<F>,
+    pub(crate) terms: [Buffer<F>; 2],
+}
+
+impl<F: Real> Default for Memory<F> {
+    fn default() -> Self {
+        let (reading, terms) = ([(); 2].map(|()| Scratch::default()), Default::default());
+        Memory { reading, computing: Scratch::default(), terms }
+    }
+}
+
+impl<F: Real> Memory<F> {
+    #[inline(always)]
+    pub(crate) fn entropy<S: Isa>(
+        &mut self,
+        isa: S,
+        rows: &Rows<'_>,
+        (group, counted): (Range<usize>, Counted<'_>),
+        values: &mut [f64],
+    ) {
+        let scratch = (core::array::from_mut(&mut self.reading[0]), &mut self.computing);
+        let mut numbers = [[F::Extended::new(0.0); 3]; GROUP];
+        sweep(
+            isa,
+            rows,
+            (group, BLOCK),
+            |row| counted.counts(row),
+            scratch,
+            #[inline(always)]
+            |_| Entropy::<F>::empty(),
+            #[inline(always)]
+            |i, fold| numbers[i] = fold.finish(isa),
+        );
+        for (value, &numbers) in values.iter_mut().zip(&numbers) {
+            *value = Entropy::<F>::value(isa, numbers);
+        }
+    }
+
+    /// A quantity whose fold comes to the value itself.
+    #[inline(always)]
+    pub(crate) fn plain<S: Isa, A: Fold<F, 2, Row = f64>>(
+        &mut self,
+        isa: S,
+        both: &Rows<'_, 2>,
+        (group, counted): (Range<usize>, Counted<'_>),
+        empty: impl Fn() -> A,
+        values: &mut [f64],
+    ) {
+        sweep(
+            isa,
+            both,
+            (group, BLOCK / 2),
+            |row| counted.counts(row),
+            (&mut self.reading, &mut self.computing),
+            #[inline(always)]
+            |_| empty(),
+            #[inline(always)]
+            |i, fold| values[i] = fold.finish(isa),
+        );
+    }
+
+    #[inline(always)]
+    pub(crate) fn soft_target<S: Isa>(
+        &mut self,
+        isa: S,
+        both: &Rows<'_, 2>,
+        (group, counted): (Range<usize>, Counted<'_>),
+        weighting: Weighting<'_>,
+        values: &mut [f64],
+    ) {
+        let scratch = (&mut self.reading, &mut self.computing);
+        let mut numbers = [[F::Extended::new(0.0); 4]; GROUP];
+        sweep(
+            isa,
+            both,
+            (group, BLOCK / 2),
+            |row| counted.counts(row),
+            scratch,
+            #[inline(always)]
+            |_| SoftTarget::<F>::empty(weighting),
+            #[inline(always)]
+            |i, fold| numbers[i] = fold.finish(isa),
+        );
+        for (value, &numbers) in values.iter_mut().zip(&numbers) {
+            *value = SoftTarget::<F>::value(isa, numbers);
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn divergence<S: Isa>(
+        &mut self,
+        isa: S,
+        (each, both): ([&Rows<'_>; 2], &Rows<'_, 2>),
+        (group, counted): (Range<usize>, Counted<'_>),
+        values: &mut [f64],
+    ) {
+        let mut memory = core::mem::take(&mut self.terms);
+        let size = group.len() * both.classes();
+        let mut terms = [const { [const { None }; GROUP] }; 2];
+        for ((terms, rows), memory) in terms.iter_mut().zip(each).zip(&mut memory) {
+            let group = (group.clone(), counted);
+            self.terms(isa, rows, group, memory.first(size, F::ZERO), terms);
+        }
+        let [p, q] = &mut terms;
+        let mut pairs = p.iter_mut().flatten().zip(q.iter_mut().flatten());
+        let scratch = (&mut self.reading, &mut self.computing);
+        let mut numbers = [[F::Extended::new(0.0); 3]; GROUP];
+        sweep(
+            isa,
+            both,
+            (group, PIECE),
+            |row| counted.counts(row),
+            scratch,
+            #[inline(always)]
+            |_| pairs.next().map(|(p, q)| Divergence::new(Pair::new(isa, p, q))),
+            #[inline(always)]
+            |i, fold| numbers[i] = fold.finish(isa).unwrap_or(numbers[i]),
+        );
+        for (value, &numbers) in values.iter_mut().zip(&numbers) {
+            *value = Divergence::<F>::value(isa, numbers);
+        }
+        self.terms = memory;
+    }
+
+    /// The terms of every row of a group, in `terms`, into `folds`.
+    #[inline(always)]
+    fn terms<'t, S: Isa>(
+        &mut self,
+        isa: S,
+        rows: &Rows<'_>,
+        (group, counted): (Range<usize>, Counted<'_>),
+        terms: &'t mut [F],
+        folds: &mut [Option<Terms<'t, F>>; GROUP],
+    ) {
+        let mut terms = terms.chunks_mut(rows.classes());
+        let scratch = (core::array::from_mut(&mut self.reading[0]), &mut self.computing);
+        sweep(
+            isa,
+            rows,
+            (group, BLOCK),
+            |row| counted.counts(row),
+            scratch,
+            #[inline(always)]
+            |_| Terms::new(terms.next().unwrap_or_default()),
+            #[inline(always)]
+            |i, fold| folds[i] = Some(fold),
+        );
+    }
+}
+
+/// How many classes of both rows a divergence looks at together: their products stay in L1.
+pub(crate) const PIECE: usize = 512;

@@ -1,0 +1,192 @@
+//! Quantities of rows in which each class has its part, and their gradients. The class axis is the
+//! last.
+
+use crate::arrays::{Floats, Output, places};
+use crate::elements::chosen;
+use crate::errors::raise;
+use crate::rows::{Given, Results, RowWeight, Weight, leading, rows, size, totaled};
+use crate::signals::run;
+use crate::totals::Partial;
+use nll_kernels::call::{Quantity, Slopes};
+use nll_kernels::data::array::Array;
+use nll_kernels::data::drive::Exec;
+use nll_kernels::data::out::Out;
+use nll_kernels::data::per_class::PerClass;
+use nll_kernels::data::targets::Counted;
+use nll_kernels::data::totals::Totaled;
+use numpy::PyReadonlyArrayDyn;
+use pyo3::prelude::*;
+
+type Mask<'py> = Option<PyReadonlyArrayDyn<'py, bool>>;
+
+fn quantity<'py>(
+    py: Python<'py>,
+    array: &Array<'_>,
+    quantity: Quantity<'_>,
+    (mask, row_weight): (Mask<'py>, RowWeight<'py>),
+    (out, each, moments): (Given<'py>, bool, bool),
+) -> PyResult<Results<'py>> {
+    let mask = mask.as_ref().map(|mask| mask.as_slice()).transpose()?;
+    let row_weight = row_weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
+    let counted = Counted { mask, row_weight };
+    let (double, size) = (quantity.is_double(), size(array));
+    quantity.check().map_err(raise)?;
+    let run = |exec: Exec<'_>, out: Out<'_>| quantity.run(exec, counted, totaled(moments), out);
+    let (values, totals) = rows(py, leading(array), (out, each, double), size, run)?;
+    Ok((values, Partial { totals }))
+}
+
+#[pyfunction]
+pub(crate) fn soft_cross_entropy<'py>(
+    py: Python<'py>,
+    logits: Floats<'py>,
+    target: Floats<'py>,
+    weight: Weight<'py>,
+    label_smoothing: f64,
+    mask: Mask<'py>,
+    row_weight: RowWeight<'py>,
+    out: Given<'py>,
+    each: bool,
+    moments: bool,
+) -> PyResult<Results<'py>> {
+    let weight = weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
+    let (logits, target) = (&logits.array(), &target.array());
+    let soft_target = Quantity::SoftTarget { logits, target, weight, label_smoothing };
+    quantity(py, logits, soft_target, (mask, row_weight), (out, each, moments))
+}
+
+#[pyfunction]
+pub(crate) fn entropy<'py>(
+    py: Python<'py>,
+    logits: Floats<'py>,
+    mask: Mask<'py>,
+    row_weight: RowWeight<'py>,
+    out: Given<'py>,
+    each: bool,
+    moments: bool,
+) -> PyResult<Results<'py>> {
+    let logits = &logits.array();
+    quantity(py, logits, Quantity::Entropy { logits }, (mask, row_weight), (out, each, moments))
+}
+
+#[pyfunction]
+pub(crate) fn kl_divergence<'py>(
+    py: Python<'py>,
+    p_logits: Floats<'py>,
+    q_logits: Floats<'py>,
+    mask: Mask<'py>,
+    row_weight: RowWeight<'py>,
+    out: Given<'py>,
+    each: bool,
+    moments: bool,
+) -> PyResult<Results<'py>> {
+    let (p_logits, q_logits) = (&p_logits.array(), &q_logits.array());
+    let divergence = Quantity::Divergence { p_logits, q_logits };
+    quantity(py, p_logits, divergence, (mask, row_weight), (out, each, moments))
+}
+
+#[pyfunction]
+pub(crate) fn expected_loss<'py>(
+    py: Python<'py>,
+    probs: Floats<'py>,
+    target: Floats<'py>,
+    weight: Weight<'py>,
+    clamp: Option<Bound<'py, PyAny>>,
+    mask: Mask<'py>,
+    row_weight: RowWeight<'py>,
+    out: Given<'py>,
+    each: bool,
+    moments: bool,
+) -> PyResult<Results<'py>> {
+    let clip = clips(clamp)?;
+    let weight = weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
+    let (probs, target) = (&probs.array(), &target.array());
+    let loss = Quantity::ExpectedLoss { probs, target, weight, clip };
+    quantity(py, probs, loss, (mask, row_weight), (out, each, moments))
+}
+
+/// Whether probabilities are clipped before a logarithm is taken.
+pub(crate) fn clips(clamp: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
+    clamp.map_or(Ok(false), |clamp| chosen("clamp", &clamp, &[("eps", true)]))
+}
+
+/// The results of a quantity without totals.
+pub(crate) fn weighted_sum<'py>(
+    py: Python<'py>,
+    sum: Quantity<'_>,
+    out: Given<'py>,
+) -> PyResult<Given<'py>> {
+    sum.check().map_err(raise)?;
+    let (all, logits) = (Counted { mask: None, row_weight: None }, sum.logits());
+    let run = |exec: Exec<'_>, out: Out<'_>| sum.run(exec, all, Totaled::Nothing, out);
+    Ok(rows(py, leading(logits), (out, true, sum.is_double()), size(logits), run)?.0)
+}
+
+/// The gradients of a quantity by its logits: by the first ones, and by the second ones of a divergence;
+/// None for what was not wanted.
+fn slopes<'py>(
+    py: Python<'py>,
+    of: Quantity<'_>,
+    (mask, row_weight, scale): (Mask<'py>, RowWeight<'py>, f64),
+    wanted: [bool; 2],
+) -> PyResult<(Given<'py>, Given<'py>)> {
+    let mask = mask.as_ref().map(|mask| mask.as_slice()).transpose()?;
+    let row_weight = row_weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
+    of.check().map_err(raise)?;
+    let (shape, double) = (of.logits().shape().to_vec(), of.is_double());
+    let classes = shape.last().copied().unwrap_or(1);
+    let order: Vec<_> = (0..shape.len()).collect();
+    let new = |wanted: bool| wanted.then(|| Output::new(py, &shape, &order, double)).transpose();
+    let [mut first, mut second] = [new(wanted[0])?, new(wanted[1])?];
+    let outs = [places(&mut first)?, places(&mut second)?];
+    let outs = outs.map(|out| PerClass::new(out, classes, None));
+    let rows = Counted { mask, row_weight };
+    let call = Slopes { of, rows, scale };
+    run(py, shape.iter().product(), |exec| call.run(exec, outs))?;
+    Ok((first.map(|output| output.array), second.map(|output| output.array)))
+}
+
+#[pyfunction]
+pub(crate) fn entropy_grad<'py>(
+    py: Python<'py>,
+    logits: Floats<'py>,
+    mask: Mask<'py>,
+    row_weight: RowWeight<'py>,
+    scale: f64,
+) -> PyResult<(Given<'py>, Given<'py>)> {
+    let logits = &logits.array();
+    slopes(py, Quantity::Entropy { logits }, (mask, row_weight, scale), [true, false])
+}
+
+#[pyfunction]
+pub(crate) fn soft_cross_entropy_grad<'py>(
+    py: Python<'py>,
+    logits: Floats<'py>,
+    target: Floats<'py>,
+    weight: Weight<'py>,
+    label_smoothing: f64,
+    mask: Mask<'py>,
+    row_weight: RowWeight<'py>,
+    scale: f64,
+) -> PyResult<(Given<'py>, Given<'py>)> {
+    let weight = weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
+    let (logits, target) = (&logits.array(), &target.array());
+    let of = Quantity::SoftTarget { logits, target, weight, label_smoothing };
+    slopes(py, of, (mask, row_weight, scale), [true, false])
+}
+
+#[pyfunction]
+pub(crate) fn kl_divergence_grad<'py>(
+    py: Python<'py>,
+    p_logits: Floats<'py>,
+    q_logits: Floats<'py>,
+    mask: Mask<'py>,
+    row_weight: RowWeight<'py>,
+    scale: f64,
+    by_p: bool,
+    by_q: bool,
+) -> PyResult<(Given<'py>, Given<'py>)> {
+    let (p_logits, q_logits) = (&p_logits.array(), &q_logits.array());
+    let of = Quantity::Divergence { p_logits, q_logits };
+    slopes(py, of, (mask, row_weight, scale), [by_p, by_q])
+}
