@@ -93,7 +93,8 @@ def points():
     small = np.concatenate([[0.0, 1.0], 2.0 ** -np.arange(1, 1074, 25), 2.0 ** -np.arange(2, 24, 2)])
     near = [1 + sign * 2.0**-k for k in (*range(2, 24), 30, 40, 52) for sign in (-1, 1)]
     joint = [2 + sign * 2.0**-k for k in (*range(2, 23, 2), 50) for sign in (-1, 1)]
-    # The logarithm takes the next power of two where z = y + 1/2 passes sqrt(2) times one, and is least accurate near that point.
+    # The logarithm takes the next power of two where z = y + 1/2 passes sqrt(2) times one, and is least accurate
+    # near that point.
     powers = [np.sqrt(2) * 2.0**k - 0.5 + shift for k in range(1, 12) for shift in (-(2.0**-12), 2.0**-12)]
     dense = np.linspace(0, 3, 100)
     # These need all digits of float64. From 2 to 2.4 the leading terms cancel most.

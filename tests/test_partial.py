@@ -98,6 +98,28 @@ def test_a_dict_of_totals_fits_into_sqlite_and_comes_back():
     assert nll_fast.Partial.from_dict(dict(zip(fields, row, strict=True))) == part
 
 
+@pytest.mark.parametrize("library", ["polars", "pandas", "pyarrow", "msgpack", "orjson"])
+def test_a_dict_of_totals_comes_back_from_tables_and_messages(library, tmp_path):
+    module = pytest.importorskip(library, reason=f"{library}: not installed")
+    losses = np.array([0.1, 0.2, 1e-300])
+    parts = [nll_fast.Partial(), nll_fast.Partial.of(losses), nll_fast.Partial.of(losses, [1.0, 2.0, 3.0])]
+    fields = [part.to_dict() for part in parts]
+    if library == "polars":
+        back = module.DataFrame(fields).to_dicts()
+    elif library == "pandas":  # None becomes NaN there, and the integers beside it floats
+        back = module.DataFrame(fields).to_dict("records")
+    elif library == "pyarrow":
+        from pyarrow import parquet
+
+        parquet.write_table(module.Table.from_pylist(fields), tmp_path / "partials.parquet")
+        back = parquet.read_table(tmp_path / "partials.parquet").to_pylist()
+    elif library == "msgpack":
+        back = module.unpackb(module.packb(fields))
+    else:
+        back = module.loads(module.dumps(fields))
+    assert [nll_fast.Partial.from_dict(field) for field in back] == parts
+
+
 def test_the_perplexity_of_a_partial_is_that_of_its_tokens():
     x, target = np.random.default_rng(7).standard_normal((50, 9)), np.arange(50) % 9
     part = nll_fast.cross_entropy(x, target, reduction="partial")

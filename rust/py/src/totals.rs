@@ -351,6 +351,17 @@ impl Partial {
                 given.set_item(name, from_hex(name, &text)?)?;
             }
         }
+        // A table of pandas has NaN for None, and then the counts beside it as floats.
+        for name in FIELDS.iter().filter(|&&name| name != "special") {
+            let value = given.get_item(name)?;
+            match value.and_then(|value| Some(value.cast::<PyFloat>().ok()?.value())) {
+                Some(x) if x.is_nan() => given.set_item(name, None::<u64>)?,
+                Some(x) if x == x.trunc() && x.abs() < 2f64.powi(53) && !SUMS.contains(name) => {
+                    given.set_item(name, x as i64)?;
+                }
+                _ => {}
+            }
+        }
         cls.call((), Some(&given))
     }
 }
