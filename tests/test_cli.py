@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -85,6 +86,61 @@ def test_a_full_disk_is_said_and_a_gone_reader_is_not(example):
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_help_that_finds_no_room_is_said_and_errors_that_find_none_are_an_exit_code(example):
+    _, _, folder = example
+    buffered = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "nll_fast"]
+    with open("/dev/full", "w") as full:
+        for arguments in (["--version"], ["score", "--help"]):
+            done = subprocess.run([*command, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, env=buffered)
+            assert (done.returncode, done.stderr) == (1, "nll-fast: cannot write the result: No space left on device\n")
+        wrong = ["score", folder / "absent.npy", "--targets", folder / "t.npy"]
+        for arguments in (wrong, ["no command"]):
+            done = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, stderr=full, env=buffered)
+            assert (done.returncode, done.stdout) == (2, b"")
+
+
+# What is done before the command starts, to have it interrupt itself later on.
+STOP = "import atexit, os, signal, sys; stop = lambda: os.kill(os.getpid(), signal.SIGINT)"
+WHEN = {
+    "while NumPy is imported": """
+class Finder:
+    def find_spec(name, *_): return stop() if name == "numpy" else None
+sys.meta_path.insert(0, Finder)""",
+    "while it scores": """
+import nll_fast
+loss = nll_fast.cross_entropy
+nll_fast.cross_entropy = lambda *arguments, **options: stop() or loss(*arguments, **options)""",
+    "while Python ends": "atexit.register(stop)",
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is no signal elsewhere")
+@pytest.mark.parametrize("ignored", [False, True])
+@pytest.mark.parametrize("when", WHEN)
+def test_ctrl_c_ends_the_command_by_its_signal_and_in_silence_whenever_it_comes(example, when, ignored):
+    _, _, folder = example
+    ignore = "signal.signal(signal.SIGINT, signal.SIG_IGN)" if ignored else ""  # as a shell has its jobs do
+    start = "from nll_fast_command import main\nsys.exit(main())"
+    script = "\n".join((STOP, ignore, WHEN[when], start))
+    where = "score", folder / "x.npy", "--targets", folder / "t.npy"
+    done = subprocess.run([sys.executable, "-c", script, *where], capture_output=True, text=True)
+    if ignored:
+        assert (done.returncode, done.stderr) == (0, "") and done.stdout
+        return
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr == ("nll-fast: interrupted\n" if when == "while it scores" else "")
+    assert bool(done.stdout) == (when == "while Python ends")
+
+
+def test_what_keeps_the_command_from_starting_is_said_in_a_sentence(tmp_path):
+    (tmp_path / "numpy.py").write_text("raise ImportError('no such\\nlibrary')")
+    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom nll_fast_command import main\nsys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", script, "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "nll-fast: cannot start: no such library\n")
 
 
 # Python takes the ASCII that is asked for here over the locale's encoding, as it does where a locale has no other.
@@ -170,10 +226,16 @@ def test_rows_that_are_nan_or_infinite_are_counted_apart(tmp_path, capsys):
 
 @pytest.mark.parametrize("command", ["score", "bench"])
 @pytest.mark.parametrize(
-    ("error", "words"),
-    [(KeyboardInterrupt(), "interrupted"), (MemoryError(), "not enough memory"), (RuntimeError("no threads"), "no th")],
+    ("error", "code", "words"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (MemoryError(), 1, "not enough memory"),
+        (RuntimeError("no threads"), 1, "no threads"),
+        (KeyError("a\nkey"), 70, f"KeyError: 'a\\nkey': this is a fault of nll-fast {nll_fast.__version__}; please"),
+        (type("Panic", (BaseException,), {})("out of\nbounds"), 70, "Panic: out of bounds: this is a fault"),
+    ],
 )
-def test_an_interrupt_and_a_lack_of_memory_are_said_in_a_sentence(example, monkeypatch, capsys, command, error, words):
+def test_whatever_happens_is_said_in_a_sentence(example, monkeypatch, capsys, command, error, code, words):
     _, _, folder = example
 
     def fail(*arguments, **options):
@@ -183,9 +245,12 @@ def test_an_interrupt_and_a_lack_of_memory_are_said_in_a_sentence(example, monke
     where = (
         ["--peers", "none", "one batch"] if command == "bench" else [folder / "x.npy", "--targets", folder / "t.npy"]
     )
-    assert cli.main([command, *map(str, where)]) == 1
+    assert cli.main([command, *map(str, where)]) == code
     said = capsys.readouterr().err
     assert said.startswith(f"nll-fast: {words}") and said.count("\n") == 1
+    monkeypatch.setenv("NLL_FAST_TRACEBACK", "1")
+    assert cli.main([command, *map(str, where)]) == code
+    assert ("Traceback" in capsys.readouterr().err) == (code != 130)
 
 
 def test_without_a_stdout_nothing_is_computed_in_vain(example, monkeypatch, capsys):

@@ -1,7 +1,8 @@
 """The options and commands of ``nll-fast``. Results go to stdout and everything else to stderr.
 
-The exit code is 0 for a result, 2 for wrong input, and 1 if the command was interrupted, could not write, or was
-refused memory or threads.
+The exit code is 0 for a result, 2 for wrong input, 1 if the command could not write or was refused memory or
+threads, and 70 for a fault of its own. Ctrl-C ends it by SIGINT, which shells show as 130. Every error is a sentence;
+the environment variable ``NLL_FAST_TRACEBACK`` adds where it happened.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import json
 import math
 import os
 import sys
-from typing import Any
+import traceback
+from typing import Any, TextIO
 
 from nll_fast import __version__
 
@@ -25,32 +27,62 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command with ``arguments``, by default those of the process, and return its exit code."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(sys.stderr or nowhere):  # it may be closed
         _write_signs_that_streams_lack()
-        return _main(arguments)
+        try:
+            return _main(arguments)
+        finally:
+            for stream in filter(None, (sys.stdout, sys.stderr)):
+                _let_go_if_it_cannot_be_written(stream)
 
 
 def _main(arguments: list[str] | None) -> int:
-    options = _parser().parse_args(arguments)
     try:
+        _run(arguments)
+    except SystemExit as stop:  # of argparse, which has printed help, or why it refuses
+        return int(stop.code or 0)
+    except (ValueError, TypeError, IndexError) as error:
+        return _fail(2, str(error))
+    except (MemoryError, RuntimeError) as error:  # the latter where the system gives no more threads
+        return _fail(1, str(error) or "not enough memory")
+    except BrokenPipeError:  # a reader such as head may stop early
+        return 1
+    except OSError as error:  # of an output file, in a sentence, or else of stdout
+        return _fail(1, f"cannot write the result: {error.strerror}" if error.strerror else str(error))
+    except KeyboardInterrupt:
+        return _fail(130, "interrupted")
+    except BaseException as error:  # a panic of Rust is no Exception
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        asked = "please report it, with the command and what NLL_FAST_TRACEBACK=1 adds"
+        return _fail(70, f"{what}: this is a fault of nll-fast {__version__}; {asked}")
+    return 0
+
+
+def _run(arguments: list[str] | None) -> None:
+    """Run the command and print its result; the errors are those of whatever it calls."""
+    try:
+        options = _parser().parse_args(arguments)
         if sys.stdout is None:
             raise ValueError("there is no stdout to write a result to; redirect it to /dev/null if none is wanted")
         result, text = options.run(options)
-        print(json.dumps(_without_nan(result)) if options.json else text, flush=True)
-    except (ValueError, TypeError, IndexError) as error:
-        print(f"nll-fast: {error}", file=sys.stderr)
-        return 2
-    except (MemoryError, RuntimeError) as error:  # the latter where the system gives no more threads
-        print(f"nll-fast: {str(error) or 'not enough memory'}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("nll-fast: interrupted", file=sys.stderr)
-        return 1
-    except OSError as error:
-        # Python flushes stdout once more when it exits; without this, that would fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # a reader such as head may stop early
-            print(f"nll-fast: cannot write the result: {error.strerror}", file=sys.stderr)
-        return 1
-    return 0
+        print(json.dumps(_without_nan(result)) if options.json else text)
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+def _fail(code: int, sentence: str) -> int:
+    with contextlib.suppress(OSError):  # the exit code remains
+        if code != 130 and os.environ.get("NLL_FAST_TRACEBACK"):
+            traceback.print_exc()
+        print(f"nll-fast: {sentence}", file=sys.stderr, flush=True)
+    return code
+
+
+def _let_go_if_it_cannot_be_written(stream: TextIO) -> None:
+    """Point a stream that is full or has no reader at nothing: Python, when it exits, would fail to flush it again."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _write_signs_that_streams_lack() -> None:
@@ -72,7 +104,10 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="nll-fast", description="Negative log-likelihoods of model outputs, from files."
+        prog="nll-fast",
+        description="Negative log-likelihoods of model outputs, from files.",
+        epilog="The exit code is 0 for a result, 2 for wrong input, 1 for what could not be written or had no memory, "
+        "130 for Ctrl-C, and 70 for a fault of nll-fast itself.",
     )
     parser.add_argument("--version", action="version", version=f"nll-fast {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
