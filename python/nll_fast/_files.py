@@ -6,9 +6,9 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -126,18 +126,54 @@ def check_output(path: str | Path) -> None:
 
 
 def save(path: str | Path, array: np.ndarray) -> None:
-    """Write ``array`` to ``path``, whole or not at all."""
+    """Write ``array`` to ``path``: at every moment what is there is whole, be it the old file or the new one.
+
+    The new file has no name while it is written, where the system has such files (as most of Linux has), so that
+    nothing is left behind even if the process is killed. Elsewhere it is a hidden ``.partial`` file, which only a
+    process that is killed leaves behind. A file that is replaced hands on its permissions.
+
+    Raises OSError, in one sentence, if the file cannot be written.
+    """
     check_output(path)
-    whole = Path(os.path.realpath(path))
-    partial = whole.with_name(f".{secrets.token_hex(8)}.partial")
+    whole = os.path.realpath(path)
+    folder = os.path.dirname(whole)
+    partial = os.path.join(folder, f".{secrets.token_hex(8)}.partial")
     try:
-        with partial.open("xb") as file:
-            np.save(file, array)
-        if whole.exists():
-            shutil.copymode(whole, partial)
-        partial.replace(whole)
+        try:
+            _write_before_it_has_a_name(partial, whole, array)
+        except (AttributeError, OSError):  # there are no such files here, or the disk is full and says so again
+            with open(partial, "x+b") as file:
+                _write(file, partial, whole, array)
+        os.replace(partial, whole)
     except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror or error}") from None
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+            os.unlink(partial)
+    with contextlib.suppress(OSError):  # Windows opens no folders, and some file systems do not sync them
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _write_before_it_has_a_name(name: str, whole: str, array: np.ndarray) -> None:
+    with os.fdopen(os.open(os.path.dirname(name), os.O_TMPFILE | os.O_RDWR, 0o666), "w+b") as file:
+        itself = f"/proc/self/fd/{file.fileno()}"
+        _write(file, itself, whole, array)
+        # Python follows the link, which is what names the file, only where it is given some descriptor of a folder;
+        # of an absolute path, the system ignores it.
+        os.link(itself, name, src_dir_fd=file.fileno())
+
+
+def _write(file: BinaryIO, itself: str, whole: str, array: np.ndarray) -> None:
+    """Write ``array`` to ``file``, which is at ``itself`` and is to replace ``whole``, and wait for the disk.
+
+    ``file`` can be read as well, so NumPy writes it by Python, which says why it fails, and not by C's ``fwrite``.
+    """
+    if os.path.exists(whole):
+        os.chmod(itself, stat.S_IMODE(os.stat(whole).st_mode))
+    np.save(file, array)
+    file.flush()
+    os.fsync(file.fileno())
