@@ -1,0 +1,1 @@
+"""Generators of calls, files and kills, each case known by its number."""
