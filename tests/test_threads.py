@@ -1,5 +1,6 @@
 """fork, Ctrl-C, environment variables: each in a process of its own with a hard timeout."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -9,9 +10,9 @@ import pytest
 BIG = "import os, sys, time, numpy as np, nll_fast; x = np.ones((64, 20000), 'f4'); t = np.arange(64)\n"
 
 
-def run(script, timeout=60, **environment):
+def run(script, timeout=60, first="", **environment):
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", BIG + script],
+        [sys.executable, "-W", "ignore", "-c", first + BIG + script],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -146,5 +147,52 @@ def test_wrong_environment_is_named():
 
 
 def test_imports_nothing_but_numpy():
-    script = "print([m for m in ('torch', 'jax', 'scipy', 'ml_dtypes') if m in sys.modules])"
+    script = "print([m for m in ('torch', 'jax', 'scipy', 'ml_dtypes', 'threadpoolctl') if m in sys.modules])"
     assert run(script).stdout == "[]\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity of processes to cores")
+def test_a_process_that_may_use_one_core_starts_no_threads():
+    script = """
+nll_fast.cross_entropy(x, t)
+names = [open(f"/proc/self/task/{i}/comm").read() for i in os.listdir("/proc/self/task")]
+print(nll_fast.get_num_threads(), names.count("nll_fast-0\\n"))
+"""
+    variables = {"NLL_FAST_NUM_THREADS": "", "OMP_NUM_THREADS": "", "RAYON_NUM_THREADS": ""}
+    one = "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
+    assert run(one + script, **variables).stdout == "1 0\n"
+    assert run("nll_fast.set_num_threads(2)" + script).stdout == "2 1\n"
+
+
+THREADPOOLCTL = """
+import ctypes, shutil, tempfile, threadpoolctl
+{register}
+limits, number = threadpoolctl.threadpool_limits, nll_fast.get_num_threads
+def listed():
+    libraries = threadpoolctl.threadpool_info()
+    return [(each["num_threads"], each["version"]) for each in libraries if each["user_api"] == "nll_fast"]
+nll_fast.set_num_threads(3)
+assert listed() == [(3, nll_fast.__version__)], listed()
+with limits(1): assert number() == 1 and listed() == [(1, nll_fast.__version__)]
+assert number() == 3
+with limits(1, "blas"): assert number() == 3
+with limits(1, "nll_fast"): assert number() == 1
+with limits({{"nll_fast": 2}}): assert number() == 2
+with limits(10**6): assert number() == 1024
+with limits(-1): pass
+assert number() == 3
+with tempfile.TemporaryDirectory() as folder:  # a library of the same name is another
+    ctypes.CDLL(shutil.copy(nll_fast._core.__file__, folder))
+    assert len(listed()) == 1
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("threadpoolctl") is None, reason="threadpoolctl is not installed")
+@pytest.mark.parametrize("first", [False, True])
+def test_threadpoolctl_lists_and_limits_the_threads(first):
+    """By itself if it was imported first, and if the program says so else; twice is once."""
+    script = THREADPOOLCTL.format(
+        register="" if first else "for _ in range(2): nll_fast.threads.register_with_threadpoolctl()"
+    )
+    done = run(script, first="import threadpoolctl\n" if first else "")
+    assert done.returncode == 0, done.stderr
