@@ -70,10 +70,19 @@ def test_a_link_that_lies_where_the_file_grows_is_not_followed(way, tmp_path, mo
     monkeypatch.setattr(_files.secrets, "token_hex", lambda size: "guessed")
     victim = tmp_path / "victim"
     victim.write_text("as it was")
+    out = tmp_path / "out.npy"
+    out.write_text("old")
     (tmp_path / ".guessed.partial").symlink_to(victim)
     with pytest.raises(OSError, match=r"cannot write .*out\.npy: File exists"):
-        _files.save(tmp_path / "out.npy", np.arange(5.0))
-    assert victim.read_text() == "as it was" and not (tmp_path / "out.npy").exists()
+        _files.save(out, np.arange(5.0))
+    assert victim.read_text() == "as it was" and out.read_text() == "old"
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no files without a name")
+def test_a_new_file_has_no_name_but_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "replace", refuse)
+    _files.save(tmp_path / "out.npy", np.arange(5.0))
+    assert os.listdir(tmp_path) == ["out.npy"]
 
 
 @posix
@@ -118,7 +127,9 @@ def test_the_file_is_on_the_disk_before_it_is_in_its_place(way, tmp_path, monkey
 
     monkeypatch.setattr(os, "fsync", note("sync", sync))
     monkeypatch.setattr(os, "replace", note("replace", replace))
-    _files.save(tmp_path / "out.npy", np.arange(5.0))
+    out = tmp_path / "out.npy"
+    out.write_text("old")
+    _files.save(out, np.arange(5.0))
     before, after = done[: done.index("replace")], done[done.index("replace") + 1 :]
     assert before.count("sync") >= 1 and len(after) == (os.name == "posix")  # other systems cannot sync a folder
 

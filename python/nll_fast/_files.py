@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import secrets
@@ -129,8 +130,9 @@ def save(path: str | Path, array: np.ndarray) -> None:
     """Write ``array`` to ``path``: at every moment what is there is whole, be it the old file or the new one.
 
     The new file has no name while it is written, where the system has such files (as most of Linux has), so that
-    nothing is left behind even if the process is killed. Elsewhere it is a hidden ``.partial`` file, which only a
-    process that is killed leaves behind. A file that is replaced hands on its permissions.
+    nothing is left behind even if the process is killed. Elsewhere, and for the moment in which it replaces another,
+    it is a hidden ``.partial`` file, which only a process that is killed leaves behind. A file that is replaced hands
+    on its permissions.
 
     Raises OSError, in one sentence, if the file cannot be written.
     """
@@ -140,11 +142,13 @@ def save(path: str | Path, array: np.ndarray) -> None:
     partial = os.path.join(folder, f".{secrets.token_hex(8)}.partial")
     try:
         try:
-            _write_before_it_has_a_name(partial, whole, array)
+            name = _write_before_it_has_a_name(whole, partial, array)
         except (AttributeError, OSError):  # there are no such files here, or the disk is full and says so again
+            name = partial
             with open(partial, "x+b") as file:
                 _write(file, partial, whole, array)
-        os.replace(partial, whole)
+        if name != whole:
+            os.replace(name, whole)
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
@@ -158,13 +162,23 @@ def save(path: str | Path, array: np.ndarray) -> None:
             os.close(descriptor)
 
 
-def _write_before_it_has_a_name(name: str, whole: str, array: np.ndarray) -> None:
-    with os.fdopen(os.open(os.path.dirname(name), os.O_TMPFILE | os.O_RDWR, 0o666), "w+b") as file:
+def _write_before_it_has_a_name(whole: str, partial: str, array: np.ndarray) -> str:
+    """Write ``array`` to a file that is called ``whole`` once it is complete, or ``partial`` if there is one already.
+
+    Returns the name: a file may be given one that is free, but only what has a name can replace another.
+    """
+    with os.fdopen(os.open(os.path.dirname(whole), os.O_TMPFILE | os.O_RDWR, 0o666), "w+b") as file:
         itself = f"/proc/self/fd/{file.fileno()}"
         _write(file, itself, whole, array)
-        # Python follows the link, which is what names the file, only where it is given some descriptor of a folder;
-        # of an absolute path, the system ignores it.
-        os.link(itself, name, src_dir_fd=file.fileno())
+        # Python follows the link that leads to the file only if it is given some descriptor of a folder, which the
+        # system ignores beside an absolute path.
+        call_it = functools.partial(os.link, itself, src_dir_fd=file.fileno())
+        try:
+            call_it(whole)
+            return whole
+        except FileExistsError:
+            call_it(partial)
+            return partial
 
 
 def _write(file: BinaryIO, itself: str, whole: str, array: np.ndarray) -> None:

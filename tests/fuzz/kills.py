@@ -105,8 +105,8 @@ def run_case(folder, seed, case):
     if errors not in ("", "nll-fast: interrupted\n") or (errors and number != signal.SIGINT):
         wrong.append(f"it says {errors!r}")
     left = set(os.listdir(folder.path)) - folder.inputs - {folder.out.name}
-    # A file that was given its name, and not yet its place, is whole: the one moment at which something stays behind.
-    between = way == "unnamed" and all((folder.path / name).read_bytes() == folder.written for name in left)
+    # A file that is to replace another has a name for a moment: the only one at which something may stay behind.
+    between = old and is_old and all((folder.path / name).read_bytes() == folder.written for name in left)
     if left and (number == signal.SIGINT or not (way == "hidden" or between)):
         wrong.append(f"{left} is left behind")
     outcome = f"{'new' if is_new else 'old' if old else 'no'} output" + (", a file left behind" if left else "")
