@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import nll_fast
 import numpy as np
@@ -251,6 +252,21 @@ def test_whatever_happens_is_said_in_a_sentence(example, monkeypatch, capsys, co
     monkeypatch.setenv("NLL_FAST_TRACEBACK", "1")
     assert cli.main([command, *map(str, where)]) == code
     assert ("Traceback" in capsys.readouterr().err) == (code != 130)
+
+
+def test_a_warning_is_a_sentence(example, monkeypatch, capsys):
+    _, _, folder = example
+    loss = nll_fast.cross_entropy
+
+    def warn(*arguments, **options):
+        warnings.warn("cannot start 3 threads", RuntimeWarning, stacklevel=1)
+        return loss(*arguments, **options)
+
+    monkeypatch.setattr(nll_fast, "cross_entropy", warn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert score(folder / "x.npy", "--targets", folder / "t.npy") == 0
+    assert capsys.readouterr().err == "nll-fast: cannot start 3 threads\n"
 
 
 def test_without_a_stdout_nothing_is_computed_in_vain(example, monkeypatch, capsys):

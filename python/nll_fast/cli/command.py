@@ -1,8 +1,8 @@
 """The options and commands of ``nll-fast``. Results go to stdout and everything else to stderr.
 
-The exit code is 0 for a result, 2 for wrong input, 1 if the command could not write or was refused memory or
-threads, and 70 for a fault of its own. Ctrl-C ends it by SIGINT, which shells show as 130. Every error is a sentence;
-the environment variable ``NLL_FAST_TRACEBACK`` adds where it happened.
+The exit code is 0 for a result, 2 for wrong input, 1 if the command could not write or was refused memory or threads,
+and 70 for a fault of its own. Ctrl-C ends it by SIGINT, which shells show as 130. Every error and every warning is a
+sentence; the environment variable ``NLL_FAST_TRACEBACK`` adds where an error happened.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import math
 import os
 import sys
 import traceback
+import warnings
 from typing import Any, TextIO
 
 from nll_fast import __version__
@@ -25,7 +26,12 @@ _SIGNS = {"±": "+/-", "µ": "u"}
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command with ``arguments``, by default those of the process, and return its exit code."""
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(sys.stderr or nowhere):  # it may be closed
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stderr(sys.stderr or nowhere),  # it may be closed
+        warnings.catch_warnings(),
+    ):
+        warnings.showwarning = lambda message, *_, **__: _say(str(message))
         _write_signs_that_streams_lack()
         try:
             return _main(arguments)
@@ -41,7 +47,7 @@ def _main(arguments: list[str] | None) -> int:
         return int(stop.code or 0)
     except (ValueError, TypeError, IndexError) as error:
         return _fail(2, str(error))
-    except (MemoryError, RuntimeError) as error:  # the latter where the system gives no more threads
+    except (MemoryError, RuntimeError) as error:
         return _fail(1, str(error) or "not enough memory")
     except BrokenPipeError:  # a reader such as head may stop early
         return 1
@@ -70,11 +76,15 @@ def _run(arguments: list[str] | None) -> None:
 
 
 def _fail(code: int, sentence: str) -> int:
-    with contextlib.suppress(OSError):  # the exit code remains
-        if code != 130 and os.environ.get("NLL_FAST_TRACEBACK"):
-            traceback.print_exc()
-        print(f"nll-fast: {sentence}", file=sys.stderr, flush=True)
+    if code != 130 and os.environ.get("NLL_FAST_TRACEBACK"):
+        _say(traceback.format_exc())
+    _say(sentence)
     return code
+
+
+def _say(sentence: str) -> None:
+    with contextlib.suppress(OSError):  # the exit code, or the result, remains
+        print(f"nll-fast: {sentence}", file=sys.stderr, flush=True)
 
 
 def _let_go_if_it_cannot_be_written(stream: TextIO) -> None:
