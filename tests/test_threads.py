@@ -164,6 +164,31 @@ print(nll_fast.get_num_threads(), names.count("nll_fast-0\\n"))
     assert run("nll_fast.set_num_threads(2)" + script).stdout == "2 1\n"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="this system does not refuse memory for the stacks of threads")
+def test_a_process_that_is_refused_threads_works_alone_and_says_so_once():
+    script = """
+import resource, warnings
+want = nll_fast.cross_entropy(x, t)
+limits = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (2 << 30, limits[1]))
+nll_fast.set_num_threads(1024)
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    for _ in range(3): assert nll_fast.cross_entropy(x, t) == want
+assert [each.category for each in said] == [RuntimeWarning] and "cannot start 1023 threads: " in str(said[0].message)
+while len(os.listdir("/proc/self/task")) > 8: time.sleep(0.01)  # those that had started end
+warnings.simplefilter("error")
+nll_fast.set_num_threads(2)
+assert nll_fast.cross_entropy(x, t) == want
+nll_fast.set_num_threads(1024)
+try: nll_fast.cross_entropy(x, t)
+except RuntimeWarning: pass
+else: raise AssertionError("it does not ask again")
+"""
+    done = run(script)
+    assert done.returncode == 0, done.stderr
+
+
 THREADPOOLCTL = """
 import ctypes, shutil, tempfile, threadpoolctl
 {register}

@@ -32,7 +32,8 @@ def set_num_threads(threads: int) -> None:
     Parameters
     ----------
     threads : int
-        At least 1 and at most 1024, or 0 to return to the choice of the environment.
+        At least 1 and at most 1024, or 0 to return to the choice of the environment. If the system refuses to start
+        them, large calls work on one, which a RuntimeWarning says once.
 
     Raises
     ------

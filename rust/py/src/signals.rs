@@ -4,10 +4,12 @@ use crate::errors::raise;
 use nll_kernels::Error;
 use nll_kernels::data::drive::Exec;
 use nll_kernels::data::pool;
+use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::cell::Cell;
+use std::ffi::CString;
 use std::time::{Duration, Instant};
 
 /// Below this many classes or elements a call keeps the GIL: releasing it costs as much time.
@@ -55,6 +57,11 @@ pub(crate) fn run<R: Send>(
         let result = pool::team(&interrupted, work);
         (result, signal.into_inner())
     });
+    if let Some(refused) = pool::refused() {
+        let sentence =
+            format!("{refused}; large calls work on one, until set_num_threads is called");
+        PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &CString::new(sentence)?, 1)?;
+    }
     match signal {
         Some(signal) => Err(signal),
         None => result.map_err(raise),

@@ -20,10 +20,13 @@ const MOST_THREADS: usize = 1024;
 struct Owned {
     process: u32,
     threads: usize,
-    helpers: Arc<Helpers>,
+    /// None where the system refused to start them: it is not asked again for as many.
+    helpers: Option<Arc<Helpers>>,
 }
 
 static POOL: Mutex<Option<Owned>> = Mutex::new(None);
+/// Why threads were refused, until somebody is told.
+static REFUSED: Mutex<Option<Error>> = Mutex::new(None);
 /// 0 until `set_num_threads` is called.
 static CHOSEN: AtomicUsize = AtomicUsize::new(0);
 
@@ -70,21 +73,39 @@ pub fn num_threads() -> Result<usize, Error> {
     Ok(foreign.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)))
 }
 
-/// Sets how many threads large calls use; 0 goes back to the environment's choice.
+/// Sets how many threads large calls use; 0 goes back to the environment's choice. Threads that
+/// were refused are asked for again.
 pub fn set_num_threads(threads: usize) {
     CHOSEN.store(threads, Ordering::Relaxed);
+    if let Ok(mut guard) = POOL.try_lock() {
+        guard.take_if(|owned| owned.helpers.is_none());
+    }
 }
 
-fn helpers(threads: usize) -> Result<Arc<Helpers>, Error> {
+/// Why the last call worked alone, if the system refused to start its threads; told once.
+pub fn refused() -> Option<Error> {
+    REFUSED.try_lock().ok()?.take()
+}
+
+/// The threads that help, or None if the system refuses to start as many.
+fn helpers(threads: usize) -> Option<Arc<Helpers>> {
     let process = std::process::id();
     let fits = |owned: &&Owned| owned.process == process && owned.threads == threads;
     if let Ok(guard) = POOL.try_lock()
         && let Some(owned) = guard.as_ref().filter(fits)
     {
-        return Ok(owned.helpers.clone());
+        return owned.helpers.clone();
     }
     // Built outside the lock, so that the lock is held for nanoseconds only.
-    let helpers = Arc::new(Helpers::start(threads)?);
+    let helpers = match Helpers::start(threads) {
+        Ok(helpers) => Some(Arc::new(helpers)),
+        Err(error) => {
+            if let Ok(mut guard) = REFUSED.try_lock() {
+                *guard = Some(error);
+            }
+            None
+        }
+    };
     if let Ok(mut guard) = POOL.try_lock() {
         let before = guard.replace(Owned { process, threads, helpers: helpers.clone() });
         drop(guard);
@@ -94,7 +115,7 @@ fn helpers(threads: usize) -> Result<Arc<Helpers>, Error> {
             std::mem::forget(owned.helpers);
         }
     }
-    Ok(helpers)
+    helpers
 }
 
 /// Runs `work` on the calling thread, in the default floating-point environment.
@@ -103,13 +124,13 @@ pub fn here<R>(work: impl FnOnce(Exec<'_>) -> Result<R, Error>) -> Result<R, Err
     in_default_environment(|| work(exec))
 }
 
-/// Runs `work` with the pool's help, until `interrupted` says to stop.
+/// Runs `work` with the pool's help, or alone if it is `refused`, until `interrupted` says to stop.
 pub fn team<R>(
     interrupted: &dyn Fn() -> bool,
     work: impl FnOnce(Exec<'_>) -> Result<R, Error>,
 ) -> Result<R, Error> {
     let (level, threads) = (level()?, num_threads()?);
-    let helpers = if threads > 1 { Some(helpers(threads - 1)?) } else { None };
+    let helpers = if threads > 1 { helpers(threads - 1) } else { None };
     let team = Team { helpers: helpers.as_deref(), interrupted };
     in_default_environment(|| work(Exec { level, par: Par::Team(team) }))
 }
