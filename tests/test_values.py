@@ -142,3 +142,25 @@ def test_logsumexp_near_0_has_its_digits_where_one_logit_dominates(largest, gap,
     a, b = x[0, :2].astype(np.longdouble)
     want = (b + np.log1p(np.exp(a - b))).astype(dtype)
     np.testing.assert_array_max_ulp(f.logsumexp(x), np.full(3, want), 1)
+
+
+@pytest.mark.parametrize(("call", "want"), [
+    (lambda: f.gaussian_nll_loss([0.0], [INF], log_var=[0.0]), INF),
+    (lambda: f.kl_div([-INF], [0.0], log_target=True), INF),
+    (lambda: f.laplace_nll_loss(np.float32([0]), np.float32([3e38]), log_scale=np.float32([21.875])), 9.4826443e28),
+    (lambda: f.kl_div(np.float32([3.4e38]), np.float32([-24]), log_target=True), -1.2835457e28),
+    (lambda: f.kl_div(np.float32([-2.8e29]), np.float32([-212]), log_target=True), 0),
+    (lambda: f.gaussian_nll_loss([1e300], [-1e300], log_var=[1300.0]), 5.226410545063670e35),
+    (lambda: f.poisson_nll_loss(np.float32([3e38]), np.float32([100])), INF),
+    (lambda: f.poisson_nll_loss([1e308], [5.0]), INF),
+    (lambda: f.poisson_nll_loss([1e308], [5.0], log_offset=[1.0]), INF),
+    (lambda: f.binary_cross_entropy_with_logits([609.0909090909092], [1 - 2.0**-53]), 6.7622675139e-14),
+])  # fmt: skip
+def test_products_of_a_power_and_a_number_are_right_as_far_as_their_type_reaches(call, want):
+    assert call() == pytest.approx(want, rel=1e-7)
+
+
+def test_the_divergence_of_far_rows_has_the_slopes_of_its_shares():
+    p_logits, q_logits = np.array([[0.0, 1.0]]), np.array([[0.0, -300.0]])
+    _, slopes = f.kl_divergence(p_logits, q_logits, grad=True, wrt="q_logits")
+    np.testing.assert_allclose(slopes, [[0.7310585786300049, -0.7310585786300049]], rtol=3e-16)

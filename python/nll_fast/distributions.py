@@ -164,7 +164,7 @@ def rel_entr(p: ArrayLike, q: ArrayLike, *, out: Array | None = None) -> Array:
     Parameters
     ----------
     p, q : array_like
-        Floats, integers or booleans; they broadcast by NumPy's rules.
+        Floats, integers or booleans, of one shape, or one of them a number.
     out : ndarray, optional
         As in :func:`entr`.
 
@@ -203,7 +203,7 @@ def kl_div(
     input : array_like
         log q.
     target : array_like
-        p, or log p if ``log_target=True``. The two arrays broadcast by NumPy's rules.
+        p, or log p if ``log_target=True``; of the shape of ``input``, or one of the two is a number.
     log_target : bool
         Whether ``target`` is log p.
     reduction : {"mean", "batchmean", "sum", "none", "partial"}

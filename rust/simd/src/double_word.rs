@@ -168,7 +168,8 @@ impl<F: Float> Extended<F> for DoubleWord<F> {
     }
     #[inline(always)]
     fn mul_exp<S: Isa>(self, isa: S, s: F) -> Self {
-        let ([one, rest], n) = exp_words(isa, [self.hi, self.lo]);
+        let reach = F::EXP_RANGE.map(|bound| bound + F::HALF * bound);
+        let ([one, rest], n) = exp_words(isa, [self.hi, self.lo], reach);
         let product = DoubleWord::product(isa, s, one).add(DoubleWord::new(s * rest));
         let [hi, lo] = product.words().map(|word| scale_by_power(word, n));
         DoubleWord { hi, lo }

@@ -47,13 +47,14 @@ impl Float for f64 {
 
     #[inline(always)]
     fn two_prod_error_unfused(a: f64, b: f64, p: f64) -> f64 {
-        // Halves of 26 and 27 bits: all their products but the last are exact (Dekker).
+        // Halves of 26 and 27 bits: all their products but the last are exact, and so are the sums but
+        // the last, in this order (Dekker).
         let halves = |x: f64| {
             let high = f64::from_bits(x.to_bits() & 0xffff_ffff_f800_0000);
             [high, x - high]
         };
         let ([a, a_low], [b, b_low]) = (halves(a), halves(b));
-        ((a * b - p) + (a * b_low + a_low * b)) + a_low * b_low
+        (((a * b - p) + a * b_low) + a_low * b) + a_low * b_low
     }
     #[inline(always)]
     fn minus_ln_2_unfused(n: f64, y: f64) -> f64 {

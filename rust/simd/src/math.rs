@@ -64,8 +64,16 @@ pub fn exp<S: Isa, F: Float>(isa: S, x: F) -> F {
 /// be out of range.
 #[inline(always)]
 pub fn mul_exp<S: Isa, F: Float>(isa: S, s: F, x: [F; 2]) -> F {
-    let ([one, rest], n) = exp_words(isa, x);
-    scale_by_power(isa.mul_add(s, one, s * rest), n)
+    // Beyond this range no s makes the product a number other than 0 and the infinities.
+    let reach = F::EXP_RANGE.map(|bound| bound + bound + F::HALF * F::HALF * bound);
+    let ([one, rest], n) = exp_words(isa, x, reach);
+    // The first of three factors is below 1 where n is, because s·one may be too large.
+    let third = (n - F::ONE) * F::from_f64(1.0 / 3.0) + F::SHIFTER;
+    let scaled = s * F::exponent_of(third);
+    let product = isa.mul_add(scaled, one, scaled * rest);
+    // Of an infinite s, 0·∞ must not become part of the product.
+    let product = if s.abs() < F::INFINITY { product } else { s };
+    scale_by_power(product, n - (third - F::SHIFTER))
 }
 
 /// s·e^x to 32 bits, which is what a result in f32 needs: a third of the operations of [`mul_exp`].
@@ -92,10 +100,13 @@ pub(crate) fn short_mul_exp<S: Isa>(isa: S, s: f64, x: f64) -> f64 {
     s * horner(isa, EXP, r) * f64::exponent_of(exponent)
 }
 
-/// e^x for an x in two words, as (one + rest)·2^n.
+/// e^x for an x in two words, as (one + rest)·2^n; an x outside `reach` counts as its end.
 #[inline(always)]
-pub(crate) fn exp_words<S: Isa, F: Float>(isa: S, [x, x_lo]: [F; 2]) -> ([F; 2], F) {
-    let [low, high] = F::EXP_RANGE.map(|bound| bound + F::HALF * bound);
+pub(crate) fn exp_words<S: Isa, F: Float>(
+    isa: S,
+    [x, x_lo]: [F; 2],
+    [low, high]: [F; 2],
+) -> ([F; 2], F) {
     let clamped = if x < low { low } else { x };
     let clamped = if clamped > high { high } else { clamped };
     let (main, shifted) = exp_reduced::<S, F, false>(isa, clamped, F::SHIFTER);

@@ -108,7 +108,9 @@ impl<'t, F: Real> Divergence<'t, F> {
         let value = Self::value(isa, [bend, slope, p_sum]);
         // By how much d is off, as `row::divergence` explains.
         let off = bend.add(slope).div(isa, p_sum).rounded();
-        let losses = losses.add(F::Extended::new(if off.is_finite() { -off } else { 0.0 }));
+        // A sum of large products is itself off by more than that.
+        let is_known = slope.div(isa, p_sum).rounded().abs() < 1.0;
+        let losses = losses.add(F::Extended::new(if is_known { -off } else { 0.0 }));
         Related { x_m, y_m, p_sum: p_sum.rounded(), losses: losses.renormalize(), k, value, likely }
     }
 

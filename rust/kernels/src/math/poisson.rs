@@ -123,6 +123,13 @@ impl<C: Constant> SecondDerivatives<2> for Poisson<C> {
     }
 }
 
+/// λ − y·x of a rate λ = e^x, ∞ where both terms are too large: the first grows faster.
+#[inline(always)]
+fn expected_less_observed<F: Real>(rate: F, y: F, x: F) -> F {
+    let loss = rate - mul_or_zero(y, x);
+    if (rate == F::INFINITY) & (y < F::INFINITY) { rate } else { loss }
+}
+
 /// Poisson, from the logarithm x of the rate and the count y: e^x − y·x + `C`, and e^x where y = 0.
 #[derive(Clone, Copy)]
 pub struct PoissonLog<C> {
@@ -139,7 +146,7 @@ impl<C: Constant> Density<2> for PoissonLog<C> {
 
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, [x, y]: [F; 2], rate: F) -> F {
-        (rate - mul_or_zero(y, x)) + C::of(isa, y)
+        expected_less_observed(rate, y, x) + C::of(isa, y)
     }
 }
 
@@ -181,7 +188,7 @@ impl<C: Constant> Density<3> for PoissonOffset<C> {
 
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, [x, y, offset]: [F; 3], rate: F) -> F {
-        (rate - mul_or_zero(y, x + offset)) + C::of(isa, y)
+        expected_less_observed(rate, y, x + offset) + C::of(isa, y)
     }
 }
 
