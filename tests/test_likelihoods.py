@@ -126,3 +126,23 @@ def test_limits_and_derivatives_of_laplace(dtype):
 def test_wrong_arguments_of_laplace_are_named(arguments, keywords, error, words):
     with pytest.raises(error, match=words):
         nll_fast.laplace_nll_loss([0.0], [0.0], *arguments, **keywords)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_negative_count_is_named_unless_it_is_masked_or_not_validated(dtype):
+    rate, count = np.zeros(3000, dtype), np.ones(3000, dtype)
+    count[2000] = -2
+    with pytest.raises(ValueError, match=r"target is -2.0 at index \(2000,\); a count cannot be negative"):
+        nll_fast.poisson_nll_loss(rate, count)
+    assert nll_fast.poisson_nll_loss(rate, count, mask=count > 0) == 1.0
+    assert nll_fast.poisson_nll_loss(rate, count, validate=False, reduction="sum") == 3000.0
+
+
+@pytest.mark.parametrize("label", [np.float16(0), np.float32(0), np.float64(0)])
+def test_clipping_keeps_certain_mistakes_finite_whatever_the_type_of_the_labels(label):
+    for probs in (np.array([1]), np.array([True]), [1]):
+        loss = nll_fast.binary_cross_entropy(probs, np.array([label]), clamp="eps", validate=False)
+        epsilon = np.finfo(np.float64 if label.dtype == np.float64 else np.float32).eps
+        assert loss == pytest.approx(-np.log(epsilon), rel=1e-6)
+        right = nll_fast.binary_cross_entropy(probs, np.array([1 - label]), clamp="eps", validate=False)
+        assert right == pytest.approx(epsilon, rel=1e-6)

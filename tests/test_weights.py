@@ -10,7 +10,7 @@ VAR = R.random(4) + 0.5
 PAIRS = {
     "gaussian_nll_loss": {"var": 1.0},
     "laplace_nll_loss": {"scale": 1.0},
-    "poisson_nll_loss": {},
+    "poisson_nll_loss": {"validate": False},
     "mse_loss": {},
     "kl_div": {},
     "rel_entr": {},
@@ -47,7 +47,7 @@ def test_a_variance_may_be_one_for_each_row_or_for_each_column():
      ("mse_loss", "weight"), ("mse_loss", "mask")],
 )  # fmt: skip
 def test_a_variance_that_may_be_either_is_an_error_that_spells_both(function, name):
-    square = MEAN[:3]
+    square = np.abs(MEAN[:3])
     with pytest.raises(ValueError, match=rf"write {name}\[None, :\] or {name}\[:, None\]"):
         getattr(nll_fast, function)(square, square, **{name: np.ones(3, int)})
     one = getattr(nll_fast, function)(square[:1], square[:1], **{name: np.ones(1, int)}, reduction="none")
@@ -146,3 +146,19 @@ def test_accuracy_of_rewards_is_of_the_pairs_that_count():
     chosen, rejected = [1.0, np.nan, 1.0, 1.0], [0.0, np.nan, 0.0, 2.0]
     rewards = nll_fast.dpo_loss(chosen, rejected, mask=[1, 0, 1, 0], return_rewards=True)[1]
     assert rewards["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("weight", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize(
+    "loss",
+    [nll_fast.binary_cross_entropy, nll_fast.binary_cross_entropy_with_logits, nll_fast.mse_loss, nll_fast.dpo_loss],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_of_elements_are_finite_as_those_of_classes_are(loss, weight, dtype):
+    x, y, weights = np.full(9000, 0.25, dtype), np.ones(9000, dtype), np.ones(9000, dtype)
+    weights[8000] = weight
+    for given in (weights, weight):
+        with pytest.raises(ValueError, match=rf"weight is {weight}; weights must be finite"):
+            loss(x, y, weight=given)
+    mask = np.isfinite(weights)
+    assert loss(x, y, weight=weights, mask=mask) == loss(x, y, mask=mask)

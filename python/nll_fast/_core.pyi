@@ -112,6 +112,7 @@ def poisson_nll_loss(
     log_input: bool,
     full: bool | str,
     eps: float,
+    validate: bool,
     wanted: Wanted,
     log_offset: _Input | None = None,
 ) -> _Elements: ...

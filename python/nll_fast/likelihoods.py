@@ -39,7 +39,7 @@ def binary_cross_entropy_with_logits(
         The label y: 0, 1 or a probability, of any such dtype. It has the shape of ``logits``, or one of the
         two is a single number: (n, 1) beside (n,) is an error and not broadcast.
     weight : array_like, optional
-        A factor for each loss, which the mean does not divide by (torch; for scikit-learn's weighted mean,
+        A finite factor for each loss, which the mean does not divide by (torch; for scikit-learn's weighted mean,
         ``Partial.of(losses, weight).mean``). Broadcasts to the shape of the losses, or holds one number for each row;
         where both are possible it is an error, as of a variance in :func:`gaussian_nll_loss`.
     pos_weight : array_like
@@ -127,7 +127,8 @@ def binary_cross_entropy(
         The label y, 0, 1 or a probability; of the shape of ``probs``, or one of the two is a single number.
     clamp : {"torch", "eps"} or None
         "torch" lets no logarithm fall below −100. "eps" clips p to [ε, 1 − ε] like scikit-learn's
-        ``log_loss``, with the machine epsilon of the dtype of ``probs``. None: a certain mistake costs ∞.
+        ``log_loss``, with the machine epsilon of the dtype of ``probs``; of the result's, if they are no array of
+        floats. None: a certain mistake costs ∞.
     validate : bool
         Raise if a probability or a label that counts lies outside [0, 1] or is NaN, or if integers as probabilities
         and floats as labels show that the two were swapped.
@@ -152,7 +153,8 @@ def binary_cross_entropy(
     return elements(
         _core.binary_cross_entropy,
         {"probs": probs, "target": target},
-        weight=weight, mask=mask, reduction=reduction, out=out, clamp=clamp, validate=bool(validate),
+        weight=weight, mask=mask, reduction=reduction, out=out, clamp=clamp,
+        validate=bool(validate),
     )  # fmt: skip
 
 

@@ -226,8 +226,11 @@ def categorical_nll(
     return _gather(log_probs, target, axis, weight, sample_weight, ignore_index, reduction, empty_mean)
 
 
-def _epsilon(probs):
-    """The distance from 1 to the next number of the dtype."""
+def _epsilon(probs, target=0.0):
+    """The distance from 1 to the next number of the dtype; what is no array of floats has that of the labels."""
+    is_narrow = np.asarray(target).dtype.name in ("float32", "float16", "bfloat16")
+    if is_narrow and (np.ndim(probs) == 0 or np.asarray(probs).dtype.kind in "iub"):
+        return 2.0**-23
     return {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}.get(np.asarray(probs).dtype.name, 2.0**-52)
 
 
@@ -308,7 +311,7 @@ def binary_cross_entropy(probs, target, *, weight=None, mask=None, clamp="torch"
     """−y·log p − (1 − y)·log(1 − p), with p or the logarithms clamped."""
     p, y = _arrays(probs, target)
     floor = -100 if clamp == "torch" else -np.inf
-    eps = _epsilon(probs)
+    eps = _epsilon(probs, target)
     p = np.clip(p, eps, 1 - eps) if clamp == "eps" else p
     log_p, log_q = np.maximum(np.log(p), floor), np.maximum(np.log1p(-p), floor)
     return _mean(-(_times(y, log_p) + _times(1 - y, log_q)), weight, mask, reduction)

@@ -50,8 +50,8 @@ def gaussian_nll_loss(
     eps : float
         The least ``var``, at least 0.
     weight : array_like, optional
-        A factor for each loss; the mean divides by the sum of the weights that count. Broadcasts to the shape of the
-        losses, or holds one number for each row, as ``var`` does.
+        A finite factor for each loss; the mean divides by the sum of the weights that count. Broadcasts to the shape of
+        the losses, or holds one number for each row, as ``var`` does.
     mask, reduction, out, grad, wrt, hess
         As in :func:`binary_cross_entropy_with_logits`; ``wrt`` names "mean", "target", and "var", "log_var" or
         "sigma". Both kinds of ``hess`` are 1/var. As in torch, the gradient by a ``var`` below ``eps`` is that at
@@ -120,8 +120,8 @@ def laplace_nll_loss(
     eps : float
         The least scale, at least 0.
     weight : array_like, optional
-        A factor for each loss; the mean divides by the sum of the weights that count. Broadcasts to the shape of the
-        losses, or holds one number for each row, as ``scale`` does.
+        A finite factor for each loss; the mean divides by the sum of the weights that count. Broadcasts to the shape of
+        the losses, or holds one number for each row, as ``scale`` does.
     mask, reduction, out, grad, wrt, hess
         As in :func:`binary_cross_entropy_with_logits`; ``wrt`` names "mean", "target", and "scale" or "log_scale".
         The second derivative is 0, and its "upper" bound is 1/(b·|target − mean|), that of the parabola which touches
@@ -175,8 +175,8 @@ def mse_loss(
     mean, target : array_like
         The prediction and the observation, of one shape, or one of them is a single number.
     weight : array_like, optional
-        A factor for each loss; the mean divides by the sum of the weights that count. Broadcasts to the shape of the
-        losses, or holds one number for each row, as the variance of a Gaussian does.
+        A finite factor for each loss; the mean divides by the sum of the weights that count. Broadcasts to the shape of
+        the losses, or holds one number for each row, as the variance of a Gaussian does.
     mask, reduction, out, grad, wrt, hess
         As in :func:`binary_cross_entropy_with_logits`; ``wrt`` names "mean" or "target". Both kinds of ``hess`` are 2.
 
@@ -213,6 +213,7 @@ def poisson_nll_loss(
     eps: float = 1e-8,
     weight: ArrayLike | None = None,
     mask: ArrayLike | None = None,
+    validate: bool = True,
     reduction: Reduction = "mean",
     out: Array | None = None,
     grad: bool = False,
@@ -229,8 +230,8 @@ def poisson_nll_loss(
     input : array_like
         log λ, or λ itself if ``log_input=False``; a negative λ gives NaN.
     target : array_like
-        The count, which is not checked to be whole; a count of 0 costs λ. It has the shape of ``input``, or one of the
-        two is a single number.
+        The count, from 0, which is not checked to be whole; a count of 0 costs λ. It has the shape of ``input``, or
+        one of the two is a single number.
     log_input : bool
         Whether ``input`` is log λ.
     log_offset : array_like, optional
@@ -242,8 +243,10 @@ def poisson_nll_loss(
     eps : float
         At least 0; without ``log_input`` the logarithm is that of λ + ``eps``.
     weight : array_like, optional
-        A factor for each loss; the mean divides by the sum of the weights that count. Broadcasts to the shape of the
-        losses, or holds one number for each row, as ``log_offset`` does.
+        A finite factor for each loss; the mean divides by the sum of the weights that count. Broadcasts to the shape of
+        the losses, or holds one number for each row, as ``log_offset`` does.
+    validate : bool
+        Raise if a count that counts is negative, as those of swapped arguments are.
     mask, reduction, out, grad, wrt, hess
         As in :func:`binary_cross_entropy_with_logits`; ``wrt`` names "input", "target" (not with ``full="exact"``) or
         "log_offset". The second derivative has no upper bound, so ``hess="upper"`` is refused.
@@ -255,6 +258,8 @@ def poisson_nll_loss(
 
     Raises
     ------
+    ValueError
+        If ``validate`` finds such a count. It and its index are named; ``out`` may have been written to.
     TypeError, ValueError
         As by :func:`binary_cross_entropy_with_logits`.
 
@@ -267,5 +272,6 @@ def poisson_nll_loss(
         _core.poisson_nll_loss,
         {"input": input, "target": target, **given(log_offset=log_offset)},
         weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt, hess=hess,
-        log_input=bool(log_input), full=full if isinstance(full, str) else bool(full), eps=as_number(eps, "eps"),
+        log_input=bool(log_input), full=full if isinstance(full, str) else bool(full),
+        eps=as_number(eps, "eps"), validate=bool(validate),
     )  # fmt: skip

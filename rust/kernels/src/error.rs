@@ -81,6 +81,9 @@ impl fmt::Display for Number {
         let Number(x) = self;
         match x {
             x if x.is_nan() => write!(f, "nan"),
+            x if x.is_finite() && x.abs() >= 1e16 => {
+                write!(f, "{}", format!("{x:?}").replace('e', "e+"))
+            }
             x if x.is_finite() => write!(f, "{x:?}"),
             x => write!(f, "{x}"),
         }
@@ -99,8 +102,9 @@ impl fmt::Display for Error {
             ),
             Error::Probability { value, row, class } => write!(
                 f,
-                "probability {value} at row {row}, class {class} is outside [0, 1]; for logits use \
-                 cross_entropy, for log-probabilities nll_loss"
+                "probs is {} at row {row}, class {class}, outside [0, 1]; for logits use cross_entropy, \
+                 for log-probabilities nll_loss",
+                Number(*value)
             ),
             Error::Element { argument, value, index, advice } => {
                 write!(f, "{argument} is {} at index {}; {advice}", Number(*value), shown(index))

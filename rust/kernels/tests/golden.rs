@@ -8,7 +8,7 @@ mod support;
 
 use ndarray::ArrayD;
 use nll_kernels::call::{
-    Clamp, Elements, Entries, Factorial, Gradient, Hessian, Loss, Options, Outputs,
+    Clamp, Elements, Entries, Factorial, Gradient, Hessian, Loss, Options, Outputs, PoissonOptions,
     PreferenceOptions, Quantity, Rate, RowLosses, Spread, log_softmax, log_sum_exp,
 };
 use nll_kernels::data::array::Array;
@@ -518,7 +518,8 @@ impl Inputs {
         let (input, target, eps) = (&input, &self.count("target"), 1e-8);
         let (input, target) = (input.array(), target.array());
         let wrt = if full == Factorial::Exact { &["input"][..] } else { &["input", "target"] };
-        self.derivatives(Loss::Poisson { input, target, rate, full, eps }, wrt)
+        let options = PoissonOptions { full, eps, validate: true };
+        self.derivatives(Loss::Poisson { input, target, rate, options }, wrt)
     }
 
     fn bradley_terry(&self, margin: Array<'_>) -> Results {

@@ -5,8 +5,8 @@ use crate::errors::raise;
 use crate::signals::run;
 use crate::totals::Partial;
 use nll_kernels::call::{
-    Clamp, Elements, Factorial, Hessian, Loss, Options, Outputs, PreferenceOptions, Rate, Spread,
-    choose, exactly_one,
+    Clamp, Elements, Factorial, Hessian, Loss, Options, Outputs, PoissonOptions, PreferenceOptions,
+    Rate, Spread, choose, exactly_one,
 };
 use nll_kernels::data::totals::Totaled;
 use nll_kernels::math::preference::PreferenceKind;
@@ -223,7 +223,7 @@ fn mse_loss<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (input, target, log_input, full, eps, wanted, log_offset=None))]
+#[pyo3(signature = (input, target, log_input, full, eps, validate, wanted, log_offset=None))]
 fn poisson_nll_loss<'py>(
     py: Python<'py>,
     input: Input<'py>,
@@ -231,6 +231,7 @@ fn poisson_nll_loss<'py>(
     log_input: bool,
     full: Bound<'py, PyAny>,
     eps: f64,
+    validate: bool,
     wanted: &Wanted,
     log_offset: Option<Input<'py>>,
 ) -> PyResult<Results<'py>> {
@@ -249,11 +250,9 @@ fn poisson_nll_loss<'py>(
             return Err(PyValueError::new_err(sentence));
         }
     };
-    elements(
-        py,
-        Loss::Poisson { input: input.array(), target: target.array(), rate, full, eps },
-        wanted,
-    )
+    let (input, target) = (input.array(), target.array());
+    let options = PoissonOptions { full, eps, validate };
+    elements(py, Loss::Poisson { input, target, rate, options }, wanted)
 }
 
 #[pyfunction]

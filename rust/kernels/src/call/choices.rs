@@ -27,6 +27,17 @@ pub enum Factorial {
     Exact,
 }
 
+/// The options of a Poisson loss.
+#[derive(Clone, Copy, Debug)]
+pub struct PoissonOptions {
+    /// What is added for log y!.
+    pub full: Factorial,
+    /// What is added to a rate in its logarithm.
+    pub eps: f64,
+    /// Whether a negative count is an error.
+    pub validate: bool,
+}
+
 impl Factorial {
     /// The values of the argument `full` that are names.
     pub const NAMES: [(&'static str, Factorial); 2] =

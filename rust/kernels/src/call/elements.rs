@@ -217,10 +217,9 @@ impl Runner<'_> {
         };
         check_weights::<F>(exec, call.weight_name(), weighting.weight, length)?;
         let found = drive::run(exec, &work, outs)?;
-        let sum = found.totals.weight.as_ref().map_or(0.0, |sum| sum.special());
-        if sum != 0.0 || sum.is_nan() {
-            let name = call.weight_name();
-            return Err(Error::Choice(format!("{name} has entries that are not finite: {sum}")));
+        if let Some(value) = found.not_finite {
+            let (argument, allowed) = (call.weight_name(), "weights must be finite".into());
+            return Err(Error::Number { argument, value, allowed });
         }
         match found.outside {
             None => Ok(found.totals),

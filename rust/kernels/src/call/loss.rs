@@ -2,7 +2,9 @@
 
 use crate::Error;
 use crate::call::check_range;
-use crate::call::choices::{Clamp, Factorial, Hessian, PreferenceOptions, Rate, Spread};
+use crate::call::choices::{
+    Clamp, Factorial, Hessian, PoissonOptions, PreferenceOptions, Rate, Spread,
+};
 use crate::call::evaluation::Limit;
 use crate::call::formula::{Differentiable, Formula, Plain, SlopesInDouble};
 use crate::data::array::Array;
@@ -31,7 +33,7 @@ pub enum Loss<'a> {
     Gaussian { mean: Array<'a>, target: Array<'a>, spread: Spread<'a>, eps: f64, full: bool },
     Laplace { mean: Array<'a>, target: Array<'a>, scale: Array<'a>, log_scale: bool, eps: f64 },
     SquaredError { mean: Array<'a>, target: Array<'a> },
-    Poisson { input: Array<'a>, target: Array<'a>, rate: Rate<'a>, full: Factorial, eps: f64 },
+    Poisson { input: Array<'a>, target: Array<'a>, rate: Rate<'a>, options: PoissonOptions },
     BradleyTerry { chosen: Array<'a>, rejected: Array<'a>, margin: Array<'a> },
     Preference { log_probs: [Array<'a>; 4], options: PreferenceOptions },
     Known { losses: Array<'a> },
@@ -55,6 +57,11 @@ const VARIANCE: Limit = Limit {
     high: f64::INFINITY,
     nan: true,
     advice: "a variance cannot be negative; its logarithm is log_var=",
+};
+const COUNT: Limit = Limit {
+    high: f64::INFINITY,
+    nan: true,
+    advice: "a count cannot be negative: predictions come first, and validate=False computes anyway",
 };
 const SCALE: Limit = Limit {
     high: f64::INFINITY,
@@ -142,7 +149,10 @@ impl Loss<'_> {
                 ];
                 let floor = if *clamp == Clamp::Torch { -100.0 } else { f64::NEG_INFINITY };
                 if *clamp == Clamp::Epsilon {
-                    let formula = Bernoulli::<true> { floor, margin: probs.epsilon() };
+                    // Probabilities in integers, and a number, are computed in the type of the labels.
+                    let in_f32 = (probs.is_double(), target.is_double()) == (None, Some(false));
+                    let margin = if in_f32 { f64::from(f32::EPSILON) } else { probs.epsilon() };
+                    let formula = Bernoulli::<true> { floor, margin };
                     return v.visit(arguments, Plain(formula));
                 }
                 v.visit(arguments, Plain(Bernoulli::<false> { floor, margin: 0.0 }))
@@ -182,8 +192,10 @@ impl Loss<'_> {
             Loss::SquaredError { mean, target } => {
                 v.visit([any("mean", mean), any("target", target)], Differentiable(SquaredError))
             }
-            Loss::Poisson { input, target, rate, full, eps } => {
-                let arguments = [any("input", input), any("target", target)];
+            Loss::Poisson { input, target, rate, options } => {
+                let PoissonOptions { full, eps, validate } = options;
+                let limit = validate.then_some(COUNT);
+                let arguments = [any("input", input), Argument { limit, ..any("target", target) }];
                 match full {
                     Factorial::LeftOut => poisson::<V, LeftOut>(v, arguments, (rate, *eps)),
                     Factorial::Stirling => poisson::<V, Stirling>(v, arguments, (rate, *eps)),
@@ -242,7 +254,9 @@ impl Loss<'_> {
                                 bound; use 'exact'";
                 Err(Error::Choice(sentence.into()))
             }
-            Loss::Gaussian { eps, .. } | Loss::Laplace { eps, .. } | Loss::Poisson { eps, .. } => {
+            Loss::Gaussian { eps, .. }
+            | Loss::Laplace { eps, .. }
+            | Loss::Poisson { options: PoissonOptions { eps, .. }, .. } => {
                 check_range("eps", *eps, [0.0, f64::INFINITY])
             }
             Loss::Preference { options, .. } => options.check(),

@@ -20,7 +20,7 @@ mod slopes;
 mod stream;
 
 pub use choices::{
-    Clamp, Factorial, Hessian, PreferenceOptions, Rate, Spread, choose, exactly_one,
+    Clamp, Factorial, Hessian, PoissonOptions, PreferenceOptions, Rate, Spread, choose, exactly_one,
 };
 pub use elements::{Elements, Options, Outputs};
 pub use gradient::{Gradient, GradientOut};
@@ -153,8 +153,8 @@ fn check_targets((argument, rows): (&str, &Array<'_>), targets: &Targets<'_>) ->
         let (given, whole, needed) = (shown(targets.shape), shown(rows.shape()), shown(leading));
         let advice = advice_on_targets(rows.shape(), targets.shape);
         return Err(Error::Shapes(format!(
-            "target has shape {given}, but rows of shape {whole} (class axis last) need one class \
-             index each, shape {needed}{advice}"
+            "target has shape {given}, but {argument} of shape {whole} (class axis last) needs one \
+             class index for each row, shape {needed}{advice}"
         )));
     }
     check_row_weight(targets.row_weight, targets.target.len())?;

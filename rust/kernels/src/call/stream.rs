@@ -179,13 +179,16 @@ pub(crate) struct Found {
     pub(crate) totals: Totals,
     /// The first element beyond a limit: then the rest must not be used.
     pub(crate) outside: Option<Outside>,
+    /// A weight of an element that counts, if it is infinite or NaN.
+    pub(crate) not_finite: Option<f64>,
 }
 
 impl Merge for Found {
     fn merge(self, other: Found) -> Found {
         let both = [self.outside, other.outside].into_iter().flatten();
         let outside = both.min_by_key(|outside| (outside.element, outside.input));
-        Found { totals: self.totals.add(other.totals), outside }
+        let not_finite = self.not_finite.or(other.not_finite);
+        Found { totals: self.totals.add(other.totals), outside, not_finite }
     }
 }
 
@@ -216,7 +219,7 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
         (): &mut (),
     ) -> Found {
         let mut totals = self.weighting.empty(self.totaled);
-        let mut first_outside = None;
+        let (mut first_outside, mut not_finite) = (None, None);
         let mut scratch: [Scratch<F>; N] = core::array::from_fn(|_| Scratch::default());
         let mut weighting_scratch = WeightingScratch::default();
         let is_short = self.loss.is_short();
@@ -233,6 +236,7 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
                         x[k] = self.inputs[k].read(isa, block.clone(), scratch);
                     }
                     let [weight, mask] = self.weighting.block(isa, block, &mut weighting_scratch);
+                    not_finite = not_finite.or_else(|| weight.and_then(first_not_finite));
                     // False if an element is beyond its limit, whether it counts or not.
                     if !self.loss.evaluate(self.level, &x, &mut chunks) && first_outside.is_none() {
                         first_outside = self.loss.first_outside(start, &x, mask);
@@ -249,7 +253,7 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
                 }
             },
         );
-        Found { totals, outside: first_outside }
+        Found { totals, outside: first_outside, not_finite }
     }
 }
 
@@ -263,6 +267,17 @@ impl<F, const N: usize> Stream<'_, F, N> {
         let aligned = start + self.inputs[0].to_boundary(start).min(end - start);
         core::iter::once(start..aligned).chain(ranges(aligned..end, BLOCK))
     }
+}
+
+/// A weight that is infinite or NaN, if there is one.
+#[inline(always)]
+fn first_not_finite<F: Real>(weights: &[F]) -> Option<f64> {
+    let is_wrong = |w: F| !(w.abs() < F::INFINITY);
+    // The loop does not stop at the first one that is found, so that LLVM vectorises it.
+    if weights.iter().fold(0, |wrong, &w| wrong | u32::from(is_wrong(w))) == 0 {
+        return None;
+    }
+    weights.iter().copied().find(|&w| is_wrong(w)).map(F::to_f64)
 }
 
 /// Times the weight; a weight of 0 gives 0, whatever the value.
