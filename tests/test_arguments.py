@@ -52,7 +52,7 @@ WRONG = [
     (lambda f: f.cross_entropy(X, [1, 2, 4]), IndexError, "target 4 at row 2"),
     (lambda f: f.cross_entropy(X, np.array([0, 1, 2**64 - 1], "u8")), IndexError, "18446744073709551615 at row 2"),
     (lambda f: f.cross_entropy_grad(X, X), TypeError, "class indices"),
-    (lambda f: f.sequence_log_probs(LM[0, 0], 3), ValueError, "target is a scalar"),
+    (lambda f: f.sequence_log_probs(LM[0, 0], 3), ValueError, "target is 3, a scalar"),
     (lambda f: f.categorical_nll(PROBS, [2, 2]), ValueError, "1.5 at row 1, class 2"),
     # numbers beside them
     (lambda f: f.cross_entropy(X, T, label_smoothing="a"), TypeError, "label_smoothing is 'a'"),
@@ -91,7 +91,7 @@ WRONG = [
     (lambda f: f.cross_entropy(LM, TOKENS, mask=np.ma.array(MASK)), TypeError, "mask is a masked array"),
     (lambda f: f.cross_entropy(LM, TOKENS, shift=1, mask=np.ma.array(MASK)), TypeError, "mask is a masked array"),
     (lambda f: f.cross_entropy(LM, TOKENS, mask=MASK[:2]), ValueError, r"mask has shape \(2, 12\)"),
-    (lambda f: f.cross_entropy(X, X, mask=[True] * 2), ValueError, r"mask has shape \(2,\), but the rows have \(3,\)"),
+    (lambda f: f.cross_entropy(X, X, mask=[True] * 2), ValueError, r"mask has shape \(2,\), but .* needs \(3,\)"),
     (lambda f: f.cross_entropy(X, X[0], mask=[True] * 4), ValueError, r"target has shape \(4,\)"),
     (lambda f: f.cross_entropy(X, X[:2], mask=[True] * 3), ValueError, r"logits \(3, 4\), target \(2, 4\)"),
     (
@@ -99,8 +99,8 @@ WRONG = [
         IndexError,
         r"target -100 at index \(0, 0\)",
     ),
-    (lambda f: f.entropy(LM, mask=MASK[:2]), ValueError, r"mask has shape \(2, 12\), but the rows have \(3, 12\)"),
-    (lambda f: f.entropy(LM, shift=13), ValueError, "shift is 13; with 12 positions"),
+    (lambda f: f.entropy(LM, mask=MASK[:2]), ValueError, r"mask has shape \(2, 12\), but .* needs \(3, 12\)"),
+    (lambda f: f.entropy(LM, shift=13), ValueError, r"shift is 13; .* \[0, 12\]"),
     (lambda f: f.entropy(LM, shift=1.0), TypeError, "shift is 1.0"),
     (lambda f: f.entropy(LM, shift=1, axis=1), ValueError, "class axis, not axis 1"),
     (lambda f: f.entropy(LM, mask=MASK, out=np.empty(3)), ValueError, r"out has shape \(3,\), but the result has"),
@@ -139,7 +139,7 @@ WRONG = [
     (lambda f: f.cross_entropy(X, X, hess="exact"), TypeError, "class indices"),
     (lambda f: f.kl_divergence(X, X, wrt="q_logits"), ValueError, "wrt is 'q_logits'.*grad=True"),
     (lambda f: f.mse_loss(X, X, hess="exact", wrt="target"), ValueError, "hess is by mean, which wrt='target'"),
-    (lambda f: f.dpo_loss([1.0], [2.0], [1.0]), TypeError, "ref_rejected_logps is missing"),
+    (lambda f: f.dpo_loss([1.0], [2.0], [1.0]), TypeError, "ref_rejected_logps is None"),
     (lambda f: f.binary_cross_entropy_with_logits(X[:, :3] * 0, X[:, :3] * 0, weight=[1.0, 2, 3]), ValueError, "write"),
     (lambda f: f.cross_entropy(np.zeros((2, 3, 4, 4)), np.zeros((2, 4, 4), int)), ValueError, "axis=1"),
     (lambda f: f.categorical_nll([0.2, 0.4], [0, 1]), ValueError, "use binary_cross_entropy"),
@@ -160,7 +160,7 @@ WRONG = [
     (lambda f: f.poisson_nll_loss(X, X, full="exact", grad=True, wrt="target"), ValueError, "wrt holds 'target'"),
     (lambda f: f.poisson_nll_loss([1.0], [2.0], eps=-1), ValueError, "eps is -1"),
     (lambda f: f.poisson_nll_loss([0.0], [1], hess="upper"), ValueError, "hess='upper'"),
-    (lambda f: f.dpo_loss([1.0], [2.0], beta=[1.0]), TypeError, r"beta is an array of shape \(1,\)"),
+    (lambda f: f.dpo_loss([1.0], [2.0], beta=[1.0]), TypeError, r"beta is \[1.0\]"),
     (lambda f: f.dpo_loss([1.0], [2.0], beta=-1), ValueError, "beta is -1"),
     (lambda f: f.dpo_loss([0.0], [0.0], loss_type="dpo"), ValueError, "loss_type is 'dpo'"),
     (lambda f: f.dpo_loss([0.0], [0.0], loss_type="exo_pair"), ValueError, "label_smoothing is 0"),
@@ -168,13 +168,13 @@ WRONG = [
     (lambda f: f.softplus(X, out=np.empty((3, 4), int)), TypeError, "out"),
     (lambda f: f.softplus(X, out=np.empty((4, 3))), ValueError, r"out has shape \(4, 3\)"),
     (lambda f: f.softplus(X, out=np.empty((3, 8))[:, ::2]), ValueError, "out"),
-    (lambda f: f.softplus(X, out=X), ValueError, "out shares memory"),
-    (lambda f: f.cross_entropy(X, T, reduction="none", out=X.reshape(-1)[:3]), ValueError, "out shares memory"),
+    (lambda f: f.softplus(X, out=X), ValueError, "out, .*, shares memory"),
+    (lambda f: f.cross_entropy(X, T, reduction="none", out=X.reshape(-1)[:3]), ValueError, "out, .*, shares memory"),
     (lambda f: f.log_softmax(X, axis=0, out=np.empty((4, 3))), ValueError, "out.* axis 0"),
     # partial totals
     (lambda f: f.Partial(1.0), TypeError, "total is 1.0"),
     (lambda f: f.Partial.from_dict({"total": 1}), ValueError, "are missing: weights, count, special"),
-    (lambda f: f.Partial.from_dict({"totals": 1}), ValueError, "has no such fields: totals"),
+    (lambda f: f.Partial.from_dict({"totals": 1}), ValueError, "fields is {'totals': 1}.* no such fields: 'totals'"),
 ]
 
 

@@ -115,9 +115,9 @@ def test_an_axis_that_is_none_of_the_logits_is_named(call):
         call(1.5, axis=1)
     with pytest.raises(ValueError, match=r"axis is \(1, -3\), which names one of the axes .* twice"):
         call(X, axis=(1, -3))
-    with pytest.raises(TypeError, match=r"axis is 1.5; it must be an integer"):
+    with pytest.raises(TypeError, match=r"axis is \(0, 1.5\); give an integer"):
         call(X, axis=(0, 1.5))
-    with pytest.raises(TypeError, match=r"axis is an array of shape \(2,\); it must be an integer"):
+    with pytest.raises(TypeError, match=r"axis is an array of shape \(2,\) and dtype int64; give an integer"):
         call(X, axis=np.array([0, 1]))
 
 

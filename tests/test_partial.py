@@ -124,3 +124,17 @@ def test_the_perplexity_of_a_partial_is_that_of_its_tokens():
     x, target = np.random.default_rng(7).standard_normal((50, 9)), np.arange(50) % 9
     part = nll_fast.cross_entropy(x, target, reduction="partial")
     assert part.perplexity == nll_fast.perplexity(x, target)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"count": 3, "top1": 4}, "top1 is 4, but count is 3"),
+        ({"count": 3, "squares": -1}, "squares is -1"),
+        ({"count": 3, "squares": "-0x1"}, "squares is -1"),
+        ({"count": 3, "weights": 1, "squares": 1, "products": 1, "weight_squares": -1}, "weight_squares is -1"),
+    ],
+)
+def test_totals_that_no_losses_have_are_refused(fields, words):
+    with pytest.raises(ValueError, match=words):
+        nll_fast.Partial.from_dict({"total": 1, "weights": None, "special": 0.0, **fields})

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 
 from nll_fast._bfloat16 import BFloat16, as_float32, dtype_name, is_bfloat16
 from nll_fast._foreign import as_numpy
+from nll_fast._options import as_integer, as_number, shown, shown_dtype
 from nll_fast._types import Array
 
 _FLOAT32, _INT64, _UINT64 = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.uint64)
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
+_MOST = 2**60
 _WIDER = {
     np.dtype(narrow): np.dtype(wide)
     for narrow, wide in (("i1", "i4"), ("i2", "i4"), ("u2", "i4"), ("u4", "i8"), ("u8", "i8"))
@@ -52,37 +53,10 @@ def as_bfloat16(bits: Any) -> Array:
     if bits.dtype == np.dtype("V2"):
         bits = bits.view(np.uint16)
     if bits.dtype != np.uint16:
-        raise TypeError(f"bits has dtype {bits.dtype}; bfloat16 is stored in uint16, in the byte order of this machine")
+        raise TypeError(
+            f"bits has dtype {shown_dtype(bits)}; bfloat16 is stored in uint16, in the byte order of this machine"
+        )
     return bits.view(BFloat16)
-
-
-def as_number(x: Any, name: str) -> float:
-    """One real number; its range is checked by whoever knows its meaning."""
-    if type(x) is float:
-        return x
-    if isinstance(x, (str, bytes)) or np.ndim(x) != 0:
-        raise TypeError(f"{name} is {_shown(x)}; it must be one number")
-    try:
-        return float(as_floats(x, name) if hasattr(x, "dtype") else x)
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name} is {_shown(x)}; it must be one number") from None
-
-
-def as_integer(x: Any, name: str, lowest: int = -(2**63), highest: int = 2**63 - 1) -> int:
-    """One integer in [lowest, highest], by default what fits in 64 bits."""
-    if type(x) is int and lowest <= x <= highest:
-        return x
-    try:
-        number = operator.index(as_floats(x, name) if isinstance(x, BFloat16) else x)
-    except TypeError:
-        raise TypeError(f"{name} is {_shown(x)}; it must be an integer") from None
-    if not lowest <= number <= highest:
-        raise ValueError(f"{name} is {number}; it must lie in [{lowest}, {highest}]")
-    return number
-
-
-def _shown(x: Any) -> str:
-    return f"an array of shape {np.shape(x)}" if np.ndim(x) else repr(x)
 
 
 def as_array(x: Any, name: str) -> np.ndarray:
@@ -96,12 +70,16 @@ def as_array(x: Any, name: str) -> np.ndarray:
                 f"nll_fast.as_bfloat16({name}) or {name}.view(ml_dtypes.bfloat16)"
             )
         if x.dtype.name != "bfloat16":
-            raise TypeError(f"{name} has dtype {x.dtype}; pass real numbers")
+            if x.ndim == 0 and x.dtype == object:
+                raise TypeError(f"{name} is {shown(x.item())}; pass real numbers")
+            raise TypeError(f"{name} has dtype {shown_dtype(x)}; pass real numbers")
         if not x.dtype.isnative:
             raise TypeError(f"{name} is bfloat16 in foreign byte order; pass {name}.astype(ml_dtypes.bfloat16)")
         x = x.view(np.uint16).view(BFloat16)
     if x.ndim > 32:
         raise ValueError(f"{name} has {x.ndim} axes; at most 32 are supported: reshape it")
+    if x.size >= _MOST:
+        raise ValueError(f"{name} has shape {x.shape}, which is more elements than memory has addresses")
     return x
 
 
@@ -116,14 +94,14 @@ def as_floats(x: Any, name: str) -> np.ndarray:
 def as_rows(x: Any, name: str, axis: int) -> np.ndarray:
     """Floating-point rows with the class axis last."""
     x = as_logits(x, name)
-    if axis == -1 and x.ndim and x.shape[-1]:
+    if type(axis) is int and axis == -1 and x.ndim and x.shape[-1]:
         return x
     axis = as_integer(axis, "axis")
     if -x.ndim <= axis < x.ndim and x.shape[axis] == 0:
         raise ValueError(f"{name} has shape {x.shape}: no classes along axis {axis}")
     if not -x.ndim <= axis < x.ndim:
         if x.ndim == 0:
-            raise ValueError(f"{name} is a scalar; it needs a class axis")
+            raise ValueError(f"{name} is {shown(x)}, a scalar; it needs a class axis")
         raise ValueError(f"axis is {axis}, but {name} has shape {x.shape}: give one axis of it")
     return np.moveaxis(x, axis, -1)
 
@@ -143,9 +121,9 @@ def as_logits(x: Any, name: str) -> np.ndarray:
             f"np.asarray({name}, np.float32)"
         )
     if not x.dtype.isnative:
-        raise TypeError(f"{name} is in foreign byte order; pass {name}.astype(np.{x.dtype.name})")
+        raise TypeError(f"{name} has dtype {x.dtype}, in foreign byte order; pass {name}.astype(np.{x.dtype.name})")
     if not x.flags.aligned:
-        raise ValueError(f"{name} is not aligned in memory; pass np.require({name}, requirements='A')")
+        raise ValueError(f"{name}, {shown(x)}, is not aligned in memory; pass np.require({name}, requirements='A')")
     return x
 
 
@@ -191,7 +169,7 @@ def _whole(target: np.ndarray, dtype: str) -> np.ndarray:
         index = tuple(map(int, np.unravel_index(np.argmax(wrong), wrong.shape)))
         raise TypeError(
             f"target has dtype {dtype} and shape {target.shape}, and is {target[index]} at index {index}; class "
-            "indices are whole numbers, one for each row"
+            "indices are whole numbers, one for each row, and a distribution has the shape of the logits"
         )
     return whole
 
@@ -230,21 +208,34 @@ def as_weight(weight: Any) -> np.ndarray | None:
     return weight
 
 
-def as_row_weight(weight: Any, rows: tuple[int, ...], shift: int = 0) -> np.ndarray:
-    """Float64 weights, one for each row, or for each target of rows that go by targets ``shift`` positions later."""
+def as_row_weight(weight: Any, rows: tuple[int, ...], shift: int = 0, owner: str = "target") -> np.ndarray:
+    """Float64 weights, one for each row of ``owner``, or for each target of rows that go by targets ``shift`` positions
+    later.
+    """
     weight = as_floats(weight, "sample_weight")
+    given = weight.shape
     if shift and weight.ndim == len(rows) and weight.shape[-1] == rows[-1] + shift:
         weight = weight[..., shift:]
     if weight.shape != rows:
-        raise ValueError(f"sample_weight has shape {weight.shape}, but the rows have {rows}: give one for each row")
+        raise ValueError(f"sample_weight has shape {given}, but the rows of {owner} have {rows}: give one for each row")
     return np.require(weight, np.float64, ["C", "A"])
 
 
-def check_out(out: Any, inputs: tuple[Any, ...]) -> None:
-    """Raise unless ``out`` can hold results while the inputs are read."""
-    if not isinstance(out, np.ndarray) or out.dtype not in (np.float32, np.float64):
-        raise TypeError("out must be a float32 or float64 NumPy array in native byte order")
-    if not out.flags.c_contiguous or not out.flags.writeable or not out.flags.aligned:
-        raise ValueError("out must be C-contiguous, aligned and writable")
-    if any(isinstance(x, np.ndarray) and np.may_share_memory(out, x) for x in inputs):
-        raise ValueError("out shares memory with an input, which would be overwritten while it is read")
+def check_out(out: Any, inputs: tuple[Any, ...], shape: tuple[int, ...] | None = None) -> None:
+    """Raise unless ``out`` can hold results, of a ``shape`` if that is given, while the inputs are read."""
+    if isinstance(out, np.ma.MaskedArray):
+        raise TypeError("out is a masked array, and would be written under its mask: pass out.data")
+    # Whether a subclass says something else of itself is no matter.
+    plain = np.asarray(out) if isinstance(out, np.ndarray) else None
+    if plain is None or plain.dtype not in (np.float32, np.float64):
+        raise TypeError(f"out is {shown(out)}; it must be a float32 or float64 NumPy array in native byte order")
+    if not plain.flags.c_contiguous or not plain.flags.writeable or not plain.flags.aligned:
+        fault = "not writable" if not plain.flags.writeable else "not C-contiguous"
+        fault = fault if plain.flags.aligned else "not aligned"
+        raise ValueError(f"out is {shown(plain)} that is {fault}; it must be C-contiguous, aligned and writable")
+    if shape is not None and plain.shape != shape:
+        raise ValueError(f"out has shape {plain.shape}, but the result has {shape}")
+    if any(isinstance(x, np.ndarray) and np.may_share_memory(plain, x) for x in inputs):
+        raise ValueError(
+            f"out, {shown(plain)}, shares memory with an input, which would be overwritten while it is read"
+        )

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nll_fast._arrays import as_array, as_integer, as_logits, as_number, check_out
+from nll_fast._arrays import as_array, as_logits, check_out
+from nll_fast._options import as_flag, as_integer, as_number, shown
 from nll_fast._types import Array
 
 
@@ -18,17 +19,15 @@ def log_sums(call: Callable[..., Any], logits: Any, axis: Any, b: Any, out: Arra
     factor = None if b is None else _factors(b, x)
     if factor is not None:
         x, factor = _broadcast(x, factor)
-    axes = as_axes(axis, x)
+    axes, keepdims = as_axes(axis, x), as_flag(keepdims, "keepdims")
     rows = merged(x, axes)
     if out is not None:
-        check_out(out, (logits, x, b, factor))
+        check_out(out, (logits, x, b, factor), rows.shape[:-1])
     if rows.shape[-1]:
         result = call(rows, out=out, b=None if factor is None else merged(factor, axes))
     else:
         result = _empty(rows.shape[:-1], x) if out is None else out
-        if result.shape != rows.shape[:-1]:
-            raise ValueError(f"out has shape {result.shape}, but the result has {rows.shape[:-1]}")
-        result[...] = -np.inf
+        np.asarray(result)[...] = -np.inf
     if keepdims:
         result = np.expand_dims(result, axes)
     return result if result.ndim or out is not None else result[()]
@@ -46,9 +45,8 @@ def log_shares(call: Callable[..., Any], logits: Any, axis: Any, out: Array | No
     if out is not None:
         if order != list(range(x.ndim)):
             raise ValueError(f"out needs the class axis to be the last, not axis {axis}")
-        if out.shape != x.shape:
-            raise ValueError(f"out has shape {out.shape}, but the result has {x.shape}")
-        call(rows, out=out.reshape(rows.shape))
+        check_out(out, (), x.shape)
+        call(rows, out=np.asarray(out).reshape(rows.shape))
         return out
     result = call(rows, out=None) if rows.shape[-1] else _empty(rows.shape, x)
     result = result.reshape([x.shape[k] for k in order])
@@ -94,14 +92,17 @@ def as_axes(axis: Any, x: np.ndarray) -> tuple[int, ...]:
         return (x.ndim - 1,)
     if axis is None:
         return tuple(range(x.ndim))
-    given = axis if isinstance(axis, (tuple, list)) else (axis,)
-    given = [as_integer(one, "axis") for one in given]
+    several = isinstance(axis, (tuple, list))
+    try:
+        given = [as_integer(one, "axis") for one in (axis if several else (axis,))]
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"axis is {shown(axis)}; give an integer, several in a tuple, or None") from None
     size = max(x.ndim, 1)
     if not all(-size <= one < size for one in given):
-        raise ValueError(f"axis is {axis}, but logits has shape {x.shape}: give axes of it")
+        raise ValueError(f"axis is {shown(axis)}, but logits has shape {x.shape}: give axes of it")
     axes = sorted(one % size for one in given)
     if len(set(axes)) < len(axes):
-        raise ValueError(f"axis is {axis}, which names one of the axes of shape {x.shape} twice")
+        raise ValueError(f"axis is {shown(axis)}, which names one of the axes of shape {x.shape} twice")
     return tuple(axes) if x.ndim else ()
 
 

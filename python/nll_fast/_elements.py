@@ -8,6 +8,7 @@ from typing import Any
 from nll_fast import _core
 from nll_fast._arrays import as_input, as_mask, check_out
 from nll_fast._core import Wanted
+from nll_fast._options import as_flag, as_names, shown
 from nll_fast._rows import REDUCTIONS, apply_reduction, check_reduction
 from nll_fast._types import Array
 
@@ -46,16 +47,14 @@ def elements(
     """
     check_reduction(reduction)
     each, wanted = reduction == "none", _USUAL[reduction]
-    if wrt is not None and not (grad or hess):
-        raise ValueError(f"wrt is {wrt!r}, which names what a gradient is by; it needs grad=True or hess=")
-    if (
-        hess is not None
-        and wrt is not None
-        and next(iter(arrays)) not in (wrt if isinstance(wrt, (list, tuple)) else [wrt])
-    ):
-        raise ValueError(
-            f"hess is by {next(iter(arrays))}, which wrt={wrt!r} does not name; leave hess out, or name it"
-        )
+    grad = as_flag(grad, "grad")
+    names = None
+    if grad or hess is not None:
+        names, first = as_names(wrt, list(arrays)), next(iter(arrays))
+        if hess is not None and first not in names:
+            raise ValueError(f"hess is by {first}, which wrt={shown(wrt)} does not name; leave hess out, or name it")
+    elif wrt is not None:
+        raise ValueError(f"wrt is {shown(wrt)}, which names what a gradient is by; it needs grad=True or hess=")
     if weight is None and mask is None and out is None and not grad and hess is None:
         try:
             results = call(**arrays, **options, wanted=wanted)
@@ -72,7 +71,7 @@ def elements(
             each=each,
             total=not each,
             moments=reduction == "partial",
-            wrt=_names(wrt, arrays) if grad or hess else None,
+            wrt=names,
             hess=hess,
             mean=reduction == "mean",
         )
@@ -89,14 +88,6 @@ def elements(
     return (result, gradient, *second)
 
 
-def _names(wrt: str | Sequence[str] | None, arrays: dict[str, Any]) -> list[str]:
-    """The names of the arguments that derivatives are by."""
-    names = [next(iter(arrays))] if wrt is None else [wrt] if isinstance(wrt, str) else wrt
-    if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"wrt is {wrt!r}; name an argument, or several in a tuple")
-    return list(names)
-
-
 def _split(derivatives: list[Any], hess: str | None) -> list[Any]:
     """The second derivative, if there is one, and the gradients as one tuple."""
     first = 1 if hess else 0
@@ -105,4 +96,5 @@ def _split(derivatives: list[Any], hess: str | None) -> list[Any]:
 
 def partial_of(losses: Any, weights: Any = None) -> Any:
     """The Partial of losses from elsewhere."""
+    weights = None if weights is None else as_input(weights, "weights")
     return elements(_core.known_losses, {"losses": losses}, weight=weights, reduction="partial")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nll_fast._bfloat16 import BFloat16, as_float32, is_bfloat16
+from nll_fast._options import shown
 
 
 def as_numpy(x: Any, name: str) -> np.ndarray:
@@ -26,10 +27,10 @@ def as_numpy(x: Any, name: str) -> np.ndarray:
         )
     if isinstance(x, (str, os.PathLike)):
         raise TypeError(
-            f"{name} is {x!r}, which is no array; if it is the path of a file, load that first: "
-            f"np.load({os.fspath(x)!r}, mmap_mode='r')"
+            f"{name} is {shown(x)}, which is no array; if it is the path of a file, load that first: "
+            f"np.load({shown(os.fspath(x))}, mmap_mode='r')"
         )
-    if type(x).__module__.partition(".")[0] in ("dask", "dask_expr"):
+    if str(type(x).__module__).partition(".")[0] in ("dask", "dask_expr"):
         raise TypeError(
             f"{name} is a Dask collection, all of which would be loaded: pass {name}.compute(), or call the function "
             "on each block with reduction='partial' and add up the results"
@@ -40,9 +41,13 @@ def as_numpy(x: Any, name: str) -> np.ndarray:
 def _viewed(x: Any, name: str) -> np.ndarray:
     try:
         return np.asarray(x)
-    except (TypeError, ValueError, RuntimeError) as error:
-        sentence = f"{name} is a {type(x).__name__} of which NumPy makes no array: {error}"
-        raise (ValueError if isinstance(error, ValueError) else TypeError)(sentence) from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        sentence = f"{name} is a {type(x).__name__} of which NumPy makes no array"
+        # What a foreign array says of itself is worth reading; what NumPy says of lists is not.
+        said = "" if isinstance(x, (list, tuple)) else f": {shown(str(error))}"
+        raise (ValueError if isinstance(error, ValueError) else TypeError)(sentence + said) from None
 
 
 def _tensors() -> tuple[type, ...]:
@@ -71,27 +76,52 @@ def _from_torch(x: Any, name: str) -> np.ndarray:
 _NUMBERS = {float, int, bool}
 
 
+_DEEPEST = 32
+"""As many axes as the kernels read; a list may also hold itself."""
+
+
 def _from_list(x: Any, name: str) -> np.ndarray:
     """One array; if NumPy would misread it, of parts that are made arrays first. Parts that are all bfloat16 remain
     so, and become float32 beside others.
     """
-    if not _misread(x):
+    try:
+        is_misread = _misread(x)
+    except RecursionError:
+        raise ValueError(f"{name} is {shown(x)}, which has more than {_DEEPEST} axes") from None
+    if not is_misread:
         try:
             return np.asarray(x)
-        except (TypeError, ValueError, RuntimeError):
+        except MemoryError:
+            raise
+        except Exception:
             pass  # One of the parts may be an array after all.
     parts = [as_numpy(part, name) for part in x]
     if all(map(is_bfloat16, parts)):
-        return _viewed([np.asarray(part) for part in parts], name).view(BFloat16)
-    return _viewed([as_float32(part) if is_bfloat16(part) else part for part in parts], name)
+        return _joined([np.asarray(part) for part in parts], name).view(BFloat16)
+    return _joined([as_float32(part) if is_bfloat16(part) else part for part in parts], name)
 
 
-def _misread(x: Any) -> bool:
+def _joined(parts: list[np.ndarray], name: str) -> np.ndarray:
+    """Arrays of one shape as one."""
+    shapes = list(dict.fromkeys(part.shape for part in parts))
+    if len(shapes) > 1:
+        raise ValueError(
+            f"{name} is a list of which NumPy makes no array: its parts have the shapes {shown(shapes)[1:-1]}; they "
+            "must have one"
+        )
+    return _viewed(parts, name)
+
+
+def _misread(x: Any, depth: int = 1) -> bool:
     """Whether a list holds, at any depth, bits that NumPy would read as numbers, or a mask that it would lose."""
+    if depth > _DEEPEST:
+        raise RecursionError
     found = set(map(type, x))
     if found <= _NUMBERS:
         return False
     misread, lists = (*_tensors(), BFloat16, np.ma.MaskedArray), (list, tuple)
-    if any(issubclass(kind, misread) for kind in found):
+    if any(issubclass(kind, lists) for kind in found) and any(
+        [_misread(y, depth + 1) for y in x if isinstance(y, lists)]  # all of them: one may be too deep
+    ):
         return True
-    return any(issubclass(kind, lists) for kind in found) and any(_misread(y) for y in x if isinstance(y, lists))
+    return any(issubclass(kind, misread) for kind in found)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from nll_fast._arrays import as_integer, as_row_weight, as_rows, as_targets, as_weight, check_out
+from nll_fast._arrays import as_row_weight, as_rows, as_targets, as_weight, check_out
 from nll_fast._core import Partial
+from nll_fast._options import as_integer, shown
 from nll_fast._shift import named_targets, shift_and_mask
 from nll_fast._types import Array
 
@@ -40,7 +41,9 @@ def row_gradient(
         sample_weight = as_row_weight(sample_weight, target.shape, shift)
     if shift:
         if losses is not None:
-            raise ValueError("out needs a loss for each position; with shift and a gradient, leave it out")
+            raise ValueError(
+                f"out is {shown(losses)}, which needs a loss for each position; with shift and a gradient, leave it out"
+            )
         # The last positions have no target; an ignored one gives them the gradient 0.
         ignore_index = np.iinfo(np.int64).min if ignore_index is None else ignore_index
         behind = [(0, 0)] * (target.ndim - 1) + [(0, shift)]
@@ -87,15 +90,3 @@ def _as_given(gradient: np.ndarray, shift: int, axis: int) -> np.ndarray:
     if shift:
         return np.pad(gradient, [(0, 0)] * (gradient.ndim - 2) + [(0, shift), (0, 0)])
     return gradient if axis in (-1, gradient.ndim - 1) else np.moveaxis(gradient, -1, axis)
-
-
-def argument_names(wrt: str | Sequence[str] | None, arguments: list[str]) -> list[str]:
-    """The names of the arguments that a gradient is by, the first one by default."""
-    names = arguments[:1] if wrt is None else [wrt] if isinstance(wrt, str) else wrt
-    if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"wrt is {wrt!r}; name an argument, or several in a tuple")
-    wrong = next((name for i, name in enumerate(names) if name not in arguments or name in names[:i]), None)
-    if wrong is not None:
-        known = " and ".join(f"'{name}'" for name in arguments)
-        raise ValueError(f"wrt holds '{wrong}'; name some of {known}, each once")
-    return list(names)

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 
 from nll_fast._arrays import (
-    as_integer,
     as_mask,
-    as_number,
     as_row_weight,
     as_rows,
     as_targets,
@@ -19,20 +17,24 @@ from nll_fast._arrays import (
     check_out,
 )
 from nll_fast._core import Partial
-from nll_fast._gradients import argument_names, quantity_gradients, row_gradient
+from nll_fast._gradients import quantity_gradients, row_gradient
+from nll_fast._options import as_integer, as_names, as_number, is_name, shown
 from nll_fast._shift import named_targets, shift_and_mask, shifted
 from nll_fast._types import Array
 
 REDUCTIONS = ("mean", "sum", "none", "partial")
 
 
-def check_reduction(reduction: str, empty_mean: float = math.nan) -> None:
-    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
-        raise ValueError(f"reduction is {reduction!r}; use 'mean', 'sum', 'none' or 'partial'")
+def check_reduction(reduction: str, empty_mean: float = math.nan) -> float:
+    """``empty_mean`` as a float."""
+    if not is_name(reduction, REDUCTIONS):
+        raise ValueError(f"reduction is {shown(reduction)}; use 'mean', 'sum', 'none' or 'partial'")
     if empty_mean is math.nan:  # The default, and the usual case.
-        return
-    if not math.isnan(as_number(empty_mean, "empty_mean")) and reduction != "mean":
-        raise ValueError(f"empty_mean is of reduction='mean', not {reduction!r}")
+        return empty_mean
+    empty_mean = as_number(empty_mean, "empty_mean")
+    if not math.isnan(empty_mean) and reduction != "mean":
+        raise ValueError(f"empty_mean is {empty_mean}, but only reduction='mean' has one, not {reduction!r}")
+    return empty_mean
 
 
 def apply_reduction(
@@ -42,7 +44,7 @@ def apply_reduction(
     if reduction == "mean":
         mean = totals.mean
         # The mean of nothing is NaN.
-        return mean if mean == mean or totals.count else float(empty_mean)
+        return mean if mean == mean or totals.count else empty_mean
     if reduction == "none":
         return each if each.ndim or out is not None else each[()]
     return totals.sum if reduction == "sum" else totals
@@ -88,7 +90,8 @@ def row_losses(
     """The losses of the rows of ``x``, named ``name``, with a class as target, reduced; for ``grad`` and ``hess`` of
     ``call`` with the derivatives by ``x``.
     """
-    check_reduction(reduction, empty_mean)
+    empty_mean = check_reduction(reduction, empty_mean)
+    shift = as_integer(shift, "shift")
     if ignore_index is not None and (type(ignore_index) is not int or ignore_index != -100):
         ignore_index = as_integer(ignore_index, "ignore_index")
     given = (x, target, weight, sample_weight, mask)
@@ -106,7 +109,7 @@ def row_losses(
     x, target = as_rows(x, name, axis), as_targets(target)
     weight = None if weight is None else as_weight(weight)
     if sample_weight is not None:
-        sample_weight = as_row_weight(sample_weight, target.shape, as_integer(shift, "shift"))
+        sample_weight = as_row_weight(sample_weight, target.shape, shift)
     if out is not None:
         check_out(out, (*given, x, target))
     with named_targets(shift):
@@ -132,8 +135,8 @@ def row_quantity(
     """A quantity of each row of one or two arrays of one shape, reduced; with its gradient by the arrays ``wrt``, or
     the first of them, if ``slopes`` computes it.
     """
-    check_reduction(reduction, empty_mean)
-    names = argument_names(wrt, [name for name in arrays if name != "target"]) if slopes else []
+    empty_mean, shift = check_reduction(reduction, empty_mean), as_integer(shift, "shift")
+    names = as_names(wrt, [name for name in arrays if name != "target"]) if slopes else []
     inputs = {name: as_rows(x, name, axis) for name, x in arrays.items()}
     if out is not None:
         check_out(out, (*inputs.values(), options.get("weight"), mask, sample_weight))
@@ -143,14 +146,16 @@ def row_quantity(
     if mask is not None:
         mask = as_mask(mask)
         if mask.shape != rows:
-            raise ValueError(f"mask has shape {mask.shape}, but the rows have {rows}")
+            name, x = next(iter(inputs.items()))
+            raise ValueError(
+                f"mask has shape {mask.shape}, but {name} of shape {x.shape}, class axis last, needs {rows}"
+            )
     if shift != 0:
-        shift = as_integer(shift, "shift")
         inputs = {name: shifted(x, name, axis, shift) for name, x in inputs.items()}
         mask = None if mask is None else mask[..., shift:]
         rows = next(iter(inputs.values())).shape[:-1]
     given = {**inputs, **options, "mask": None if mask is None else np.require(mask, requirements=["C", "A"])}
-    given["row_weight"] = None if sample_weight is None else as_row_weight(sample_weight, rows, shift)
+    given["row_weight"] = None if sample_weight is None else as_row_weight(sample_weight, rows, shift, "logits")
     wanted, moments = reduction == "none", reduction == "partial"
     each, totals = call(**given, out=out, each=wanted, moments=moments)
     loss = apply_reduction(each, totals, reduction, empty_mean, out)

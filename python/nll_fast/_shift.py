@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nll_fast._arrays import as_array, as_integer, as_mask, as_targets
+from nll_fast._arrays import as_array, as_mask, as_targets
+from nll_fast._options import as_integer
 
 
 def shifted(x: np.ndarray, name: str, axis: int, shift: int) -> np.ndarray:
@@ -36,11 +37,12 @@ def shift_and_mask(
     """Logits, targets and ignore_index for ``target[..., t + shift]`` at the logits of position t, where ``mask``
     allows it. The logits are a view; the targets are copied only for a mask.
     """
-    shift = as_integer(shift, "shift")
+    shift, axis = as_integer(shift, "shift"), as_integer(axis, "axis")
     mask = None if mask is None else as_mask(mask)
     target = as_array(target, "target") if mask is not None else target
     if mask is not None and mask.shape != target.shape:
-        raise ValueError(f"mask has shape {mask.shape}, but target has {target.shape}")
+        whole = np.shape(as_array(logits, "logits"))
+        raise ValueError(f"mask has shape {mask.shape}, but target has {target.shape}, and logits have {whole}")
     if shift:
         logits, target = as_array(logits, "logits"), as_array(target, "target")
         positions = shiftable(logits, "logits", axis, shift)
@@ -62,8 +64,11 @@ def shift_and_mask(
 def shiftable(logits: np.ndarray, name: str, axis: int, shift: int) -> int:
     """The number of positions of logits that can be shifted."""
     if axis not in (-1, logits.ndim - 1) or logits.ndim < 2:
-        raise ValueError(f"shift needs positions before a last class axis, not axis {axis} of {logits.shape}")
+        raise ValueError(
+            f"shift is {shift}, which needs positions before a last class axis, not axis {axis} of {name} of shape "
+            f"{logits.shape}"
+        )
     positions = logits.shape[-2]
     if not 0 < shift <= positions:
-        raise ValueError(f"shift is {shift}; with {positions} positions it must lie in [0, {positions}]")
+        raise ValueError(f"shift is {shift}; it must lie in [0, {positions}] with {name} of shape {logits.shape}")
     return positions

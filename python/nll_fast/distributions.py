@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from nll_fast import _core
 from nll_fast._arrays import as_array
 from nll_fast._elements import elements
+from nll_fast._options import as_flag, shown
 from nll_fast._rows import row_quantity
 from nll_fast._types import Array, Loss, Reduction, mean_by_default, none_by_default
 
@@ -69,7 +70,8 @@ def entropy(
     """
     return row_quantity(
         _core.entropy, {"logits": logits},
-        axis=axis, shift=shift, mask=mask, reduction=reduction, out=out, slopes=_core.entropy_grad if grad else None,
+        axis=axis, shift=shift, mask=mask, reduction=reduction, out=out,
+        slopes=_core.entropy_grad if as_flag(grad, "grad") else None,
     )  # fmt: skip
 
 
@@ -119,8 +121,9 @@ def kl_divergence(
     >>> round(kl_divergence(np.log([[0.5, 0.5]]), np.log([[0.25, 0.75]])), 6)
     0.143841
     """
+    grad = as_flag(grad, "grad")
     if wrt is not None and not grad:
-        raise ValueError(f"wrt is {wrt!r}, which names what a gradient is by; it needs grad=True")
+        raise ValueError(f"wrt is {shown(wrt)}, which names what a gradient is by; it needs grad=True")
     return row_quantity(
         _core.kl_divergence, {"p_logits": p_logits, "q_logits": q_logits},
         axis=axis, shift=shift, mask=mask, reduction=reduction, out=out,
@@ -229,9 +232,9 @@ def kl_div(
     >>> round(kl_div(np.log([[0.5, 0.5]]), [[0.5, 0.5]], reduction="batchmean"), 12)
     0.0
     """
-    arrays, batchmean = {"input": input, "target": target}, reduction == "batchmean"
+    arrays, batchmean = {"input": input, "target": target}, isinstance(reduction, str) and reduction == "batchmean"
     how = "sum" if batchmean else reduction
-    loss = elements(_core.kl_div, arrays, reduction=how, out=out, log_target=bool(log_target))
+    loss = elements(_core.kl_div, arrays, reduction=how, out=out, log_target=as_flag(log_target, "log_target"))
     if not batchmean:
         return loss
     shape = np.broadcast_shapes(*(as_array(x, name).shape for name, x in arrays.items()))

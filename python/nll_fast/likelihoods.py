@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from nll_fast import _core
 from nll_fast._elements import elements
+from nll_fast._options import as_flag
 from nll_fast._types import Array, Hessian, Loss, Reduction, mean_by_default
 
 
@@ -98,7 +99,7 @@ def binary_cross_entropy_with_logits(
         _core.binary_cross_entropy_with_logits,
         {"logits": logits, "target": target, "pos_weight": pos_weight},
         weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt, hess=hess,
-        validate=bool(validate),
+        validate=as_flag(validate, "validate"),
     )  # fmt: skip
 
 
@@ -154,7 +155,7 @@ def binary_cross_entropy(
         _core.binary_cross_entropy,
         {"probs": probs, "target": target},
         weight=weight, mask=mask, reduction=reduction, out=out, clamp=clamp,
-        validate=bool(validate),
+        validate=as_flag(validate, "validate"),
     )  # fmt: skip
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nll_fast import _core
-from nll_fast._arrays import as_array, as_integer, as_number, dtype_name
+from nll_fast._arrays import as_array, dtype_name
 from nll_fast._axes import log_shares, log_sums
 from nll_fast._gradients import row_gradient
+from nll_fast._options import as_flag, as_integer, as_number, is_name, shown
 from nll_fast._rows import row_losses, row_quantity, usual_losses
 from nll_fast._types import Array, Hessian, Loss, Reduction, mean_by_default
 
@@ -115,19 +116,22 @@ def cross_entropy(
     >>> cross_entropy(np.zeros((3, 4)), [0, 3, -100], reduction="none").round(4)
     array([1.3863, 1.3863, 0.    ])
     """
-    is_usual = type(axis) is type(shift) is int and axis == -1 and shift == 0 and empty_mean is math.nan and not grad
-    is_usual = is_usual and type(label_smoothing) is float
+    is_usual = type(axis) is type(shift) is int and axis == -1 and shift == 0 and empty_mean is math.nan
+    is_usual = is_usual and grad is False and type(label_smoothing) is float
     if is_usual and weight is sample_weight is mask is out is hess is None:
         loss = usual_losses(
             _core.cross_entropy, logits, target, ignore_index, reduction, label_smoothing=label_smoothing
         )
         if loss is not None:
             return loss
-    smoothing = as_number(label_smoothing, "label_smoothing")
+    smoothing, grad = as_number(label_smoothing, "label_smoothing"), as_flag(grad, "grad")
     if _is_distribution(target, logits):
         _check_unused(ignore_index)
         if hess is not None:
-            raise TypeError("hess takes class indices: of a distribution y it is sum(y) * p * (1 - p)")
+            raise TypeError(
+                f"hess is {shown(hess)}, which takes class indices, but target is {shown(as_array(target, 'target'))}: "
+                "of a distribution y it is sum(y) * p * (1 - p)"
+            )
         return row_quantity(
             _core.soft_cross_entropy,
             {"logits": logits, "target": target},
@@ -146,8 +150,8 @@ def cross_entropy(
 def _check_unused(ignore_index: Any) -> None:
     if ignore_index is not None and as_integer(ignore_index, "ignore_index") != -100:
         raise ValueError(
-            f"ignore_index={ignore_index} means nothing to a target that is a distribution for each row: leave it "
-            "out, and leave out rows by slicing"
+            f"ignore_index={shown(ignore_index)} means nothing to a target that is a distribution for each row: leave "
+            "it out, and leave out rows by slicing"
         )
 
 
@@ -207,10 +211,13 @@ def cross_entropy_grad(
     >>> cross_entropy_grad([[0.0, 0.0]], [1])
     array([[ 0.5, -0.5]])
     """
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"reduction is {reduction!r}; a gradient is of the 'mean' or the 'sum'")
+    if not is_name(reduction, ("mean", "sum")):
+        raise ValueError(f"reduction is {shown(reduction)}; a gradient is of the 'mean' or the 'sum'")
     if _is_distribution(target, logits):
-        raise TypeError("cross_entropy_grad takes class indices; for distributions, cross_entropy(..., grad=True)[1]")
+        raise TypeError(
+            f"target is {shown(as_array(target, 'target'))}; cross_entropy_grad takes class indices: for "
+            "distributions, cross_entropy(..., grad=True)[1]"
+        )
     return row_gradient(
         _core.cross_entropy_grad,
         logits, target,

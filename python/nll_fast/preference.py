@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nll_fast import _core
-from nll_fast._arrays import as_floats, as_mask, as_number
+from nll_fast._arrays import as_floats, as_mask
 from nll_fast._elements import elements
+from nll_fast._options import as_flag, as_number
 from nll_fast._types import Array, Hessian, Loss, Reduction, mean_by_default
 
 
@@ -154,7 +155,8 @@ def dpo_loss(
     if (ref_chosen_logps is None) != (ref_rejected_logps is None):
         missing = "ref_chosen_logps" if ref_chosen_logps is None else "ref_rejected_logps"
         raise TypeError(
-            f"{missing} is missing; give the log-probabilities of both answers by the reference, or neither"
+            f"{missing} is None, but of the reference model the log-probabilities of both answers are needed, "
+            "ref_chosen_logps and ref_rejected_logps, or neither"
         )
     ref_chosen_logps = 0.0 if ref_chosen_logps is None else ref_chosen_logps
     ref_rejected_logps = 0.0 if ref_rejected_logps is None else ref_rejected_logps
@@ -165,7 +167,7 @@ def dpo_loss(
         "ref_rejected_logps": ref_rejected_logps,
     }
     beta, label_smoothing = as_number(beta, "beta"), as_number(label_smoothing, "label_smoothing")
-    point = as_number(reference_point, "reference_point")
+    point, return_rewards = as_number(reference_point, "reference_point"), as_flag(return_rewards, "return_rewards")
     loss = elements(
         _core.dpo_loss,
         arrays,

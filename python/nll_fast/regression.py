@@ -8,8 +8,8 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from nll_fast import _core
-from nll_fast._arrays import as_number
 from nll_fast._elements import elements, given
+from nll_fast._options import as_flag, as_number
 from nll_fast._types import Array, Hessian, Loss, Reduction, mean_by_default
 
 
@@ -86,7 +86,7 @@ def gaussian_nll_loss(
         _core.gaussian_nll_loss,
         {"mean": mean, "target": target, **given(var=var, log_var=log_var, sigma=sigma)},
         weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt, hess=hess,
-        eps=as_number(eps, "eps"), full=bool(full),
+        eps=as_number(eps, "eps"), full=as_flag(full, "full"),
     )  # fmt: skip
 
 
@@ -272,6 +272,6 @@ def poisson_nll_loss(
         _core.poisson_nll_loss,
         {"input": input, "target": target, **given(log_offset=log_offset)},
         weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt, hess=hess,
-        log_input=bool(log_input), full=full if isinstance(full, str) else bool(full),
-        eps=as_number(eps, "eps"), validate=bool(validate),
+        log_input=as_flag(log_input, "log_input"), full=full if isinstance(full, str) else as_flag(full, "full"),
+        eps=as_number(eps, "eps"), validate=as_flag(validate, "validate"),
     )  # fmt: skip

@@ -5,7 +5,7 @@ import os
 import sys
 
 from nll_fast import _core
-from nll_fast._arrays import as_integer
+from nll_fast._options import as_integer
 
 
 def get_num_threads() -> int:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nll_fast import _core
-from nll_fast._arrays import as_array, as_integer
+from nll_fast._arrays import as_array
+from nll_fast._options import as_integer, shown
 from nll_fast._rows import row_losses
 from nll_fast._shift import named_targets, shift_and_mask
 from nll_fast._types import Array
@@ -100,7 +101,7 @@ def sequence_log_probs(
     logits, target, ignore_index = shift_and_mask(logits, target, -1, shift, mask, ignore_index)
     target = as_array(target, "target")
     if target.ndim == 0:
-        raise ValueError("target is a scalar; it needs a last axis of positions")
+        raise ValueError(f"target is {shown(target)}, a scalar; it needs a last axis of positions")
     shape = as_array(logits, "logits").shape
     if target.shape != shape[:-1]:
         raise ValueError(f"target has shape {target.shape}, but logits of shape {shape} need {shape[:-1]}")
@@ -223,7 +224,7 @@ def bits_per_byte(
     8.0
     """
     if isinstance(n_bytes, (bytes, str)):
-        raise TypeError("n_bytes is a text; pass how many bytes it has in UTF-8: len(text.encode())")
+        raise TypeError(f"n_bytes is {shown(n_bytes)}, a text; pass how many bytes it has in UTF-8: len(text.encode())")
     n_bytes = as_integer(n_bytes, "n_bytes", 1)
     where: dict[str, Any] = {"axis": axis, "ignore_index": ignore_index, "shift": shift, "mask": mask}
     return cross_entropy(logits, target, reduction="sum", **where) / math.log(2) / n_bytes

@@ -6,7 +6,7 @@ use numpy::{
     PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
     PyUntypedArray, PyUntypedArrayMethods,
 };
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -180,6 +180,12 @@ impl<'py> Output<'py> {
         order: &[usize],
         double: bool,
     ) -> PyResult<Self> {
+        // Of more elements than that NumPy says ValueError, in words of its own.
+        let most = isize::MAX as u128 / 8;
+        if shape.iter().map(|&length| length as u128).product::<u128>() > most {
+            let sentence = format!("no memory holds results of shape {shape:?}");
+            return Err(PyMemoryError::new_err(sentence));
+        }
         static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let empty = EMPTY
             .get_or_try_init(py, || py.import("numpy")?.getattr("empty").map(Bound::unbind))?;

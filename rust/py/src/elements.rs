@@ -1,7 +1,7 @@
 //! The losses of single observations, one function each.
 
 use crate::arrays::{Input, Output, places};
-use crate::errors::raise;
+use crate::errors::{raise, shown};
 use crate::signals::run;
 use crate::totals::Partial;
 use nll_kernels::call::{
@@ -104,7 +104,10 @@ pub(crate) fn chosen<T: Copy>(
 ) -> PyResult<T> {
     // A string that UTF-8 cannot hold is no name that is known.
     let name = given.cast::<PyString>().ok().and_then(|name| name.to_cow().ok());
-    choose(argument, name.as_deref(), &given.repr()?.to_string(), names).map_err(raise)
+    if let Some((_, choice)) = names.iter().find(|(known, _)| Some(*known) == name.as_deref()) {
+        return Ok(*choice);
+    }
+    choose(argument, None, &shown(given)?, names).map_err(raise)
 }
 
 /// Adds the functions below to the module.

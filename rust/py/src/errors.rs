@@ -1,10 +1,11 @@
-//! Errors of the kernels as Python exceptions: their sentences, in classes chosen here.
+//! Errors of the kernels as Python exceptions: their sentences, in classes chosen here; and values as
+//! sentences show them.
 
 use nll_kernels::Error;
-use pyo3::PyErr;
 use pyo3::exceptions::{
     PyIndexError, PyKeyboardInterrupt, PyRuntimeError, PyTypeError, PyValueError,
 };
+use pyo3::prelude::*;
 
 pub(crate) fn raise(error: Error) -> PyErr {
     let sentence = error.to_string();
@@ -15,4 +16,10 @@ pub(crate) fn raise(error: Error) -> PyErr {
         Error::Arguments(_) => PyTypeError::new_err(sentence),
         _ => PyValueError::new_err(sentence),
     }
+}
+
+/// A value in a sentence, on one line and not too long.
+pub(crate) fn shown(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    let options = value.py().import("nll_fast._options")?;
+    options.getattr("shown")?.call1((value,))?.extract()
 }

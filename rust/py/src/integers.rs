@@ -1,7 +1,8 @@
 //! Exact sums as Python's integers, of units of 2^−1074, and these as strings and numbers.
 
+use crate::errors::shown;
 use nll_kernels::data::exact_sum::{BYTES, ExactSum};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt};
 
@@ -13,7 +14,8 @@ pub(crate) fn hex<'py>(number: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>
 /// The integer of which these are the hexadecimal digits.
 pub(crate) fn from_hex<'py>(name: &str, text: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     text.py().get_type::<PyInt>().call1((text, 16)).map_err(|_| {
-        let sentence = format!("{name} is {text:?}; it must be an int, or its hexadecimal digits");
+        let text = shown(text).unwrap_or_default();
+        let sentence = format!("{name} is {text}; it must be an int, or its hexadecimal digits");
         PyValueError::new_err(sentence)
     })
 }
@@ -29,13 +31,11 @@ pub(crate) fn integer<'py>(py: Python<'py>, sum: &ExactSum) -> PyResult<Bound<'p
 /// A Python integer of units as an exact sum. 2^64 losses of the largest float64 come to less than
 /// 2^2162 units, and that many such sums can be added without an overflow.
 pub(crate) fn exact_sum(name: &str, units: &Bound<'_, PyAny>, special: f64) -> PyResult<ExactSum> {
-    let Ok(units) = units.call_method0("__index__") else {
-        let units = units.repr()?;
-        let sentence = format!("{name} is {units}; it must be an int, of units of 2^-1074");
-        return Err(PyTypeError::new_err(sentence));
-    };
+    let units = whole(name, units)?;
     if units.call_method0("bit_length")?.extract::<u64>()? > 2162 {
-        let sentence = format!("{name} is larger than any sum of float64s");
+        let units = shown(&units)?;
+        let sentence =
+            format!("{name} is {units}, in units of 2^-1074 larger than any sum of float64s");
         return Err(PyValueError::new_err(sentence));
     }
     let signed = PyDict::new(units.py());
@@ -65,11 +65,17 @@ pub(crate) fn root(number: Bound<'_, PyAny>, divisor: Bound<'_, PyAny>) -> PyRes
 
 /// A count as a Python integer.
 pub(crate) fn number(name: &str, x: &Bound<'_, PyAny>) -> PyResult<u64> {
-    let shown = x.repr()?;
-    let Ok(index) = x.call_method0("__index__") else {
-        let sentence = format!("{name} is {shown}; it must be an int");
-        return Err(PyTypeError::new_err(sentence));
-    };
-    let sentence = format!("{name} is {shown}; it must lie in [0, 2^64 - 1]");
-    index.extract().map_err(|_| PyValueError::new_err(sentence))
+    let number = whole(name, x)?;
+    number.extract().or_else(|_| {
+        let sentence = format!("{name} is {}; it must lie in [0, 2^64 - 1]", shown(&number)?);
+        Err(PyValueError::new_err(sentence))
+    })
+}
+
+/// A whole number of any size as a Python integer.
+fn whole<'py>(name: &str, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if x.is_exact_instance_of::<PyInt>() {
+        return Ok(x.clone());
+    }
+    x.py().import("nll_fast._options")?.getattr("as_whole")?.call1((x, name))
 }

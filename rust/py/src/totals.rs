@@ -1,6 +1,6 @@
 //! Totals as Python sees them: sum and mean are rounded when they are read, the fields are exact.
 
-use crate::errors::raise;
+use crate::errors::{raise, shown};
 use crate::integers::{exact_sum, from_hex, hex, integer, number, root};
 use nll_kernels::data::exact_sum::{BYTES, ExactSum};
 use nll_kernels::data::pool;
@@ -83,14 +83,16 @@ impl Partial {
         products: Option<Bound<'_, PyAny>>,
         weight_squares: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let special = match special {
-            Some(x) => x
-                .extract()
-                .map_err(|_| PyTypeError::new_err(format!("special is {x}; it must be a float")))?,
+        let given = special;
+        let special = match &given {
+            Some(x) => {
+                let options = x.py().import("nll_fast._options")?;
+                options.getattr("as_number")?.call1((x, "special"))?.extract()?
+            }
             None => 0.0,
         };
-        if special != 0.0 && f64::is_finite(special) {
-            let sentence = format!("special is {special}; it must be 0, infinite or NaN");
+        if let Some(x) = given.filter(|_| special != 0.0 && f64::is_finite(special)) {
+            let sentence = format!("special is {}; it must be 0, infinite or NaN", shown(&x)?);
             return Err(PyValueError::new_err(sentence));
         }
         let sum = match total {
@@ -103,6 +105,17 @@ impl Partial {
         let (ignored, top1) = (number("ignored", ignored)?, number("top1", top1)?);
         let units =
             |name, x: Option<Bound<'_, PyAny>>| x.map(|x| exact_sum(name, &x, 0.0)).transpose();
+        for (name, sum) in [("squares", &squares), ("weight_squares", &weight_squares)] {
+            if let Some(sum) = sum.as_ref().filter(|sum| matches!(sum.lt(0), Ok(true))) {
+                let sentence = format!("{name} is {}; no square is negative", shown(sum)?);
+                return Err(PyValueError::new_err(sentence));
+            }
+        }
+        if let Some(top1) = top1.filter(|&top1| top1 > count) {
+            let sentence =
+                format!("top1 is {top1}, but count is {count}: these are some of the rows");
+            return Err(PyValueError::new_err(sentence));
+        }
         let products = units("products", products)?;
         let weight_squares = units("weight_squares", weight_squares)?;
         let weighted = products.zip(weight_squares).map(|(a, b)| Box::new([a, b]));
@@ -121,7 +134,7 @@ impl Partial {
     /// losses : array_like
     ///     The losses, of any shape.
     /// weights : array_like, optional
-    ///     What each loss counts; broadcasts to the shape of the losses.
+    ///     What each loss counts, finite; broadcasts to the shape of the losses.
     ///
     /// Returns
     /// -------
@@ -327,20 +340,26 @@ impl Partial {
         fields: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let Ok(fields) = fields.cast::<PyDict>() else {
-            let sentence = format!("fields is {}; it must be a dict", fields.repr()?);
+            let sentence = format!("fields is {}; it must be a dict", shown(fields)?);
             return Err(PyTypeError::new_err(sentence));
         };
-        let names: Vec<String> = fields.keys().iter().map(|name| name.to_string()).collect();
-        let has = |name: &&str| names.iter().any(|given| given == name);
-        if !FIELDS[..4].iter().all(has) || names.iter().any(|name| !FIELDS.contains(&&name[..])) {
-            let unknown = names.iter().filter(|name| !FIELDS.contains(&&name[..])).cloned();
-            let missing = FIELDS[..4].iter().filter(|name| !has(name)).map(|name| name.to_string());
-            let (unknown, missing): (Vec<_>, Vec<_>) = (unknown.collect(), missing.collect());
-            let sentence = if unknown.is_empty() {
-                format!("fields of a Partial are missing: {}", missing.join(", "))
-            } else {
-                format!("a Partial has no such fields: {}", unknown.join(", "))
-            };
+        let names: Vec<_> = fields.keys().iter().collect();
+        let known = |name: &Bound<'_, PyAny>| {
+            name.extract::<String>().is_ok_and(|name| FIELDS.contains(&&name[..]))
+        };
+        let shown_fields = || shown(fields.as_any());
+        if let Some(name) = names.iter().find(|name| !known(name)) {
+            let (fields, name) = (shown_fields()?, shown(name)?);
+            let sentence = format!("fields is {fields}; a Partial has no such fields: {name}");
+            return Err(PyValueError::new_err(sentence));
+        }
+        let missing: Vec<_> =
+            FIELDS[..4].iter().filter(|name| !matches!(fields.contains(name), Ok(true))).collect();
+        if !missing.is_empty() {
+            let missing: Vec<_> = missing.iter().map(|name| name.to_string()).collect();
+            let (fields, missing) = (shown_fields()?, missing.join(", "));
+            let sentence =
+                format!("fields is {fields}; fields of a Partial are missing: {missing}");
             return Err(PyValueError::new_err(sentence));
         }
         let given = fields.copy()?;
