@@ -7,7 +7,7 @@ use crate::call::evaluation::{Evaluation, Outside};
 use crate::call::formula::{Derivative, Formula};
 use crate::call::loss::{Argument, Loss, Visitor, spread};
 use crate::call::shapes::{check_fit, common_shape, fitted};
-use crate::call::stream::{FindTooFar, RESULTS, Stream, Weighting, Weights};
+use crate::call::stream::{FindNotFinite, FindTooFar, RESULTS, Stream, Weighting, Weights};
 use crate::call::too_far_for_float32;
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec};
@@ -217,7 +217,15 @@ impl Runner<'_> {
         };
         check_weights::<F>(exec, call.weight_name(), weighting.weight, length)?;
         let found = drive::run(exec, &work, outs)?;
-        if let Some(value) = found.not_finite {
+        // The loss of an element whose weight is infinite or NaN is so too.
+        let sum = found.totals.sum.special();
+        let not_finite = if weighting.weight.is_some() && (sum != 0.0 || sum.is_nan()) {
+            let search = FindNotFinite::<F> { weighting, length, real: PhantomData };
+            drive::run(exec, &search, ())?.0
+        } else {
+            found.not_finite
+        };
+        if let Some(value) = not_finite {
             let (argument, allowed) = (call.weight_name(), "weights must be finite".into());
             return Err(Error::Number { argument, value, allowed });
         }

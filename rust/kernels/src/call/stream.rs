@@ -174,12 +174,43 @@ impl Work<()> for FindTooFar<'_> {
     }
 }
 
+/// A search for a weight that is infinite or NaN, of an element that counts.
+pub(crate) struct FindNotFinite<'s, F> {
+    pub(crate) weighting: Weighting<'s>,
+    pub(crate) length: usize,
+    pub(crate) real: PhantomData<F>,
+}
+
+impl<F: Real> Work<()> for FindNotFinite<'_, F> {
+    type Total = TooFar;
+    type Memory = ();
+
+    fn count(&self) -> usize {
+        self.length
+    }
+
+    fn per_task(&self) -> usize {
+        per_task(self.length)
+    }
+
+    #[inline(always)]
+    fn task<S: Isa>(&self, isa: S, range: Range<usize>, (): (), (): &mut ()) -> TooFar {
+        let mut scratch = WeightingScratch::<F>::default();
+        let mut blocks = ranges(range, BLOCK);
+        TooFar(blocks.find_map(|block| {
+            let [weight, _] = self.weighting.block(isa, block, &mut scratch);
+            weight.and_then(first_not_finite)
+        }))
+    }
+}
+
 /// What all elements come to.
 pub(crate) struct Found {
     pub(crate) totals: Totals,
     /// The first element beyond a limit: then the rest must not be used.
     pub(crate) outside: Option<Outside>,
-    /// A weight of an element that counts, if it is infinite or NaN.
+    /// A weight of an element that counts, if it is infinite or NaN; not looked for if losses are
+    /// totaled, as their total then shows it.
     pub(crate) not_finite: Option<f64>,
 }
 
@@ -236,7 +267,9 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
                         x[k] = self.inputs[k].read(isa, block.clone(), scratch);
                     }
                     let [weight, mask] = self.weighting.block(isa, block, &mut weighting_scratch);
-                    not_finite = not_finite.or_else(|| weight.and_then(first_not_finite));
+                    if self.totaled == Totaled::Nothing {
+                        not_finite = not_finite.or_else(|| weight.and_then(first_not_finite));
+                    }
                     // False if an element is beyond its limit, whether it counts or not.
                     if !self.loss.evaluate(self.level, &x, &mut chunks) && first_outside.is_none() {
                         first_outside = self.loss.first_outside(start, &x, mask);
@@ -272,6 +305,11 @@ impl<F, const N: usize> Stream<'_, F, N> {
 /// A weight that is infinite or NaN, if there is one.
 #[inline(always)]
 fn first_not_finite<F: Real>(weights: &[F]) -> Option<f64> {
+    let largest = F::from_f64(if F::COMPENSATED { f64::MAX } else { f64::from(f32::MAX) });
+    if F::bits_at_most(weights, largest, false) {
+        return None;
+    }
+    // One of them may just be negative.
     let is_wrong = |w: F| !(w.abs() < F::INFINITY);
     // The loop does not stop at the first one that is found, so that LLVM vectorises it.
     if weights.iter().fold(0, |wrong, &w| wrong | u32::from(is_wrong(w))) == 0 {
