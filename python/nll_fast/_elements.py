@@ -47,7 +47,7 @@ def elements(
     """
     check_reduction(reduction)
     each, wanted = reduction == "none", _USUAL[reduction]
-    grad = as_flag(grad, "grad")
+    grad = grad is not False and as_flag(grad, "grad")  # A call that is not needed is one that a small loss notices.
     names = None
     if grad or hess is not None:
         names, first = as_names(wrt, list(arrays)), next(iter(arrays))

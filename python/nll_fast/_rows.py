@@ -18,7 +18,7 @@ from nll_fast._arrays import (
 )
 from nll_fast._core import Partial
 from nll_fast._gradients import quantity_gradients, row_gradient
-from nll_fast._options import as_integer, as_names, as_number, is_name, shown
+from nll_fast._options import as_integer, as_names, as_number, shown
 from nll_fast._shift import named_targets, shift_and_mask, shifted
 from nll_fast._types import Array
 
@@ -27,7 +27,7 @@ REDUCTIONS = ("mean", "sum", "none", "partial")
 
 def check_reduction(reduction: str, empty_mean: float = math.nan) -> float:
     """``empty_mean`` as a float."""
-    if not is_name(reduction, REDUCTIONS):
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
         raise ValueError(f"reduction is {shown(reduction)}; use 'mean', 'sum', 'none' or 'partial'")
     if empty_mean is math.nan:  # The default, and the usual case.
         return empty_mean

@@ -99,7 +99,7 @@ def binary_cross_entropy_with_logits(
         _core.binary_cross_entropy_with_logits,
         {"logits": logits, "target": target, "pos_weight": pos_weight},
         weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt, hess=hess,
-        validate=as_flag(validate, "validate"),
+        validate=validate is True or as_flag(validate, "validate"),
     )  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def binary_cross_entropy(
         _core.binary_cross_entropy,
         {"probs": probs, "target": target},
         weight=weight, mask=mask, reduction=reduction, out=out, clamp=clamp,
-        validate=as_flag(validate, "validate"),
+        validate=validate is True or as_flag(validate, "validate"),
     )  # fmt: skip
 
 

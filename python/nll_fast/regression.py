@@ -272,6 +272,7 @@ def poisson_nll_loss(
         _core.poisson_nll_loss,
         {"input": input, "target": target, **given(log_offset=log_offset)},
         weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt, hess=hess,
-        log_input=as_flag(log_input, "log_input"), full=full if isinstance(full, str) else as_flag(full, "full"),
-        eps=as_number(eps, "eps"), validate=as_flag(validate, "validate"),
+        log_input=log_input is True or as_flag(log_input, "log_input"),
+        full=full if full is False or isinstance(full, str) else as_flag(full, "full"),
+        eps=as_number(eps, "eps"), validate=validate is True or as_flag(validate, "validate"),
     )  # fmt: skip
