@@ -96,3 +96,15 @@ def test_every_public_loss_has_a_row_or_is_made_of_one():
 
     made_of_cross_entropy = {"sequence_log_probs", "perplexity", "bits_per_token", "bits_per_byte"}  # test_tokens.py
     assert set(nll_fast.__all__) - OTHER == {case.function for case in CASES.values()} | made_of_cross_entropy
+
+
+def test_the_oracle_is_right_where_its_arguments_are_narrow_huge_or_left_out():
+    """In half precision eps would be another number; log 2b is known where b is ∞; 0 weighs nothing, even of NaN."""
+    half = np.float16([0.0]), np.float16([1.0]), np.float16([6e-8])
+    np.testing.assert_allclose(reference.laplace_nll_loss(*half), np.log(2e-6) + 1e6)
+    np.testing.assert_allclose(reference.laplace_nll_loss([0.0], [1.0], log_scale=[1e30]), 1e30)
+    bad = np.array([[np.nan, 0.0], [0.0, 0.0]])
+    assert np.isnan(reference.cross_entropy(bad, np.zeros((2, 2)), reduction="none")).tolist() == [True, False]
+    for weights in ({"sample_weight": [0.0, 1.0]}, {"weight": [0.0, 1.0]}):
+        gradient = reference.cross_entropy_grad(bad, [0, 1], **weights, reduction="sum")
+        assert gradient.tolist() == [[0, 0], [0.5, -0.5]]

@@ -103,7 +103,7 @@ def cross_entropy_grad(
     grad = np.zeros_like(x)
     for i in np.flatnonzero(counted):
         a = label_smoothing / classes * w + (1 - label_smoothing) * w[t[i]] * np.eye(classes)[t[i]]
-        grad[i] = s[i] * (a.sum() * np.exp(log_softmax(x[i])) - a)
+        grad[i] = _times(s[i], _times(a.sum(), np.exp(log_softmax(x[i]))) - a)
     if reduction == "mean":
         grad /= (s * w[np.where(counted, t, 0)])[counted].sum()
     shape = np.moveaxis(np.asarray(logits), axis, -1).shape
@@ -114,7 +114,8 @@ def _expected_loss(log_p, target, axis, weight, smoothing=0.0):
     """−Σ w·y·log p of each row."""
     y = np.moveaxis(np.asarray(target).astype(np.float64), axis, -1)
     y = ((1 - smoothing) * y + smoothing / y.shape[-1]) * (1.0 if weight is None else np.asarray(weight))
-    return -np.sum(_times(y, np.moveaxis(log_p, axis, -1)), -1)
+    log_p = np.moveaxis(log_p, axis, -1)
+    return np.where(np.isnan(log_p).any(-1), np.nan, -np.sum(_times(y, log_p), -1))
 
 
 def entropy(logits, *, axis=-1, shift=0, mask=None, reduction="none"):
@@ -347,12 +348,14 @@ def gaussian_nll_loss(
     return _mean(half_log_v + z * z / 2 + (0.5 * np.log(2 * np.pi) if full else 0), weight, mask, reduction, True)
 
 
+@np.errstate(all="ignore")
 def laplace_nll_loss(mean, target, scale=None, *, log_scale=None, eps=1e-6, weight=None, mask=None, reduction="mean"):
     """log 2b + |y − μ|/b."""
-    mean, target, b = _arrays(mean, target, np.exp(log_scale, dtype=float) if scale is None else np.maximum(scale, eps))
+    mean, target, b = _arrays(mean, target, log_scale if scale is None else scale)
     d = np.abs(target - mean)
     b = _fitted(b, d.shape)
-    return _mean(np.log(2 * b) + d / b, weight, mask, reduction, True)
+    log_2b, b = (np.log(2) + b, np.exp(b)) if scale is None else (np.log(2 * np.maximum(b, eps)), np.maximum(b, eps))
+    return _mean(log_2b + d / b, weight, mask, reduction, True)
 
 
 def mse_loss(mean, target, *, weight=None, mask=None, reduction="mean"):
