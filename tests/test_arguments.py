@@ -14,6 +14,8 @@ LM, TOKENS = np.zeros((3, 12, 5), np.float32), np.zeros((3, 12), int)  # a langu
 MASK = np.ones((3, 12), bool)
 BITS = np.zeros((3, 4), np.uint16)
 FOREIGN_BFLOAT16 = np.dtype(bfloat16).newbyteorder()
+ITSELF: list = []
+ITSELF.append(ITSELF)
 PROBS = [[0, 0, 1.0], [0, 0, 1.5]]
 
 # a call, its error, and words of its sentence
@@ -31,6 +33,9 @@ WRONG = [
     (lambda f: f.cross_entropy(Path("x.npy"), T), TypeError, r"logits is .*Path\('x.npy'\), .*np.load\('x.npy'"),
     (lambda f: f.cross_entropy(X, "t.npy"), TypeError, r"target is 't.npy', .*np.load\('t.npy'"),
     (lambda f: f.softplus([[1.0], [1.0, 2.0]]), ValueError, "x is a list of which NumPy makes no array"),
+    (lambda f: f.softplus(ITSELF), ValueError, "x is a list in lists without end"),
+    (lambda f: f.cross_entropy(X, T, shift=np.ones(2)), TypeError, r"shift is an array of shape \(2,\)"),
+    (lambda f: f.entropy(X, shift=np.ones(2)), TypeError, r"shift is an array of shape \(2,\)"),
     (lambda f: f.cross_entropy(BITS, T), TypeError, "logits has dtype uint16; .*nll_fast.as_bfloat16"),
     (lambda f: f.cross_entropy(BITS.view("V2"), T), TypeError, "logits has dtype V2.*nll_fast.as_bfloat16"),
     (lambda f: f.softplus(BITS.view("V2")), TypeError, r"x has dtype V2.*x.view\(ml_dtypes.bfloat16\)"),
