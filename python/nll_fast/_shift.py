@@ -63,6 +63,7 @@ def shift_and_mask(
 
 def shiftable(logits: np.ndarray, name: str, axis: int, shift: int) -> int:
     """The number of positions of logits that can be shifted."""
+    axis = as_integer(axis, "axis")
     if axis not in (-1, logits.ndim - 1) or logits.ndim < 2:
         raise ValueError(
             f"shift is {shift}, which needs positions before a last class axis, not axis {axis} of {name} of shape "
