@@ -28,6 +28,7 @@ def check(call, r):
         assert _bytes(call.given[name]) == bits, f"{name} was written to"
 
 
+EMPTY_MEAN = ("cross_entropy", "nll_loss", "categorical_nll")
 SINGLE = ("sequence_log_probs", "perplexity", "bits_per_token", "bits_per_byte")
 
 
@@ -81,7 +82,11 @@ def _check_reductions(call, each):
     assert type(got) is float and _same_number(got, want), f"sum is {got}, not that of the losses, {want}"
     partial = call.run(reduction="partial")
     assert _same_number(partial.sum, want), f"the partial's sum is {partial.sum}, not {want}"
+    again = nll_fast.Partial.of(each)
+    assert _same_number(again.sum, want) and again.count == each.size, f"Partial.of(losses) is {again}, not {want}"
     mean = call.run(reduction="mean")
+    if call.function in EMPTY_MEAN and not partial.count:
+        assert call.run(reduction="mean", empty_mean=3.5) == 3.5, "empty_mean is not the mean of nothing"
     assert _same_number(mean, partial.mean), f"mean is {mean}, the partial's {partial.mean}"
     weights = call.weights
     counted = np.isfinite(weights).all() and 1e-250 < math.fsum(weights.ravel().tolist()) < 1e250

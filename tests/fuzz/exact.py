@@ -82,8 +82,13 @@ def losses(x):
 
 
 def log_softmax(logits, *, axis=-1):
-    x = np.moveaxis(np.asarray(logits), axis, -1)
-    return np.moveaxis(-losses(x), -1, axis)
+    x = np.asarray(logits)
+    axes = tuple(range(x.ndim)) if axis is None else tuple(int(k) % x.ndim for k in np.atleast_1d(axis))
+    last = range(x.ndim - len(axes), x.ndim)
+    moved = np.moveaxis(x, axes, last)
+    rows = moved.reshape(*moved.shape[: last.start], math.prod(moved.shape[last.start :]))
+    log_p = -losses(rows) if rows.size else rows.astype(Long)
+    return np.moveaxis(log_p.reshape(moved.shape), last, axes)
 
 
 LONG = _long_oracle()

@@ -13,6 +13,7 @@ TOKENS = ("sequence_log_probs", "perplexity", "bits_per_token", "bits_per_byte")
 NAMES = [name for name, case in cases.CASES.items() if case.rows]
 MASKED = ("cross_entropy", "cross_entropy_grad", "token_log_probs", "entropy", "kl_divergence", *TOKENS)
 WEIGHTED = ("cross_entropy", "cross_entropy_grad", "nll_loss", "categorical_nll")
+SCIPYS = ("logsumexp", "log_softmax")  # of which several axes may hold the classes
 QUANTITIES = ("entropy", "kl_divergence")
 
 
@@ -72,9 +73,37 @@ def draw(r, case, function=None):
         options["axis"] = axis if r.random() < 0.5 else axis - len(rows) - 1
     if function == "sequence_log_probs":
         options.pop("axis", None)
+    if function in SCIPYS and rows and r.random() < 0.5:
+        return _several(r, function, given, same)
     if function == "bits_per_byte":
         options["n_bytes"] = int(r.integers(1, 1000))
     return _call(case, function, given, same, options, rows, classes, axis, soft)
+
+
+def _several(r, function, given, same):
+    """The logits over several or all axes; integers too."""
+    x = same["logits"]
+    axes = [int(k) - x.ndim * int(r.integers(2)) for k in r.permutation(x.ndim)[: r.integers(1, x.ndim + 1)]]
+    if r.random() < 0.2 and np.all(np.isfinite(x.astype(np.float32))):
+        with np.errstate(over="ignore"):
+            x = drawing.rounded(x.astype(np.float64), str(r.choice(["int8", "int32", "int64", "uint8", "bool"])))
+        given, same = ({"logits": y} for y in drawing.laid_out(x, r))
+    options = {"axis": None if r.random() < 0.3 else tuple(axes)}
+    axes = tuple(range(x.ndim)) if options["axis"] is None else options["axis"]
+    keep = options | ({"keepdims": bool(r.random() < 0.5)} if function == "logsumexp" else {})
+    kept = np.empty(x.shape, bool).any(axes, keepdims=keep.get("keepdims", False)).shape
+
+    def exact(dtype):
+        far = np.abs(np.where(np.isfinite(same["logits"].astype(Long)), same["logits"].astype(Long), 0))
+        size = np.fmax(far.max(axes, keepdims=keep["keepdims"], initial=0), 1) if function == "logsumexp" else Long(0)
+        with np.errstate(all="ignore"):
+            want = getattr(LONG, function)(same["logits"], **keep)
+        return want, size, own_error(function, same, want)
+
+    return Call(
+        function, given, same, x.shape if function == "log_softmax" else kept, exact, options=keep, reduces=False,
+        out=not keep.get("keepdims", True), ulps=4.0 + 2 * (nll_fast.simd_level() == "baseline"),
+    )  # fmt: skip
 
 
 def _logits(r, case, rows, classes):
