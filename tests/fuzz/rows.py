@@ -4,6 +4,7 @@ import nll_fast
 import numpy as np
 
 from .. import cases
+from ..test_gradient import slopes_of_rows
 from . import drawing
 from .call import Call
 from .exact import LONG, Long, beyond, losses, own_error
@@ -168,12 +169,11 @@ def _call(case, function, given, same, options, rows, classes, axis, soft):
         shape = tuple(np.moveaxis(np.empty((*rows, classes), bool), -1, axis).shape)
     problem = Rows(function, same, options, rows, axis, shift, soft)
     reduces = case.reduces and function not in TOKENS
-    # The gradient by class indices is all that the oracle has; that of the others is searched by test_gradient.
     call = Call(
         function, given, same, shape, problem.exact, options=options, reduces=reduces,
         out=function not in TOKENS and not (wide and (axis != len(rows))),
         weights=problem.weights() if reduces else None,
-        slopes=problem.slopes if function == "cross_entropy" and not soft else None,
+        slopes=problem.slopes,
         wrt=("p_logits", "q_logits") if function == "kl_divergence" else ("logits",)
         if function in ("cross_entropy", "entropy") else (), by_name=function == "kl_divergence",
         hess=("exact", "upper") if function == "cross_entropy" and not soft else (),
@@ -232,6 +232,8 @@ class Rows:
         own = own_error(self.function, given, want)
         size = self._size(want)
         own = np.where(size >= np.finfo(np.float64).max, np.inf, own)
+        if self.weight is not None or self.row_weight is not None:  # A loss may overflow before it is weighted.
+            own = np.where(np.abs(want) > np.finfo(dtype).max * 1e-3, np.inf, own)
         if self.function in TOKENS:  # Single losses may pass the end of float32.
             own = np.where((np.abs(want) > 1e34) & (self.function != "perplexity"), np.inf, own)
         if self.function == "kl_divergence":
@@ -270,9 +272,27 @@ class Rows:
         return Long(0)
 
     def slopes(self, name, dtype):
-        other = Rows.__new__(Rows)
-        other.__dict__.update(self.__dict__, function="cross_entropy_grad")
-        return other.exact(dtype)
+        """The exact gradient of the sum by logits, by class indices that of the oracle."""
+        if self.function == "cross_entropy" and not self.soft:
+            other = Rows.__new__(Rows)
+            other.__dict__.update(self.__dict__, function="cross_entropy_grad")
+            return other.exact(dtype)
+        x, y = (list(self.arrays.values()) * 2)[:2]
+        x, y = x.astype(Long), y.astype(Long)
+        plain = set(self.options) <= {"axis"} and self.weight is None and self.row_weight is None
+        if not (plain and self.counted.all() and np.isfinite(x).all() and np.isfinite(y).all()):
+            return Long(0), Long(0), np.inf
+        other = x if self.soft else y
+        key = "soft targets" if self.soft else {"logits": "entropy", "p_logits": "by p", "q_logits": "by q"}[name]
+        with np.errstate(all="ignore"):
+            want, size = slopes_of_rows(x, other, y if self.soft else np.exp(-losses(x)))[key]
+            nll = losses(x)
+            own = np.exp(-nll) * (1 + nll.max(-1, keepdims=True)) * np.finfo(Long).eps * 16 + np.finfo(dtype).tiny
+            if name == "q_logits":  # Or p times the largest log-ratio of the row: docs/accuracy.md.
+                ratios = np.abs(nll - losses(y))
+                size = np.fmax(size, np.exp(-nll) * np.where(np.isfinite(ratios), ratios, 0).max(-1, keepdims=True))
+        size = size * (2 if dtype == np.float64 else 1)
+        return tuple(np.moveaxis(np.broadcast_to(z, want.shape), -1, self.axis) for z in (want, size, own))
 
     def weights(self):
         """What the mean divides by: 0 where a row does not count, and one where it has no weights."""
