@@ -2,11 +2,13 @@
 
 python -m tests.fuzz.calls --seed 1 --cases 1000            valid ones, each known by (seed, number)
 python -m tests.fuzz.calls --seed 1 --case 17               one of them alone, with its arguments
-python -m tests.fuzz.calls --seed 1 --cases 1000 --hostile  wrong kinds of every argument
+python -m tests.fuzz.calls --seed 1 --cases 1000 --hostile  wrong kinds of every argument; with --restless 0.1 a tenth
+                                                            of them change during the call
 """
 
 import argparse
 import collections
+import functools
 import multiprocessing
 import time
 import traceback
@@ -49,9 +51,13 @@ def valid(seed, number, only=None, show=False):
     return drawn[0].function
 
 
+def _runner(options):
+    return functools.partial(hostile.hostile, restless=options.restless) if options.hostile else valid
+
+
 def work(options, first, at, results):
     """Run cases from ``first`` on, and say in ``at`` which; a fault is a line in ``results``."""
-    outcomes, run = collections.Counter(), hostile.hostile if options.hostile else valid
+    outcomes, run = collections.Counter(), _runner(options)
     for number in range(first, options.first + options.cases):
         at.value = number
         start = time.perf_counter()
@@ -102,12 +108,14 @@ def main(arguments=None):
     parser.add_argument("--first", type=int, default=0, help="the first number")
     parser.add_argument("--case", type=int, help="this case alone, in this process, with its arguments")
     parser.add_argument("--hostile", action="store_true")
+    share = "of hostile calls, this share has arrays that another thread changes: what these find may not come again"
+    parser.add_argument("--restless", type=float, default=0.0, metavar="SHARE", help=share)
     parser.add_argument("--only", metavar="FUNCTION", help="skip the numbers of other functions")
     parser.add_argument("--verbose", action="store_true", help="print where each fault was found")
     options = parser.parse_args(arguments)
     nll_fast.set_num_threads(1)
     if options.case is not None:
-        outcome = (hostile.hostile if options.hostile else valid)(options.seed, options.case, options.only, show=True)
+        outcome = _runner(options)(options.seed, options.case, options.only, show=True)
         print(f"case {options.case}: {outcome}")
         return 0
     start = time.perf_counter()

@@ -38,8 +38,10 @@ for a_name in PUBLIC:
     TABLE.setdefault(a_name, TABLE["token_log_probs"])
 
 
-def hostile(seed, number, only=None, show=False):
-    """Make one hostile call: what came of it, or None if ``only`` names another function. Raises what must not be."""
+def hostile(seed, number, only=None, show=False, restless=0.0):
+    """Make one hostile call: what came of it, or None if ``only`` names another function. Raises what must not be.
+    In a share ``restless`` of them, the arrays change during the call.
+    """
     r = np.random.default_rng([seed, number, 1])
     name = str(r.choice([*PUBLIC, *OTHER]))
     if only not in (None, name):
@@ -53,12 +55,12 @@ def hostile(seed, number, only=None, show=False):
     many = any(
         isinstance(x, np.ndarray) and np.ndarray.size.__get__(x) > 10**6 for x in [*positional, *arguments.values()]
     )
-    restless = _restless(r, arguments) if r.random() < 0.02 else contextlib.nullcontext()
+    changing = _restless(r, arguments) if r.random() < restless else contextlib.nullcontext()
     previous = signal.signal(signal.SIGALRM, _interrupt)
     signal.setitimer(signal.ITIMER_REAL, 0.3 if many else LIMIT)
     start = time.perf_counter()
     try:
-        with restless, np.errstate(all="ignore"):
+        with changing, np.errstate(all="ignore"):
             function(*positional, **arguments)
         outcome = "returned"
     except Interrupted:

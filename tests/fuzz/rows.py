@@ -288,6 +288,9 @@ class Rows:
             want, size = slopes_of_rows(x, other, y if self.soft else np.exp(-losses(x)))[key]
             nll = losses(x)
             own = np.exp(-nll) * (1 + nll.max(-1, keepdims=True)) * np.finfo(Long).eps * 16 + np.finfo(dtype).tiny
+            own += (
+                np.exp(-nll) * Long(2) ** -50
+            )  # Of nearly equal rows, whose log-ratios are rounded as numbers about 1.
             if name == "q_logits":  # Or p times the largest log-ratio of the row: docs/accuracy.md.
                 ratios = np.abs(nll - losses(y))
                 size = np.fmax(size, np.exp(-nll) * np.where(np.isfinite(ratios), ratios, 0).max(-1, keepdims=True))
