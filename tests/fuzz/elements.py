@@ -203,11 +203,8 @@ def _slope(function, same, shape, options, name, dtype):
     with np.errstate(all="ignore"):
         scale = np.abs(x) if name in RELATIVE or options.get("log_input") is False else np.ones_like(x)
         step = scale * Long(2) ** -20
-        moved = {key: y.astype(Long) for key, y in seen.items() if key != "mask"} | {
-            key: y for key, y in seen.items() if key == "mask"
-        }
         up, here, down = (
-            _exact(function, moved | {name: x + s}, shape, options, np.dtype(Long)) for s in (step, 0, -step)
+            _exact(function, seen | {name: x + s}, shape, options, np.dtype(Long)) for s in (step, 0, -step)
         )
         slope = (up[0] - down[0]) / (2 * step)
         bend = (up[0] - 2 * here[0] + down[0]) / step**2
