@@ -289,7 +289,7 @@ class Rows:
             nll = losses(x)
             own = np.exp(-nll) * (1 + nll.max(-1, keepdims=True)) * np.finfo(Long).eps * 16 + np.finfo(dtype).tiny
             own += (
-                np.exp(-nll) * Long(2) ** -50
+                np.exp(-nll) * Long(2) ** -48
             )  # Of nearly equal rows, whose log-ratios are rounded as numbers about 1.
             if name == "q_logits":  # Or p times the largest log-ratio of the row: docs/accuracy.md.
                 ratios = np.abs(nll - losses(y))
