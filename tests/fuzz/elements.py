@@ -178,7 +178,7 @@ def _exact(function, same, shape, options, dtype):
     if "weight" in seen and dtype != Long:
         # A loss is rounded before it is weighted: it may be subnormal then, or beyond the largest number.
         w = np.abs(seen["weight"].astype(Long))
-        own = own + 2 * w * np.finfo(dtype).smallest_subnormal
+        own = (own + 2 * np.finfo(dtype).smallest_subnormal) * np.fmax(w, 1)
         odd |= np.abs(want) > w * np.finfo(dtype).max / 8
     odd |= beyond(function, arguments | numbers, options, size, dtype)
     return want, size, np.where(odd, np.inf, own)
