@@ -1,111 +1,128 @@
-"""Arrays in files: .npy and .safetensors, memory-mapped, and .npz, which NumPy unpacks into memory."""
+"""Arrays in files: where .npy, .npz and .safetensors hold them, their bytes in blocks, and .npy files written whole."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import json
+import io
 import os
 import secrets
 import stat
+import threading
+import weakref
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from nll_fast._arrays import as_bfloat16
-
-_SAFETENSORS = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2",
-    "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1",
-}  # fmt: skip
-
-_HEADER = 100_000_000
-"""The longest header of .safetensors. Of a longer one, which is JSON, Python would make many times as much."""
+from nll_fast._layout import Layout, shown
+from nll_fast._npy import npy, npz
+from nll_fast._safetensors import safetensors
 
 
-def load(path: str | Path, name: str | None = None) -> np.ndarray:
+class Stored:
+    """An array in a file, whose bytes are read when they are asked for, into memory that the caller has.
+
+    Nothing is memory-mapped: where a map's file becomes shorter the process dies, while a read comes short and is a
+    ValueError. The file is opened once, so another one that takes its name meanwhile is not read. What is written
+    into it meanwhile may be read or not, as if it had been written later; what is appended to it is not read.
+
+    Attributes
+    ----------
+    shape, dtype : what the file holds, which may be in foreign byte order
+    fortran : whether the last axis varies slowest in the file
+    bfloat16 : whether the numbers, as uint16, are the bits of bfloat16
+    """
+
+    def __init__(self, path: str | Path, file: io.FileIO | io.BytesIO, layout: Layout) -> None:
+        self._path, self._file, self._start = path, file, layout.start
+        self.shape, self.dtype, self.fortran, self.bfloat16 = layout[1:]
+        self.nbytes = layout.nbytes
+        self._turn = threading.Lock()
+        weakref.finalize(self, file.close)
+
+    @property
+    def dtype_name(self) -> str:
+        """The name of the dtype that the numbers have."""
+        return "bfloat16" if self.bfloat16 else self.dtype.name
+
+    def fill(self, out: memoryview, first: int) -> None:
+        """Fill ``out`` with the bytes from number ``first`` on, counted from the array's own first byte.
+
+        Threads may fill at the same time.
+        """
+        try:
+            done = 0
+            while done < len(out):
+                count = self._read(out[done:] if done else out, self._start + first + done)
+                if not count:
+                    missing = len(out) - done
+                    raise ValueError(f"cannot read {self._path}: it lost at least {missing} bytes while it was read")
+                done += count
+        except OSError as error:
+            raise ValueError(f"cannot read {self._path}: {error.strerror or error}") from None
+
+    def _read(self, out: memoryview, position: int) -> int:
+        """How many bytes were read into the first of ``out``: all of them, fewer, or none at the file's end."""
+        if hasattr(os, "preadv") and isinstance(self._file, io.FileIO):
+            return os.preadv(self._file.fileno(), [out], position)
+        with self._turn:  # elsewhere the file itself has one position
+            self._file.seek(position)
+            return self._file.readinto(out) or 0
+
+    def whole(self) -> np.ndarray:
+        """The array in memory."""
+        data = np.empty(self.nbytes, np.uint8)
+        self.fill(data.data, 0)
+        numbers = data.view(self.dtype)
+        array = numbers.reshape(self.shape[::-1]).T if self.fortran else numbers.reshape(self.shape)
+        return as_bfloat16(array) if self.bfloat16 else array
+
+
+def load(path: str | Path, name: str | None = None) -> Stored:
     """The array in ``path``, or the one called ``name`` if the file holds several.
 
-    The array may be in foreign byte order, or not aligned: it is what the file holds. A BF16 tensor comes by
-    :func:`as_bfloat16`, which every function takes for what it is. Raises ValueError, in one sentence, for a
-    file that is truncated, pickled or of another kind.
+    Its header is checked, and all its bytes are there. An .npz is unpacked into memory. Raises ValueError, in one
+    sentence, for a file that is truncated, pickled or of another kind.
     """
     try:
-        size = os.stat(path).st_size  # as it is given: Path would read FILE for FILE/
-        path = Path(path)
-        ending = path.suffix.lower()
-        if not path.is_file():
-            raise ValueError("it is no regular file, which could be memory-mapped")
-        if ending in (".npy", ".npz", ".safetensors") and not size:
-            raise ValueError("the file is empty")
-        if ending == ".safetensors":
-            return _safetensors(path, name)
-        if ending == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                array = arrays[_pick(path, arrays.files, name)]
-        elif ending == ".npy":
-            if name is not None:
-                raise ValueError(f"an .npy file holds one array without a name, so leave out :{name}")
-            array = _npy(path)
-        else:
-            raise ValueError("its ending is none of .npy, .npz and .safetensors")
+        mode = os.stat(path).st_mode  # as it is given: Path would read FILE for FILE/
+        if not stat.S_ISREG(mode):
+            raise ValueError("it is no regular file, of which any part can be read")
+        file = io.FileIO(path)
+        try:
+            return Stored(path, *_find(path, file, name))
+        except BaseException:
+            file.close()
+            raise
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
     except UnicodeEncodeError:
         raise ValueError(f"cannot read {path}: no file of this system can have such a name") from None
     except ValueError as error:
-        raise ValueError(f"cannot read {path}: {error}") from None
-    except Exception as error:
-        raise ValueError(f"cannot read {path}: {type(error).__name__}: {error}") from None
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"cannot read {path}: what it holds is not an array")
-    return array
+        raise ValueError(f"cannot read {path}: {shown(error, 250)}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # zipfile has many of them
+        raise ValueError(f"cannot read {path}: {type(error).__name__}: {shown(error, 150)}") from None
 
 
-def _pick(path: Path, names: list[str], name: str | None) -> str:
-    if name is None and len(names) == 1:
-        return names[0]
-    if name not in names:
-        wrong = "" if name is None else f"there is no {name!r} in it; "
-        raise ValueError(f"{wrong}it holds {', '.join(names) or 'no arrays'}: name one of them, as {path}:NAME")
-    return name
-
-
-def _npy(path: Path) -> np.ndarray:
-    """The array of a file, mapped; NumPy divides by the size of its items, and dies where that is zero."""
-    with path.open("rb") as file:
-        version = np.lib.format.read_magic(file)
-        first = version == (1, 0)
-        header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-        shape, _, dtype = header(file)
-    if min(shape, default=0) < 0 or not dtype.itemsize:
-        raise ValueError(f"its header claims an array of shape {shape} and dtype {dtype}")
-    return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def _safetensors(path: Path, name: str | None) -> np.ndarray:
-    """A tensor of a file: 8 bytes hold the length of a header in JSON, and the tensors' bytes follow it."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > size - 8:
-            raise ValueError(f"its header claims {length} bytes, but the file has {size}")
-        if length > _HEADER:
-            raise ValueError(f"its header claims {length} bytes; the format allows {_HEADER}")
-        header = json.loads(file.read(length))
-    header.pop("__metadata__", None)
-    entry = header[_pick(path, list(header), name)]
-    begin, end = entry["data_offsets"]
-    dtype, shape = entry["dtype"], tuple(entry["shape"])
-    if dtype not in _SAFETENSORS:
-        raise ValueError(f"its dtype {dtype} is none of {', '.join(_SAFETENSORS)}")
-    storage = np.dtype(_SAFETENSORS[dtype])
-    if begin < 0 or end - begin != storage.itemsize * int(np.prod(shape)) or 8 + length + end > size:
-        raise ValueError(f"shape {shape} of {dtype} does not match its {end - begin} bytes of {size}")
-    raw = np.memmap(path, np.uint8, "r", 8 + length + begin, (end - begin,))
-    array = raw.view(storage).reshape(shape)  # which the format does not ask to be aligned
-    return as_bfloat16(array) if dtype == "BF16" else array
+def _find(path: str | Path, file: io.FileIO, name: str | None) -> tuple[io.FileIO | io.BytesIO, Layout]:
+    """The file that holds the array, which is ``file`` or one in memory, and where in it."""
+    size, ending = os.fstat(file.fileno()).st_size, Path(path).suffix.lower()
+    if ending not in (".npy", ".npz", ".safetensors"):
+        raise ValueError("its ending is none of .npy, .npz and .safetensors")
+    if not size:
+        raise ValueError("the file is empty")
+    if ending == ".npz":
+        with file:
+            return npz(file, size, name, Path(path).name)
+    if ending == ".safetensors":
+        return file, safetensors(file, size, name, Path(path).name)
+    if name is not None:
+        raise ValueError(f"an .npy file holds one array without a name, so leave out :{name}")
+    return file, npy(file, size)
 
 
 def check_output(path: str | Path) -> None:

@@ -3,44 +3,94 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
+from collections import deque
+from collections.abc import Iterator
 
 import numpy as np
 
 import nll_fast
 from nll_fast import _files
-from nll_fast._arrays import dtype_name
 
-_BLOCK = 1 << 20
-"""The bytes of logits that are copied at a time where they cannot be read in their place. A block stays in the
-cache until it is scored."""
+_BLOCK = 1 << 22
+"""The bytes of logits that a thread reads at a time, at most. They stay in its cache until they are scored."""
+
+_LEAST = 1 << 18
+"""The same, at least: smaller blocks cost more to begin than to score."""
+
+_APART = 1 << 27
+"""The same, at most, where each class of some rows is a read of its own."""
+
+_NEAR = 1 << 14
+"""As many bytes take as long to read as it takes to begin another read."""
 
 
 class Logits:
-    """The logits of a file as rows, in the order in which they lie in it, so that nothing is copied whole.
+    """The logits of a file as rows, in the order in which they lie in it, read in blocks into memory used again.
 
     In Fortran order the rows of ``[texts, positions]`` lie text beside text, not position after position:
-    ``flat`` brings what belongs to the rows into their order, and ``unflat`` back.
+    ``flat`` brings what belongs to the rows into their order, and ``unflat`` back. There a block is a sixteenth of
+    the logits, and each of its classes is read from another place.
     """
 
-    def __init__(self, array: np.ndarray, bfloat16: bool) -> None:
-        self.shape = array.shape[:-1]
-        self.bfloat16 = bfloat16
-        self._axes = sorted(range(len(self.shape)), key=lambda axis: -array.strides[axis])
-        self.rows = array.transpose(*self._axes, -1).reshape(-1, array.shape[-1])
-        self._native = array.dtype.newbyteorder("=")
-        self._in_place = array.dtype == self._native and array.flags.aligned
+    def __init__(self, stored: _files.Stored, dtype: np.dtype, bfloat16: bool) -> None:
+        self.shape, self.nbytes, self.classes = stored.shape[:-1], stored.nbytes, stored.shape[-1]
+        self._stored, self._dtype, self._bfloat16 = stored, dtype, bfloat16
+        self._axes = sorted(range(len(self.shape)), reverse=stored.fortran)
+        self._rows = math.prod(self.shape)
+        self._row = self.classes * dtype.itemsize
+        self._apart = stored.fortran and self._rows > 1  # whether the classes of a row do not lie side by side
 
-    def step(self, most: int) -> int:
-        """How many rows to score in one call: ``most`` bytes of them, or fewer if they must be copied."""
-        return max(1, (most if self._in_place else _BLOCK) // (self.rows.shape[-1] * self.rows.itemsize))
+    def step(self, readers: int) -> tuple[int, int]:
+        """How many rows make a block, and how many threads are to read, ``readers`` or fewer."""
+        if self._apart:  # more threads would wait for one another to begin reads
+            readers = 1
+        size = min(max(self.nbytes // (16 * readers), _LEAST), _APART if self._apart else _BLOCK)
+        step = max(1, min(size // self._row, self._rows))
+        return step, min(readers, -(-self._rows // step))
 
-    def block(self, piece: slice) -> np.ndarray:
-        """Some rows, as the library takes them: a copy where the byte order is foreign or the data not aligned."""
-        rows = self.rows[piece]
-        if not self._in_place:
-            rows = np.asarray(rows).astype(self._native, order="K")
-        return nll_fast.as_bfloat16(rows) if self.bfloat16 else rows
+    def blocks(self, starts: deque[int], step: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """Take from ``starts`` while there are any: which rows begin there, and their logits as the library takes them.
+
+        The next block takes the place of the one before. Threads may share ``starts``, and each has its own blocks.
+        """
+        buffer = np.empty(step * self._row, np.uint8)
+        while True:
+            try:
+                start = starts.popleft()
+            except IndexError:
+                return
+            count = min(step, self._rows - start)
+            yield slice(start, start + count), self._read(buffer[: count * self._row], start, count)
+
+    def _read(self, data: np.ndarray, start: int, count: int) -> np.ndarray:
+        """The rows from ``start`` on, read into ``data``."""
+        numbers = data.view(self._dtype)
+        if self._apart and count < self._rows:
+            self._read_apart(numbers.reshape(self.classes, count), start)
+        else:
+            self._stored.fill(data.data, start * self._row)
+        if not self._dtype.isnative:
+            numbers = numbers.byteswap(inplace=True).view(self._dtype.newbyteorder("="))
+        rows = numbers.reshape(self.classes, count).T if self._apart else numbers.reshape(count, self.classes)
+        return nll_fast.as_bfloat16(rows) if self._bfloat16 else rows
+
+    def _read_apart(self, out: np.ndarray, start: int) -> None:
+        """Read ``[classes, rows]``, the rows from ``start`` on, of a file in which all rows of a class lie together."""
+        item, count = self._dtype.itemsize, out.shape[1]
+        stride = self._rows * item
+        if stride > _NEAR:
+            for number, each in enumerate(out):
+                self._stored.fill(each.view(np.uint8).data, number * stride + start * item)
+            return
+        together = (1 << 20) // stride
+        buffer = np.empty(together * stride, np.uint8)
+        for first in range(0, self.classes, together):
+            classes = out[first : first + together]
+            data = buffer[: len(classes) * stride]
+            self._stored.fill(data.data, first * stride)
+            classes[:] = data.view(self._dtype).reshape(-1, self._rows)[:, start : start + count]
 
     def flat(self, each: np.ndarray) -> np.ndarray:
         """What has one element for each row, in the order of the rows."""
@@ -54,20 +104,19 @@ class Logits:
 def read_logits(options: argparse.Namespace) -> Logits:
     """The logits that ``options`` name."""
     logits = _load(options.logits)
-    dtype = dtype_name(logits)
-    bfloat16, raw = dtype == "bfloat16", dtype in ("void16", "uint16")
+    name, dtype, bfloat16 = logits.dtype_name, logits.dtype, logits.bfloat16
     if options.dtype == "bfloat16" and not bfloat16:
-        if not raw:
-            raise ValueError(f"--dtype bfloat16 is for raw 2-byte values, but {options.logits} holds {dtype}")
+        if name not in ("void16", "uint16"):
+            raise ValueError(f"--dtype bfloat16 is for raw 2-byte values, but {options.logits} holds {name}")
         bfloat16 = True
-        logits = logits.view(np.uint16) if dtype == "void16" else logits  # only the latter has a byte order
-    elif raw:
+        dtype = np.dtype(np.uint16) if name == "void16" else dtype  # only the latter has a byte order
+    elif name in ("void16", "uint16"):
         raise TypeError(f"{options.logits} holds raw 2-byte values; if they are bfloat16, add --dtype bfloat16")
-    elif not bfloat16 and dtype not in ("float64", "float32", "float16"):
-        raise TypeError(f"{options.logits} holds {dtype}; logits must be float64, float32, float16 or bfloat16")
-    if not logits.ndim or not logits.shape[-1]:
+    elif not bfloat16 and name not in ("float64", "float32", "float16"):
+        raise TypeError(f"{options.logits} holds {name}; logits must be float64, float32, float16 or bfloat16")
+    if not logits.shape or not logits.shape[-1]:
         raise ValueError(f"logits has shape {logits.shape}: no classes along the last axis")
-    return Logits(logits, bfloat16)
+    return Logits(logits, dtype, bfloat16)
 
 
 def read_targets(options: argparse.Namespace, logits: Logits) -> np.ndarray:
@@ -76,18 +125,19 @@ def read_targets(options: argparse.Namespace, logits: Logits) -> np.ndarray:
     With ``--shift N`` the class of a position is the target N positions later; the last N of a text have
     none and hold the ignored index.
     """
-    given, shape, classes = _load(options.targets), logits.shape, logits.rows.shape[-1]
-    if given.dtype.kind not in "iu" or dtype_name(given) == "bfloat16":
+    stored, shape, classes = _load(options.targets), logits.shape, logits.classes
+    if stored.dtype.kind not in "iu" or stored.bfloat16:
         raise TypeError(
-            f"target has dtype {dtype_name(given)}; class indices must be integers, one for each row: of whole "
+            f"target has dtype {stored.dtype_name}; class indices must be integers, one for each row: of whole "
             "numbers, target.astype(np.int64)"
         )
-    if given.shape != shape:
-        advice = "; of one-hot rows, target.argmax(-1)" if given.shape[:-1] == shape else ""
-        raise ValueError(f"target has shape {given.shape}, but the logits need one class a row: {shape}{advice}")
+    if stored.shape != shape:
+        advice = "; of one-hot rows, target.argmax(-1)" if stored.shape[:-1] == shape else ""
+        raise ValueError(f"target has shape {stored.shape}, but the logits need one class a row: {shape}{advice}")
     positions = shape[-1] if shape else 0
     if not 0 <= options.shift <= positions:
         raise ValueError(f"--shift {options.shift} must lie in [0, {positions}]: there are {positions} positions")
+    given = stored.whole()
     target = np.full(shape, options.ignore_index, np.int64)
     here = (..., slice(positions - options.shift)) if options.shift else ...
     later = given[..., options.shift :] if options.shift else given
@@ -114,5 +164,5 @@ def split(argument: str) -> tuple[str, str | None]:
     return argument, None
 
 
-def _load(argument: str) -> np.ndarray:
+def _load(argument: str) -> _files.Stored:
     return _files.load(*split(argument))

@@ -6,7 +6,9 @@ import argparse
 import math
 import os
 import sys
+import threading
 import time
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,8 @@ import nll_fast
 from nll_fast import _files
 from nll_fast.cli.inputs import Logits, read_logits, read_targets, split
 
-_CHUNK = 1 << 28
-"""The bytes of logits that are scored in one call."""
+_READERS = 8
+"""The threads that read and score blocks, at most. Each has the memory of a block, and eight read as fast as memory."""
 
 
 def score(options: argparse.Namespace) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
     if options.per_token is not None:
         _files.save(options.per_token, 0.0 - losses)
     summary = _summary(total, losses)
-    summary |= {"seconds": seconds, "gb_per_s": logits.rows.nbytes / max(seconds, 1e-9) / 1e9}
+    summary |= {"seconds": seconds, "gb_per_s": logits.nbytes / max(seconds, 1e-9) / 1e9}
     if options.bytes is not None:
         summary["bits_per_byte"] = summary["bits_per_token"] * summary["tokens"] / options.bytes
     return summary
@@ -42,17 +44,34 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
 
 def _score_rows(logits: Logits, target: np.ndarray, ignore_index: int) -> tuple[nll_fast.Partial, np.ndarray]:
     """The exact total of the losses, and each of them."""
-    rows, step = len(target), logits.step(_CHUNK)
-    total, losses = nll_fast.Partial(), np.empty(rows)
-    shown = start_time = time.perf_counter()
-    for start in range(0, rows, step):
-        piece = slice(start, start + step)
-        block, out = logits.block(piece), losses[piece]
-        total += nll_fast.cross_entropy(block, target[piece], ignore_index=ignore_index, reduction="partial", out=out)
-        now, done = time.perf_counter(), min(start + step, rows)
-        if now - shown > 0.1 or done == rows:
-            shown = now
-            _show_progress(done, rows, now - start_time)
+    rows, losses = len(target), np.empty(len(target))
+    step, readers = logits.step(min(nll_fast.get_num_threads(), _READERS))
+    starts, progress = deque(range(0, rows, step)), _Progress(rows)
+
+    def score_blocks() -> nll_fast.Partial:
+        total = nll_fast.Partial()
+        try:
+            for piece, block in logits.blocks(starts, step):
+                out, classes = losses[piece], target[piece]
+                total += nll_fast.cross_entropy(block, classes, ignore_index=ignore_index, reduction="partial", out=out)
+                progress.add(len(out))
+        except BaseException:
+            starts.clear()  # so that no thread begins another block
+            raise
+        return total
+
+    if readers == 1:
+        return score_blocks(), losses
+    from concurrent.futures import ThreadPoolExecutor  # which small files need not wait for
+
+    total = nll_fast.Partial()
+    with ThreadPoolExecutor(readers) as pool:
+        try:
+            for part in [pool.submit(score_blocks) for _ in range(readers)]:
+                total += part.result()
+        except BaseException:
+            starts.clear()
+            raise
     return total, losses
 
 
@@ -98,6 +117,21 @@ def _rows_where(wrong: np.ndarray, kind: str) -> dict[str, Any]:
     """How many rows are ``wrong``, and the first of them, counted from 0 as the file's indices count."""
     rows = int(np.count_nonzero(wrong))
     return {f"{kind}_rows": rows, f"first_{kind}_row": int(wrong.argmax()) if rows else None}
+
+
+class _Progress:
+    """How many of the rows are scored, shown on a terminal, for threads that all score some of them."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows, self._done, self._turn = rows, 0, threading.Lock()
+        self._start = self._shown = time.perf_counter()
+
+    def add(self, rows: int) -> None:
+        with self._turn:
+            now, self._done = time.perf_counter(), self._done + rows
+            if now - self._shown > 0.1 or self._done == self._rows:
+                self._shown = now
+                _show_progress(self._done, self._rows, now - self._start)
 
 
 def _show_progress(done: int, rows: int, seconds: float) -> None:

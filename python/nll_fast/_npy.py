@@ -1,0 +1,148 @@
+"""The arrays of .npy and .npz files, as their headers claim them, once these are checked."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from typing import IO, BinaryIO
+
+import numpy as np
+
+from nll_fast._layout import Layout, check_shape, exactly, pick, refuse_twice, shown
+
+# An .npy file is a version, the length of a header, and the header, which is the literal of a Python dictionary. Its
+# grammar is matched here and nothing is evaluated: a header can exhaust Python's parser, or have it warn on stderr.
+
+_HEADER = 10_000
+"""The longest header, which is NumPy's limit too. One of numbers has about a hundred characters."""
+
+_KEY = re.compile(r"""\s*u?(?:'(\w+)'|"(\w+)")\s*:\s*""", re.ASCII)
+_VALUES = {
+    "descr": re.compile(r"""u?(?:'([^'\\]*)'|"([^"\\]*)")"""),
+    "fortran_order": re.compile(r"(True|False)"),
+    # Python 2 wrote 3L.
+    "shape": re.compile(r"\(((?:\s*-?\d{1,19}[Ll]?\s*,)*+(?:\s*-?\d{1,19}[Ll]?)?+)\s*\)", re.ASCII),
+}
+_END = re.compile(r"\s*(,)?\s*(\}\s*)?", re.ASCII)
+_DTYPE = re.compile(r"[<>|=]?[?A-Zb-z]\d{0,9}(\[\w{1,20}\])?|float\d\d|u?int\d\d?", re.ASCII)
+
+
+def npy(file: IO[bytes], size: int) -> Layout:
+    """The array of an .npy file of ``size`` bytes, whose first byte is the next that ``file`` reads."""
+    magic = exactly(file, 8)
+    if magic[:6] != b"\x93NUMPY":
+        raise ValueError("it does not begin as an .npy file does")
+    if magic[6:] not in (b"\x01\x00", b"\x02\x00", b"\x03\x00"):
+        raise ValueError(f"its format is version {magic[6]}.{magic[7]}; this reads 1.0, 2.0 and 3.0")
+    width = 2 if magic[6] == 1 else 4
+    length = int.from_bytes(exactly(file, width), "little")
+    start = 8 + width + length
+    if start > size:
+        raise ValueError(f"its header claims {length} bytes, but the file has {size}")
+    if length > _HEADER:
+        raise ValueError(f"its header claims {length} bytes; NumPy reads no more than {_HEADER}")
+    entries = _dictionary(exactly(file, length).decode("latin-1"))
+    layout = Layout(start, _shape(entries["shape"]), _dtype(entries["descr"]), entries["fortran_order"] == "True")
+    check_shape(layout.shape, layout.dtype)
+    if layout.nbytes > size - start:
+        raise ValueError(
+            f"its header claims an array of shape {shown(layout.shape)} and dtype {layout.dtype}, which takes "
+            f"{layout.nbytes} bytes, but {size - start} follow it"
+        )
+    return layout
+
+
+def _dictionary(text: str) -> dict[str, str]:
+    """The values of a header's three keys, as they are written there."""
+    entries: dict[str, str] = {}
+    opening = re.match(r"\s*\{", text)
+    position = opening.end() if opening else len(text)
+    while key := _KEY.match(text, position):
+        name = key[1] or key[2]
+        if name not in _VALUES or name in entries:
+            why = "names it twice" if name in entries else "may not have it"
+            raise ValueError(f"its header has the key {shown(repr(name))}, but {why}")
+        value = _VALUES[name].match(text, key.end())
+        if not value:
+            wrong = shown(repr(text[key.end() :].strip()), 40)
+            wants = {"descr": "the name of one dtype of numbers", "shape": "a tuple of lengths"}
+            raise ValueError(f"its header claims {wrong} as {name}, which must be {wants.get(name, 'True or False')}")
+        entries[name] = next((group for group in value.groups() if group is not None), "")
+        comma = _END.match(text, value.end())
+        if comma and comma[2] and comma.end() == len(text) and len(entries) == len(_VALUES):
+            return entries
+        if not comma or not comma[1]:
+            break
+        position = comma.end(1)
+    raise ValueError("its header is not a dictionary of descr, fortran_order and shape")
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    lengths = tuple(int(length.strip().rstrip("Ll")) for length in text.split(",") if length.strip())
+    if len(lengths) == 1 and "," not in text:
+        raise ValueError(f"its header claims the shape ({lengths[0]}), which is a number; a tuple is ({lengths[0]},)")
+    return lengths
+
+
+def _dtype(text: str) -> np.dtype:
+    try:
+        dtype = np.dtype(text) if _DTYPE.fullmatch(text) else None
+    except (TypeError, ValueError, OverflowError):
+        dtype = None
+    if dtype is None or dtype.names or dtype.subdtype:
+        raise ValueError(f"its header claims the dtype {shown(repr(text), 40)}, which is none of NumPy's numbers")
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are pickled, and to unpickle may run any code: save numbers")
+    return dtype
+
+
+# An .npz file is a zip archive of .npy files.
+
+_PIECE = 1 << 18
+"""The bytes that are unpacked at a time."""
+
+_DEFLATED = 1040
+"""No byte of a deflated member stands for more bytes than this: two bits can repeat 258 bytes."""
+
+
+def npz(file: BinaryIO, size: int, name: str | None, path: str) -> tuple[io.BytesIO, Layout]:
+    """One array of an archive of ``size`` bytes, unpacked into a file in memory.
+
+    Memory is taken for what the member's own header claims, once that is in keeping with the size that the archive
+    declares for it, and that with the number of its packed bytes.
+    """
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        names = [member.filename.removesuffix(".npy") for member in members]
+        refuse_twice(names, "it holds two arrays of the name")
+        member = members[names.index(pick(names, name, path))]
+        called = shown(repr(member.filename), 40)
+        _check_member(member, called, size)
+        with archive.open(member) as packed:
+            layout = npy(packed, member.file_size)
+            try:
+                memory = io.BytesIO(bytes(layout.nbytes))
+            except (MemoryError, OverflowError):
+                why = f"{called} unpacks to {layout.nbytes} bytes, for which memory has no room"
+                raise ValueError(why) from None
+            with memory.getbuffer() as view:
+                for start in range(0, layout.nbytes, _PIECE):
+                    piece = packed.read(min(_PIECE, layout.nbytes - start))
+                    if start + len(piece) < min(start + _PIECE, layout.nbytes):
+                        raise ValueError(f"{called} unpacks to fewer than the {member.file_size} bytes it declares")
+                    view[start : start + len(piece)] = piece
+            packed.read(1)  # at the member's end its checksum is compared
+    return memory, layout._replace(start=0)
+
+
+def _check_member(member: zipfile.ZipInfo, called: str, size: int) -> None:
+    """Raise ValueError for a member that declares what cannot be."""
+    declared, packed = member.file_size, member.compress_size
+    if member.flag_bits & 1:
+        raise ValueError(f"{called} is encrypted")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{called} is packed by method {member.compress_type}; np.savez stores, or it deflates")
+    stored = member.compress_type == zipfile.ZIP_STORED
+    if packed > size or (packed != declared if stored else declared > packed * _DEFLATED):
+        raise ValueError(f"{called} declares {declared} bytes, which its {packed} packed bytes in {size} cannot be")
