@@ -102,10 +102,6 @@ def load(path: str | Path, name: str | None = None) -> Stored:
         raise ValueError(f"cannot read {path}: no file of this system can have such a name") from None
     except ValueError as error:
         raise ValueError(f"cannot read {path}: {shown(error, 250)}") from None
-    except MemoryError:
-        raise
-    except Exception as error:  # zipfile has many of them
-        raise ValueError(f"cannot read {path}: {type(error).__name__}: {shown(error, 150)}") from None
 
 
 def _find(path: str | Path, file: io.FileIO, name: str | None) -> tuple[io.FileIO | io.BytesIO, Layout]:

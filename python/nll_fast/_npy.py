@@ -65,7 +65,7 @@ def _dictionary(text: str) -> dict[str, str]:
             raise ValueError(f"its header has the key {shown(repr(name))}, but {why}")
         value = _VALUES[name].match(text, key.end())
         if not value:
-            wrong = shown(repr(text[key.end() :].strip()), 40)
+            wrong = shown(repr(text[key.end() :].strip()), 24)
             wants = {"descr": "the name of one dtype of numbers", "shape": "a tuple of lengths"}
             raise ValueError(f"its header claims {wrong} as {name}, which must be {wants.get(name, 'True or False')}")
         entries[name] = next((group for group in value.groups() if group is not None), "")
@@ -112,6 +112,17 @@ def npz(file: BinaryIO, size: int, name: str | None, path: str) -> tuple[io.Byte
     Memory is taken for what the member's own header claims, once that is in keeping with the size that the archive
     declares for it, and that with the number of its packed bytes.
     """
+    try:
+        return _unpack(file, size, name, path)
+    except UnicodeDecodeError:
+        raise ValueError("a name in it is not the UTF-8 that it is said to be") from None
+    except (ValueError, MemoryError):
+        raise
+    except Exception as error:  # of which zipfile and zlib have many
+        raise ValueError(f"it is a damaged archive, or none ({shown(error, 100) or type(error).__name__})") from None
+
+
+def _unpack(file: BinaryIO, size: int, name: str | None, path: str) -> tuple[io.BytesIO, Layout]:
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         names = [member.filename.removesuffix(".npy") for member in members]

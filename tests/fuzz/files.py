@@ -1,0 +1,177 @@
+"""Readers of files, against files that nobody should have written.
+
+    python -m tests.fuzz.files --seed 1 --cases 1000000     # all cases from 0 on
+    python -m tests.fuzz.files --seed 1 --case 4711         # one again, with what came of it
+
+A case fails that raises anything but a ValueError of one line and at most 300 characters, that ends the process, that
+takes more than two seconds, or that is read otherwise than NumPy reads it. What fails prints its number.
+"""
+
+import argparse
+import io
+import mmap
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+from nll_fast import _files
+from nll_fast.cli.inputs import Logits
+
+from . import file_grammar
+
+FORMATS = {".npy": file_grammar.npy, ".npz": file_grammar.npz, ".safetensors": file_grammar.safetensors}
+SECONDS = 2
+LONGEST = 300
+
+
+def draw_case(seed: int, number: int) -> tuple[str, bytes, str | None]:
+    """The ending, the bytes and the name that is asked for."""
+    draw = random.Random((seed << 64) + number)
+    ending = draw.choice(tuple(FORMATS))
+    data = FORMATS[ending](draw)
+    if draw.random() < 0.4:
+        data = file_grammar.mutated(draw, data)
+    return ending, data, None if draw.random() < 0.9 or ending == ".npy" else draw.choice(file_grammar.NAMES)
+
+
+def read(path: Path, name: str | None) -> np.ndarray | None:
+    """The array of a file by both ways to it, of which one gives rows a few at a time; None for a large one."""
+    stored = _files.load(path, name)
+    if stored.nbytes > 1 << 20:
+        return None
+    whole = stored.whole()
+    if stored.dtype.kind == "f" and stored.shape and stored.nbytes:
+        logits = Logits(stored, stored.dtype, bfloat16=False)
+        rows = [block.copy() for _, block in logits.blocks(deque(range(0, whole.size // whole.shape[-1], 2)), 2)]
+        given = logits.flat(np.arange(np.prod(stored.shape[:-1], dtype=int)).reshape(stored.shape[:-1]))
+        want = whole.reshape(-1, whole.shape[-1])[given].astype(whole.dtype.newbyteorder("="))
+        assert np.concatenate(rows).tobytes() == want.tobytes(), "rows differ from those of the whole"
+    return whole
+
+
+def numpys(ending: str, data: bytes, name: str | None) -> np.ndarray | None:
+    """The array as NumPy reads it, if it does."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loaded = np.load(io.BytesIO(data), allow_pickle=False)
+            return loaded if ending == ".npy" else loaded[name or loaded.files[0]]
+    except Exception:
+        return None
+
+
+def check(seed: int, number: int, folder: Path) -> tuple[str, str]:
+    """What came of a case: "read" or "refused" and the sentence, or "failed" and why."""
+    ending, data, name = draw_case(seed, number)
+    path = folder / f"x{ending}"
+    path.write_bytes(data)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            array = read(path, name)
+    except ValueError as error:
+        said = str(error)
+        if type(error) is not ValueError or not said.startswith(f"cannot read {path}: "):
+            return "failed", f"{type(error).__name__}: {said[:500]!r}"
+        if len(said) > LONGEST or not said.isprintable():
+            return "failed", f"{len(said)} characters: {said[:500]!r}"
+        return "refused", said.removeprefix(f"cannot read {path}: ")
+    except BaseException as error:
+        return "failed", f"{type(error).__name__}: {str(error)[:500]!r}"
+    if array is not None and ending != ".safetensors":
+        other = numpys(ending, data, name)
+        if other is not None and (other.dtype, other.shape, other.tobytes()) != (
+            array.dtype,
+            array.shape,
+            array.tobytes(),
+        ):
+            return "failed", f"NumPy reads {other.dtype} {other.shape}, and this {array.dtype} {array.shape}"
+    return "read", "" if array is None else f"{array.dtype} {array.shape}"
+
+
+def run(seed: int, first: int, last: int, folder: Path) -> int:
+    """Check the cases in this process, which a case that takes too long ends; return how many failed."""
+    with (folder / "number").open("r+b") as file, mmap.mmap(file.fileno(), 24) as shared:
+        failures = was_read = 0
+        for number in range(first, last):
+            shared[:8] = number.to_bytes(8, "little")
+            if hasattr(signal, "ITIMER_PROF"):
+                signal.setitimer(signal.ITIMER_PROF, SECONDS)  # of the processor's time: the machine may be busy
+            came, why = check(seed, number, folder)
+            was_read += came == "read"
+            if came == "failed":
+                failures += 1
+                print(f"case {number} failed: {why}", flush=True)
+        shared[8:16] = (int.from_bytes(shared[8:16], "little") + was_read).to_bytes(8, "little")
+    return failures
+
+
+def watch(seed: int, first: int, last: int) -> int:
+    """Have other processes check the cases, each those after the one that ended its forerunner; return the failures."""
+    failures, start = 0, time.monotonic()
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as name:
+        shared = Path(name) / "number"
+        shared.write_bytes(bytes(24))
+        begin = first
+        while begin < last:
+            command = [sys.executable, "-m", "tests.fuzz.files", "--inside", name, "--seed", str(seed)]
+            child = subprocess.Popen([*command, "--first", str(begin), "--cases", str(last - begin)])
+            code = _wait(child, shared)
+            number = int.from_bytes(shared.read_bytes()[:8], "little")
+            if code in (0, 1):
+                failures += code
+                break
+            failures += 1
+            print(f"case {number} failed: the process ended with {code}", flush=True)
+            begin = number + 1
+        was_read = int.from_bytes(shared.read_bytes()[8:16], "little")
+    cases, seconds = last - first, time.monotonic() - start
+    print(
+        f"{cases} cases of seed {seed} in {seconds:.0f} s, {was_read} of them read: {'FAILED' if failures else 'held'}"
+    )
+    return failures
+
+
+def _wait(child: subprocess.Popen, shared: Path) -> int:
+    """The exit code of a process, which is killed if a case keeps it for long without using the processor."""
+    seen, since = b"", time.monotonic()
+    while child.poll() is None:
+        time.sleep(0.05)
+        now = shared.read_bytes()[:8]
+        if now != seen:
+            seen, since = now, time.monotonic()
+        elif time.monotonic() - since > 30 * SECONDS:
+            child.kill()
+    return child.returncode
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cases", type=int, default=100_000)
+    parser.add_argument("--first", type=int, default=0, help="the number of the first case")
+    parser.add_argument("--case", type=int, help="only this one, in this process")
+    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.case is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            came, why = check(options.seed, options.case, Path(folder))
+        ending, data, name = draw_case(options.seed, options.case)
+        print(f"{ending}, {len(data)} bytes, name {name!r}: {data[:400]!r}\n{came}: {why}")
+        return came == "failed"
+    last = options.first + options.cases
+    if options.inside:
+        return run(options.seed, options.first, last, options.inside) > 0
+    return watch(options.seed, options.first, last) > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
