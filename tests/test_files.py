@@ -3,8 +3,6 @@
 import json
 import os
 import struct
-import subprocess
-import sys
 import tracemalloc
 import zipfile
 
@@ -116,21 +114,6 @@ def test_fortran_order_keeps_the_order_of_the_rows(tmp_path, capsys):
         assert score(*where) == 2 and "target 11 at row 71 is out of bounds" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("shape", [(16, 100_000), (1, 1_000_000), (1_000_000, 1), (3000, 900), (1500, 900)])
-def test_classes_that_lie_near_or_far_from_each_other_are_read_alike(tmp_path, capsys, shape):
-    rng = np.random.default_rng(7)
-    x, t = rng.standard_normal(shape, np.float32), rng.integers(0, shape[-1], shape[:-1])
-    np.save(tmp_path / "t.npy", t)
-    for dtype in ("<f4", ">f4"):
-        np.save(tmp_path / "x.npy", x.astype(dtype, order="F"))
-        where = tmp_path / "x.npy", "--targets", tmp_path / "t.npy", "--per-token", tmp_path / "out.npy", "--json"
-        assert score(*where) == 0
-        assert json.loads(capsys.readouterr().out)["mean_nll"] == nll_fast.cross_entropy(x, t)
-        np.testing.assert_array_equal(
-            np.load(tmp_path / "out.npy"), nll_fast.token_log_probs(x, t, out=np.empty(len(t)))
-        )
-
-
 @pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "u2"])  # the last: the bits of bfloat16
 @pytest.mark.parametrize("integer", ["i8", "i4", "i2", "u8", "u4", "u2", "u1"])
 def test_foreign_byte_order_is_read(tmp_path, capsys, dtype, integer):
@@ -187,66 +170,6 @@ def test_data_that_is_not_aligned_is_read(tmp_path, capsys):
     ):
         assert score(tmp_path / logits, "--targets", tmp_path / targets, "--json") == 0, capsys.readouterr().err
         assert json.loads(capsys.readouterr().out)["mean_nll"] == mean
-
-
-# A block is scored, then the file is cut, and the next block is read. In a process of its own: it would die of a map.
-SHRINK = """
-import os, sys
-import nll_fast
-from nll_fast import cli
-
-call = nll_fast.cross_entropy
-
-def cut(*arguments, **options):
-    os.truncate(sys.argv[1], 4096)
-    return call(*arguments, **options)
-
-nll_fast.cross_entropy = cut
-sys.exit(cli.main(["score", sys.argv[1], "--targets", sys.argv[2]]))
-"""
-
-
-@pytest.mark.parametrize("name", ["c.npy", "f.npy", "wide.npy", "x.safetensors"])
-def test_a_file_that_shrinks_while_it_is_scored_is_said_in_a_sentence(tmp_path, name):
-    shape = (1 << 19, 8) if name == "wide.npy" else (4096, 1024)  # of the wide one, classes lie far from each other
-    x = np.zeros(shape, np.float32)
-    np.save(tmp_path / "t.npy", np.zeros(len(x), int))
-    if name == "x.safetensors":
-        entry = {"dtype": "F32", "shape": shape, "data_offsets": [0, x.nbytes]}
-        write_safetensors(tmp_path / name, {"x": entry}, x.tobytes())
-    else:
-        np.save(tmp_path / name, x if name == "c.npy" else np.asfortranarray(x))
-    command = [sys.executable, "-c", SHRINK, str(tmp_path / name), str(tmp_path / "t.npy")]
-    shown = subprocess.run(command, capture_output=True, text=True)
-    assert shown.returncode == 2 and not shown.stdout
-    assert shown.stderr.startswith(f"nll-fast: cannot read {tmp_path / name}: it lost at least ")
-    assert shown.stderr.count("\n") == 1
-
-
-def test_a_file_that_grows_or_is_replaced_while_it_is_scored_is_read_as_it_was(tmp_path, monkeypatch, capsys):
-    rng = np.random.default_rng(6)
-    x, t = rng.standard_normal((4096, 1024), np.float32), rng.integers(0, 1024, 4096)
-    call, path = nll_fast.cross_entropy, tmp_path / "x.npy"
-    want = call(x, t)
-    np.save(tmp_path / "t.npy", t)
-
-    def grow():
-        with path.open("ab") as file:
-            file.write(b"more")
-
-    def replace():
-        np.save(tmp_path / "other.npy", x[:5])
-        (tmp_path / "other.npy").replace(path)
-
-    for change in (grow,) if os.name == "nt" else (grow, replace):
-        np.save(path, x)
-        changes = iter([change])  # once, whichever thread comes first
-        monkeypatch.setattr(
-            nll_fast, "cross_entropy", lambda *a, changes=changes, **k: (next(changes, int)(), call(*a, **k))[1]
-        )
-        assert score(path, "--targets", tmp_path / "t.npy", "--json") == 0
-        monkeypatch.undo()
-        assert json.loads(capsys.readouterr().out)["mean_nll"] == want
 
 
 def test_endings_may_be_upper_case(example, capsys):

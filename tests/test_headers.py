@@ -12,9 +12,9 @@ from nll_fast import _files
 
 
 def refused(path, name=None):
-    """The sentence with which a file is refused."""
+    """The sentence with which a file is refused, by its header or when it is read."""
     with pytest.raises(ValueError) as caught:
-        _files.load(path, name)
+        _files.load(path, name).whole()
     said = str(caught.value)
     assert type(caught.value) is ValueError and said.startswith(f"cannot read {path}: ")
     assert len(said) - len(str(path)) < 300 and said.isprintable()
@@ -128,7 +128,7 @@ def test_a_member_of_npz_takes_the_memory_that_its_header_claims(tmp_path):
     archive(path, [("bomb.npy", npy(claim(), bomb)), ("short.npy", npy(claim(shape=f"({1 << 23},)"), bomb))])
     tracemalloc.start()
     try:
-        assert _files.load(path, "bomb").nbytes == 24  # what follows the array is not unpacked
+        assert _files.load(path, "bomb").whole().nbytes == 24  # what follows the array is not unpacked
         said = refused(path, "short")
         assert tracemalloc.get_traced_memory()[1] < 1 << 22
     finally:
@@ -142,11 +142,13 @@ def test_an_archive_is_unpacked_into_the_memory_of_its_array_and_no_more(tmp_pat
     save(tmp_path / "x.npz", x)
     tracemalloc.start()
     try:
-        stored = _files.load(tmp_path / "x.npz")
-        peak = tracemalloc.get_traced_memory()[1]
+        stored, part = _files.load(tmp_path / "x.npz"), bytearray(80)
+        assert tracemalloc.get_traced_memory()[1] < x.nbytes / 8  # nothing is unpacked before it is read
+        stored.fill(memoryview(part), 800)
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * x.nbytes
     finally:
         tracemalloc.stop()
-    assert peak < 1.5 * x.nbytes
+    assert np.frombuffer(part, int).tolist() == [*range(100, 110)]
     np.testing.assert_array_equal(stored.whole(), x)
 
 

@@ -10,6 +10,7 @@ import secrets
 import stat
 import threading
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,7 +36,7 @@ class Stored:
     bfloat16 : whether the numbers, as uint16, are the bits of bfloat16
     """
 
-    def __init__(self, path: str | Path, file: io.FileIO | io.BytesIO, layout: Layout) -> None:
+    def __init__(self, path: str | Path, file: io.FileIO, layout: Layout) -> None:
         self._path, self._file, self._start = path, file, layout.start
         self.shape, self.dtype, self.fortran, self.bfloat16 = layout[1:]
         self.nbytes = layout.nbytes
@@ -57,17 +58,16 @@ class Stored:
             while done < len(out):
                 count = self._read(out[done:] if done else out, self._start + first + done)
                 if not count:
-                    missing = len(out) - done
-                    raise ValueError(f"cannot read {self._path}: it lost at least {missing} bytes while it was read")
+                    raise ValueError(f"it lost at least {len(out) - done} bytes while it was read")
                 done += count
-        except OSError as error:
-            raise ValueError(f"cannot read {self._path}: {error.strerror or error}") from None
+        except (OSError, ValueError) as error:
+            raise _unreadable(self._path, error) from None
 
     def _read(self, out: memoryview, position: int) -> int:
         """How many bytes were read into the first of ``out``: all of them, fewer, or none at the file's end."""
-        if hasattr(os, "preadv") and isinstance(self._file, io.FileIO):
+        if hasattr(os, "preadv"):
             return os.preadv(self._file.fileno(), [out], position)
-        with self._turn:  # elsewhere the file itself has one position
+        with self._turn:  # elsewhere a file has one position, for all threads
             self._file.seek(position)
             return self._file.readinto(out) or 0
 
@@ -80,11 +80,26 @@ class Stored:
         return as_bfloat16(array) if self.bfloat16 else array
 
 
+class _Packed(Stored):
+    """An array of an .npz, which is unpacked into memory when it is read."""
+
+    def __init__(self, path: str | Path, file: io.FileIO, layout: Layout, unpack: Callable[[], io.BytesIO]) -> None:
+        super().__init__(path, file, layout)
+        self._unpack = unpack
+        self._memory: io.BytesIO | None = None
+
+    def _read(self, out: memoryview, position: int) -> int:
+        with self._turn:
+            self._memory = self._memory or self._unpack()
+            self._memory.seek(position)
+            return self._memory.readinto(out)
+
+
 def load(path: str | Path, name: str | None = None) -> Stored:
     """The array in ``path``, or the one called ``name`` if the file holds several.
 
-    Its header is checked, and all its bytes are there. An .npz is unpacked into memory. Raises ValueError, in one
-    sentence, for a file that is truncated, pickled or of another kind.
+    Its header is checked, and nothing else is read. Raises ValueError, in one sentence, for a file that is truncated,
+    pickled or of another kind, as reading it does for one that is changed later.
     """
     try:
         mode = os.stat(path).st_mode  # as it is given: Path would read FILE for FILE/
@@ -92,33 +107,35 @@ def load(path: str | Path, name: str | None = None) -> Stored:
             raise ValueError("it is no regular file, of which any part can be read")
         file = io.FileIO(path)
         try:
-            return Stored(path, *_find(path, file, name))
+            return _find(path, file, name)
         except BaseException:
             file.close()
             raise
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
-    except UnicodeEncodeError:
-        raise ValueError(f"cannot read {path}: no file of this system can have such a name") from None
-    except ValueError as error:
-        raise ValueError(f"cannot read {path}: {shown(error, 250)}") from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
 
 
-def _find(path: str | Path, file: io.FileIO, name: str | None) -> tuple[io.FileIO | io.BytesIO, Layout]:
-    """The file that holds the array, which is ``file`` or one in memory, and where in it."""
-    size, ending = os.fstat(file.fileno()).st_size, Path(path).suffix.lower()
+def _find(path: str | Path, file: io.FileIO, name: str | None) -> Stored:
+    size, ending, short = os.fstat(file.fileno()).st_size, Path(path).suffix.lower(), Path(path).name
     if ending not in (".npy", ".npz", ".safetensors"):
         raise ValueError("its ending is none of .npy, .npz and .safetensors")
     if not size:
         raise ValueError("the file is empty")
     if ending == ".npz":
-        with file:
-            return npz(file, size, name, Path(path).name)
+        return _Packed(path, file, *npz(file, size, name, short))
     if ending == ".safetensors":
-        return file, safetensors(file, size, name, Path(path).name)
+        return Stored(path, file, safetensors(file, size, name, short))
     if name is not None:
         raise ValueError(f"an .npy file holds one array without a name, so leave out :{name}")
-    return file, npy(file, size)
+    return Stored(path, file, npy(file, size))
+
+
+def _unreadable(path: str | Path, error: OSError | ValueError) -> ValueError:
+    if isinstance(error, UnicodeEncodeError):
+        why = "no file of this system can have such a name"
+    else:
+        why = (isinstance(error, OSError) and error.strerror) or shown(error, 250)
+    return ValueError(f"cannot read {path}: {why}")
 
 
 def check_output(path: str | Path) -> None:

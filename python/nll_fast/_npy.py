@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 import re
 import zipfile
+from collections.abc import Callable, Iterator
 from typing import IO, BinaryIO
 
 import numpy as np
@@ -106,50 +109,61 @@ _DEFLATED = 1040
 """No byte of a deflated member stands for more bytes than this: two bits can repeat 258 bytes."""
 
 
-def npz(file: BinaryIO, size: int, name: str | None, path: str) -> tuple[io.BytesIO, Layout]:
-    """One array of an archive of ``size`` bytes, unpacked into a file in memory.
+def npz(file: BinaryIO, size: int, name: str | None, path: str) -> tuple[Layout, Callable[[], io.BytesIO]]:
+    """One array of an archive of ``size`` bytes: where it will lie when it is unpacked, and a call that unpacks it.
 
-    Memory is taken for what the member's own header claims, once that is in keeping with the size that the archive
-    declares for it, and that with the number of its packed bytes.
+    It takes the memory that the array's own header claims. That is in keeping with the size that the archive declares
+    for the member, and that with the number of its packed bytes.
     """
-    try:
-        return _unpack(file, size, name, path)
-    except UnicodeDecodeError:
-        raise ValueError("a name in it is not the UTF-8 that it is said to be") from None
-    except (ValueError, MemoryError):
-        raise
-    except Exception as error:  # of which zipfile and zlib have many
-        raise ValueError(f"it is a damaged archive, or none ({shown(error, 100) or type(error).__name__})") from None
-
-
-def _unpack(file: BinaryIO, size: int, name: str | None, path: str) -> tuple[io.BytesIO, Layout]:
-    with zipfile.ZipFile(file) as archive:
+    with _plain_words():
+        archive = zipfile.ZipFile(file)
         members = archive.infolist()
         names = [member.filename.removesuffix(".npy") for member in members]
         refuse_twice(names, "it holds two arrays of the name")
         member = members[names.index(pick(names, name, path))]
-        called = shown(repr(member.filename), 40)
-        _check_member(member, called, size)
+        _check_member(member, size)
         with archive.open(member) as packed:
             layout = npy(packed, member.file_size)
-            try:
-                memory = io.BytesIO(bytes(layout.nbytes))
-            except (MemoryError, OverflowError):
-                why = f"{called} unpacks to {layout.nbytes} bytes, for which memory has no room"
-                raise ValueError(why) from None
-            with memory.getbuffer() as view:
-                for start in range(0, layout.nbytes, _PIECE):
-                    piece = packed.read(min(_PIECE, layout.nbytes - start))
-                    if start + len(piece) < min(start + _PIECE, layout.nbytes):
-                        raise ValueError(f"{called} unpacks to fewer than the {member.file_size} bytes it declares")
-                    view[start : start + len(piece)] = piece
-            packed.read(1)  # at the member's end its checksum is compared
-    return memory, layout._replace(start=0)
+    return layout._replace(start=0), functools.partial(_unpack, archive, member, layout)
 
 
-def _check_member(member: zipfile.ZipInfo, called: str, size: int) -> None:
+def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, layout: Layout) -> io.BytesIO:
+    called, declared = _called(member), member.file_size
+    try:
+        memory = io.BytesIO(bytes(layout.nbytes))
+    except (MemoryError, OverflowError):
+        raise ValueError(f"{called} unpacks to {declared} bytes, for which memory has no room") from None
+    with _plain_words(), archive.open(member) as packed, memory.getbuffer() as view:
+        packed.read(layout.start)
+        for start in range(0, layout.nbytes, _PIECE):
+            piece = packed.read(min(_PIECE, layout.nbytes - start))
+            if start + len(piece) < min(start + _PIECE, layout.nbytes):
+                raise ValueError(f"{called} unpacks to fewer than the {declared} bytes that it declares")
+            view[start : start + len(piece)] = piece
+        packed.read(1)  # at the member's end its checksum is compared
+    return memory
+
+
+@contextlib.contextmanager
+def _plain_words() -> Iterator[None]:
+    """Have what zipfile and zlib raise, of which there is much, be a ValueError in a sentence."""
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise ValueError("a name in it is not the UTF-8 that it is said to be") from None
+    except (ValueError, MemoryError):
+        raise
+    except Exception as error:
+        raise ValueError(f"it is a damaged archive, or none ({shown(error, 100) or type(error).__name__})") from None
+
+
+def _called(member: zipfile.ZipInfo) -> str:
+    return shown(repr(member.filename), 40)
+
+
+def _check_member(member: zipfile.ZipInfo, size: int) -> None:
     """Raise ValueError for a member that declares what cannot be."""
-    declared, packed = member.file_size, member.compress_size
+    called, declared, packed = _called(member), member.file_size, member.compress_size
     if member.flag_bits & 1:
         raise ValueError(f"{called} is encrypted")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

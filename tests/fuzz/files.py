@@ -13,6 +13,7 @@ import mmap
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -63,9 +64,10 @@ def numpys(ending: str, data: bytes, name: str | None) -> np.ndarray | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             loaded = np.load(io.BytesIO(data), allow_pickle=False)
-            return loaded if ending == ".npy" else loaded[name or loaded.files[0]]
+            array = loaded if ending == ".npy" else loaded[loaded.files[0] if name is None else name]
     except Exception:
         return None
+    return array if isinstance(array, np.ndarray) else None  # of a member that is no .npy it gives the bytes
 
 
 def check(seed: int, number: int, folder: Path) -> tuple[str, str]:
@@ -97,12 +99,15 @@ def check(seed: int, number: int, folder: Path) -> tuple[str, str]:
     return "read", "" if array is None else f"{array.dtype} {array.shape}"
 
 
-def run(seed: int, first: int, last: int, folder: Path) -> int:
-    """Check the cases in this process, which a case that takes too long ends; return how many failed."""
+def run(seed: int, first: int, last: int, folder: Path) -> None:
+    """Check the cases in this process, which one that takes too long ends.
+
+    In the file ``number`` of the folder are the case that is checked, and how many were read and have failed.
+    """
     with (folder / "number").open("r+b") as file, mmap.mmap(file.fileno(), 24) as shared:
-        failures = was_read = 0
+        _, was_read, failures = struct.unpack("<3Q", shared)
         for number in range(first, last):
-            shared[:8] = number.to_bytes(8, "little")
+            shared[:] = struct.pack("<3Q", number, was_read, failures)
             if hasattr(signal, "ITIMER_PROF"):
                 signal.setitimer(signal.ITIMER_PROF, SECONDS)  # of the processor's time: the machine may be busy
             came, why = check(seed, number, folder)
@@ -110,13 +115,13 @@ def run(seed: int, first: int, last: int, folder: Path) -> int:
             if came == "failed":
                 failures += 1
                 print(f"case {number} failed: {why}", flush=True)
-        shared[8:16] = (int.from_bytes(shared[8:16], "little") + was_read).to_bytes(8, "little")
-    return failures
+        shared[8:] = struct.pack("<2Q", was_read, failures)
 
 
 def watch(seed: int, first: int, last: int) -> int:
     """Have other processes check the cases, each those after the one that ended its forerunner; return the failures."""
-    failures, start = 0, time.monotonic()
+    deaths = was_read = failed = 0
+    start = time.monotonic()
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as name:
         shared = Path(name) / "number"
         shared.write_bytes(bytes(24))
@@ -125,14 +130,13 @@ def watch(seed: int, first: int, last: int) -> int:
             command = [sys.executable, "-m", "tests.fuzz.files", "--inside", name, "--seed", str(seed)]
             child = subprocess.Popen([*command, "--first", str(begin), "--cases", str(last - begin)])
             code = _wait(child, shared)
-            number = int.from_bytes(shared.read_bytes()[:8], "little")
-            if code in (0, 1):
-                failures += code
+            number, was_read, failed = struct.unpack("<3Q", shared.read_bytes())
+            if code == 0:
                 break
-            failures += 1
+            deaths += 1
             print(f"case {number} failed: the process ended with {code}", flush=True)
             begin = number + 1
-        was_read = int.from_bytes(shared.read_bytes()[8:16], "little")
+        failures = failed + deaths
     cases, seconds = last - first, time.monotonic() - start
     print(
         f"{cases} cases of seed {seed} in {seconds:.0f} s, {was_read} of them read: {'FAILED' if failures else 'held'}"
@@ -153,7 +157,7 @@ def _wait(child: subprocess.Popen, shared: Path) -> int:
     return child.returncode
 
 
-def main() -> int:
+def main() -> int | None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", type=int, default=100_000)
@@ -169,7 +173,7 @@ def main() -> int:
         return came == "failed"
     last = options.first + options.cases
     if options.inside:
-        return run(options.seed, options.first, last, options.inside) > 0
+        return run(options.seed, options.first, last, options.inside)
     return watch(options.seed, options.first, last) > 0
 
 

@@ -18,7 +18,7 @@ from nll_fast import _files
 from nll_fast.cli.inputs import Logits, read_logits, read_targets, split
 
 _READERS = 8
-"""The threads that read and score blocks, at most. Each has the memory of a block, and eight read as fast as memory."""
+"""The threads that read and score blocks, at most: each has the memory of a block."""
 
 
 def score(options: argparse.Namespace) -> dict[str, Any]:
