@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import nll_fast
 import numpy as np
@@ -105,6 +106,13 @@ def test_threads_read_every_row_once_and_give_the_bits_of_one_call(tmp_path, cap
     assert (got["mean_nll"], got["standard_error"], got["tokens"]) == (want.mean, want.standard_error, 3001)
     assert got["top1_accuracy"] == want.top1 / 3001
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), nll_fast.token_log_probs(x, t))
+
+
+def test_long_rows_are_read_by_as_few_threads_as_memory_asks_for():
+    for classes, readers in ((1 << 16, 8), (1 << 26, 4), (1 << 28, 1), (1 << 30, 1)):
+        stored = SimpleNamespace(shape=(100, classes), nbytes=400 * classes, fortran=False)
+        step, got = Logits(stored, np.dtype("f4"), False).step(8)
+        assert got == readers and step * classes * 4 * readers <= max(1 << 30, 4 * classes)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, ValueError])

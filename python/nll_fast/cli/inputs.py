@@ -19,6 +19,9 @@ _BLOCK = 1 << 22
 _LEAST = 1 << 18
 """The same, at least: smaller blocks cost more to begin than to score."""
 
+_TOGETHER = 1 << 30
+"""The same of all threads, at most, unless one row has more."""
+
 _APART = 1 << 27
 """The same, at most, where each class of some rows is a read of its own."""
 
@@ -44,8 +47,8 @@ class Logits:
 
     def step(self, readers: int) -> tuple[int, int]:
         """How many rows make a block, and how many threads are to read, ``readers`` or fewer."""
-        if self._apart:  # more threads would wait for one another to begin reads
-            readers = 1
+        # Where classes lie apart, more threads would wait for one another to begin reads; and long rows take memory.
+        readers = 1 if self._apart else max(1, min(readers, _TOGETHER // self._row))
         size = min(max(self.nbytes // (16 * readers), _LEAST), _APART if self._apart else _BLOCK)
         step = max(1, min(size // self._row, self._rows))
         return step, min(readers, -(-self._rows // step))
@@ -84,7 +87,7 @@ class Logits:
             for number, each in enumerate(out):
                 self._stored.fill(each.view(np.uint8).data, number * stride + start * item)
             return
-        together = (1 << 20) // stride
+        together = _LEAST // stride
         buffer = np.empty(together * stride, np.uint8)
         for first in range(0, self.classes, together):
             classes = out[first : first + together]
