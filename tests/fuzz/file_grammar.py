@@ -91,7 +91,7 @@ def npz(draw: random.Random) -> bytes:
         packed = data if method == 0 else packer.compress(data) + packer.flush()
         fields = [method, 0, 33, zlib.crc32(data), len(packed), len(data)]
         if draw.random() < 0.15:
-            fields[draw.randrange(6)] = draw.choice((0, 1, 8, len(data) + 1, 0xFFFF, 0x7FFF, 20_000))
+            fields[draw.randrange(6)] = draw.choice((0, 1, 8, (len(data) + 1) % 2**16, 0xFFFF, 0x7FFF, 20_000))
         if draw.random() < 0.05:
             fields[draw.randrange(3, 6)] = draw.choice((2**31 - 1, 2**31, 2**32 - 1, 2**32 - 2))
         called, flags = name.encode("utf-8", "surrogatepass"), 0x800 if draw.random() < 0.98 else draw.randrange(2**16)

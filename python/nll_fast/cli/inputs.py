@@ -25,8 +25,8 @@ _TOGETHER = 1 << 30
 _APART = 1 << 27
 """The same, at most, where each class of some rows is a read of its own."""
 
-_NEAR = 1 << 14
-"""As many bytes take as long to read as it takes to begin another read."""
+_NEAR = 1 << 15
+"""As many bytes take as long to read, and to leave aside, as it takes to begin another read."""
 
 
 class Logits:
