@@ -159,7 +159,14 @@ def test_an_archive_that_cannot_be_is_refused(tmp_path):
     archive(path, [("a.npy", good), ("a", good)])
     assert "two arrays of the name 'a'" in refused(path, "a")
     archive(path, [("a\nb.npy", good), ("c" * 5000, good), *((f"{k}.npy", good) for k in range(500))])
-    assert "and 498 more" in refused(path) and "there is no 'é\\n'" in refused(path, "é\n")
+    assert (
+        "it holds a\\nb, ccc" in refused(path)
+        and " more: name one of them, as x.npz:NAME" in refused(path)
+        and "there is no 'é\\n'" in refused(path, "é\n")
+    )
+    archive(path, [(f"{k}.npy", good) for k in range(500)])
+    for name in (None, "n" * 5000):
+        assert refused(path, name).endswith(" more: name one of them, as x.npz:NAME")
     archive(path, [("a.npy", good)], zipfile.ZIP_BZIP2)
     assert "packed by method 12" in refused(path)
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

@@ -36,10 +36,20 @@ def pick(names: list[str], name: str | None, path: str) -> str:
     if name is None and len(names) == 1:
         return names[0]
     if name not in names:
-        wrong = "" if name is None else f"there is no {shown(repr(name))} in it; "
-        few = ", ".join(shown(each, 30) for each in names[:4]) + (f" and {len(names) - 4} more" * (len(names) > 4))
-        raise ValueError(f"{wrong}it holds {few or 'no arrays'}: name one of them, as {shown(path, 40)}:NAME")
+        wrong = "" if name is None else f"there is no {shown(repr(name), 40)} in it; "
+        raise ValueError(f"{wrong}it holds {_some(names)}: name one of them, as {shown(path, 40)}:NAME")
     return name
+
+
+def _some(names: list[str], most: int = 100) -> str:
+    """The first of ``names``, as many as ``most`` characters have room for, and how many more there are."""
+    some = ""
+    for number, name in enumerate(names):
+        longer = f"{some}, {shown(name)}" if number else shown(name)
+        if number and len(longer) > most:
+            return f"{some} and {len(names) - number} more"
+        some = longer
+    return some if names else "no arrays"
 
 
 def refuse_twice(names: list[str], why: str) -> None:
