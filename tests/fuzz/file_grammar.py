@@ -128,8 +128,8 @@ def safetensors(draw: random.Random) -> bytes:
         dtype, lengths = draw.choice(("F32", "F64", "BF16", "F16", "I64", "U8", "I8", "F4", "BOOL", "X")), shape(draw)
         item = {"F32": 4, "F64": 8, "BF16": 2, "F16": 2, "I64": 8}.get(dtype, 1)
         size = item * count(lengths)
-        begin, end = reached, reached + size
-        reached = end
+        begin = max(0, reached + draw.choice((0,) * 12 + (1, -1, -size)))
+        reached = end = begin + size
         entry = {"dtype": dtype, "shape": lengths, "data_offsets": [begin, end]}
         if draw.random() < 0.1:
             entry[draw.choice((*entry, "more"))] = _odd(draw)
