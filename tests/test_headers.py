@@ -227,6 +227,7 @@ BAD_TENSORS = {
     "no field": ({"x": {}}, 24, "the dtype of 'x' must be a text"),
     "no object": ({"x": [1, 2]}, 24, "says nothing"),
     "metadata": ({"__metadata__": {"a": 1}, "x": tensor()}, 24, "__metadata__"),
+    "metadata list": ({"__metadata__": [], "x": tensor()}, 24, "__metadata__"),
     "list": ([tensor()], 24, "must be a JSON object"),
     "no JSON": (b"{", 0, "not JSON at character 1"),
     "bytes": (b'{"\xff": 1}', 0, "not UTF-8 at byte 2"),

@@ -39,9 +39,7 @@ def safetensors(file: BinaryIO, size: int, name: str | None, path: str) -> Layou
     if length > _HEADER:
         raise ValueError(f"its header claims {length} bytes; the format allows {_HEADER}")
     header = _json(exactly(file, length))
-    metadata = header.pop("__metadata__", None) or {}
-    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise ValueError("its __metadata__ must be an object of texts")
+    _check_metadata(header.pop("__metadata__", None))
     tensors = {each: _tensor(shown(repr(each), 40), entry) for each, entry in header.items()}
     _check_offsets(tensors, size - 8 - length)
     tensor = tensors[pick(list(tensors), name, path)]
@@ -50,6 +48,11 @@ def safetensors(file: BinaryIO, size: int, name: str | None, path: str) -> Layou
     dtype = np.dtype(_STORAGE[tensor.dtype])
     check_shape(tensor.shape, dtype)
     return Layout(8 + length + tensor.begin, tensor.shape, dtype, bfloat16=tensor.dtype == "BF16")
+
+
+def _check_metadata(metadata: Any) -> None:
+    if metadata is not None and not (isinstance(metadata, dict) and all(isinstance(x, str) for x in metadata.values())):
+        raise ValueError("its __metadata__ must be an object of texts")
 
 
 def _json(data: bytes) -> dict[str, Any]:
