@@ -42,6 +42,7 @@ BAD_NPY = {
     "negative": (npy(claim(shape="(-1,)"), FOLLOWED), "shape (-1,) and dtype float32, with a negative length"),
     "twice negative": (npy(claim(shape="(-2, -3)"), FOLLOWED), "a negative length"),
     "no size": (npy(claim("'<U0'"), FOLLOWED), "whose items have no bytes"),
+    "wide items": (npy(claim("'<U999999999'"), FOLLOWED), ("no bytes", "none of NumPy's numbers", "24 follow it")),
     "overflow": (npy(claim(shape=f"({2**32}, {2**32})"), FOLLOWED), "beyond what memory can address"),
     "overflow to 0": (npy(claim(shape=f"({2**62}, 4, 0)"), b""), "beyond what memory can address"),
     "digits": (npy(claim(shape=f"({'9' * 5000},)"), FOLLOWED), "a tuple of lengths"),

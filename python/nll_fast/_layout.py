@@ -65,7 +65,7 @@ def check_shape(shape: tuple[int, ...], dtype: np.dtype) -> None:
     claims = f"its header claims an array of shape {shown(shape)} and dtype {dtype}"
     if min(shape, default=0) < 0:
         raise ValueError(f"{claims}, with a negative length")
-    if not dtype.itemsize:
+    if dtype.itemsize < 1:  # below zero where the size overflows in NumPy 1
         raise ValueError(f"{claims}, whose items have no bytes")
     if len(shape) > AXES:
         raise ValueError(f"its header claims an array of {len(shape)} axes; NumPy has no more than {AXES}")
