@@ -11,7 +11,8 @@ mod sealed {
 }
 
 /// f32 or f64, with the constants of exp and log in that precision. The trait is sealed, because
-/// the safety of `NonTemporal::copy` requires that no other type implements it.
+/// the safety of `NonTemporal::copy` requires that no other type implements it. So are
+/// `LogFactorial` and `Real`: only a `Float` can implement them.
 pub trait Float:
     sealed::Sealed
     + Copy

@@ -165,6 +165,8 @@ impl<'scope> NonTemporal<'scope, '_> {
     /// Copies `from` to `to`, which has the same length.
     #[inline(always)]
     pub fn copy<F: Float>(&self, to: &'scope mut [F], from: &[F]) {
+        // The stores below copy whole lines, so numbers must fill a line without a rest.
+        const { assert!(LINE.is_multiple_of(size_of::<F>())) };
         let per_line = LINE / size_of::<F>();
         // The first elements share a cache line with a neighbouring slice, which may be written by
         // plain stores. Only whole lines are stored past the caches.
