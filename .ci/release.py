@@ -96,10 +96,11 @@ def check(wheel, work, env):
         need(not found, f"{name} in {wheel.name} holds {found}.")
     licences = {name.rsplit("/", 1)[1] for name in files if ".dist-info/licenses/" in name}
     need(licences == LICENCES, f"{wheel.name} has the licences {sorted(licences)}.")
-    shown = output("auditwheel", "show", str(wheel), env=env)
-    tag = re.search(r"platform tag:\s+\"(\w+)\"", shown)
-    need(tag and tag[1] in wheel.name, f"{wheel.name} is not what its name says: {shown}")
-    print(f"auditwheel: {wheel.name} is {tag[1]}")
+    if "manylinux" in wheel.name:
+        shown = output("auditwheel", "show", str(wheel), env=env)
+        tag = re.search(r"platform tag:\s+\"(\w+)\"", shown)
+        need(tag and tag[1] in wheel.name, f"{wheel.name} is not what its name says: {shown}")
+        print(f"auditwheel: {wheel.name} is {tag[1]}")
     run("abi3audit", "--strict", "--summary", str(wheel), env=env)
 
 
@@ -122,6 +123,8 @@ def main():
                 did_not_run.append(f"{target}: Rust has no standard library for it (rustup target add {target})")
                 continue
             check(wheel(source, target, out, env), work, env)
+            if "musl" in target:
+                did_not_run.append(f"auditwheel for {target}: it needs a machine whose own C library is musl")
         run("twine", "check", "--strict", *map(str, sorted(out.iterdir())), env=env)
     for made in sorted(out.iterdir()):
         print(hashlib.sha256(made.read_bytes()).hexdigest(), made.stat().st_size, made.name)
