@@ -7,6 +7,7 @@ docs/releasing.md says what is made, what it needs and what is checked.
 import argparse
 import hashlib
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -104,6 +105,15 @@ def check(wheel, work, env):
     run("abi3audit", "--strict", "--summary", str(wheel), env=env)
 
 
+def score_example(wheel, work, env):
+    """With the unpacked wheel, as the README does it."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(work / "unpacked")
+    files = [ROOT / "examples" / f"smollm2_{name}.npy" for name in ("logits", "targets")]
+    command = (sys.executable, "-m", "nll_fast", "score", str(files[0]), "--targets", str(files[1]))
+    run(*command, cwd=work, env=env | {"PYTHONPATH": str(work / "unpacked")})
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="the folder of the results, which must be empty or not exist")
@@ -122,7 +132,12 @@ def main():
             if not Path(output("rustc", "--print", "target-libdir", "--target", target).strip()).is_dir():
                 did_not_run.append(f"{target}: Rust has no standard library for it (rustup target add {target})")
                 continue
-            check(wheel(source, target, out, env), work, env)
+            made = wheel(source, target, out, env)
+            check(made, work, env)
+            if target == f"{platform.machine()}-unknown-linux-gnu":
+                score_example(made, work, env)
+            else:
+                did_not_run.append(f"{made.name}: it was built, but is for another machine")
             if "musl" in target:
                 did_not_run.append(f"auditwheel for {target}: it needs a machine whose own C library is musl")
         run("twine", "check", "--strict", *map(str, sorted(out.iterdir())), env=env)
