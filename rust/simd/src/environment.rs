@@ -126,3 +126,74 @@ mod elsewhere {
 
     pub(super) fn set_control((): Control) {}
 }
+
+#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod tests {
+    use super::{DEFAULT, control, in_default_environment, is_default, set_control};
+    use core::hint::black_box;
+
+    /// Upward, downward, toward zero, and with subnormal numbers flushed to zero, as bits of MXCSR.
+    #[cfg(target_arch = "x86_64")]
+    const MODES: [super::Control; 4] = [2 << 13, 1 << 13, 3 << 13, 0x8040];
+    /// The same as bits of FPCR.
+    #[cfg(target_arch = "aarch64")]
+    const MODES: [super::Control; 4] = [1 << 22, 2 << 22, 3 << 22, 1 << 24];
+
+    /// Every mode changes one of these numbers: quotients of either sign, some of which round up and
+    /// some down, and a subnormal number.
+    #[inline(never)]
+    fn results() -> [u32; 5] {
+        let quotient = |a: f32, b: f32| black_box(black_box(a) / black_box(b)).to_bits();
+        let subnormal = black_box(f32::MIN_POSITIVE) * black_box(0.75);
+        [
+            quotient(1.0, 3.0),
+            quotient(-1.0, 3.0),
+            quotient(1.0, 5.0),
+            quotient(1.0, 7.0),
+            black_box(subnormal).to_bits(),
+        ]
+    }
+
+    /// Runs `f` on a thread of its own in a mode; the thread's environment dies with it.
+    fn on_a_thread_in<R: Send>(mode: super::Control, f: impl FnOnce() -> R + Send) -> R {
+        let run = || {
+            set_control(DEFAULT | mode);
+            f()
+        };
+        std::thread::scope(|scope| scope.spawn(run).join().expect("the thread does not panic"))
+    }
+
+    /// Whether a mode is set, whatever exceptions have occurred since.
+    fn is_set(mode: super::Control) -> bool {
+        control() & mode == mode && is_default(control() & !mode)
+    }
+
+    #[test]
+    fn results_are_those_of_the_default_and_the_mode_is_set_again() {
+        let default = results();
+        for mode in MODES {
+            let (outside, inside, is_restored) = on_a_thread_in(mode, || {
+                let outside = results();
+                let inside = in_default_environment(results);
+                (outside, inside, is_set(mode) && results() == outside)
+            });
+            assert_ne!(outside, default, "mode {mode:#x} changes nothing: it cannot be told apart");
+            assert_eq!(inside, default, "mode {mode:#x}");
+            assert!(is_restored, "mode {mode:#x}");
+        }
+        assert!(is_default(control()));
+    }
+
+    #[test]
+    fn the_mode_is_set_again_after_a_panic() {
+        for mode in MODES {
+            let is_restored = on_a_thread_in(mode, || {
+                let panicked = std::panic::catch_unwind(|| {
+                    in_default_environment(|| std::panic::panic_any("on purpose"));
+                });
+                panicked.is_err() && is_set(mode)
+            });
+            assert!(is_restored, "mode {mode:#x}");
+        }
+    }
+}
