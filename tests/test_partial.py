@@ -1,5 +1,6 @@
 """Partial totals: however losses are split into calls, they add up to the bits of the whole."""
 
+import contextlib
 import json
 import pickle
 import sqlite3
@@ -91,10 +92,10 @@ def test_a_dict_of_totals_fits_into_sqlite_and_comes_back():
     fields = part.to_dict()
     assert all(isinstance(value, (str, int, float, type(None))) for value in fields.values())
     assert all(abs(value) < 2**63 for value in fields.values() if isinstance(value, int))
-    table = sqlite3.connect(":memory:")
-    table.execute(f"create table partial ({', '.join(fields)})")
-    table.execute(f"insert into partial values ({', '.join('?' * len(fields))})", list(fields.values()))
-    (row,) = table.execute("select * from partial").fetchall()
+    with contextlib.closing(sqlite3.connect(":memory:")) as table:
+        table.execute(f"create table partial ({', '.join(fields)})")
+        table.execute(f"insert into partial values ({', '.join('?' * len(fields))})", list(fields.values()))
+        (row,) = table.execute("select * from partial").fetchall()
     assert nll_fast.Partial.from_dict(dict(zip(fields, row, strict=True))) == part
 
 
