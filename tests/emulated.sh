@@ -3,7 +3,7 @@
 # multiply-add, x86-64 with AVX2, and aarch64. Then the bits of every row of tests/cases.py from Python, compared with
 # those of this machine's own CPU. A quarter of an hour on two idle cores.
 #
-#   bash tests/emulated.sh
+#   bash tests/emulated.sh [x86_64] [aarch64] [aarch64_python]
 #
 # It needs cargo, a C compiler and QEMU's user mode (the package qemu-user, or qemu-user-static). What else a part needs
 # is said at the end if it is missing: `rustup target add aarch64-unknown-linux-musl`, and a Python ($PYTHON, or python3)
@@ -18,16 +18,6 @@ trap 'rm -rf "$work"' EXIT
 ran="$work/ran" missing="$work/missing" failed="$work/failed"
 touch "$ran" "$missing" "$failed"
 python=${PYTHON:-python3}
-
-# Each processor and the levels it has. Haswell is Intel's first with fused multiply-add; without a feature that a
-# level needs, it must not have the level.
-processors=(
-  "Nehalem:baseline"
-  "Haswell,-fma:baseline"
-  "Haswell,-f16c:baseline"
-  "Haswell,-bmi2:baseline"
-  "Haswell:baseline, avx2"
-)
 
 did_not_run() { echo "did not run: $1: $2" | tee -a "$missing"; }
 
@@ -46,12 +36,14 @@ step() {
   [ "${PIPESTATUS[0]}" = 0 ] || { fail "$title"; return 1; }
 }
 
-# The Rust tests built for a target, run by an emulator whose processor must have exactly these levels.
+# The Rust tests built for a target, or those that more arguments name, run by an emulator whose processor must have
+# exactly these levels.
 rust_tests() {
   local title=$1 levels=$2 target=$3 runner=$4
   local name=${target//-/_}
+  shift 4
   step "$title: Rust" env "CARGO_TARGET_${name^^}_RUNNER=$runner" \
-    cargo test --release --locked --target "$target" -p nll-simd -p nll-kernels || return
+    cargo test --release --locked --target "$target" -p nll-simd -p nll-kernels "$@" || return
   if [ "$(grep '^levels run: ' "$work/output" | sort -u)" != "levels run: $levels" ]; then
     fail "$title: other levels than $levels"
     return
@@ -81,25 +73,35 @@ C
   cc -shared -fPIC -o "$work/low.so" "$work/low.c"
 }
 
+# Notes the bits of this machine's own CPU, at all its levels.
+this_cpu() {
+  if ! "$python" -c "import nll_fast, ml_dtypes, mpmath, pytest"; then
+    did_not_run "bits from Python" "$python lacks nll_fast or a tool of its tests"
+    return
+  fi
+  mkdir "$work/bits"
+  python_bits "this CPU" "$("$python" -c 'from nll_fast import _core; print(*reversed(_core.simd_levels()))')" "$python"
+}
+
 x86_64() {
-  local qemu target=x86_64-unknown-linux-gnu processor levels has_python=1
+  local qemu target=x86_64-unknown-linux-gnu processor levels
   qemu=$(emulator x86_64) || { did_not_run "older x86-64" "qemu-x86_64 is not installed"; return; }
   [ "$(rustc -vV | sed -n 's/^host: //p')" = $target ] || { did_not_run "older x86-64" "needs $target here"; return; }
   low_addresses || { did_not_run "older x86-64" "cc does not compile"; return; }
-  "$python" -c "import nll_fast, ml_dtypes, mpmath, pytest" || has_python=
-  if [ $has_python ]; then
-    mkdir -p "$work/bits"
-    python_bits "this CPU" "$("$python" -c 'from nll_fast import _core; print(*reversed(_core.simd_levels()))')" "$python"
-    python=$("$python" -c "import sys; print(sys.executable)")  # no script, which QEMU would not run
-  else
-    did_not_run "bits from Python" "$python lacks nll_fast or a tool of its tests"
-  fi
-  for processor in "${processors[@]}"; do
+  # With a base, the lowest addresses of the program are not those of QEMU. OpenBLAS must be told that it is on a Nehalem.
+  qemu="$qemu -B 0x400000000000 -E LD_PRELOAD=$work/low.so -E OPENBLAS_CORETYPE=Nehalem -cpu"
+  # Haswell is Intel's first processor with fused multiply-add, Nehalem an older one.
+  for processor in "Nehalem:baseline" "Haswell:baseline, avx2"; do
     levels=${processor#*:} processor=${processor%:*}
-    # A base, so that the lowest addresses of the program are not those of QEMU. OpenBLAS takes Nehalem for more than it is.
-    emulated=("$qemu" -B 0x400000000000 -cpu "$processor" -E "LD_PRELOAD=$work/low.so" -E OPENBLAS_CORETYPE=Nehalem)
-    rust_tests "$processor" "$levels" $target "${emulated[*]}"
-    [ ! $has_python ] || python_bits "$processor" "$levels" "${emulated[@]}" "$python"
+    rust_tests "$processor" "$levels" $target "$qemu $processor"
+    # Not what starts Python, which may be a script: the emulator runs programs.
+    # shellcheck disable=SC2086  # a command of several words
+    [ ! -d "$work/bits" ] ||
+      python_bits "$processor" "$levels" $qemu "$processor" "$("$python" -c "import sys; print(sys.executable)")"
+  done
+  # Without one of the features of a level, the processor does not have the level.
+  for processor in Haswell,-fma Haswell,-f16c Haswell,-bmi1 Haswell,-bmi2; do
+    rust_tests "$processor" baseline $target "$qemu $processor" --test levels limits
   done
   did_not_run avx512 "QEMU does not emulate it; \`cargo test\` runs it on a CPU that has it"
 }
@@ -128,9 +130,9 @@ aarch64_python() {
   python_bits aarch64 "baseline, neon" env "PYTHONPATH=$work" $AARCH64_PYTHON
 }
 
-x86_64
-aarch64
-aarch64_python
+[ $# -gt 0 ] || set -- x86_64 aarch64 aarch64_python
+this_cpu
+for part; do "$part"; done
 
 echo
 echo "== Ran"
