@@ -49,6 +49,47 @@ with mp.get_context("fork").Pool(2) as pool: assert len(set(pool.map(work, range
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_may_use_the_arrays_of_calls_that_it_does_not_have():
+    """The child has no thread that would end them."""
+    script = """
+import threading
+x = np.lib.stride_tricks.as_strided(np.ones(20000, "f4"), (200_000, 20000), (0, 4)); t = np.zeros(200_000, int)
+out = np.zeros(200_000, "f4")
+threading.Thread(target=nll_fast.token_log_probs, args=(x, t), kwargs={"out": out}, daemon=True).start()
+time.sleep(0.2)
+if os.fork() == 0:
+    used = nll_fast.token_log_probs(x[:8], t[:8], out=out[:8])
+    right = np.all(np.abs(used + np.log(20000)) < 1e-5) and np.all(out[:8] == used)
+    right &= nll_fast.logsumexp(out[None]).shape == (1,)
+    os._exit(0 if right else 3)
+sys.stdout.flush()
+os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    done = run(script)
+    assert done.returncode == 0, done.stderr
+
+
+def test_targets_that_another_thread_changes_are_an_ordinary_error():
+    script = """
+import threading
+x, t, ends = np.zeros((1 << 16, 4), "f4"), np.ones(1 << 16, int), time.monotonic() + 3
+def change():
+    while time.monotonic() < ends:
+        for v in [99, 1] * 1000: t[-1] = v
+threading.Thread(target=change, daemon=True).start()
+calls = nll_fast.nll_loss, nll_fast.cross_entropy, nll_fast.cross_entropy_grad, nll_fast.token_log_probs
+refused = 0
+while time.monotonic() < ends:
+    for call in calls:
+        try: call(x, t)
+        except (IndexError, RuntimeError, ValueError) as error: refused += 1
+sys.exit(0 if refused else "nothing was refused")
+"""
+    done = run(script)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_interrupt(threads):
     """SIGINT in the middle of a call that would take many seconds."""

@@ -60,6 +60,8 @@ pub enum Error {
     },
     /// Ctrl-C while the work was running.
     Interrupted,
+    /// A panic: where it was, and what it said.
+    Fault(String),
 }
 
 /// A shape as Python writes it.
@@ -119,6 +121,11 @@ impl fmt::Display for Error {
                 write!(f, "cannot start {threads} threads: {reason}")
             }
             Error::Interrupted => f.write_str("interrupted"),
+            Error::Fault(said) => write!(
+                f,
+                "a fault of nll_fast, or another thread has changed an argument during the call; please \
+                 report it: {said}"
+            ),
         }
     }
 }

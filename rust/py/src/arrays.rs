@@ -1,5 +1,6 @@
 //! NumPy arrays as typed views, and arrays of results.
 
+use crate::signals::is_forked;
 use nll_kernels::data::array::Array;
 use nll_kernels::data::out::Out;
 use numpy::{
@@ -30,9 +31,15 @@ const MAX_AXES: usize = 32;
 fn readonly<'py, T: numpy::Element>(
     array: &Bound<'py, PyAny>,
 ) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
-    let busy =
-        |_| PyValueError::new_err("an input is the out of another call that is not done yet");
-    array.cast::<PyArrayDyn<T>>()?.try_readonly().map_err(busy)
+    match array.cast::<PyArrayDyn<T>>()?.try_readonly() {
+        Ok(array) => Ok(array),
+        Err(_) if is_forked() => {
+            Ok(array.call_method1(intern!(array.py(), "copy"), ("K",))?.cast_into()?.readonly())
+        }
+        Err(_) => {
+            Err(PyValueError::new_err("an input is the out of another call that is not done yet"))
+        }
+    }
 }
 
 impl<'py> FromPyObject<'_, 'py> for Input<'py> {
@@ -145,9 +152,15 @@ impl Input<'_> {
 }
 
 /// An array of results: the user's, or a new one.
+///
+/// rust-numpy keeps a list of the arrays that calls are using. A fork copies the list with the calls of
+/// threads that the child does not have, and there those arrays are in use for ever. The child reads a
+/// copy of such an array, and has its results in a new array, from where they are copied.
 pub(crate) struct Output<'py> {
-    pub(crate) array: Bound<'py, PyAny>,
+    array: Bound<'py, PyAny>,
     borrow: Borrow<'py>,
+    /// The user's array, if the results are to be copied to it.
+    given: Option<Bound<'py, PyAny>>,
 }
 
 enum Borrow<'py> {
@@ -165,12 +178,27 @@ impl<'py> Output<'py> {
             let sentence = format!("out has shape {given}, but the result has {shape}");
             return Err(PyValueError::new_err(sentence));
         }
-        let busy = |_| PyValueError::new_err("out is being read or written by another call");
-        let borrow = match array.cast::<PyArrayDyn<f32>>() {
-            Ok(array) => Borrow::F32(array.try_readwrite().map_err(busy)?),
-            Err(_) => Borrow::F64(array.cast::<PyArrayDyn<f64>>()?.try_readwrite().map_err(busy)?),
+        let (borrow, double) = match array.cast::<PyArrayDyn<f32>>() {
+            Ok(array) => (array.try_readwrite().map(Borrow::F32), false),
+            Err(_) => (array.cast::<PyArrayDyn<f64>>()?.try_readwrite().map(Borrow::F64), true),
         };
-        Ok(Output { array: array.clone(), borrow })
+        match borrow {
+            Ok(borrow) => Ok(Output { array: array.clone(), borrow, given: None }),
+            Err(_) if is_forked() => {
+                let order: Vec<_> = (0..shape.len()).collect();
+                let given = Some(array.clone());
+                Ok(Output { given, ..Output::new(py, shape, &order, double)? })
+            }
+            Err(_) => Err(PyValueError::new_err("out is being read or written by another call")),
+        }
+    }
+
+    /// The array with its results.
+    pub(crate) fn finish(self) -> PyResult<Bound<'py, PyAny>> {
+        let Some(given) = self.given else { return Ok(self.array) };
+        let py = given.py();
+        py.import("numpy")?.call_method1(intern!(py, "copyto"), (&given, self.array))?;
+        Ok(given)
     }
 
     /// A new array, its axes in `order` in memory. NumPy's `empty` asks the system for large pages.
@@ -196,14 +224,14 @@ impl<'py> Output<'py> {
             false => Borrow::F32(array.cast::<PyArrayDyn<f32>>()?.readwrite()),
         };
         if order.is_sorted() {
-            return Ok(Output { array, borrow });
+            return Ok(Output { array, borrow, given: None });
         }
         let mut axes = vec![0; order.len()];
         for (k, &axis) in order.iter().enumerate() {
             axes[axis] = k;
         }
         let array = array.call_method1(intern!(py, "transpose"), (axes,))?;
-        Ok(Output { array, borrow })
+        Ok(Output { array, borrow, given: None })
     }
 
     pub(crate) fn out(&mut self) -> PyResult<Out<'_>> {

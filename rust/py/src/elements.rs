@@ -92,8 +92,8 @@ fn elements<'py>(py: Python<'py>, loss: Loss<'_>, wanted: &Wanted) -> PyResult<R
         totaled: wanted.totaled,
     };
     let totals = run(py, shape.iter().product(), |exec| call.run(exec, outputs))?;
-    let derivatives = derivatives.into_iter().map(|output| output.array).collect();
-    Ok((value.map(|output| output.array), derivatives, Partial { totals }))
+    let derivatives = derivatives.into_iter().map(Output::finish).collect::<Result<_, _>>()?;
+    Ok((value.map(Output::finish).transpose()?, derivatives, Partial { totals }))
 }
 
 /// The choice with the name that `given` holds.

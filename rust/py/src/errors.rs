@@ -12,7 +12,7 @@ pub(crate) fn raise(error: Error) -> PyErr {
     match error {
         Error::Target { .. } => PyIndexError::new_err(sentence),
         Error::Interrupted => PyKeyboardInterrupt::new_err(sentence),
-        Error::Threads { .. } => PyRuntimeError::new_err(sentence),
+        Error::Threads { .. } | Error::Fault(_) => PyRuntimeError::new_err(sentence),
         Error::Arguments(_) => PyTypeError::new_err(sentence),
         _ => PyValueError::new_err(sentence),
     }

@@ -69,6 +69,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        super::signals::set_up(module.py())?;
         super::elements::add_to(module)
     }
 }

@@ -143,7 +143,7 @@ fn slopes<'py>(
     let rows = Counted { mask, row_weight };
     let call = Slopes { of, rows, scale };
     run(py, shape.iter().product(), |exec| call.run(exec, outs))?;
-    Ok((first.map(|output| output.array), second.map(|output| output.array)))
+    Ok((first.map(Output::finish).transpose()?, second.map(Output::finish).transpose()?))
 }
 
 #[pyfunction]

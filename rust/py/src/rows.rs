@@ -39,7 +39,7 @@ pub(crate) fn rows<'py, R: Send>(
     };
     let place = places(&mut output)?;
     let result = run(py, size, |exec| work(exec, place))?;
-    Ok((output.map(|output| output.array), result))
+    Ok((output.map(Output::finish).transpose()?, result))
 }
 
 /// Results for each class of each row, and how they lie in memory.
@@ -75,8 +75,8 @@ impl<'py> PerClassOutput<'py> {
         Ok(PerClass::new(places(&mut self.output)?, self.classes, self.inner))
     }
 
-    fn array(self) -> Given<'py> {
-        self.output.map(|output| output.array)
+    fn finish(self) -> PyResult<Given<'py>> {
+        self.output.map(Output::finish).transpose()
     }
 }
 
@@ -224,7 +224,7 @@ pub(crate) fn log_softmax<'py>(
     let mut output = PerClassOutput::new(py, logits, out)?;
     let place = output.place()?;
     run(py, size(logits), |exec| call::log_softmax(exec, logits, place))?;
-    Ok(output.array())
+    output.finish()
 }
 
 /// Gradient, second derivatives, losses and totals; None for what was not wanted.
@@ -265,5 +265,5 @@ pub(crate) fn cross_entropy_grad<'py>(
     let double = logits.is_double() == Some(true);
     let work = |exec: Exec<'_>, out: Out<'_>| call.run(exec, (places.0, places.1, out));
     let (losses, totals) = rows(py, leading(logits), (out, each, double), size(logits), work)?;
-    Ok((slopes.array(), curves.array(), losses, Partial { totals }))
+    Ok((slopes.finish()?, curves.finish()?, losses, Partial { totals }))
 }
