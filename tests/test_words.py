@@ -163,6 +163,7 @@ def kind(name, parameter):
         in_rows = {
             "target": "classes",
             "probs": "rows",
+            "b": "numbers of any kind",
             "weight": "weights",
             "sample_weight": "weights",
         }

@@ -68,7 +68,7 @@ def _numbers(logits: Any, name: str = "logits") -> np.ndarray:
 
 def _factors(b: Any, x: np.ndarray) -> np.ndarray:
     """Factors of terms; a Python number does not widen the logits, as in NumPy."""
-    if isinstance(b, (int, float)):
+    if type(b) in (int, float):
         return np.asarray(as_number(b, "b"), np.float64 if x.dtype == np.float64 else np.float32)
     return _numbers(b, "b")
 

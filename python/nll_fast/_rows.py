@@ -15,7 +15,6 @@ from nll_fast._arrays import (
     as_targets,
     as_weight,
     check_out,
-    shown,
 )
 from nll_fast._core import Partial
 from nll_fast._gradients import quantity_gradients, row_gradient

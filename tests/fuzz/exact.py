@@ -56,8 +56,9 @@ def _long_oracle():
         nan=math.nan, prod=math.prod, lgamma=_log_factorial, log=lambda x: np.log(Long(x)), fsum=lambda x: np.sum(x)
     )
     module.log_softmax = log_softmax
-    module._log_sum_exp = lambda x: (
-        x.max() + np.min(losses(x)) if len(x) and np.isfinite(x.max()) else x.max(initial=-np.inf)
+    slow = module._log_sum_exp
+    module._log_sum_exp = lambda x, sign=1.0: (
+        x.max() + np.min(losses(x)) if len(x) and np.isfinite(x.max()) and np.all(sign == 1) else slow(x, sign)
     )
     return module
 

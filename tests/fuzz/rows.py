@@ -74,7 +74,7 @@ def draw(r, case, function=None):
         options["axis"] = axis if r.random() < 0.5 else axis - len(rows) - 1
     if function == "sequence_log_probs":
         options.pop("axis", None)
-    if function in SCIPYS and rows and r.random() < 0.5:
+    if function in SCIPYS and rows and "b" not in given and r.random() < 0.5:
         return _several(r, function, given, same)
     if function == "bits_per_byte":
         options["n_bytes"] = int(r.integers(1, 1000))
@@ -193,7 +193,7 @@ class Rows:
         late = (*whole, slice(shift, None)) if shift else (...,)
         self.arrays = {
             name: np.moveaxis(x, axis, -1)[early if name != "target" else late] for name, x in same.items()
-            if name.endswith(("logits", "probs")) or (soft and name == "target")
+            if name.endswith(("logits", "probs")) or name == "b" or (soft and name == "target")
         }  # fmt: skip
         self.shift = shift
         self.rows = next(iter(self.arrays.values())).shape[:-1]
@@ -223,7 +223,7 @@ class Rows:
             options["reduction"] = "sum"
         elif self.function not in (*TOKENS, "logsumexp", "log_softmax", "token_log_probs"):
             options["reduction"] = "none"
-            if self.soft or self.function in QUANTITIES:
+            if self.function != "categorical_nll" and (self.soft or self.function in QUANTITIES):
                 options["mask"] = self.counted
         with np.errstate(all="ignore"):
             want = getattr(LONG, self.function)(**arrays, **options)
@@ -253,6 +253,10 @@ class Rows:
         with np.errstate(all="ignore"):
             if self.function == "logsumexp":
                 x = self.arrays["logits"].astype(Long)
+                if "b" in self.arrays:
+                    log_b = np.log(np.abs(self.arrays["b"].astype(Long)))
+                    far = np.fmax(np.abs(x), np.abs(log_b))
+                    return np.fmax(np.max(np.where(np.isfinite(far), far, 0), -1, initial=0), 1)
                 size = np.max(np.abs(np.where(np.isfinite(x), x, 0)), -1, initial=0) * (x.max(-1) != 0)
                 return np.fmax(size, 1) if self.classes > 128 else size
             if self.function == "cross_entropy_grad":

@@ -310,7 +310,7 @@ fn first_not_finite<F: Real>(weights: &[F]) -> Option<f64> {
         return None;
     }
     // One of them may just be negative.
-    let is_wrong = |w: F| !(w.abs() < F::INFINITY);
+    let is_wrong = |w: F| (w.abs() == F::INFINITY) | w.is_nan();
     // The loop does not stop at the first one that is found, so that LLVM vectorises it.
     if weights.iter().fold(0, |wrong, &w| wrong | u32::from(is_wrong(w))) == 0 {
         return None;
