@@ -42,7 +42,7 @@ WRONG = [
     (lambda f: f.poisson_nll_loss(X, X, log_input=np.ones(2)), TypeError, "log_input is an array of"),
     (lambda f: f.poisson_nll_loss(X, X, full=np.ones(2)), TypeError, "full is an array of"),
     (lambda f: f.binary_cross_entropy(X, X, validate=np.ones(2)), TypeError, "validate is an array of"),
-    (lambda f: f.mse_loss(X, X, reduction=np.ones(900)), ValueError, r"reduction is an array of shape \(900,\) and dtype float64; use"),
+    (lambda f: f.mse_loss(X, X, reduction=np.ones(900)), ValueError, r"reduction is an array of shape \(900,\)"),
     (lambda f: f.mse_loss(X, X, reduction="mean" * 200), ValueError, r"reduction is 'mean.*\.\.\..*; use"),
     (lambda f: f.Partial.of([1.0], ["1"]), TypeError, "weights has dtype <U1"),
     (lambda f: f.cross_entropy(X, T, shift=np.ones(2)), TypeError, r"shift is an array of shape \(2,\)"),
