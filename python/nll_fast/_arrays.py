@@ -148,6 +148,14 @@ def as_input(x: Any, name: str) -> Any:
     return x.astype(_WIDER[dtype])
 
 
+def is_distribution(target: Any, rows: Any) -> bool:
+    """Whether ``target`` holds floats and has as many axes as ``rows``."""
+    if type(target) is np.ndarray and target.dtype.kind == "i":
+        return False
+    target = as_array(target, "target")
+    return "float" in dtype_name(target) and target.ndim == as_array(rows, "logits").ndim
+
+
 def as_targets(target: Any) -> np.ndarray:
     """The classes of rows, in integers, booleans or whole floats, as C-contiguous int64."""
     if type(target) is np.ndarray and target.dtype is _INT64:

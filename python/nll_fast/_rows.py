@@ -50,6 +50,14 @@ def apply_reduction(
     return totals.sum if reduction == "sum" else totals
 
 
+def check_unused(ignore_index: int | None) -> None:
+    if ignore_index is not None and as_integer(ignore_index, "ignore_index") != -100:
+        raise ValueError(
+            f"ignore_index={shown(ignore_index)} means nothing to a target that is a distribution for each row: leave "
+            "it out, and leave out rows by slicing"
+        )
+
+
 def usual_losses(
     call: Callable[..., Any], x: Any, target: Any, ignore_index: int | None, reduction: str, **options: Any
 ) -> Any:

@@ -1,19 +1,16 @@
-"""Losses of rows of classes: cross entropy, its gradient, and the normalisations it is built on."""
+"""Losses of rows of logits: cross entropy and its gradient."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from nll_fast import _core
-from nll_fast._arrays import as_array, dtype_name
-from nll_fast._axes import log_shares, log_sums
+from nll_fast._arrays import as_array, is_distribution
 from nll_fast._gradients import row_gradient
 from nll_fast._options import as_flag, as_integer, as_number, is_name, shown
-from nll_fast._rows import row_losses, row_quantity, usual_losses
+from nll_fast._rows import check_unused, row_losses, row_quantity, usual_losses
 from nll_fast._types import Array, Hessian, Loss, Reduction, mean_by_default
 
 
@@ -125,8 +122,8 @@ def cross_entropy(
         if loss is not None:
             return loss
     smoothing, grad = as_number(label_smoothing, "label_smoothing"), as_flag(grad, "grad")
-    if _is_distribution(target, logits):
-        _check_unused(ignore_index)
+    if is_distribution(target, logits):
+        check_unused(ignore_index)
         if hess is not None:
             raise TypeError(
                 f"hess is {shown(hess)}, which takes class indices, but target is {shown(as_array(target, 'target'))}: "
@@ -145,22 +142,6 @@ def cross_entropy(
         axis=axis, weight=weight, sample_weight=sample_weight, ignore_index=ignore_index, shift=shift, mask=mask,
         reduction=reduction, empty_mean=empty_mean, out=out, grad=grad, hess=hess, label_smoothing=smoothing,
     )  # fmt: skip
-
-
-def _check_unused(ignore_index: Any) -> None:
-    if ignore_index is not None and as_integer(ignore_index, "ignore_index") != -100:
-        raise ValueError(
-            f"ignore_index={shown(ignore_index)} means nothing to a target that is a distribution for each row: leave "
-            "it out, and leave out rows by slicing"
-        )
-
-
-def _is_distribution(target: Any, logits: Any) -> bool:
-    """Whether ``target`` holds floats and has as many axes as ``logits``."""
-    if type(target) is np.ndarray and target.dtype.kind == "i":
-        return False
-    target = as_array(target, "target")
-    return "float" in dtype_name(target) and target.ndim == as_array(logits, "logits").ndim
 
 
 def cross_entropy_grad(
@@ -213,7 +194,7 @@ def cross_entropy_grad(
     """
     if not is_name(reduction, ("mean", "sum")):
         raise ValueError(f"reduction is {shown(reduction)}; a gradient is of the 'mean' or the 'sum'")
-    if _is_distribution(target, logits):
+    if is_distribution(target, logits):
         raise TypeError(
             f"target is {shown(as_array(target, 'target'))}; cross_entropy_grad takes class indices: for "
             "distributions, cross_entropy(..., grad=True)[1]"
@@ -225,211 +206,3 @@ def cross_entropy_grad(
         ignore_index=None if ignore_index is None else as_integer(ignore_index, "ignore_index"), shift=shift, mask=mask,
         out=out, label_smoothing=as_number(label_smoothing, "label_smoothing"), mean=reduction == "mean",
     )[0]  # fmt: skip
-
-
-@mean_by_default
-def nll_loss(
-    log_probs: ArrayLike,
-    target: ArrayLike,
-    *,
-    axis: int = -1,
-    weight: ArrayLike | None = None,
-    sample_weight: ArrayLike | None = None,
-    ignore_index: int | None = -100,
-    reduction: Reduction = "mean",
-    empty_mean: float = math.nan,
-    out: Array | None = None,
-) -> Loss:
-    """−weight[target]·log_probs[target], in nats, as in ``torch.nn.functional.nll_loss``.
-
-    Results and errors are those of :func:`cross_entropy`.
-
-    Parameters
-    ----------
-    log_probs : array_like, shape (..., C)
-        Log-probabilities of the same dtypes. One entry of each row is read, and its sign is not checked.
-    target : array_like of int
-        The class of each row.
-    axis, weight, sample_weight, ignore_index, reduction, empty_mean, out
-        As in :func:`cross_entropy`.
-
-    Returns
-    -------
-    float, ndarray or Partial
-        As of :func:`cross_entropy`.
-
-    Raises
-    ------
-    IndexError, TypeError, ValueError
-        As by :func:`cross_entropy`.
-
-    Examples
-    --------
-    >>> nll_loss([[-1.5, -0.25]], [1])
-    0.25
-    """
-    if type(axis) is int and axis == -1 and empty_mean is math.nan and weight is sample_weight is out is None:
-        loss = usual_losses(_core.nll_loss, log_probs, target, ignore_index, reduction)
-        if loss is not None:
-            return loss
-    return row_losses(
-        _core.nll_loss,
-        "log_probs", log_probs, target,
-        axis=axis, weight=weight, sample_weight=sample_weight, ignore_index=ignore_index,
-        reduction=reduction, empty_mean=empty_mean, out=out,
-    )  # fmt: skip
-
-
-@mean_by_default
-def categorical_nll(
-    probs: ArrayLike,
-    target: ArrayLike,
-    *,
-    axis: int = -1,
-    weight: ArrayLike | None = None,
-    sample_weight: ArrayLike | None = None,
-    ignore_index: int | None = -100,
-    clamp: Literal["eps"] | None = None,
-    reduction: Reduction = "mean",
-    empty_mean: float = math.nan,
-    out: Array | None = None,
-) -> Loss:
-    """−weight[target]·log probs[target], in nats; of distributions as targets −Σ weight·target·log probs.
-
-    Results and other errors are those of :func:`cross_entropy`. With one-hot or other distributions this is
-    scikit-learn's ``log_loss`` and Keras's ``categorical_crossentropy``.
-
-    Parameters
-    ----------
-    probs : array_like, shape (..., C)
-        Probabilities of the same dtypes, whose sum is not checked; a probability of 0 costs ∞. For class targets one
-        entry of each row is read.
-    target : array_like
-        The class of each row, or a distribution over the classes for each row, as in :func:`cross_entropy`. A class
-        with target 0 costs 0.
-    clamp : "eps" or None
-        "eps" clips the probability to [ε, 1 − ε] like scikit-learn's ``log_loss``, with the machine epsilon of the
-        dtype of ``probs``: in float64 an impossible class costs 36 and not ∞.
-    axis, weight, sample_weight, ignore_index, reduction, empty_mean, out
-        As in :func:`cross_entropy`.
-
-    Returns
-    -------
-    float, ndarray or Partial
-        As of :func:`cross_entropy`.
-
-    Raises
-    ------
-    ValueError
-        If an entry that is read lies outside [0, 1]; its value, row and class are named.
-
-    Examples
-    --------
-    >>> round(categorical_nll([[0.1, 0.7, 0.2]], [2]), 3)
-    1.609
-    >>> round(categorical_nll([[0.1, 0.7, 0.2]], [[0.0, 0.5, 0.5]]), 3)
-    0.983
-    """
-    if type(axis) is int and axis == -1 and empty_mean is math.nan and weight is sample_weight is out is None:
-        loss = usual_losses(_core.categorical_nll, probs, target, ignore_index, reduction, clamp=clamp)
-        if loss is not None:
-            return loss
-    if _is_distribution(target, probs):
-        _check_unused(ignore_index)
-        return row_quantity(
-            _core.expected_loss,
-            {"probs": probs, "target": target},
-            axis=axis, reduction=reduction, out=out, empty_mean=empty_mean,
-            weight=weight, sample_weight=sample_weight, clamp=clamp,
-        )  # fmt: skip
-    return row_losses(
-        _core.categorical_nll,
-        "probs", probs, target,
-        axis=axis, weight=weight, sample_weight=sample_weight, ignore_index=ignore_index,
-        reduction=reduction, empty_mean=empty_mean, out=out, clamp=clamp,
-    )  # fmt: skip
-
-
-def logsumexp(
-    logits: ArrayLike,
-    *,
-    axis: int | tuple[int, ...] | None = -1,
-    b: ArrayLike | None = None,
-    keepdims: bool = False,
-    out: Array | None = None,
-) -> Array:
-    """log Σ b·exp(logits) along one or several axes, in nats, as in ``scipy.special.logsumexp``.
-
-    Parameters
-    ----------
-    logits : array_like, shape (..., C)
-        float64, float32, float16 or bfloat16, of any strides; or integers or booleans, which are copied as float64.
-    axis : int, tuple of int or None
-        The axis to sum over, or several, or None for all; by default the last one (in SciPy, all axes). The
-        logits are copied if their strides do not let several axes be seen as one.
-    b : array_like, optional
-        A factor for each term, 1 by default, of any range: it and ``logits`` broadcast by NumPy's rules, and ``axis``
-        is one of their common shape. Where it is 0 the logit does not count, whatever it is.
-    keepdims : bool
-        Keep ``axis`` in the result, with length 1.
-    out : ndarray, optional
-        Receives each result: a float32 or float64 NumPy array of the shape of ``logits`` without ``axis``,
-        C-contiguous, sharing no memory with an input.
-
-    Returns
-    -------
-    ndarray
-        float64 if ``logits`` or ``b`` is, else float32; a NumPy number for one row. Nothing to sum gives −∞, and so
-        does −∞ throughout; a +∞ gives +∞, a NaN gives NaN, and so does a sum below 0. Near 0 the result has its
-        digits if one logit dominates, and loses them if the largest logit and the logarithm cancel, as for normalized
-        log-probabilities (docs/accuracy.md).
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the dtype or the shape of an array, or ``axis``, does not fit.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> logsumexp(np.zeros((2, 8))).round(4)
-    array([2.0794, 2.0794])
-    >>> logsumexp(np.zeros((2, 8)), axis=None).round(4)
-    np.float64(2.7726)
-    >>> logsumexp([0.0, 1000.0], b=[0.5, 0.0]).round(4)
-    np.float64(-0.6931)
-    """
-    return log_sums(_core.logsumexp, logits, axis, b, out, keepdims)
-
-
-def log_softmax(logits: ArrayLike, *, axis: int | tuple[int, ...] | None = -1, out: Array | None = None) -> Array:
-    """logits − logsumexp(logits) along one or several axes, in nats, as in ``scipy.special.log_softmax``.
-
-    For the log-probabilities of given tokens alone, :func:`token_log_probs` needs no array of this size.
-
-    Parameters
-    ----------
-    logits, axis
-        As in :func:`logsumexp`.
-    out : ndarray, optional
-        Receives the result: a float32 or float64 NumPy array of the shape of ``logits``, C-contiguous,
-        sharing no memory with an input. The class axes must then be the last ones.
-
-    Returns
-    -------
-    ndarray
-        Of the shape of ``logits``, a NumPy number for one number; float64 for float64 logits, else float32. A row
-        with +∞ or NaN is NaN.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the dtype or the shape of an array, or ``axis``, does not fit.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> log_softmax(np.log([0.25, 0.75])).round(4)
-    array([-1.3863, -0.2877])
-    """
-    return log_shares(_core.log_softmax, logits, axis, out)
