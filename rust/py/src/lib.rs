@@ -8,6 +8,7 @@
 mod arrays;
 mod elements;
 mod errors;
+mod fields;
 mod integers;
 mod quantities;
 mod rows;

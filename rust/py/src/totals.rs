@@ -1,15 +1,16 @@
 //! Totals as Python sees them: sum and mean are rounded when they are read, the fields are exact.
 
 use crate::errors::{raise, shown};
-use crate::integers::{exact_sum, from_hex, hex, integer, number, root};
+use crate::fields::{FIELDS, SUMS, given_fields};
+use crate::integers::{exact_sum, hex, integer, number, root};
 use nll_kernels::data::exact_sum::{BYTES, ExactSum};
 use nll_kernels::data::pool;
 use nll_kernels::data::totals::{Moments, Totals};
 use nll_kernels::in_default_environment;
 use nll_kernels::math::row;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyTuple, PyType};
 
 /// The exact sum of some losses, as ``reduction="partial"`` returns it; ``+`` joins two.
 ///
@@ -51,19 +52,6 @@ use pyo3::types::{PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
 pub(crate) struct Partial {
     pub(crate) totals: Totals,
 }
-
-/// The fields of a Partial in the order of its parameters.
-const FIELDS: [&str; 9] = [
-    "total",
-    "weights",
-    "count",
-    "special",
-    "ignored",
-    "top1",
-    "squares",
-    "products",
-    "weight_squares",
-];
 
 #[pymethods]
 impl Partial {
@@ -339,54 +327,9 @@ impl Partial {
         cls: &Bound<'py, PyType>,
         fields: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let Ok(fields) = fields.cast::<PyDict>() else {
-            let sentence = format!("fields is {}; it must be a dict", shown(fields)?);
-            return Err(PyTypeError::new_err(sentence));
-        };
-        let names: Vec<_> = fields.keys().iter().collect();
-        let known = |name: &Bound<'_, PyAny>| {
-            name.extract::<String>().is_ok_and(|name| FIELDS.contains(&&name[..]))
-        };
-        let shown_fields = || shown(fields.as_any());
-        if let Some(name) = names.iter().find(|name| !known(name)) {
-            let (fields, name) = (shown_fields()?, shown(name)?);
-            let sentence = format!("fields is {fields}; a Partial has no such fields: {name}");
-            return Err(PyValueError::new_err(sentence));
-        }
-        let missing: Vec<_> =
-            FIELDS[..4].iter().filter(|name| !matches!(fields.contains(name), Ok(true))).collect();
-        if !missing.is_empty() {
-            let missing: Vec<_> = missing.iter().map(|name| name.to_string()).collect();
-            let (fields, missing) = (shown_fields()?, missing.join(", "));
-            let sentence =
-                format!("fields is {fields}; fields of a Partial are missing: {missing}");
-            return Err(PyValueError::new_err(sentence));
-        }
-        let given = fields.copy()?;
-        for name in SUMS {
-            if let Some(text) =
-                given.get_item(name)?.filter(|value| value.is_instance_of::<PyString>())
-            {
-                given.set_item(name, from_hex(name, &text)?)?;
-            }
-        }
-        // A table of pandas has NaN for None, and then the counts beside it as floats.
-        for name in FIELDS.iter().filter(|&&name| name != "special") {
-            let value = given.get_item(name)?;
-            match value.and_then(|value| Some(value.cast::<PyFloat>().ok()?.value())) {
-                Some(x) if x.is_nan() => given.set_item(name, None::<u64>)?,
-                Some(x) if x == x.trunc() && x.abs() < 2f64.powi(53) && !SUMS.contains(name) => {
-                    given.set_item(name, x as i64)?;
-                }
-                _ => {}
-            }
-        }
-        cls.call((), Some(&given))
+        cls.call((), Some(&given_fields(fields)?))
     }
 }
-
-/// The fields that are exact sums.
-const SUMS: [&str; 5] = ["total", "weights", "squares", "products", "weight_squares"];
 
 impl Partial {
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
