@@ -42,10 +42,14 @@
 //!           stream  evaluation        … through memory, and a block of them
 //!           rows  row_loss            losses of rows with a class as target
 //!           cross_entropy  gather     … of logits, and of probabilities
-//!           gradient                  of the cross entropy, by the logits
+//!           gradient  row_gradient    of the cross entropy, by the logits
 //!           log_softmax               log softmax, and log Σ e^x
 //!           quantity  quantities      entropy, divergence, distributions as targets
-//!           row_sweeps  slopes        sweeps over their long rows; gradients
+//!           row_sweeps                … of more classes than are read side by side
+//!           slopes  slope_blocks      gradients, and their blocks of classes
+//!           long_rows                 rows of very many classes, in pieces, by all threads
+//!           long_quantities           … quantities of them
+//!           long_slopes               … and gradients
 //! 3  fold   quantities of a row as states that take in blocks of classes, and merge
 //!           log_sum  pick  linear     one sweep: the cross entropy and its label smoothing
 //!           others                    the largest logit, and the sum of terms relative to it

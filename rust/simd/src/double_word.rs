@@ -9,7 +9,7 @@ use crate::isa::Isa;
 use crate::math::{exp_words, scale_by_power, short_log, short_log1p, short_mul_exp};
 
 /// A number type with about twice the digits of its operands, whose words are of type `F`.
-pub trait Extended<F: Float = f64>: Copy {
+pub trait Extended<F: Float = f64>: Copy + Send + Sync {
     /// x
     fn new(x: F) -> Self;
     /// The number rounded to `F`, and the rounding error, which is 0 if the number is not finite.

@@ -1,7 +1,9 @@
 //! Cross entropy of logits with a class as target.
 
-use crate::call::row_loss::{BLOCK_ROWS, RowLoss};
-use crate::data::drive::ranges;
+use crate::Error;
+use crate::call::long_rows::{LongRow, fold_rows};
+use crate::call::row_loss::{BLOCK_ROWS, KnownLosses, RowLoss};
+use crate::data::drive::{Exec, ranges};
 use crate::data::lines::{LANES, Lines, scratch_lines};
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
@@ -62,6 +64,50 @@ impl<'r, F: Real> CrossEntropy<'r, F> {
         };
         let smoothing = Smoothing { epsilon, classes, weights: self.weights, linear, lse };
         row::smoothed(loss, weight, smoothing)
+    }
+}
+
+impl<'r, F: Real> LongRow<F, 1> for CrossEntropy<'r, F> {
+    type State = ((LogSum<F>, Pick), Option<Linear<'r>>);
+    /// The loss, the target's logit (NaN of a row that is NaN), and the largest of the others.
+    type Row = [f64; 3];
+
+    #[inline(always)]
+    fn start<S: Isa>(&self, _isa: S, row: usize) -> Option<Self::State> {
+        let CrossEntropy { targets, smoothing, .. } = self;
+        let (class, smooths) = (targets.class(row), *smoothing > 0.0);
+        let losses = (LogSum::without(class), Pick::new(class));
+        targets.counts(row).then(|| (losses, smooths.then(|| Linear::empty(targets.weight))))
+    }
+
+    #[inline(always)]
+    fn finish<S: Isa>(&self, isa: S, row: usize, state: &Self::State) -> [f64; 3] {
+        let ((rest, x_t), linear) = Fold::<F>::finish(state, isa);
+        let loss = row::target_against_rest::<S, F>(isa, rest, x_t);
+        let x_t_of_number = if loss.is_nan() { f64::NAN } else { x_t };
+        [self.weighted(isa, row, (loss, x_t, rest), linear), x_t_of_number, rest.max]
+    }
+}
+
+impl<F: Real> CrossEntropy<'_, F> {
+    /// The losses of a group of rows of very many classes, whose targets are classes.
+    pub(crate) fn long_losses(
+        &self,
+        exec: Exec<'_>,
+        group: Range<usize>,
+    ) -> Result<KnownLosses, Error> {
+        let mut known = KnownLosses::of(group.start);
+        let found = fold_rows(exec, self.rows, group.clone(), self)?;
+        for (i, (row, found)) in group.zip(found).enumerate() {
+            let Some([loss, x_t, rest]) = found else { continue };
+            let before = (row, 0..self.targets.class(row));
+            known.is_top1[i] = match x_t == rest {
+                true => self.rows.find_in_tasks(exec, before, &|x| x == x_t)?.is_none(),
+                false => x_t > rest,
+            };
+            known.loss[i] = loss;
+        }
+        Ok(known)
     }
 }
 

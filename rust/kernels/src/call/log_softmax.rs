@@ -2,18 +2,19 @@
 
 use crate::Error;
 use crate::call::check_classes;
+use crate::call::long_rows::{Fixed, Largest, LongRow, Top, fold_rows, next_rows, write_rows};
 use crate::data::array::Array;
-use crate::data::drive::{self, Exec, Work, ranges};
+use crate::data::drive::{self, Exec, Split, Work, ranges};
 use crate::data::lines::{LANES, Lines, scratch_lines};
 use crate::data::out::Out;
 use crate::data::per_class::PerClass;
-use crate::data::rows::{BLOCK, GROUP, Rows};
+use crate::data::rows::{BLOCK, Block, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::fold::lanes::{self, LaneLogSums};
 use crate::fold::{Fold, LogSum, Others, sweep};
 use crate::math::row::{self, ScaledSum};
 use crate::math::terms::NONE;
-use nll_simd::{Extended, Isa, Real, with_non_temporal};
+use nll_simd::{Isa, NonTemporal, Real, with_non_temporal};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -22,8 +23,8 @@ pub fn log_sum_exp(exec: Exec<'_>, logits: &Array<'_>, out: Out<'_>) -> Result<(
     check_classes("logits", logits)?;
     let rows = Rows::new([logits]);
     match logits.is_double() {
-        Some(true) => drive::run(exec, &LogSumExp { rows, real: PhantomData::<f64> }, out),
-        _ => drive::run(exec, &LogSumExp { rows, real: PhantomData::<f32> }, out),
+        Some(true) => LogSumExp { rows, real: PhantomData::<f64> }.run(exec, out),
+        _ => LogSumExp { rows, real: PhantomData::<f32> }.run(exec, out),
     }
 }
 
@@ -36,8 +37,8 @@ pub fn log_softmax(exec: Exec<'_>, logits: &Array<'_>, out: PerClass<'_>) -> Res
     check_classes("logits", logits)?;
     let (rows, large) = (Rows::new([logits]), out.is_large());
     match logits.is_double() {
-        Some(true) => drive::run(exec, &LogSoftmax { rows, large, real: PhantomData::<f64> }, out),
-        _ => drive::run(exec, &LogSoftmax { rows, large, real: PhantomData::<f32> }, out),
+        Some(true) => LogSoftmax { rows, large, real: PhantomData::<f64> }.run(exec, out),
+        _ => LogSoftmax { rows, large, real: PhantomData::<f32> }.run(exec, out),
     }
 }
 
@@ -96,8 +97,7 @@ impl<F: Real> Work<Out<'_>> for LogSumExp<'_, F> {
                 *value = row::log_sum_exp::<S, F>(isa, sum);
             }
             for (i, row) in group.clone().enumerate() {
-                // Near 0 the sum, about 1, has lost what its logarithm is.
-                if value[i].abs() < 0.5 && sums[i].max > -0.25 {
+                if is_near_zero(value[i], sums[i].max) {
                     value[i] = self.near_zero(isa, row, reading, computing);
                 }
             }
@@ -106,7 +106,55 @@ impl<F: Real> Work<Out<'_>> for LogSumExp<'_, F> {
     }
 }
 
+/// Whether the value is so near 0 that the sum, about 1, has lost what its logarithm is.
+#[inline(always)]
+fn is_near_zero(value: f64, max: f64) -> bool {
+    value.abs() < 0.5 && max > -0.25
+}
+
+impl<F: Real> LongRow<F, 1> for LogSumExp<'_, F> {
+    type State = LogSum<F>;
+    /// The value, and the largest logit.
+    type Row = [f64; 2];
+
+    #[inline(always)]
+    fn start<S: Isa>(&self, _isa: S, _row: usize) -> Option<LogSum<F>> {
+        Some(LogSum::without(NONE))
+    }
+
+    #[inline(always)]
+    fn finish<S: Isa>(&self, isa: S, _row: usize, state: &LogSum<F>) -> [f64; 2] {
+        let sum = state.finish(isa);
+        [row::log_sum_exp::<S, F>(isa, sum), sum.max]
+    }
+}
+
 impl<F: Real> LogSumExp<'_, F> {
+    fn run(&self, exec: Exec<'_>, out: Out<'_>) -> Result<(), Error> {
+        if self.rows.are_long() { self.run_long(exec, out) } else { drive::run(exec, self, out) }
+    }
+
+    /// The values of rows of very many classes.
+    fn run_long(&self, exec: Exec<'_>, mut out: Out<'_>) -> Result<(), Error> {
+        for group in self.rows.long_groups() {
+            let found = fold_rows(exec, &self.rows, group.clone(), self)?;
+            for (row, [mut value, max]) in group.zip(found.into_iter().flatten()) {
+                if is_near_zero(value, max) {
+                    let tops = fold_rows(exec, &self.rows, row..row + 1, &Largest(|_| true))?;
+                    value = tops.into_iter().flatten().next().map_or(value, Top::<F>::log_sum_exp);
+                }
+                let all = (row, 0..self.rows.classes());
+                if max == f64::INFINITY
+                    && self.rows.find_in_tasks(exec, all, &f64::is_nan)?.is_none()
+                {
+                    value = f64::INFINITY;
+                }
+                out.write(&[value], None);
+            }
+        }
+        Ok(())
+    }
+
     /// The value of one row, from its largest logit and the others.
     #[cold]
     #[inline(never)]
@@ -130,10 +178,7 @@ impl<F: Real> LogSumExp<'_, F> {
                     #[inline(always)]
                     |_| Others::<F>::empty(),
                     #[inline(always)]
-                    |_, fold| {
-                        let x_m = F::Extended::new(fold.x.to_f64());
-                        value = x_m.add(fold.loss(isa)).rounded();
-                    },
+                    |_, fold| value = Top::new(isa, &fold).log_sum_exp(),
                 );
             },
         );
@@ -214,7 +259,7 @@ impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
                 #[inline(always)]
                 |_| Others::<F>::empty(),
                 #[inline(always)]
-                |i, fold| tops[i] = [fold.x.to_f64(), fold.loss(isa).rounded()],
+                |i, fold| tops[i] = Top::new(isa, &fold).x_m_and_loss(),
             );
             self.rows.visit(
                 isa,
@@ -227,7 +272,7 @@ impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
                     #[inline(always)]
                     |(row, [x_m, loss]), block| {
                         let [x] = block.classes();
-                        out.set(*row * classes + block.first, x, |x| (x.to_f64() - *x_m) - *loss);
+                        out.set(*row * classes + block.first, x, share([*x_m, *loss]));
                     },
                     |_, _| (),
                 ),
@@ -236,7 +281,62 @@ impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
     }
 }
 
+/// The log softmax of a logit, from the largest and the loss of that.
+#[inline(always)]
+fn share<F: Real>([x_m, loss]: [f64; 2]) -> impl Fn(F) -> f64 {
+    #[inline(always)]
+    move |x: F| (x.to_f64() - x_m) - loss
+}
+
+/// The results of a group of rows of very many classes, from number `first` on.
+struct Shares<F: Real> {
+    first: usize,
+    tops: Vec<Option<Top<F>>>,
+}
+
+impl<F: Real> LongRow<F, 1, 1> for Shares<F> {
+    type State = Fixed<[f64; 2]>;
+    type Row = ();
+
+    #[inline(always)]
+    fn start<S: Isa>(&self, _isa: S, row: usize) -> Option<Self::State> {
+        Some(Fixed(self.tops[row - self.first]?.x_m_and_loss()))
+    }
+
+    #[inline(always)]
+    fn write<'o: 's, 's, S: Isa>(
+        &self,
+        _isa: S,
+        _row: usize,
+        (Fixed(top), block): (&mut Self::State, &Block<'_, F>),
+        _computing: &mut Scratch<F>,
+        ([out], _): (&mut [Out<'o>; 1], &'s NonTemporal<'s, '_>),
+    ) {
+        let [x] = block.classes();
+        out.split_off(x.len()).set(0, x, share(*top));
+    }
+
+    #[inline(always)]
+    fn finish<S: Isa>(&self, _isa: S, _row: usize, _state: &Self::State) {}
+}
+
 impl<F: Real> LogSoftmax<'_, F> {
+    fn run(&self, exec: Exec<'_>, out: PerClass<'_>) -> Result<(), Error> {
+        if self.rows.are_long() { self.run_long(exec, out) } else { drive::run(exec, self, out) }
+    }
+
+    /// The results of rows of very many classes.
+    fn run_long(&self, exec: Exec<'_>, out: PerClass<'_>) -> Result<(), Error> {
+        let (rows, mut out) = (&self.rows, [out.rows()]);
+        for group in rows.long_groups() {
+            let tops = fold_rows(exec, rows, group.clone(), &Largest(|_| true))?;
+            let mut places = next_rows(&mut out, group.len(), rows.classes());
+            let shares = Shares::<F> { first: group.start, tops };
+            write_rows(exec, rows, group, &shares, &mut places)?;
+        }
+        Ok(())
+    }
+
     /// The results of at most [`LANES`] rows of few classes, as lines of the scratch.
     #[inline(always)]
     fn lanes<S: Isa>(

@@ -9,13 +9,18 @@ mod formula;
 mod gather;
 mod gradient;
 mod log_softmax;
+mod long_quantities;
+mod long_rows;
+mod long_slopes;
 mod loss;
 mod quantities;
 mod quantity;
+mod row_gradient;
 mod row_loss;
 mod row_sweeps;
 mod rows;
 mod shapes;
+mod slope_blocks;
 mod slopes;
 mod stream;
 

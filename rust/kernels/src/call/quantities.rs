@@ -3,16 +3,18 @@
 
 use crate::Error;
 use crate::call::gather::is_probability;
+use crate::call::long_quantities::{Entropies, KnownValues, SoftTargets, divergences};
+use crate::call::long_rows::{Folded, fold_rows};
 use crate::call::quantity::Quantity;
 use crate::call::row_sweeps::Memory;
-use crate::data::drive::{self, Exec, Work, ranges};
+use crate::data::drive::{self, Exec, Split, Work, ranges};
 use crate::data::lines::{LANES, scratch_lines};
 use crate::data::out::Out;
 use crate::data::rows::{GROUP, Rows};
 use crate::data::targets::Counted;
 use crate::data::totals::{Totaled, Totals};
 use crate::fold::lane_terms;
-use crate::fold::{ExpectedLoss, Probabilities, WeightedSum, Weighting, expected_losses};
+use crate::fold::{ExpectedLoss, Probabilities, Related, WeightedSum, Weighting, expected_losses};
 use nll_simd::{Isa, Real};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -48,7 +50,11 @@ impl Quantity<'_> {
         totaled: Totaled,
         out: Out<'_>,
     ) -> Result<Totals, Error> {
-        drive::run(exec, &Quantities::<F> { of: self, rows, totaled, real: PhantomData }, out)
+        let quantities = Quantities::<F> { of: self, rows, totaled, real: PhantomData };
+        if Rows::new([self.logits()]).are_long() {
+            return quantities.run_long(exec, out);
+        }
+        drive::run(exec, &quantities, out)
     }
 
     /// An error if a probability of a row that counts lies outside [0, 1]. The loss of such a row is
@@ -56,6 +62,16 @@ impl Quantity<'_> {
     fn check_probabilities(&self, exec: Exec<'_>, counted: Counted<'_>) -> Result<(), Error> {
         let Quantity::ExpectedLoss { probs, .. } = self else { return Ok(()) };
         let rows = Rows::new([*probs]);
+        if rows.are_long() {
+            for row in (0..rows.count()).filter(|&row| counted.counts(row)) {
+                let all = (row, 0..rows.classes());
+                if let Some(class) = rows.find_in_tasks(exec, all, &|p| !is_probability(p))? {
+                    let value = rows.entry(row, class);
+                    return Err(Error::Probability { value, row, class });
+                }
+            }
+            return Ok(());
+        }
         let bad = |row| rows.find(row, 0..rows.classes(), &|p| !is_probability(p));
         let found = drive::first(exec, rows.count(), |mut group| {
             group.find(|&row| counted.counts(row) && bad(row).is_some())
@@ -97,10 +113,7 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
     ) -> Totals {
         let [(_, first), (_, second)] = self.of.arrays();
         let (one, both) = (Rows::new([first]), Rows::new([first, second]));
-        let counted = self.rows;
-        let weighted = counted.row_weight.is_some();
-        let mut totals = Totals::empty(weighted, self.totaled);
-        totals.ignored = counted.mask.map(|_| 0);
+        let (counted, mut totals) = (self.rows, self.no_totals());
         if both.are_few() && !matches!(self.of, Quantity::WeightedSum { .. }) {
             for group in ranges(range, LANES) {
                 let values = &mut self.lanes(isa, &group, memory)[..group.len()];
@@ -116,9 +129,8 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
                 Quantity::Entropy { .. } => {
                     memory.entropy(isa, &one, (group, counted), values);
                 }
-                Quantity::SoftTarget { weight, label_smoothing, .. } => {
-                    let (smoothing, classes) = (*label_smoothing, both.classes());
-                    let weighting = Weighting { weight: *weight, smoothing, classes };
+                Quantity::SoftTarget { .. } => {
+                    let weighting = self.of.weighting();
                     memory.soft_target(isa, &both, (group, counted), weighting, values);
                 }
                 Quantity::Divergence { .. } => {
@@ -148,6 +160,61 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
 }
 
 impl<F: Real> Quantities<'_, F> {
+    /// The totals of no rows.
+    fn no_totals(&self) -> Totals {
+        let mut totals = Totals::empty(self.rows.row_weight.is_some(), self.totaled);
+        totals.ignored = self.rows.mask.map(|_| 0);
+        totals
+    }
+
+    /// [`Quantity::run`] of rows of very many classes.
+    fn run_long(&self, exec: Exec<'_>, mut out: Out<'_>) -> Result<Totals, Error> {
+        let [(_, first), (_, second)] = self.of.arrays();
+        let both = Rows::new([first, second]);
+        let mut totals = self.no_totals();
+        for group in both.long_groups() {
+            let mut values = [0.0; GROUP];
+            let found = self.long_values(exec, &group)?;
+            values.iter_mut().zip(found).for_each(|(to, value)| *to = value.unwrap_or(0.0));
+            let (counted, double) = (self.rows, F::COMPENSATED);
+            let known = KnownValues { counted, totals: self.no_totals(), values, double };
+            let out = out.split_off(group.len());
+            totals = totals.add(drive::task(exec.level, &known, group, out));
+        }
+        Ok(totals)
+    }
+
+    /// The quantities of a group of rows of very many classes, None of those that do not count.
+    fn long_values(&self, exec: Exec<'_>, group: &Range<usize>) -> Result<Vec<Option<f64>>, Error> {
+        let [(_, first), (_, second)] = self.of.arrays();
+        let (one, both) = (Rows::new([first]), Rows::new([first, second]));
+        let (counted, group) = (self.rows, group.clone());
+        match self.of {
+            Quantity::Entropy { .. } => {
+                fold_rows::<F, _, 1>(exec, &one, group, &Entropies(counted))
+            }
+            Quantity::SoftTarget { .. } => {
+                let loss = SoftTargets(counted, self.of.weighting());
+                fold_rows::<F, _, 2>(exec, &both, group, &loss)
+            }
+            Quantity::Divergence { .. } => {
+                let rows = ([&one, &Rows::new([second])], &both);
+                let found = divergences::<F>(exec, rows, group, |row| counted.counts(row))?;
+                let value = |(related, _): (Related<F>, _)| related.value;
+                Ok(found.into_iter().map(|found| found.map(value)).collect())
+            }
+            Quantity::ExpectedLoss { .. } => {
+                let of = self.probabilities(both.classes());
+                let loss = Folded(|row| counted.counts(row).then(|| ExpectedLoss::empty(of)));
+                fold_rows::<F, _, 2>(exec, &both, group, &loss)
+            }
+            Quantity::WeightedSum { .. } => {
+                let sum = Folded(|row| counted.counts(row).then(WeightedSum::<F>::empty));
+                fold_rows::<F, _, 2>(exec, &both, group, &sum)
+            }
+        }
+    }
+
     /// How an expected loss reads its arrays; of nothing else.
     fn probabilities(&self, classes: usize) -> Probabilities<'_> {
         let (weight, margin) = match self.of {
@@ -186,10 +253,8 @@ impl<F: Real> Quantities<'_, F> {
         }
         let lines = both.lines(isa, group, reading);
         match self.of {
-            Quantity::SoftTarget { weight, label_smoothing, .. } => {
-                let (smoothing, classes) = (*label_smoothing, both.classes());
-                let weighting = Weighting { weight: *weight, smoothing, classes };
-                lane_terms::soft_target(isa, lines, held, weighting)
+            Quantity::SoftTarget { .. } => {
+                lane_terms::soft_target(isa, lines, held, self.of.weighting())
             }
             Quantity::ExpectedLoss { .. } => {
                 expected_losses(isa, lines, self.probabilities(both.classes()))

@@ -7,6 +7,7 @@ use crate::call::{
 use crate::data::array::Array;
 use crate::data::rows::Rows;
 use crate::data::targets::Counted;
+use crate::fold::Weighting;
 
 /// A quantity of each row; of logits x with p = softmax(x).
 pub enum Quantity<'a> {
@@ -74,6 +75,17 @@ impl Quantity<'_> {
             }
             Quantity::ExpectedLoss { probs, target, .. } => [("probs", probs), ("target", target)],
             Quantity::WeightedSum { logits, factor } => [("logits", logits), ("b", factor)],
+        }
+    }
+
+    /// How the targets of a cross entropy are weighted; as they are, of anything else.
+    pub(crate) fn weighting(&self) -> Weighting<'_> {
+        let classes = Rows::new([self.logits()]).classes();
+        match self {
+            Quantity::SoftTarget { weight, label_smoothing: smoothing, .. } => {
+                Weighting { weight: *weight, smoothing: *smoothing, classes }
+            }
+            _ => Weighting { weight: None, smoothing: 0.0, classes },
         }
     }
 

@@ -4,6 +4,7 @@ use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::targets::Counted;
 use crate::fold::{Divergence, Entropy, Fold, Pair, SoftTarget, Terms, Weighting, sweep};
+use crate::math::row;
 use nll_simd::{Buffer, Extended, Isa, Real};
 use std::ops::Range;
 
@@ -130,7 +131,8 @@ impl<F: Real> Memory<F> {
             |i, fold| numbers[i] = fold.finish(isa).unwrap_or(numbers[i]),
         );
         for (value, &numbers) in values.iter_mut().zip(&numbers) {
-            *value = Divergence::<F>::value(isa, numbers);
+            let [bend, slope, p_sum] = numbers;
+            *value = row::divergence::<S, F>(isa, bend, slope, p_sum);
         }
         self.terms = memory;
     }

@@ -4,10 +4,10 @@
 use crate::Error;
 use crate::call::cross_entropy::CrossEntropy;
 use crate::call::gather::Gather;
-use crate::call::row_loss::{BLOCK_ROWS, RowLoss};
+use crate::call::row_loss::{BLOCK_ROWS, KnownLosses, RowLoss};
 use crate::call::{check_smoothing, check_targets};
 use crate::data::array::Array;
-use crate::data::drive::{self, Exec, Merge, Work, ranges};
+use crate::data::drive::{self, Exec, Merge, Split, Work, ranges};
 use crate::data::out::Out;
 use crate::data::rows::Rows;
 use crate::data::targets::Targets;
@@ -73,6 +73,9 @@ impl RowLosses<'_> {
             Entries::Logits { label_smoothing } => {
                 let weights = targets.sum_of_class_weights(rows.classes());
                 let loss = CrossEntropy::<F>::new(&rows, targets, label_smoothing, weights);
+                if rows.are_long() {
+                    return self.run_long(exec, &loss, &rows, out);
+                }
                 self.run_loss(exec, loss, &rows, out)
             }
             entries => {
@@ -106,6 +109,28 @@ impl RowLosses<'_> {
         }
         let found = drive::run(exec, &Losses { loss, double, rows, call: self }, out)?;
         found.bad.map_or(Ok(found.totals), |row| Err(self.error(rows, row)))
+    }
+
+    /// The losses of rows of very many classes, and the totals.
+    pub(crate) fn run_long<F: Real>(
+        &self,
+        exec: Exec<'_>,
+        loss: &CrossEntropy<'_, F>,
+        rows: &Rows<'_>,
+        mut out: Out<'_>,
+    ) -> Result<Totals, Error> {
+        self.targets.check(exec, rows.classes())?;
+        let totals = |loss: KnownLosses, group: Range<usize>, out: Out<'_>| {
+            let losses = Losses { loss, double: F::COMPENSATED, rows, call: self };
+            drive::task(exec.level, &losses, group, out).totals
+        };
+        let mut all = totals(KnownLosses::of(0), 0..0, Out::Nothing);
+        for group in rows.long_groups() {
+            let losses = loss.long_losses(exec, group.clone())?;
+            let out = out.split_off(group.len());
+            all = all.add(totals(losses, group, out));
+        }
+        Ok(all)
     }
 
     /// The error of a row that has no loss.

@@ -13,16 +13,17 @@
 //! of the whole row, and for the results, which replace the terms.
 
 use crate::Error;
+use crate::call::long_slopes::run_long;
 use crate::call::quantity::Quantity;
 use crate::call::row_sweeps::PIECE;
+use crate::call::slope_blocks::{self, EntropyRow, SoftTargetRow};
 use crate::data::drive::{self, Exec, Work};
 use crate::data::out::Out;
 use crate::data::per_class::PerClass;
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::targets::Counted;
-use crate::fold::{Divergence, Entropy, Fold, Pair, TermRows, Terms, Weighting, sweep};
-use crate::math::row;
+use crate::fold::{Divergence, Entropy, Pair, TargetSum, TermRows, Terms, Weighting, sweep};
 use crate::math::terms::{NONE, add_values};
 use nll_simd::{Buffer, Extended, Isa, LaneSum, Real};
 use std::marker::PhantomData;
@@ -47,9 +48,24 @@ impl Slopes<'_> {
             return Err(Error::Choice("this quantity has no gradient".into()));
         }
         match self.of.is_double() {
-            true => drive::run(exec, &RowSlopes { of: self, real: PhantomData::<f64> }, out),
-            false => drive::run(exec, &RowSlopes { of: self, real: PhantomData::<f32> }, out),
+            true => self.run_in::<f64>(exec, out),
+            false => self.run_in::<f32>(exec, out),
         }
+    }
+
+    fn run_in<F: Real>(&self, exec: Exec<'_>, out: [PerClass<'_>; 2]) -> Result<(), Error> {
+        if Rows::new([self.of.logits()]).are_long() {
+            let outs = out.map(PerClass::rows);
+            return run_long::<F>(exec, &self.of, &|row| self.factor(row), outs);
+        }
+        drive::run(exec, &RowSlopes::<F> { of: self, real: PhantomData }, out)
+    }
+
+    /// The factor of the results of a row; 0 if it does not count.
+    #[inline(always)]
+    fn factor(&self, row: usize) -> f64 {
+        let weight = self.rows.weight(row);
+        if weight == 0.0 { 0.0 } else { self.scale * weight }
     }
 }
 
@@ -101,9 +117,8 @@ impl<F: Real> Work<[PerClass<'_>; 2]> for RowSlopes<'_, F> {
         for group in both.groups(range) {
             match &self.of.of {
                 Quantity::Entropy { .. } => self.entropy(isa, &one, group, memory, &mut outs[0]),
-                Quantity::SoftTarget { weight, label_smoothing, .. } => {
-                    let (smoothing, classes) = (*label_smoothing, both.classes());
-                    let weighting = Weighting { weight: *weight, smoothing, classes };
+                Quantity::SoftTarget { .. } => {
+                    let weighting = self.of.of.weighting();
                     self.soft_target(isa, (&one, &both), group, weighting, memory, &mut outs[0]);
                 }
                 Quantity::Divergence { .. } => {
@@ -117,11 +132,9 @@ impl<F: Real> Work<[PerClass<'_>; 2]> for RowSlopes<'_, F> {
 }
 
 impl<F: Real> RowSlopes<'_, F> {
-    /// The factor of the results of a row; 0 if it does not count.
     #[inline(always)]
     fn factor(&self, row: usize) -> f64 {
-        let weight = self.of.rows.weight(row);
-        if weight == 0.0 { 0.0 } else { self.of.scale * weight }
+        self.of.factor(row)
     }
 
     #[inline(always)]
@@ -137,8 +150,7 @@ impl<F: Real> RowSlopes<'_, F> {
         let reading = core::array::from_mut(reading);
         let terms = memory.first(group.len() * rows.classes(), F::ZERO);
         let mut term_rows = TermRows::new(terms, rows.classes());
-        // x_m, Σ p·(x_m − x), the factor of a term, and the largest class if it has more than half.
-        let mut tops = [([0.0; 3], NONE); GROUP];
+        let mut tops = [None; GROUP];
         sweep(
             isa,
             rows,
@@ -149,12 +161,9 @@ impl<F: Real> RowSlopes<'_, F> {
             |i| (Entropy::<F>::empty(), Terms::new(term_rows.row(i))),
             #[inline(always)]
             |i, (entropy, mut terms)| {
-                let [term, rest, below] = entropy.finish(isa);
-                let sum = term.add(rest);
-                let max = terms.parts(isa).0;
-                let factor = self.factor(start + i) / sum.rounded();
-                let numbers = [max.x.to_f64(), below.div(isa, sum).rounded(), factor];
-                tops[i] = (numbers, max.at_if_likely(isa));
+                // Writes the largest term.
+                terms.parts(isa);
+                tops[i] = Some(EntropyRow::new(isa, &entropy, self.factor(start + i)));
             },
         );
         let mut term_rows = TermRows::new(terms, rows.classes());
@@ -167,19 +176,12 @@ impl<F: Real> RowSlopes<'_, F> {
                 #[inline(always)]
                 |i| (tops[i], term_rows.row(i)),
                 #[inline(always)]
-                |(([x_m, below, factor], _), terms), block| {
-                    let [x] = block.classes();
-                    // The slope of an impossible class: 0, or NaN in a row that is NaN.
-                    let impossible = 0.0 * (*factor * *below);
-                    for (term, &x) in terms[block.first..].iter_mut().zip(x) {
-                        let slope = *factor * ((*x_m - x.to_f64()) - *below);
-                        let is_possible = *term != F::ZERO;
-                        let slope = if is_possible { term.to_f64() * slope } else { impossible };
-                        *term = F::from_f64(slope);
-                    }
+                |(row, terms), block| {
+                    let ([x], Some(row)) = (block.classes(), row) else { return };
+                    row.slopes(&mut terms[block.first..], x);
                 },
                 #[inline(always)]
-                |_, ((_, likely), terms)| balance(isa, terms, likely),
+                |_, (row, terms)| balance(isa, terms, row.map_or(NONE, |row| row.likely)),
             ),
         );
         self.write(group, terms, out);
@@ -197,8 +199,7 @@ impl<F: Real> RowSlopes<'_, F> {
     ) {
         let (start, counts) = (group.start, |row| self.factor(row) != 0.0);
         let terms = memory.first(group.len() * rows.classes(), F::ZERO);
-        // 1/(sum of all terms), the share of all but the largest, and the place of that.
-        let mut tops = [([0.0; 2], 0); GROUP];
+        let mut tops = [None; GROUP];
         let mut term_rows = TermRows::new(terms, rows.classes());
         sweep(
             isa,
@@ -211,13 +212,9 @@ impl<F: Real> RowSlopes<'_, F> {
             #[inline(always)]
             |i, mut terms| {
                 let (max, _) = terms.parts(isa);
-                let [term, rest] = max.sums(isa);
-                let unit = 1.0 / term.add(rest).rounded();
-                tops[i] = ([unit, rest.rounded() * unit], max.at);
+                tops[i] = Some(SoftTargetRow::new(isa, &max, self.factor(start + i)));
             },
         );
-        // Σ a of each row, in two words: it is subtracted from a where one class has all of it.
-        let mut sums = [F::Extended::new(0.0); GROUP];
         both.visit(
             isa,
             (group.clone(), BLOCK),
@@ -225,16 +222,13 @@ impl<F: Real> RowSlopes<'_, F> {
             &mut *reading,
             (
                 #[inline(always)]
-                |_| F::Extended::new(0.0),
+                |_| TargetSum::<F>::empty(weighting),
                 #[inline(always)]
-                |sum, block| {
-                    for (class, &y) in (block.first..).zip(block.classes()[1]) {
-                        let target = F::Extended::new(weighting.of(class, y).to_f64());
-                        *sum = sum.add(target).renormalize();
-                    }
+                |sum, block| sum.add(block.first, block.classes()[1]),
+                #[inline(always)]
+                |i, sum| {
+                    tops[i] = tops[i].map(|row| row.with_sum(sum.sum()));
                 },
-                #[inline(always)]
-                |i, sum| sums[i] = sum,
             ),
         );
         let mut term_rows = TermRows::new(terms, rows.classes());
@@ -245,23 +239,11 @@ impl<F: Real> RowSlopes<'_, F> {
             reading,
             (
                 #[inline(always)]
-                |i| (i, term_rows.row(i)),
+                |i| (tops[i], term_rows.row(i)),
                 #[inline(always)]
-                |(i, terms), block| {
-                    let (([unit, others], largest), sum) = (tops[*i], sums[*i]);
-                    let (factor, total) = (self.factor(start + *i), sum.rounded());
-                    let terms = terms[block.first..].iter_mut().zip(block.classes()[1]);
-                    for (class, (term, &y)) in (block.first..).zip(terms) {
-                        let a = weighting.of(class, y).to_f64();
-                        let rest = sum.add(F::Extended::new(-a)).rounded();
-                        // Σ a·p − a cancels where p is nearly 1.
-                        let slope = if class == largest && others < 0.5 {
-                            rest - total * others
-                        } else {
-                            total * (term.to_f64() * unit) - a
-                        };
-                        *term = F::from_f64(factor * slope);
-                    }
+                |(row, terms), block| {
+                    let ([_, y], Some(row)) = (block.classes(), row) else { return };
+                    row.slopes(block.first, &mut terms[block.first..], y, weighting);
                 },
                 |_, _| (),
             ),
@@ -324,16 +306,9 @@ impl<F: Real> RowSlopes<'_, F> {
                 #[inline(always)]
                 |(i, p, q), block| {
                     let Some(related) = related[*i] else { return };
-                    let unit = self.factor(start + *i) / related.p_sum;
-                    let [x, y] = block.classes();
-                    let terms = p[block.first..].iter_mut().zip(&mut q[block.first..]);
-                    for ((p, q), (x, y)) in terms.zip(x.iter().zip(y)) {
-                        let d = related.log_ratio(x.to_f64(), y.to_f64());
-                        let q_term = F::Extended::new(q.to_f64()).mul(isa, related.k);
-                        let (p_term, value) = (p.to_f64(), related.value);
-                        let slopes = row::divergence_slopes::<S, F>(isa, p_term, q_term, d, value);
-                        [*p, *q] = slopes.map(|slope| F::from_f64(unit * slope));
-                    }
+                    let terms = [&mut p[block.first..], &mut q[block.first..]];
+                    let factor = self.factor(start + *i);
+                    slope_blocks::divergence(isa, terms, block.classes(), &related, factor);
                 },
                 #[inline(always)]
                 |_, (i, p, _)| {

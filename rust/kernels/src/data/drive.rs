@@ -114,6 +114,27 @@ pub(crate) trait Split: Send + Sized {
     fn split_off(&mut self, items: usize) -> Self;
 }
 
+/// A task, ready to be compiled for each instruction set.
+struct Task<'w, O, W: Work<O>> {
+    work: &'w W,
+    range: Range<usize>,
+    out: O,
+    memory: &'w mut W::Memory,
+}
+
+impl<O, W: Work<O>> Kernel for Task<'_, O, W> {
+    type Output = W::Total;
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) -> W::Total {
+        self.work.task(isa, self.range, self.out, self.memory)
+    }
+}
+
+/// Computes the items `range` of `work`, few ones, on the calling thread.
+pub(crate) fn task<O, W: Work<O>>(level: Level, work: &W, range: Range<usize>, out: O) -> W::Total {
+    level.run(Task { work, range, out, memory: &mut W::Memory::default() })
+}
+
 /// Runs all of `work`. This is the one skeleton of every call: a small one is one task on the
 /// calling thread, a large one is cut into tasks, whose outputs are pieces of `out`.
 pub(crate) fn run<O: Split, W: Work<O>>(
@@ -121,19 +142,6 @@ pub(crate) fn run<O: Split, W: Work<O>>(
     work: &W,
     out: O,
 ) -> Result<W::Total, Error> {
-    struct Task<'w, O, W: Work<O>> {
-        work: &'w W,
-        range: Range<usize>,
-        out: O,
-        memory: &'w mut W::Memory,
-    }
-    impl<O, W: Work<O>> Kernel for Task<'_, O, W> {
-        type Output = W::Total;
-        #[inline(always)]
-        fn run<S: Isa>(self, isa: S) -> W::Total {
-            self.work.task(isa, self.range, self.out, self.memory)
-        }
-    }
     let (count, per_task) = (work.count(), work.per_task());
     let task = |range, out, memory: &mut _| exec.level.run(Task { work, range, out, memory });
     let Par::Team(team) = exec.par else {
@@ -263,4 +271,10 @@ pub(crate) fn first(
 
 impl Split for () {
     fn split_off(&mut self, _items: usize) {}
+}
+
+impl<T: Split, const N: usize> Split for [T; N] {
+    fn split_off(&mut self, items: usize) -> Self {
+        self.each_mut().map(|places| places.split_off(items))
+    }
 }

@@ -28,6 +28,15 @@ impl<'a> Out<'a> {
         }
     }
 
+    /// The same array, for a shorter time.
+    pub(crate) fn reborrow(&mut self) -> Out<'_> {
+        match self {
+            Out::Nothing => Out::Nothing,
+            Out::F32(out) => Out::F32(out),
+            Out::F64(out) => Out::F64(out),
+        }
+    }
+
     /// Whether results are wanted.
     pub(crate) fn is_wanted(&self) -> bool {
         !matches!(self, Out::Nothing)
@@ -93,12 +102,6 @@ impl Split for Out<'_> {
             Out::F32(out) => out.split_off_mut(..items).map_or(Out::Nothing, Out::F32),
             Out::F64(out) => out.split_off_mut(..items).map_or(Out::Nothing, Out::F64),
         }
-    }
-}
-
-impl<const N: usize> Split for [Out<'_>; N] {
-    fn split_off(&mut self, items: usize) -> Self {
-        self.each_mut().map(|out| out.split_off(items))
     }
 }
 

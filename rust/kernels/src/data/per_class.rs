@@ -190,12 +190,6 @@ impl Split for PerClass<'_> {
     }
 }
 
-impl Split for [PerClass<'_>; 2] {
-    fn split_off(&mut self, rows: usize) -> Self {
-        self.each_mut().map(|out| out.split_off(rows))
-    }
-}
-
 impl Split for Beside<'_> {
     fn split_off(&mut self, mut rows: usize) -> Self {
         let (classes, inner) = (self.classes, self.inner);

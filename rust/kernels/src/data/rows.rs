@@ -1,7 +1,8 @@
 //! Rows of classes: arrays of one shape whose last axis is the class axis, read in groups of rows.
 
+use crate::Error;
 use crate::data::array::Array;
-use crate::data::drive::{ranges, rows_per_task};
+use crate::data::drive::{self, Exec, ranges, rows_per_task};
 use crate::data::lines::Lines;
 use crate::data::scratch::Scratch;
 pub use crate::data::scratch::{BLOCK, GROUP};
@@ -11,6 +12,9 @@ use std::ops::Range;
 
 /// At most how many classes a row read side by side with others has.
 const FEW: usize = 128;
+
+/// Rows of more classes are computed in pieces, by all threads.
+const LONG: usize = 1 << 18;
 
 /// N arrays of `count` rows of `classes` classes, one row for each index of the leading axes in C
 /// order.
@@ -80,6 +84,16 @@ impl<'r, const N: usize> Rows<'r, N> {
         self.classes <= FEW
     }
 
+    /// Whether rows are computed in pieces, one after the other. The number of classes alone decides.
+    pub(crate) fn are_long(&self) -> bool {
+        self.classes > LONG
+    }
+
+    /// Rows that are computed in pieces, in groups that are read together: those of a tile.
+    pub(crate) fn long_groups(&self) -> impl Iterator<Item = Range<usize>> + use<N> {
+        ranges(0..self.count, if self.is_tiled() { GROUP } else { 1 })
+    }
+
     /// The rows `rows`, at most 32, of each array as lines.
     #[inline(always)]
     pub(crate) fn lines<'s, S: Isa, F: Real>(
@@ -129,6 +143,47 @@ impl<'r, const N: usize> Rows<'r, N> {
     ) -> impl Iterator<Item = Range<usize>> + use<N> {
         let classes = if self.is_tiled() { 1 << 18 } else { 1 << 12 };
         ranges(range, (classes / self.classes).clamp(1, GROUP))
+    }
+
+    /// Some neighbouring classes of a row that has many more.
+    #[inline(always)]
+    pub(crate) fn block<'s, S: Isa, F: Real>(
+        &'s self,
+        isa: S,
+        row: usize,
+        classes: Range<usize>,
+        scratch: &'s mut [Scratch<F>; N],
+    ) -> Block<'s, F, N> {
+        let (first, length, at) =
+            (classes.start, classes.len(), row * self.classes + classes.start);
+        let (mut x, mut prefetch) = ([&[][..]; N], [Prefetch::NOTHING; N]);
+        for (k, scratch) in scratch.iter_mut().enumerate() {
+            let array = self.arrays[k];
+            if array.has_rows_of::<F>() {
+                x[k] = &array.row::<F>(row, 0)[classes.clone()];
+                prefetch[k] = Prefetch::new::<F, F>(x[k], false);
+            } else if array.has_contiguous_rows() {
+                x[k] = array.read(isa, at..at + length, scratch);
+                prefetch[k] = array.prefetch::<F>(at, false);
+            } else {
+                x[k] = array.read_tile(isa, row, classes.clone(), scratch);
+            }
+        }
+        Block { first, length, x, prefetch }
+    }
+
+    /// The first of the classes `range` of one long row that satisfies `test`, found in tasks.
+    pub(crate) fn find_in_tasks(
+        &self,
+        exec: Exec<'_>,
+        (row, range): (usize, Range<usize>),
+        test: &(dyn Fn(f64) -> bool + Sync),
+    ) -> Result<Option<usize>, Error> {
+        drive::first(exec, range.len(), |classes| {
+            let classes = range.start + classes.start..range.start + classes.end;
+            Some(self.find(row, classes, &test)? - range.start)
+        })
+        .map(|found| Some(found? + range.start))
     }
 
     /// Pushes every block, of at most `size` classes, of every wanted row of `group` to the state

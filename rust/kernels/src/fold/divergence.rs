@@ -26,15 +26,14 @@ use crate::data::rows::Block;
 use crate::data::scratch::Scratch;
 use crate::fold::Fold;
 use crate::fold::Terms;
-use crate::fold::others::add_products;
+use crate::fold::others::{Others, add_products};
 use crate::math::row::{self, divergence_terms};
 use crate::math::terms::add_values;
-use nll_simd::{Extended, Isa, LaneSum, Real};
+use nll_simd::{Buffer, Extended, Isa, LaneSum, Real};
 
-/// The terms of both rows, and the numbers that relate them.
-pub(crate) struct Pair<'t, F: Real> {
-    p_terms: &'t [F],
-    q_terms: &'t [F],
+/// The numbers that relate two rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Relation<F: Real> {
     x_m: f64,
     y_m: f64,
     /// The class that has more than half of p, [`NONE`](crate::math::terms::NONE) if none has.
@@ -46,21 +45,115 @@ pub(crate) struct Pair<'t, F: Real> {
     k: F::Extended,
 }
 
-impl<'t, F: Real> Pair<'t, F> {
+impl<F: Real> Relation<F> {
+    /// Of the largest logits of both rows and the sums of their others' terms.
     #[inline(always)]
-    pub(crate) fn new<S: Isa>(isa: S, p: &'t mut Terms<'_, F>, q: &'t mut Terms<'_, F>) -> Self {
-        let ((p, p_terms), (q, q_terms)) = (p.parts(isa), q.parts(isa));
+    fn new<S: Isa>(isa: S, p: &Others<F>, q: &Others<F>) -> Self {
         let losses = p.loss(isa).add(q.loss(isa).neg());
         let log_k = p.log_term().add(q.log_term().neg()).add(losses);
         let k = log_k.renormalize().mul_exp(isa, 1.0);
         let (x_m, y_m) = (p.x.to_f64(), q.x.to_f64());
         let [term, rest] = p.sums(isa);
         let likely = p.at_if_likely(isa);
-        Pair { p_terms, q_terms, x_m, y_m, likely, p_sum: term.add(rest), losses, k }
+        Relation { x_m, y_m, likely, p_sum: term.add(rest), losses, k }
     }
 }
 
-/// The numbers that relate two rows, without their terms.
+/// Two rows whose terms can be had block by block.
+pub(crate) trait PairTerms<F: Real> {
+    /// The numbers that relate them.
+    fn relation(&self) -> &Relation<F>;
+
+    /// The terms of a block of both rows, where they are kept or in `memory`.
+    fn terms<'s, S: Isa>(
+        &'s self,
+        isa: S,
+        block: &Block<'_, F, 2>,
+        memory: [&'s mut Buffer<F>; 2],
+    ) -> [&'s [F]; 2];
+}
+
+/// Two rows with the terms of all their classes.
+pub(crate) struct Pair<'t, F: Real> {
+    p_terms: &'t [F],
+    q_terms: &'t [F],
+    relation: Relation<F>,
+}
+
+impl<'t, F: Real> Pair<'t, F> {
+    #[inline(always)]
+    pub(crate) fn new<S: Isa>(isa: S, p: &'t mut Terms<'_, F>, q: &'t mut Terms<'_, F>) -> Self {
+        let ((p, p_terms), (q, q_terms)) = (p.parts(isa), q.parts(isa));
+        Pair { p_terms, q_terms, relation: Relation::new(isa, &p, &q) }
+    }
+}
+
+impl<F: Real> PairTerms<F> for Pair<'_, F> {
+    #[inline(always)]
+    fn relation(&self) -> &Relation<F> {
+        &self.relation
+    }
+
+    #[inline(always)]
+    fn terms<'s, S: Isa>(
+        &'s self,
+        _isa: S,
+        block: &Block<'_, F, 2>,
+        _memory: [&'s mut Buffer<F>; 2],
+    ) -> [&'s [F]; 2] {
+        let Pair { p_terms, q_terms, .. } = self;
+        [&p_terms[block.first..][..block.length], &q_terms[block.first..][..block.length]]
+    }
+}
+
+/// Two rows whose terms are computed when they are asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct LongPair<F: Real> {
+    p: Others<F>,
+    q: Others<F>,
+    relation: Relation<F>,
+}
+
+impl<F: Real> LongPair<F> {
+    #[inline(always)]
+    pub(crate) fn new<S: Isa>(isa: S, p: Others<F>, q: Others<F>) -> Self {
+        LongPair { p, q, relation: Relation::new(isa, &p, &q) }
+    }
+
+    /// The terms of a block of both rows, in `memory`.
+    #[inline(always)]
+    pub(crate) fn write<'s, S: Isa>(
+        &self,
+        isa: S,
+        block: &Block<'_, F, 2>,
+        memory: [&'s mut Buffer<F>; 2],
+    ) -> [&'s mut [F]; 2] {
+        let [p, q] = memory.map(|memory| memory.first(block.length, F::ZERO));
+        let [x, y] = block.classes();
+        self.p.write(isa, block.first, x, p);
+        self.q.write(isa, block.first, y, q);
+        [p, q]
+    }
+}
+
+impl<F: Real> PairTerms<F> for LongPair<F> {
+    #[inline(always)]
+    fn relation(&self) -> &Relation<F> {
+        &self.relation
+    }
+
+    #[inline(always)]
+    fn terms<'s, S: Isa>(
+        &'s self,
+        isa: S,
+        block: &Block<'_, F, 2>,
+        memory: [&'s mut Buffer<F>; 2],
+    ) -> [&'s [F]; 2] {
+        self.write(isa, block, memory).map(|terms| &*terms)
+    }
+}
+
+/// What the slopes of the divergence need of the whole rows.
 #[derive(Clone, Copy)]
 pub(crate) struct Related<F: Real> {
     x_m: f64,
@@ -86,38 +179,41 @@ impl<F: Real> Related<F> {
 }
 
 /// Σ p·(log p − log q). States that are merged are of the same pair.
-pub(crate) struct Divergence<'t, F: Real> {
-    pair: Pair<'t, F>,
+pub(crate) struct Divergence<P> {
+    pair: P,
     /// Σ (q − p − p·d)
     bend: LaneSum,
     /// Σ p·d
     slope: LaneSum,
 }
 
-impl<'t, F: Real> Divergence<'t, F> {
+impl<P> Divergence<P> {
     #[inline(always)]
-    pub(crate) fn new(pair: Pair<'t, F>) -> Self {
+    pub(crate) fn new(pair: P) -> Self {
         Divergence { pair, bend: LaneSum::ZERO, slope: LaneSum::ZERO }
+    }
+
+    /// The pair of rows.
+    #[inline(always)]
+    pub(crate) fn pair(&self) -> &P {
+        &self.pair
     }
 
     /// What the slopes of the divergence need of the whole rows.
     #[inline(always)]
-    pub(crate) fn related<S: Isa>(&self, isa: S) -> Related<F> {
-        let Pair { x_m, y_m, likely, p_sum, losses, k, .. } = self.pair;
+    pub(crate) fn related<S: Isa, F: Real>(&self, isa: S) -> Related<F>
+    where
+        P: PairTerms<F>,
+    {
+        let Relation { x_m, y_m, likely, p_sum, losses, k } = *self.pair.relation();
         let [bend, slope] = [self.bend, self.slope].map(|sum| sum.extended::<F>());
-        let value = Self::value(isa, [bend, slope, p_sum]);
+        let value = row::divergence::<S, F>(isa, bend, slope, p_sum);
         // By how much d is off, as `row::divergence` explains.
         let off = bend.add(slope).div(isa, p_sum).rounded();
         // A sum of large products is itself off by more than that.
         let is_known = slope.div(isa, p_sum).rounded().abs() < 1.0;
         let losses = losses.add(F::Extended::new(if is_known { -off } else { 0.0 }));
         Related { x_m, y_m, p_sum: p_sum.rounded(), losses: losses.renormalize(), k, value, likely }
-    }
-
-    /// The divergence, of what a fold comes to.
-    #[inline(always)]
-    pub(crate) fn value<S: Isa>(isa: S, [bend, slope, p_sum]: [F::Extended; 3]) -> f64 {
-        row::divergence::<S, F>(isa, bend, slope, p_sum)
     }
 }
 
@@ -128,13 +224,13 @@ impl<'t, F: Real> Divergence<'t, F> {
 #[inline(always)]
 fn pair_products<S: Isa, F: Real>(
     isa: S,
-    pair: &Pair<'_, F>,
+    relation: &Relation<F>,
     ([x, y], [p, q]): ([&[F]; 2], [&[F]; 2]),
     rounded: &mut [f64],
     lost: &mut [f64],
     slopes: &mut [f64],
 ) {
-    let Pair { x_m, y_m, losses, k, .. } = *pair;
+    let Relation { x_m, y_m, losses, k, .. } = *relation;
     for i in 0..x.len() {
         let (x, y) = (x[i].to_f64(), y[i].to_f64());
         let d = F::Extended::sum(y, -y_m).add(F::Extended::sum(x_m, -x)).add(losses);
@@ -148,20 +244,20 @@ fn pair_products<S: Isa, F: Real>(
     }
 }
 
-impl<F: Real> Fold<F, 2> for Divergence<'_, F> {
+impl<F: Real, P: PairTerms<F>> Fold<F, 2> for Divergence<P> {
     /// Both sums, and the sum of the terms of x.
     type Row = [F::Extended; 3];
 
     #[inline(always)]
     fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F, 2>, scratch: &mut Scratch<F>) {
-        let Pair { p_terms, q_terms, .. } = self.pair;
         let [x, y] = block.classes();
-        let (p, q) = (&p_terms[block.first..][..x.len()], &q_terms[block.first..][..x.len()]);
         let y = &y[..x.len()];
-        let Scratch { rounded, lost, second, .. } = scratch;
+        let Scratch { terms, changed, rounded, lost, second, .. } = scratch;
+        let [p, q] = self.pair.terms(isa, block, [terms, changed]);
+        let (p, q) = (&p[..x.len()], &q[..x.len()]);
         let (rounded, lost) = (rounded.first(x.len(), 0.0), lost.first(x.len(), 0.0));
         let slopes = second.first(x.len(), 0.0);
-        pair_products(isa, &self.pair, ([x, y], [p, q]), rounded, lost, slopes);
+        pair_products(isa, self.pair.relation(), ([x, y], [p, q]), rounded, lost, slopes);
         add_products::<S, F>(isa, [rounded, lost], &mut self.bend);
         add_values::<S, F, _>(isa, &mut self.slope, slopes);
     }
@@ -174,6 +270,6 @@ impl<F: Real> Fold<F, 2> for Divergence<'_, F> {
 
     #[inline(always)]
     fn finish<S: Isa>(&self, _isa: S) -> [F::Extended; 3] {
-        [self.bend.extended::<F>(), self.slope.extended::<F>(), self.pair.p_sum]
+        [self.bend.extended::<F>(), self.slope.extended::<F>(), self.pair.relation().p_sum]
     }
 }

@@ -27,6 +27,12 @@ impl<F: Real> Entropy<F> {
         rest.div(isa, term).log1p(isa).add(below).rounded()
     }
 
+    /// The largest logit, and the sum of the others' terms.
+    #[inline(always)]
+    pub(crate) fn others(&self) -> &Others<F> {
+        &self.others
+    }
+
     /// After the largest logit was raised: all others are further below it.
     #[inline(always)]
     fn raise<S: Isa>(&mut self, isa: S, raise: Raise<F>) {

@@ -17,7 +17,10 @@
 //! divergence         Terms of both rows, then Divergence                   two sweeps
 //! ```
 //!
-//! The second sweep of a row comes from cache. [`LogSum`] leaves out a class that is known before,
+//! Rows of very many classes are folded in pieces, whose states merge (`call/long_rows.rs`): there a
+//! second sweep computes terms again, in the place of terms that are kept.
+//!
+//! The second sweep of other rows comes from cache. [`LogSum`] leaves out a class that is known before,
 //! the target, and needs no maximum. The others ([`Others`]) leave out the largest logit, which is
 //! that of the blocks so far.
 //!
@@ -42,7 +45,7 @@ mod row_terms;
 mod soft_target;
 mod weighted_sum;
 
-pub(crate) use divergence::{Divergence, Pair};
+pub(crate) use divergence::{Divergence, LongPair, Pair, Related};
 pub use entropy::Entropy;
 pub(crate) use expected_loss::{ExpectedLoss, Probabilities, expected_losses};
 pub use linear::Linear;
@@ -50,7 +53,7 @@ pub use log_sum::LogSum;
 pub use others::Others;
 pub use pick::Pick;
 pub(crate) use row_terms::{TermRows, Terms};
-pub(crate) use soft_target::{SoftTarget, Weighting};
+pub(crate) use soft_target::{SoftTarget, TargetSum, Weighting};
 pub(crate) use weighted_sum::WeightedSum;
 
 use crate::data::rows::{Block, Rows};

@@ -176,6 +176,16 @@ impl<F: Real> Others<F> {
         self.rest = self.rest.merge::<F>(later.rest.scaled(factor));
     }
 
+    /// Writes the terms of the classes `x` from `first` on, that of the largest included, when all
+    /// classes are in.
+    #[inline(always)]
+    pub(crate) fn write<S: Isa>(&self, isa: S, first: usize, x: &[F], terms: &mut [F]) {
+        write_terms::<S, F, true>(isa, self.scale, x, terms);
+        if let Some(term) = terms.get_mut(self.at.wrapping_sub(first)) {
+            *term = F::from_f64(self.log_term().mul_exp(isa, 1.0).rounded());
+        }
+    }
+
     /// The logarithm of the term of the largest.
     #[inline(always)]
     pub(crate) fn log_term(&self) -> F::Extended {

@@ -51,6 +51,56 @@ impl Weighting<'_> {
     }
 }
 
+/// Σ y of weighted targets, in two words.
+#[derive(Clone, Copy)]
+pub(crate) struct TargetSum<'w, F: Real> {
+    weighting: Weighting<'w>,
+    sum: F::Extended,
+}
+
+impl<'w, F: Real> TargetSum<'w, F> {
+    /// Of no classes.
+    #[inline(always)]
+    pub(crate) fn empty(weighting: Weighting<'w>) -> Self {
+        TargetSum { weighting, sum: F::Extended::new(0.0) }
+    }
+
+    /// Adds the targets of the classes from `first` on.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, first: usize, y: &[F]) {
+        for (class, &y) in (first..).zip(y) {
+            let target = F::Extended::new(self.weighting.of(class, y).to_f64());
+            self.sum = self.sum.add(target).renormalize();
+        }
+    }
+
+    /// The sum.
+    #[inline(always)]
+    pub(crate) fn sum(&self) -> F::Extended {
+        self.sum
+    }
+}
+
+impl<F: Real> Fold<F> for TargetSum<'_, F> {
+    type Row = F::Extended;
+
+    #[inline(always)]
+    fn push<S: Isa>(&mut self, _isa: S, block: &Block<'_, F>, _scratch: &mut Scratch<F>) {
+        let [y] = block.classes();
+        self.add(block.first, y);
+    }
+
+    #[inline(always)]
+    fn merge<S: Isa>(&mut self, _isa: S, later: Self) {
+        self.sum = self.sum.add(later.sum).renormalize();
+    }
+
+    #[inline(always)]
+    fn finish<S: Isa>(&self, _isa: S) -> F::Extended {
+        self.sum
+    }
+}
+
 /// −Σ y·log p, of logits and target distributions.
 pub(crate) struct SoftTarget<'w, F: Real> {
     others: Others<F>,
