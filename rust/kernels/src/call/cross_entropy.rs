@@ -38,7 +38,8 @@ impl<'r, F: Real> CrossEntropy<'r, F> {
     /// Whether the target is the first largest class of the row.
     #[inline(always)]
     fn is_top1(&self, row: usize, x_t: f64, rest: f64) -> bool {
-        let is_first = || self.rows.find(row, 0..self.targets.class(row), &|x| x == x_t).is_none();
+        let before = 0..self.targets.class(row).min(self.rows.classes());
+        let is_first = || self.rows.find(row, before, &|x| x == x_t).is_none();
         x_t > rest || (x_t == rest && is_first())
     }
 
@@ -100,7 +101,7 @@ impl<F: Real> CrossEntropy<'_, F> {
         let found = fold_rows(exec, self.rows, group.clone(), self)?;
         for (i, (row, found)) in group.zip(found).enumerate() {
             let Some([loss, x_t, rest]) = found else { continue };
-            let before = (row, 0..self.targets.class(row));
+            let before = (row, 0..self.targets.class(row).min(self.rows.classes()));
             known.is_top1[i] = match x_t == rest {
                 true => self.rows.find_in_tasks(exec, before, &|x| x == x_t)?.is_none(),
                 false => x_t > rest,

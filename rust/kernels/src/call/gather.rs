@@ -12,6 +12,7 @@ use std::ops::Range;
 /// read.
 pub(crate) struct Gather<'r, F> {
     pub(crate) array: &'r Array<'r>,
+    pub(crate) classes: usize,
     pub(crate) targets: Targets<'r>,
     /// Whether the entries are logarithms.
     pub(crate) logarithmic: bool,
@@ -40,7 +41,8 @@ impl<F: Real> Gather<'_, F> {
         *loss = [0.0; BLOCK_ROWS];
         for (i, row) in group.clone().enumerate() {
             if self.targets.counts(row) {
-                loss[i] = entry(row, self.targets.class(row));
+                let class = self.targets.class(row);
+                loss[i] = if class < self.classes { entry(row, class) } else { f64::NAN };
             }
         }
         if self.logarithmic {
@@ -50,7 +52,7 @@ impl<F: Real> Gather<'_, F> {
         } else {
             // Without an end at the first, so that LLVM vectorises it.
             if loss.iter().fold(0, |bad, &p| bad | u32::from(!is_probability(p))) > 0 {
-                return self.first_bad(group);
+                return self.first_bad(group.clone()).or(Some(group.start));
             }
             if self.margin > 0.0 {
                 loss.iter_mut().for_each(|p| *p = p.clamp(self.margin, 1.0 - self.margin));

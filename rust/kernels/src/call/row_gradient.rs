@@ -148,7 +148,8 @@ impl Call<'_> {
         for i in (0..count).filter(|&i| self.counts(start + i)) {
             let class = self.targets.class(start + i);
             target[i] = F::from_f64(class as f64);
-            (weight[i], term[i]) = (self.targets.class_weight(start + i), held[class][i]);
+            weight[i] = self.targets.class_weight(start + i);
+            term[i] = held.get(class).map_or(F::NAN, |terms| terms[i]);
             scale[i] = self.scale * self.targets.row_weight(start + i);
         }
         for i in 0..LANES {

@@ -84,7 +84,8 @@ impl RowLosses<'_> {
                 let clips = entries == Entries::Probabilities { clip: true };
                 let margin = if clips { array.epsilon() } else { 0.0 };
                 let real = PhantomData;
-                let loss = Gather::<F> { array, targets, logarithmic, margin, real };
+                let classes = rows.classes();
+                let loss = Gather::<F> { array, classes, targets, logarithmic, margin, real };
                 self.run_loss(exec, loss, &rows, out)
             }
         }
@@ -135,10 +136,10 @@ impl RowLosses<'_> {
 
     /// The error of a row that has no loss.
     fn error(&self, rows: &Rows<'_>, row: usize) -> Error {
-        if self.targets.first_unknown(row..row + 1, rows.classes()).is_some() {
+        let class = self.targets.class(row);
+        if class >= rows.classes() {
             return self.targets.unknown(row, rows.classes());
         }
-        let class = self.targets.class(row);
         Error::Probability { value: self.rows.entry(row, class), row, class }
     }
 }

@@ -77,15 +77,17 @@ impl Targets<'_> {
         Some(self.target[row]) != self.ignore_index
     }
 
+    /// The class of a row that counts. Targets are checked before, but another thread may change them
+    /// meanwhile: whoever takes the class as an index says what no class gives.
     #[inline(always)]
     pub(crate) fn class(&self, row: usize) -> usize {
         self.target[row] as usize
     }
 
-    /// The weight of the class of a row that counts.
+    /// The weight of the class of a row that counts; NaN of no class.
     #[inline(always)]
     pub(crate) fn class_weight(&self, row: usize) -> f64 {
-        self.weight.map_or(1.0, |w| w[self.class(row)])
+        self.weight.map_or(1.0, |w| w.get(self.class(row)).copied().unwrap_or(f64::NAN))
     }
 
     /// The weight of a row itself.
