@@ -128,7 +128,7 @@ impl<C: Constant> SecondDerivatives<2> for Poisson<C> {
 #[inline(always)]
 fn expected_less_observed<F: Real>(rate: F, y: F, x: F) -> F {
     let loss = rate - mul_or_zero(y, x);
-    if (rate == F::INFINITY) & (x < F::INFINITY) & (y < F::INFINITY) { rate } else { loss }
+    if (rate == F::INFINITY) & (x < F::INFINITY) { rate } else { loss }
 }
 
 /// Poisson, from the logarithm x of the rate and the count y: e^x − y·x + `C`, and e^x where y = 0.
