@@ -8,7 +8,7 @@
 use crate::Error;
 use crate::data::drive::{self, Exec, Split, Work, ranges, rows_per_task};
 use crate::data::out::Out;
-use crate::data::rows::{BLOCK, Block, GROUP, Rows};
+use crate::data::rows::{BLOCK, Block, GROUP, Reader, Rows};
 use crate::data::scratch::Scratch;
 use crate::fold::{Fold, Others};
 use nll_simd::{Extended, Isa, Kernel, NonTemporal, Real, with_non_temporal};
@@ -71,7 +71,8 @@ pub(crate) fn write_rows<F: Real, T: LongRow<F, N, K>, const N: usize, const K: 
 ) -> Result<Vec<Option<T::Row>>, Error> {
     let merged = Mutex::new(Merged { end: 0, states: Vec::new(), later: Vec::new() });
     let places = places.each_mut().map(|row| row.each_mut().map(Out::reborrow));
-    let pieces = Pieces { of, rows, group: group.clone(), merged, real: PhantomData };
+    let readers = group.clone().map(|row| rows.reader(row)).collect();
+    let pieces = Pieces { of, rows, group: group.clone(), readers, merged };
     drive::run(exec, &pieces, places)?;
     let merged = pieces.merged.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(exec.level.run(Finish::<_, F, _, N, K> {
@@ -99,8 +100,8 @@ struct Pieces<'p, T, F, A, const N: usize> {
     of: &'p T,
     rows: &'p Rows<'p, N>,
     group: Range<usize>,
+    readers: Vec<Reader<'p, F, N>>,
     merged: Mutex<Merged<A>>,
-    real: PhantomData<F>,
 }
 
 /// The states of pieces of some rows.
@@ -183,7 +184,7 @@ where
                         states.push(self.of.start(isa, row));
                     }
                     for classes in ranges(piece.clone(), T::BLOCK) {
-                        let rows = self.group.clone().zip(&mut states).zip(&mut places);
+                        let rows = self.readers.iter().zip(&mut states).zip(&mut places);
                         for ((row, state), outs) in rows {
                             self.block(isa, (row, &classes), state, memory, (outs, stores));
                         }
@@ -202,7 +203,7 @@ impl<F: Real, T, A, const N: usize> Pieces<'_, T, F, A, N> {
     fn block<'o: 's, 's, S: Isa, const K: usize>(
         &self,
         isa: S,
-        (row, classes): (usize, &Range<usize>),
+        (row, classes): (&Reader<'_, F, N>, &Range<usize>),
         state: &mut Option<A>,
         Memory { reading, computing }: &mut Memory<F, N>,
         (outs, stores): (&mut [Out<'o>; K], &'s NonTemporal<'s, '_>),
@@ -217,7 +218,7 @@ impl<F: Real, T, A, const N: usize> Pieces<'_, T, F, A, N> {
         };
         let block = self.rows.block(isa, row, classes.clone(), reading);
         state.push(isa, &block, computing);
-        self.of.write(isa, row, (state, &block), computing, (outs, stores));
+        self.of.write(isa, row.row, (state, &block), computing, (outs, stores));
     }
 }
 

@@ -24,6 +24,13 @@ pub(crate) struct Rows<'r, const N: usize = 1> {
     classes: usize,
 }
 
+/// How a row of N arrays is read by parts.
+pub(crate) struct Reader<'r, F, const N: usize> {
+    pub(crate) row: usize,
+    /// The row of each array that can be read where it lies.
+    in_place: [Option<&'r [F]>; N],
+}
+
 /// Some neighbouring classes of a row.
 #[derive(Clone, Copy)]
 pub struct Block<'s, F, const N: usize = 1> {
@@ -145,12 +152,18 @@ impl<'r, const N: usize> Rows<'r, N> {
         ranges(range, (classes / self.classes).clamp(1, GROUP))
     }
 
+    /// Row `row`, to be read by parts.
+    pub(crate) fn reader<F: Real>(&self, row: usize) -> Reader<'r, F, N> {
+        let in_place = |array: &'r Array<'r>| array.has_rows_of::<F>().then(|| array.row(row, 0));
+        Reader { row, in_place: self.arrays.map(in_place) }
+    }
+
     /// Some neighbouring classes of a row that has many more.
     #[inline(always)]
     pub(crate) fn block<'s, S: Isa, F: Real>(
         &'s self,
         isa: S,
-        row: usize,
+        Reader { row, in_place }: &Reader<'s, F, N>,
         classes: Range<usize>,
         scratch: &'s mut [Scratch<F>; N],
     ) -> Block<'s, F, N> {
@@ -159,14 +172,14 @@ impl<'r, const N: usize> Rows<'r, N> {
         let (mut x, mut prefetch) = ([&[][..]; N], [Prefetch::NOTHING; N]);
         for (k, scratch) in scratch.iter_mut().enumerate() {
             let array = self.arrays[k];
-            if array.has_rows_of::<F>() {
-                x[k] = &array.row::<F>(row, 0)[classes.clone()];
+            if let Some(row) = in_place[k] {
+                x[k] = &row[classes.clone()];
                 prefetch[k] = Prefetch::new::<F, F>(x[k], false);
             } else if array.has_contiguous_rows() {
                 x[k] = array.read(isa, at..at + length, scratch);
                 prefetch[k] = array.prefetch::<F>(at, false);
             } else {
-                x[k] = array.read_tile(isa, row, classes.clone(), scratch);
+                x[k] = array.read_tile(isa, *row, classes.clone(), scratch);
             }
         }
         Block { first, length, x, prefetch }
