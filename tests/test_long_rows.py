@@ -163,20 +163,40 @@ def test_long_rows_of_float16_are_those_of_the_same_numbers_in_float32(name):
     np.testing.assert_array_equal(call(*arrays, t), call(*(array.astype("float32") for array in arrays), t))
 
 
+def stairs(steps, size):
+    """A level for each class: as many steps as are named, one behind the other."""
+    return np.repeat(steps, -(-size // len(steps)))[:size]
+
+
+# What is added to the logits: where the largest stands, and how far apart pieces are, decides how they merge.
+LEVELS = {
+    "even": [0],
+    "rising": [-90, -40, 0, 3, 4, 30, 60, 95],
+    "falling": [95, 60, 30, 4, 3, 0, -40, -90],
+    "far above 0": [30_000, 30_040, 29_990],
+    "far apart": [-30_000, 30_000, 0, 30_010],
+    "impossible first": [-np.inf, -np.inf, 0, 5],
+    "impossible between": [0, -np.inf, 5, -np.inf],
+}
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("levels", LEVELS)
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if "smoothed" not in name and "categorical" not in name])
-def test_an_impossible_class_more_makes_a_row_long_and_changes_nothing(name, dtype):
-    x, y, a, t = draw(LONG, dtype)
-    t = np.minimum(t, LONG - 1)
-    with_one_more = [
-        np.pad(z, ((0, 0), (0, 1)), constant_values=end) for z, end in ((x, -np.inf), (y, -np.inf), (a, 0))
-    ]
-    short, long = (FUNCTIONS[name][0](*arrays, t) for arrays in ((x, y, a), with_one_more))
+def test_an_impossible_class_more_makes_a_row_long_and_changes_nothing(name, levels, dtype):
+    x, y, a, _ = draw(LONG, dtype)
+    levels = stairs(LEVELS[levels], LONG).astype(dtype)
+    x, y = x + levels, y + levels
+    a *= np.isfinite(levels)
+    t = np.add(x.argmax(-1), [0, 5, -5])
+    more = [np.pad(z, ((0, 0), (0, 1)), constant_values=end) for z, end in ((x, -np.inf), (y, -np.inf), (a, 0))]
+    short, long = (FUNCTIONS[name][0](*arrays, t) for arrays in ((x, y, a), more))
     if long.ndim == 2:
         assert np.all(long[:, -1] == (-np.inf if name == "log_softmax" else 0))
         long = long[:, :-1]
     tolerance = 4 * np.finfo(dtype).eps
-    np.testing.assert_allclose(long, short, rtol=tolerance, atol=tolerance * np.abs(short[np.isfinite(short)]).max())
+    sizes = np.abs(np.where(np.isfinite(short), short, 0)).max() if long.ndim == 2 else 0
+    np.testing.assert_allclose(long, short, rtol=tolerance, atol=tolerance * sizes)
 
 
 def test_totals_weights_and_ignored_rows_of_long_rows():

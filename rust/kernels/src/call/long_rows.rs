@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 /// How many classes a piece has: enough for its state to cost nothing beside it.
-const PIECE: usize = 1 << 16;
+const PIECE: usize = 1 << 17;
 
 /// The K arrays of results of each row of a group.
 pub(crate) type Places<'o, const K: usize> = [[Out<'o>; K]; GROUP];
