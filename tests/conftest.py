@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ import pytest
 from nll_fast import _core, cli
 
 ROOT = Path(__file__).parent.parent
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A script's background job ignores Ctrl-C, and so would the processes that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 PEERS = ("torch", "jax", "scipy", "sklearn", "xgboost", "numexpr", "lightgbm")
 INSTRUCTION_SETS = ("avx512", "avx2", "neon", "baseline")
 

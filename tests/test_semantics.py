@@ -155,6 +155,9 @@ def test_probabilities_beside_distributions_are_checked_before_anything_is_writt
     target[1, 2] = 0  # it is no probability even if it does not count
     with pytest.raises(ValueError, match="probs is"):
         categorical_nll(probs, target)
+    for reduction in ("mean", "sum", "none"):  # a row without a weight is read as any other
+        with pytest.raises(ValueError, match="probs is"):
+            categorical_nll(probs, target, sample_weight=[1, 0, 1], reduction=reduction)
     assert (out == 7).all()
     with pytest.raises(ValueError, match="ignore_index=3 means nothing"):
         categorical_nll(target, target, ignore_index=3)

@@ -26,7 +26,7 @@ def log_sums(call: Callable[..., Any], logits: Any, axis: Any, b: Any, out: Arra
     if rows.shape[-1]:
         result = call(rows, out=out, b=None if factor is None else merged(factor, axes))
     else:
-        result = _empty(rows.shape[:-1], x) if out is None else out
+        result = _empty(rows.shape[:-1], x, factor) if out is None else out
         np.asarray(result)[...] = -np.inf
     if keepdims:
         result = np.expand_dims(result, axes)
@@ -67,9 +67,11 @@ def _numbers(logits: Any, name: str = "logits") -> np.ndarray:
 
 
 def _factors(b: Any, x: np.ndarray) -> np.ndarray:
-    """Factors of terms; a Python number does not widen the logits, as in NumPy."""
+    """Factors of terms; a Python number that float32 holds does not widen the logits, as in NumPy."""
     if type(b) in (int, float):
-        return np.asarray(as_number(b, "b"), np.float64 if x.dtype == np.float64 else np.float32)
+        b = as_number(b, "b")
+        narrow = x.dtype != np.float64 and (b == 0 or not np.isfinite(b) or 1e-37 < abs(b) < 3e38)
+        return np.asarray(b, np.float32 if narrow else np.float64)
     return _numbers(b, "b")
 
 
@@ -82,8 +84,9 @@ def _broadcast(x: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.broadcast_to(x, shape, subok=True), np.broadcast_to(b, shape, subok=True)
 
 
-def _empty(shape: tuple[int, ...], x: np.ndarray) -> Array:
-    return np.empty(shape, np.float64 if x.dtype == np.float64 else np.float32)
+def _empty(shape: tuple[int, ...], *inputs: np.ndarray | None) -> Array:
+    double = any(x is not None and x.dtype == np.float64 for x in inputs)
+    return np.empty(shape, np.float64 if double else np.float32)
 
 
 def as_axes(axis: Any, x: np.ndarray) -> tuple[int, ...]:

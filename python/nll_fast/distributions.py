@@ -12,7 +12,7 @@ from nll_fast import _core
 from nll_fast._arrays import as_array
 from nll_fast._elements import elements
 from nll_fast._options import as_flag, shown
-from nll_fast._rows import row_quantity
+from nll_fast._rows import REDUCTIONS, row_quantity
 from nll_fast._types import Array, Loss, Reduction, mean_by_default, none_by_default
 
 
@@ -233,6 +233,8 @@ def kl_div(
     0.0
     """
     arrays, batchmean = {"input": input, "target": target}, isinstance(reduction, str) and reduction == "batchmean"
+    if not batchmean and not (isinstance(reduction, str) and reduction in REDUCTIONS):
+        raise ValueError(f"reduction is {shown(reduction)}; use 'mean', 'batchmean', 'sum', 'none' or 'partial'")
     how = "sum" if batchmean else reduction
     loss = elements(_core.kl_div, arrays, reduction=how, out=out, log_target=as_flag(log_target, "log_target"))
     if not batchmean:

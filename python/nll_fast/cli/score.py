@@ -77,8 +77,8 @@ def _score_rows(logits: Logits, target: np.ndarray, ignore_index: int) -> tuple[
 
 def _check(options: argparse.Namespace) -> None:
     """Raise, before anything is computed, for a wrong option or an output that would replace an input."""
-    if options.bytes is not None and options.bytes <= 0:
-        raise ValueError(f"--bytes {options.bytes} must be positive")
+    if options.bytes is not None and not 0 < options.bytes < 2**63:
+        raise ValueError(f"--bytes {options.bytes} must be positive, and fit in 64 bits")
     if not -(2**63) <= options.ignore_index < 2**63:
         raise ValueError(f"--ignore-index {options.ignore_index} does not fit in 64 bits")
     out = options.per_token

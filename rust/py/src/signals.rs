@@ -18,12 +18,12 @@ const RELEASE_GIL: usize = 1 << 12;
 /// The interval between checks for signals. An answer is late by at most this plus one task.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Python's main thread, the one that answers signals: its number, and that of the process it is in.
+/// A process, and its main thread, the one that answers signals.
 static MAIN: Mutex<(u32, u64)> = Mutex::new((0, 0));
 
 /// Whether this is Python's main thread. In a forked child that is the thread that forked, so it is asked
-/// for once in each process; and not for each call, because Python code would give up the GIL: to a
-/// thread that is no longer alone, an interpreter that ends answers by ending the thread.
+/// for once in each process. Not at each call: Python code can give up the GIL, and a daemon thread that
+/// wants it back while the interpreter ends is ended there.
 fn answers_signals(py: Python<'_>) -> PyResult<bool> {
     static GET_IDENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let import = || py.import("_thread")?.getattr("get_ident").map(Bound::unbind);
@@ -50,8 +50,8 @@ pub(crate) fn is_forked() -> bool {
     LOADED.get().is_some_and(|&process| process != std::process::id())
 }
 
-/// Asks for the main thread, and has panics of this library kept to be raised. Its copy of Rust's standard
-/// library is its own, so nobody else's panics are meant.
+/// Asks for the main thread, and has panics of this library kept to be raised. It is linked with
+/// a copy of Rust's standard library of its own, so the hook sees no others.
 pub(crate) fn set_up(py: Python<'_>) -> PyResult<()> {
     std::panic::set_hook(Box::new(|panic| {
         *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic.to_string());

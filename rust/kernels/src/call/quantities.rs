@@ -37,7 +37,8 @@ impl Quantity<'_> {
             true => self.run_in::<f64>(exec, rows, totaled, out)?,
             false => self.run_in::<f32>(exec, rows, totaled, out)?,
         };
-        if totals.is_nan() {
+        // A row of weight 0 costs 0, and one of NaN makes the total NaN.
+        if totals.is_nan() || rows.row_weight.is_some() {
             self.check_probabilities(exec, rows)?;
         }
         Ok(totals)
