@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import os
 import resource
 import signal
 import threading
@@ -51,7 +52,8 @@ def hostile(seed, number, only=None, show=False, restless=0.0):
         print(f"nll_fast.{name}:")
         for key, x in [*enumerate(positional), *arguments.items()]:
             print(f"  {key} = {_shown(x)}")
-    resource.setrlimit(resource.RLIMIT_AS, (ROOM, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    if "ASAN_OPTIONS" not in os.environ:  # AddressSanitizer needs more address space, and has a limit of its own there
+        resource.setrlimit(resource.RLIMIT_AS, (ROOM, resource.getrlimit(resource.RLIMIT_AS)[1]))
     arrays = [x for x in [*positional, *arguments.values()] if isinstance(x, np.ndarray)]
     many = any(np.ndarray.size.__get__(x) > 10**6 for x in arrays)
     changing = _restless(r, arguments) if r.random() < restless else contextlib.nullcontext()

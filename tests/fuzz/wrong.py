@@ -4,6 +4,7 @@ import collections
 import contextlib
 import decimal
 import fractions
+import os
 
 import nll_fast
 import numpy as np
@@ -72,9 +73,12 @@ class Chameleon:
 
 
 class WrongInterface:
-    """Memory that is not there."""
+    """Memory that is not there. NumPy believes it and reads it too. AddressSanitizer would end the process for that, so
+    it is given enough memory.
+    """
 
-    __array_interface__ = {"shape": (3,), "typestr": "<f8", "version": 3, "data": b"short"}  # noqa: RUF012
+    data = bytes(24) if "ASAN_OPTIONS" in os.environ else b"short"
+    __array_interface__ = {"shape": (3,), "typestr": "<f8", "version": 3, "data": data}  # noqa: RUF012
 
 
 class Sneaky(str):
