@@ -40,7 +40,7 @@ def shown_dtype(x: np.ndarray) -> str:
 def _number_of(x: Any) -> Any:
     """What Python makes a number of: ``x``, or the number in an array without axes."""
     if not isinstance(x, (np.ndarray, np.generic)):
-        return x
+        return x.detach() if hasattr(type(x), "detach") else x  # a tensor of torch, which would warn of its gradient
     array = np.asarray(x)
     if array.ndim or array.dtype.kind not in "fiuV" or isinstance(x, np.ma.MaskedArray):
         raise TypeError
