@@ -176,7 +176,7 @@ def test_an_archive_that_cannot_be_is_refused(tmp_path):
         directory = data.rindex(b"PK\x01\x02")
         for field, size, value, words in (
             (8, "<H", 1, "is encrypted"),
-            (24, "<I", 2**31, f"declares {2**31} bytes"),
+            (24, "<I", 2**31, f"claims to be {2**31} bytes"),
             (20, "<I", 2**31, "packed bytes in"),
             (16, "<I", 5, "CRC"),
         ):

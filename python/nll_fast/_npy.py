@@ -96,7 +96,9 @@ def _dtype(text: str) -> np.dtype:
     if dtype is None or dtype.names or dtype.subdtype:
         raise ValueError(f"its header claims the dtype {shown(repr(text), 40)}, which is none of NumPy's numbers")
     if dtype.hasobject:
-        raise ValueError("it holds Python objects, which are pickled, and to unpickle may run any code: save numbers")
+        raise ValueError(
+            "it holds pickled Python objects, and unpickling them could run any code: save an array of numbers"
+        )
     return dtype
 
 
@@ -167,7 +169,11 @@ def _check_member(member: zipfile.ZipInfo, size: int) -> None:
     if member.flag_bits & 1:
         raise ValueError(f"{called} is encrypted")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{called} is packed by method {member.compress_type}; np.savez stores, or it deflates")
+        raise ValueError(
+            f"{called} is packed by method {member.compress_type}; only stored and deflated members are read"
+        )
     stored = member.compress_type == zipfile.ZIP_STORED
     if packed > size or (packed != declared if stored else declared > packed * _DEFLATED):
-        raise ValueError(f"{called} declares {declared} bytes, which its {packed} packed bytes in {size} cannot be")
+        raise ValueError(
+            f"{called} claims to be {declared} bytes, which its {packed} packed bytes in a file of {size} cannot give"
+        )

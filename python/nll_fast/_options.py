@@ -16,7 +16,7 @@ _SHORT.maxlevel = 3
 
 
 def shown(x: Any) -> str:
-    """``x`` in a sentence: on one line and not longer than that, whatever it is."""
+    """``x`` in a sentence: on one line and at most about 100 characters, whatever it is."""
     if isinstance(x, np.ndarray):
         plain = np.asarray(x)  # What a subclass says of itself may not be so.
         if plain.ndim:

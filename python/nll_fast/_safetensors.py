@@ -30,9 +30,11 @@ class _Tensor(NamedTuple):
 
 
 def safetensors(file: BinaryIO, size: int, name: str | None, path: str) -> Layout:
-    """One tensor of a file of ``size`` bytes. What the reference reader refuses is refused, whichever tensor it is."""
+    """One tensor of a file of ``size`` bytes. A fault in any tensor refuses the file, as in the reference reader."""
     if size < 8:
-        raise ValueError(f"its header claims 8 bytes for its length, but the file has {size}")
+        raise ValueError(
+            f"it has {size} bytes, but a .safetensors file begins with 8 that give the length of its header"
+        )
     length = int.from_bytes(exactly(file, 8), "little")
     if length > size - 8:
         raise ValueError(f"its header claims {length} bytes, but the file has {size}")
@@ -77,7 +79,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _tensor(called: str, entry: Any) -> _Tensor:
-    """What an entry says of a tensor, if that is in keeping."""
+    """What an entry says of a tensor, if that is consistent."""
     if not isinstance(entry, dict):
         raise ValueError(f"its header says nothing of the dtype, the shape and the offsets of {called}")
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")

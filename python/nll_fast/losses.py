@@ -69,9 +69,8 @@ def cross_entropy(
         Receives each loss, whatever the reduction: a float32 or float64 NumPy array of the losses' shape,
         C-contiguous, sharing no memory with an input.
     grad : bool
-        Also return the gradient of the reduced loss by the logits, as :func:`cross_entropy_grad` does, of the sum with
-        "none" and "partial". Each row is
-        read from memory once for both.
+        Also return the gradient of the reduced loss by the logits (of the sum for "none" and "partial"), as
+        :func:`cross_entropy_grad` does. Each row is read from memory once for both.
     hess : {"exact", "upper"}, optional
         Also return the gradient and the second derivatives by each logit alone, w·p·(1 − p), or their upper bounds
         over all logits, w/4, as boosting takes them. Of class targets only.

@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nll-fast {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    score = commands.add_parser("score", help="score the logits of a language model")
+    score = commands.add_parser("score", allow_abbrev=False, help="score the logits of a language model")
     score.set_defaults(run=_score)
     score.add_argument("logits", help="FILE or FILE:NAME, .npy, .npz or .safetensors, class axis last")
     score.add_argument("--targets", required=True, help="FILE or FILE:NAME, one integer a row: its class")
@@ -132,7 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--ignore-index", type=int, default=-100, metavar="N", help="default: -100")
     score.add_argument("--dtype", choices=["bfloat16"], help="what 2-byte raw values (|V2, uint16) are")
     score.add_argument("--per-token", metavar="OUT.npy", help="write float64 log-probabilities")
-    bench = commands.add_parser("bench", help="time every family beside the machine and peers, in two to nine minutes")
+    bench = commands.add_parser(
+        "bench", allow_abbrev=False, help="time every family beside the machine and peers, in two to nine minutes"
+    )
     bench.set_defaults(run=_bench)
     bench.add_argument("words", nargs="*", help="only workloads with one of these words in their name")
     bench.add_argument("--quick", action="store_true", help="an eighth of the size, two rounds instead of five")

@@ -135,7 +135,8 @@ def read_targets(options: argparse.Namespace, logits: Logits) -> np.ndarray:
             "numbers, target.astype(np.int64)"
         )
     if stored.shape != shape:
-        advice = "; of one-hot rows, target.argmax(-1)" if stored.shape[:-1] == shape else ""
+        advice = "; of one-hot rows, target.argmax(-1)" if shape and stored.shape[:-1] == shape else ""
+        advice = advice or ("" if shape else ": they are a single row")
         raise ValueError(f"target has shape {stored.shape}, but the logits need one class a row: {shape}{advice}")
     positions = shape[-1] if shape else 0
     if not 0 <= options.shift <= positions:
