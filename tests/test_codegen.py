@@ -54,10 +54,9 @@ def test_functions_multiply_packed_numbers(functions):
     for counts in filter(None, map(fused, functions)):
         packed = {letter: sum(counts[f"p{letter}{register}"] for register in "xyz") for letter in "sd"}
         # Ends of loops are of one number each. So are the float64 formulas of a row, beside the loops over its classes,
-        # and in functions of their own: two exponentials bring the sums of a row to a larger logit (fold/others.rs),
-        # and the states of the pieces of a long row are merged and finished (call/long_rows.rs).
+        # and in a function of their own: two exponentials bring the sums of a row to a larger logit (fold/others.rs).
         assert counts["ssx"] <= packed["s"], counts
-        assert counts["sdx"] <= 60 + 5 * (packed["s"] + packed["d"]), counts
+        assert counts["sdx"] <= 30 + 5 * (packed["s"] + packed["d"]), counts
         widths.update(key for key in ("psy", "psz", "pdy", "pdz") if counts[key])
     print("functions with fused multiply-adds:", dict(widths))
     assert len(widths) == 4 and min(widths.values()) >= 10

@@ -11,8 +11,7 @@ use crate::data::out::Out;
 use crate::data::rows::{BLOCK, Block, GROUP, Reader, Rows};
 use crate::data::scratch::Scratch;
 use crate::fold::{Fold, Others};
-use nll_simd::{Extended, Isa, Kernel, NonTemporal, Real, with_non_temporal};
-use std::marker::PhantomData;
+use nll_simd::{Extended, Isa, NonTemporal, Real, with_non_temporal};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -28,7 +27,7 @@ pub(crate) trait LongRow<F: Real, const N: usize, const K: usize = 0>: Sync {
     /// The state of some classes.
     type State: Fold<F, N> + Send;
     /// What the state of all classes comes to.
-    type Row;
+    type Row: Send;
     /// At most how many classes a block has.
     const BLOCK: usize = BLOCK / N;
 
@@ -69,18 +68,13 @@ pub(crate) fn write_rows<F: Real, T: LongRow<F, N, K>, const N: usize, const K: 
     of: &T,
     places: &mut Places<'_, K>,
 ) -> Result<Vec<Option<T::Row>>, Error> {
-    let merged = Mutex::new(Merged { end: 0, states: Vec::new(), later: Vec::new() });
+    let (states, later, finished) = (Vec::new(), Vec::new(), Vec::new());
+    let merged = Mutex::new(Merged { end: 0, states, later, finished });
     let places = places.each_mut().map(|row| row.each_mut().map(Out::reborrow));
     let readers = group.clone().map(|row| rows.reader(row)).collect();
-    let pieces = Pieces { of, rows, group: group.clone(), readers, merged };
+    let pieces = Pieces { of, rows, group, readers, merged };
     drive::run(exec, &pieces, places)?;
-    let merged = pieces.merged.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(exec.level.run(Finish::<_, F, _, N, K> {
-        of,
-        group,
-        states: merged.states,
-        real: PhantomData,
-    }))
+    Ok(pieces.merged.into_inner().unwrap_or_else(PoisonError::into_inner).finished)
 }
 
 /// The results of the next `count` rows, taken off `outs`.
@@ -96,16 +90,16 @@ pub(crate) fn next_rows<'o, const K: usize>(
 }
 
 /// The pieces of a group of rows. An item is a class of all of them.
-struct Pieces<'p, T, F, A, const N: usize> {
+struct Pieces<'p, T, F, A, R, const N: usize> {
     of: &'p T,
     rows: &'p Rows<'p, N>,
     group: Range<usize>,
     readers: Vec<Reader<'p, F, N>>,
-    merged: Mutex<Merged<A>>,
+    merged: Mutex<Merged<A, R>>,
 }
 
 /// The states of pieces of some rows.
-struct Merged<A> {
+struct Merged<A, R> {
     /// How many classes are in the states.
     end: usize,
     /// The state of each row.
@@ -113,9 +107,11 @@ struct Merged<A> {
     /// The states of pieces that were ready before their turn, with their first classes: at most as
     /// many as other threads compute while one is at its own.
     later: Vec<(usize, Vec<Option<A>>)>,
+    /// What the rows come to, once all their classes are in.
+    finished: Vec<Option<R>>,
 }
 
-impl<A> Merged<A> {
+impl<A, R> Merged<A, R> {
     /// Takes in the states of a piece, and of those whose turn has come.
     #[inline(always)]
     fn add<S: Isa, F, const N: usize>(&mut self, isa: S, first: usize, states: Vec<Option<A>>)
@@ -150,7 +146,8 @@ impl<F: Real, const N: usize> Default for Memory<F, N> {
     }
 }
 
-impl<'o, F, T, const N: usize, const K: usize> Work<Places<'o, K>> for Pieces<'_, T, F, T::State, N>
+impl<'o, F, T, const N: usize, const K: usize> Work<Places<'o, K>>
+    for Pieces<'_, T, F, T::State, T::Row, N>
 where
     F: Real,
     T: LongRow<F, N, K>,
@@ -191,13 +188,23 @@ where
                     }
                     let mut merged = self.merged.lock().unwrap_or_else(PoisonError::into_inner);
                     merged.add(isa, piece.start, states);
+                    if merged.end >= self.rows.classes() {
+                        let mut finished = Vec::new();
+                        for (row, state) in self.group.clone().zip(&merged.states) {
+                            finished.push(match state {
+                                Some(state) => Some(self.of.finish(isa, row, state)),
+                                None => None,
+                            });
+                        }
+                        merged.finished = finished;
+                    }
                 }
             },
         );
     }
 }
 
-impl<F: Real, T, A, const N: usize> Pieces<'_, T, F, A, N> {
+impl<F: Real, T, A, R, const N: usize> Pieces<'_, T, F, A, R, N> {
     /// Takes a block of a row into its state, and writes its results: 0 of a row without a state.
     #[inline(always)]
     fn block<'o: 's, 's, S: Isa, const K: usize>(
@@ -219,34 +226,6 @@ impl<F: Real, T, A, const N: usize> Pieces<'_, T, F, A, N> {
         let block = self.rows.block(isa, row, classes.clone(), reading);
         state.push(isa, &block, computing);
         self.of.write(isa, row.row, (state, &block), computing, (outs, stores));
-    }
-}
-
-/// The last step of a group of rows.
-struct Finish<'f, T, F, A, const N: usize, const K: usize> {
-    of: &'f T,
-    group: Range<usize>,
-    states: Vec<Option<A>>,
-    real: PhantomData<F>,
-}
-
-impl<F, T, const N: usize, const K: usize> Kernel for Finish<'_, T, F, T::State, N, K>
-where
-    F: Real,
-    T: LongRow<F, N, K>,
-{
-    type Output = Vec<Option<T::Row>>;
-
-    #[inline(always)]
-    fn run<S: Isa>(self, isa: S) -> Self::Output {
-        let mut finished = Vec::new();
-        for (row, state) in self.group.zip(&self.states) {
-            finished.push(match state {
-                Some(state) => Some(self.of.finish(isa, row, state)),
-                None => None,
-            });
-        }
-        finished
     }
 }
 
@@ -272,7 +251,7 @@ pub(crate) struct Folded<E>(pub(crate) E);
 impl<F, A, E, const N: usize> LongRow<F, N> for Folded<E>
 where
     F: Real,
-    A: Fold<F, N> + Send,
+    A: Fold<F, N, Row: Send> + Send,
     E: Fn(usize) -> Option<A> + Sync,
 {
     type State = A;
@@ -328,7 +307,7 @@ impl<F: Real> Top<F> {
         F::Extended::new(self.max.x.to_f64()).add(self.loss).rounded()
     }
 
-    /// What the log softmax of a class is made of.
+    /// The largest logit and its loss: the log softmax of a class is its distance from the first, less the second.
     #[inline(always)]
     pub(crate) fn x_m_and_loss(&self) -> [f64; 2] {
         [self.max.x.to_f64(), self.loss.rounded()]
