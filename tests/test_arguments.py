@@ -47,6 +47,7 @@ WRONG = [
     (lambda f: f.Partial.of([1.0], ["1"]), TypeError, "weights has dtype <U1"),
     (lambda f: f.cross_entropy(X, T, shift=np.ones(2)), TypeError, r"shift is an array of shape \(2,\)"),
     (lambda f: f.entropy(X, shift=np.ones(2)), TypeError, r"shift is an array of shape \(2,\)"),
+    (lambda f: f.categorical_nll([0, 1], [[0.2, 0.8]]), TypeError, "int64; .*predictions come first, then the targets"),
     (lambda f: f.cross_entropy(BITS, T), TypeError, "logits has dtype uint16; .*nll_fast.as_bfloat16"),
     (lambda f: f.cross_entropy(BITS.view("V2"), T), TypeError, "logits has dtype V2.*nll_fast.as_bfloat16"),
     (lambda f: f.softplus(BITS.view("V2")), TypeError, r"x has dtype V2.*x.view\(ml_dtypes.bfloat16\)"),

@@ -116,9 +116,10 @@ def as_logits(x: Any, name: str) -> np.ndarray:
             raise TypeError(
                 f"{name} has dtype uint16; if these are the bits of bfloat16, pass nll_fast.as_bfloat16({name})"
             )
+        swapped = "; predictions come first, then the targets" if x.dtype.kind in "iub" else ""
         raise TypeError(
             f"{name} has dtype {x.dtype}; pass float64, float32, float16 or bfloat16, for example "
-            f"np.asarray({name}, np.float32)"
+            f"np.asarray({name}, np.float32){swapped}"
         )
     if not x.dtype.isnative:
         raise TypeError(f"{name} has dtype {x.dtype}, in foreign byte order; pass {name}.astype(np.{x.dtype.name})")
