@@ -72,7 +72,8 @@ def gaussian_nll_loss(
     Notes
     -----
     An infinite variance costs ∞, a NaN NaN; a ``sigma`` of 0 costs −∞ where mean and target are equal, else ∞. The
-    error is at most 2 ulp of the larger of the two terms, which may cancel.
+    error is at most 2 ulp of the larger of the two terms, which may cancel. Of a ``log_var`` beyond ±80 in float32, or
+    ±560 in float64, the second term may be infinite or missing where distance/var leaves the range of the dtype.
 
     Examples
     --------
