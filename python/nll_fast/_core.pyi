@@ -277,3 +277,14 @@ __all__ = [
     "soft_cross_entropy_grad",
     "softplus",
 ]
+
+def score(
+    logits: _Array | tuple[_Array, _Array, _Array],
+    target: _Array,
+    ignore_index: int | None,
+    given: _Array,
+    temperature: float,
+    softcap: float | None,
+    numbers: list[_Array],
+    integers: list[_Array],
+) -> None: ...

@@ -2,6 +2,7 @@
 
 use crate::signals::is_forked;
 use nll_kernels::data::array::Array;
+use nll_kernels::data::mapped::Change;
 use nll_kernels::data::out::Out;
 use numpy::{
     PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
@@ -23,6 +24,8 @@ pub(crate) enum Input<'py> {
     U8(PyReadonlyArrayDyn<'py, u8>),
     I32(PyReadonlyArrayDyn<'py, i32>),
     I64(PyReadonlyArrayDyn<'py, i64>),
+    /// Codes, and what each row's are decoded with: scale and offset.
+    Coded(PyReadonlyArrayDyn<'py, u16>, [PyReadonlyArrayDyn<'py, f32>; 2]),
 }
 
 /// The most axes that ndarray's views have.
@@ -78,7 +81,10 @@ impl<'py> FromPyObject<'_, 'py> for Input<'py> {
     }
 }
 
-/// An array of floating-point numbers: logits or probabilities. Anything else is a `TypeError`, upon
+/// Codes, scale and offset.
+type Coded<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+/// An array of floating-point numbers, or the codes of them in a tuple: logits or probabilities. Anything else is a `TypeError`, upon
 /// which `_rows.py` tries again.
 pub(crate) struct Floats<'py>(Input<'py>);
 
@@ -86,6 +92,11 @@ impl<'py> FromPyObject<'_, 'py> for Floats<'py> {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(parts) = object.cast::<PyTuple>() {
+            let (codes, scale, offset) = parts.extract::<Coded<'py>>()?;
+            let [scale, offset] = [readonly(&scale)?, readonly(&offset)?];
+            return Ok(Floats(Input::Coded(readonly(&codes)?, [scale, offset])));
+        }
         let input = object.extract::<Input<'py>>()?;
         match input {
             Input::F32(_) | Input::F64(_) | Input::F16(_) | Input::BF16(_) => Ok(Floats(input)),
@@ -147,6 +158,10 @@ impl Input<'_> {
             Input::U8(a) => Array::U8(a.as_array().into()),
             Input::I32(a) => Array::I32(a.as_array().into()),
             Input::I64(a) => Array::I64(a.as_array().into()),
+            Input::Coded(codes, parts) => {
+                let [scale, offset] = parts.each_ref().map(|x| x.as_slice().unwrap_or_default());
+                Array::U16(codes.as_array().into()).changed(Change::Decode { scale, offset })
+            }
         }
     }
 }

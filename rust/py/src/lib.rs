@@ -12,6 +12,7 @@ mod fields;
 mod integers;
 mod quantities;
 mod rows;
+mod scores;
 mod signals;
 mod totals;
 
@@ -63,6 +64,8 @@ mod _core {
     use super::rows::{
         categorical_nll, cross_entropy, cross_entropy_grad, log_softmax, logsumexp, nll_loss,
     };
+    #[pymodule_export]
+    use super::scores::score;
     #[pymodule_export]
     use super::totals::Partial;
     #[pymodule_export]

@@ -19,6 +19,8 @@ mod row_gradient;
 mod row_loss;
 mod row_sweeps;
 mod rows;
+mod score;
+mod score_columns;
 mod shapes;
 mod slope_blocks;
 mod slopes;
@@ -33,6 +35,8 @@ pub use log_softmax::{log_softmax, log_sum_exp};
 pub use loss::Loss;
 pub use quantity::Quantity;
 pub use rows::{Entries, RowLosses};
+pub use score::{Given, Score};
+pub use score_columns::{Classes, ScoreColumns};
 pub use slopes::Slopes;
 
 use crate::Error;

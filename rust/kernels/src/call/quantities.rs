@@ -250,7 +250,7 @@ impl<F: Real> Quantities<'_, F> {
         if let Quantity::Entropy { .. } = self.of {
             let one = Rows::new([first]);
             let [lines] = one.lines(isa, group, core::array::from_mut(&mut reading[0]));
-            return lane_terms::entropy(isa, lines, held);
+            return lane_terms::entropies(isa, lines, held).value;
         }
         let lines = both.lines(isa, group, reading);
         match self.of {

@@ -9,6 +9,7 @@
 //! says how it is read.
 
 use crate::data::lines::{LANES, Lines, Next, scratch_lines, set_lane, turn};
+use crate::data::mapped::Mapped;
 use crate::data::scratch::Scratch;
 use crate::data::strided::{Strided, View};
 use nll_simd::{BF16, F16, Isa, Prefetch, Real};
@@ -33,13 +34,17 @@ pub enum Array<'a> {
     I32(Strided<'a, i32>),
     /// int64
     I64(Strided<'a, i64>),
+    /// uint16, codes of numbers
+    U16(Strided<'a, u16>),
+    /// Numbers that are changed as they are read.
+    Mapped(Mapped<'a>),
 }
 
-/// Evaluates `$body` with `$x` bound to the typed view of `$array`, or `$scalar` with `$value`
-/// bound to the number that it is.
+/// Evaluates `$body` with `$x` bound to the typed view of `$array` as it is stored, or `$scalar`
+/// with `$value` bound to the number that it is.
 macro_rules! with_view {
     ($array:expr, $value:ident => $scalar:expr, $x:ident => $body:expr) => {
-        match $array {
+        match $array.stored() {
             Array::Scalar($value) => $scalar,
             Array::F32($x) => $body,
             Array::F64($x) => $body,
@@ -48,8 +53,21 @@ macro_rules! with_view {
             Array::U8($x) => $body,
             Array::I32($x) => $body,
             Array::I64($x) => $body,
+            Array::U16($x) => $body,
+            Array::Mapped(_) => unreachable!("what is stored is not mapped"),
         }
     };
+}
+
+impl<'a> Array<'a> {
+    /// The array as it is stored.
+    #[inline(always)]
+    fn stored(&self) -> &Array<'a> {
+        match self {
+            Array::Mapped(mapped) => &mapped.stored,
+            stored => stored,
+        }
+    }
 }
 
 impl Array<'_> {
@@ -73,6 +91,8 @@ impl Array<'_> {
         match self {
             Array::F64(_) => Some(true),
             Array::F32(_) | Array::F16(_) | Array::BF16(_) => Some(false),
+            Array::Mapped(mapped) if mapped.is_decoded() => Some(false),
+            Array::Mapped(mapped) => mapped.stored.is_double(),
             _ => None,
         }
     }
@@ -123,6 +143,7 @@ impl Array<'_> {
             Array::U8(x) => Array::U8(x.broadcast(shape, order)?),
             Array::I32(x) => Array::I32(x.broadcast(shape, order)?),
             Array::I64(x) => Array::I64(x.broadcast(shape, order)?),
+            Array::U16(_) | Array::Mapped(_) => return None,
         })
     }
 
@@ -150,7 +171,26 @@ impl Array<'_> {
     /// One class of a row.
     #[inline(always)]
     pub(crate) fn entry(&self, row: usize, class: usize) -> f64 {
-        with_view!(self, value => *value, x => x.entry(row, class))
+        let stored = with_view!(self, value => *value, x => x.entry(row, class));
+        match self {
+            Array::Mapped(_) => self.changed_entry(row, class, stored),
+            _ => stored,
+        }
+    }
+
+    /// What is read of a class of a row that is stored as `x`.
+    #[inline(never)]
+    fn changed_entry(&self, row: usize, class: usize, x: f64) -> f64 {
+        let Array::Mapped(mapped) = self else { return x };
+        let at = row * self.shape().last().copied().unwrap_or(1) + class;
+        if self.is_double() == Some(true) {
+            let mut one = [x];
+            mapped.change(at, &mut one);
+            return one[0];
+        }
+        let mut one = [x as f32];
+        mapped.change(at, &mut one);
+        f64::from(one[0])
     }
 
     /// The first of the classes `range` of `row` that satisfies `test`. Slow; for ties and
@@ -162,6 +202,9 @@ impl Array<'_> {
         range: Range<usize>,
         test: &dyn Fn(f64) -> bool,
     ) -> Option<usize> {
+        if matches!(self, Array::Mapped(_)) {
+            return range.into_iter().find(|&class| test(self.entry(row, class)));
+        }
         self.view()?.find(row, range, test)
     }
 
@@ -196,6 +239,9 @@ impl Array<'_> {
         isa.vectorize(
             #[inline(always)]
             || {
+                if let Array::Mapped(mapped) = self {
+                    return mapped.read(isa, range, scratch);
+                }
                 with_view!(
                     self,
                     // What an earlier block left in the scratch is this number too.
@@ -269,6 +315,9 @@ impl Array<'_> {
         isa.vectorize(
             #[inline(always)]
             || {
+                if let Array::Mapped(mapped) = self {
+                    return mapped.read_tile(isa, row, classes, scratch);
+                }
                 with_view!(
                     self, _value => &[][..], x => x.tile_row(isa, row, classes, scratch)
                 )

@@ -71,6 +71,14 @@ impl Element for u8 {
     }
 }
 
+impl Element for u16 {
+    type Storage = u16;
+    #[inline(always)]
+    fn value(x: u16) -> f64 {
+        f64::from(x)
+    }
+}
+
 impl Element for i32 {
     type Storage = i32;
     #[inline(always)]

@@ -5,6 +5,7 @@ pub mod drive;
 pub mod element;
 pub mod exact_sum;
 pub mod lines;
+pub mod mapped;
 pub mod out;
 pub mod per_class;
 pub mod pool;

@@ -3,8 +3,8 @@
 //! with a lane for each row.
 
 use crate::data::lines::{LANES, Lines, Next};
-use crate::fold::Weighting;
 use crate::fold::lanes::{LaneScales, LaneSums, hide_largest, max};
+use crate::fold::{Largest, Weighting};
 use crate::math::row::{self, divergence_terms};
 use nll_simd::{Extended, Isa, Real};
 
@@ -92,13 +92,30 @@ impl<F: Real> LaneMax<F> {
     }
 }
 
-/// −Σ p·log p of each row.
+/// −Σ p·log p of each row, and its largest logit.
+pub(crate) struct LaneEntropies<F: Real> {
+    pub(crate) value: [f64; LANES],
+    x: [F; LANES],
+    at: [F; LANES],
+    loss: [F::Extended; LANES],
+}
+
+impl<F: Real> LaneEntropies<F> {
+    /// The largest logit of row i.
+    pub(crate) fn largest(&self, i: usize) -> Largest<F> {
+        // Of a row without a class above −∞, the first is the largest.
+        let at = self.at[i].to_f64().max(0.0) as usize;
+        Largest { x: self.x[i], at, loss: self.loss[i] }
+    }
+}
+
+/// −Σ p·log p of each row, and its largest logit.
 #[inline(always)]
-pub(crate) fn entropy<S: Isa, F: Real>(
+pub(crate) fn entropies<S: Isa, F: Real>(
     isa: S,
     lines: Lines<'_, F>,
     held: &mut [[F; LANES]],
-) -> [f64; LANES] {
+) -> LaneEntropies<F> {
     let max = LaneMax::new(isa, lines, held);
     let mut below = LaneSums::ZERO;
     let rest = max.others(
@@ -107,13 +124,14 @@ pub(crate) fn entropy<S: Isa, F: Real>(
         #[inline(always)]
         |class, terms| max.add_below(isa, [terms, lines.line(class)], &mut below),
     );
-    let mut value = [0.0; LANES];
+    let (mut value, mut losses) = ([0.0; LANES], [F::Extended::new(0.0); LANES]);
     for i in 0..LANES {
         let rest = rest.value::<F>(i);
         let below = below.value::<F>(i).div(isa, max.term[i].add(rest));
-        value[i] = max.loss(isa, i, rest).add(below).rounded();
+        losses[i] = max.loss(isa, i, rest);
+        value[i] = losses[i].add(below).rounded();
     }
-    value
+    LaneEntropies { value, x: max.x, at: max.at, loss: losses }
 }
 
 /// −Σ y·log p of each row, with weighted y.

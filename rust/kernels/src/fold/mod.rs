@@ -42,7 +42,10 @@ mod log_sum;
 mod others;
 mod pick;
 mod row_terms;
+mod score;
 mod soft_target;
+mod standing;
+mod top_k;
 mod weighted_sum;
 
 pub(crate) use divergence::{Divergence, LongPair, Pair, Related};
@@ -53,7 +56,10 @@ pub use log_sum::LogSum;
 pub use others::Others;
 pub use pick::Pick;
 pub(crate) use row_terms::{TermRows, Terms};
+pub(crate) use score::{Largest, Score, Scored};
 pub(crate) use soft_target::{SoftTarget, TargetSum, Weighting};
+pub use standing::{Rank, Standing};
+pub use top_k::{Candidate, TopK};
 pub(crate) use weighted_sum::WeightedSum;
 
 use crate::data::rows::{Block, Rows};

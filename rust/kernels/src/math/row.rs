@@ -1,7 +1,7 @@
 //! Formulas of a row: branch-free scalar functions, each like its line in `reference.py`.
 
 use nll_simd::math::{exp, horner, log};
-use nll_simd::{Extended, Float, Isa, Level, Real};
+use nll_simd::{Baseline, Extended, Float, Isa, Level, Real};
 
 /// Σ e^x over some classes as `sum · 2^exponent · e^(center + correction)`, which
 /// stays in range.
@@ -233,6 +233,40 @@ pub fn divergence<S: Isa, F: Real>(
     // If a class is impossible for q alone, `slopes` is infinite as well.
     let value = if bend == f64::INFINITY { bend } else { value };
     if value < 0.0 { 0.0 } else { value }
+}
+
+/// −log softmax(x) = (x_m − x) + loss of a class, with x_m the largest logit of its row and `loss` that of
+/// its class.   −∞ → +∞, NaN or x_m infinite → NaN.
+#[inline(always)]
+pub fn below_largest<F: Real>(x: F, x_m: F, loss: F::Extended) -> f64 {
+    let below = F::Extended::sum(x_m.to_f64(), -x.to_f64()).add(loss).rounded();
+    if x == F::NEG_INFINITY && x_m > x { f64::INFINITY } else { below }
+}
+
+/// c·tanh(x/c), which lies between −c and c.   ±∞ → ±c, 0 → 0, NaN → NaN.
+///
+/// tanh z = (e^{2z} − 1) / (e^{2z} + 1), whose numerator is a series near 0, where the difference
+/// would cancel. Without fused multiply-add on every CPU: whoever reads one number by itself gets the
+/// bits of a block.
+#[inline(always)]
+pub fn soft_capped<F: Real>(x: F, c: f64) -> F {
+    let one = F::Extended::new(1.0);
+    let size = F::Extended::new(x.abs().to_f64()).div(Baseline, F::Extended::new(c));
+    // Beyond 22 the hyperbolic tangent rounds to 1.
+    let is_beyond = size.rounded() >= 22.0;
+    let d = if is_beyond { F::Extended::new(44.0) } else { size.add(size) };
+    let rise = F::Extended::new(horner(Baseline, &F::EXPM1_TAIL[2..], d.rounded()))
+        .mul_add(Baseline, d.rounded(), F::EXPM1_TAIL[1])
+        .mul_add(Baseline, d.rounded(), F::EXPM1_TAIL[0])
+        .mul(Baseline, d)
+        .add(one);
+    let near = d.mul(Baseline, rise);
+    let far = d.mul_exp(Baseline, 1.0).add(one.neg());
+    let above = if d.rounded() < 1.0 { near } else { far };
+    let tanh = above.div(Baseline, above.add(F::Extended::new(2.0)));
+    let capped = F::from_f64(tanh.mul(Baseline, F::Extended::new(c)).rounded());
+    let capped = if x.is_nan() { x } else { capped };
+    if x < F::ZERO { F::ZERO - capped } else { capped }
 }
 
 /// e^x of one number, as the perplexity of a mean, by the exponential that all losses use.

@@ -1,0 +1,331 @@
+"""Everything about a token from one read of its logits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nll_fast import _core
+from nll_fast._arrays import as_array, as_int64, as_rows, as_targets
+from nll_fast._bfloat16 import is_bfloat16
+from nll_fast._core import Partial
+from nll_fast._options import as_integer, as_number, shown
+from nll_fast._shift import named_targets, shift_and_mask
+from nll_fast._types import Array
+
+
+@dataclass(frozen=True, eq=False)
+class TokenScores:
+    """What :func:`score` returns: an array for each quantity, of the shape of the targets.
+
+    Rows that do not count hold NaN in floats, -1 in integers and False in booleans, and so do rows with a NaN among
+    their logits. Floats are float64 for float64 logits, else float32, and in nats.
+
+    Attributes
+    ----------
+    target : ndarray of int64
+        The targets as given, those left out by ``shift`` not among them.
+    counted : ndarray of bool
+        Which rows count.
+    log_prob : ndarray
+        log p of the target, the bits of :func:`token_log_probs`. Never above 0.
+    logsumexp, entropy : ndarray
+        log Σ e^x and -Σ p·log p, as the functions of these names compute them.
+    argmax : ndarray of int64
+        The first of the largest classes.
+    max_log_prob : ndarray
+        log p of that class.
+    is_greedy : ndarray of bool
+        Whether it is the target.
+    rank : ndarray of int64
+        1 + the number of classes with a larger logit than the target's.
+    ties : ndarray of int64
+        The number of other classes with the same logit; ``rank + ties`` is the last place that they share.
+    top_k_ids, top_k_log_probs : ndarray of shape (..., k), or None
+        The k largest classes in order, of equal ones the first classes first; None for ``top_k=0``.
+    token_ids : ndarray of int64, or None
+        The classes that were asked for.
+    token_ids_log_probs : ndarray of shape (..., m), or None
+        log p of each of them.
+    temperature, softcap : float, float or None
+        What the logits were divided by, and then capped at.
+    """
+
+    target: Array
+    counted: Array
+    log_prob: Array
+    logsumexp: Array
+    entropy: Array
+    argmax: Array
+    max_log_prob: Array
+    is_greedy: Array
+    rank: Array
+    ties: Array
+    top_k_ids: Array | None
+    top_k_log_probs: Array | None
+    token_ids: Array | None
+    token_ids_log_probs: Array | None
+    temperature: float
+    softcap: float | None
+
+    def summary(self) -> dict[str, float | int | None]:
+        """The numbers that describe all tokens together.
+
+        Returns
+        -------
+        dict
+            ``tokens`` and ``ignored``; ``nonfinite``, how many log-probabilities are not finite, of them ``nan`` and
+            ``infinite``, and ``first_nonfinite``, the place of the first in the flattened targets, None without one;
+            ``nll``, the exact mean of -log p, rounded once, ``nll_error``, its standard error, and its quantiles
+            ``nll_median``, ``nll_p90`` and ``nll_p99``; ``perplexity`` and ``bits_per_token``; ``top1``, the share of
+            targets that are the arg max, and ``top_k``, of those with ``rank`` at most k, None for k = 0;
+            ``entropy``, the mean entropy. What is not finite is in the means, which then are not finite either.
+        """
+        log_prob = self.log_prob[self.counted]
+        nll = Partial.of(0.0 - log_prob)
+        bad = ~np.isfinite(self.log_prob) & self.counted
+        k = 0 if self.top_k_ids is None else self.top_k_ids.shape[-1]
+        rank = self.rank[self.counted]
+        median, p90, p99 = quantiles(0.0 - log_prob, (0.5, 0.9, 0.99))
+        nan = int(np.isnan(log_prob).sum())
+        return {
+            "tokens": log_prob.size,
+            "ignored": self.counted.size - log_prob.size,
+            "nonfinite": int(bad.sum()),
+            "nan": nan,
+            "infinite": int(bad.sum()) - nan,
+            "first_nonfinite": int(np.argmax(bad.ravel())) if bad.any() else None,
+            "nll": nll.mean,
+            "nll_error": nll.standard_error,
+            "nll_median": median,
+            "nll_p90": p90,
+            "nll_p99": p99,
+            "perplexity": nll.perplexity,
+            "bits_per_token": nll.mean / math.log(2),
+            "top1": share(self.is_greedy[self.counted]),
+            "top_k": share((rank > 0) & (rank <= k)) if k else None,
+            "entropy": Partial.of(self.entropy[self.counted]).mean,
+        }
+
+    def segments(self, ids: ArrayLike) -> TokenSegments:
+        """The sums over groups of tokens: a text, a continuation, an answer to choose.
+
+        Parameters
+        ----------
+        ids : array_like of int, of the shape of ``target``
+            The group of each token; negative for none. Tokens that do not count belong to none.
+
+        Returns
+        -------
+        TokenSegments
+            One entry for each of the groups 0 to ``ids.max()``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> scores = score(np.zeros((3, 4)), [0, 1, 2])
+        >>> scores.segments([0, 0, 1]).log_prob.round(4)
+        array([-2.7726, -1.3863])
+        """
+        ids = as_int64(as_array(ids, "ids"))
+        if ids.shape != self.target.shape:
+            raise ValueError(f"ids has shape {ids.shape}, but target has {self.target.shape}: give each token a group")
+        kept = self.counted & (ids >= 0)
+        groups, count = ids[kept], int(ids.max(initial=-1)) + 1
+        if count > max(2 * ids.size, 1 << 20):
+            raise ValueError(f"ids go up to {count - 1} for {ids.size} tokens; number the groups from 0 on")
+        order = np.argsort(groups, kind="stable")
+        ends = np.searchsorted(groups[order], np.arange(count + 1))
+        parts = [Partial.of(self.log_prob[kept][order[a:b]]).sum for a, b in zip(ends, ends[1:], strict=False)]
+        sizes = np.bincount(groups, minlength=count)
+        greedy = np.bincount(groups, self.is_greedy[kept], minlength=count) == sizes
+        return TokenSegments(np.array(parts, np.float64), sizes, greedy & (sizes > 0))
+
+    def to_dict(self) -> dict[str, Array]:
+        """The columns by name, flattened, for a table: ``pandas.DataFrame(scores.to_dict())``, ``polars.DataFrame``
+        or ``pyarrow.table``.
+
+        Returns
+        -------
+        dict of ndarray
+            One entry a token in each. The k largest classes and the given ones have a column each:
+            ``top_1_id``, ``top_1_log_prob``, ... and ``token_0_log_prob``, ....
+        """
+        columns = {name: getattr(self, name).ravel() for name in _COLUMNS}
+        if self.top_k_ids is not None and self.top_k_log_probs is not None:
+            for k in range(self.top_k_ids.shape[-1]):
+                columns[f"top_{k + 1}_id"] = self.top_k_ids[..., k].ravel()
+                columns[f"top_{k + 1}_log_prob"] = self.top_k_log_probs[..., k].ravel()
+        if self.token_ids_log_probs is not None:
+            for m in range(self.token_ids_log_probs.shape[-1]):
+                columns[f"token_{m}_log_prob"] = self.token_ids_log_probs[..., m].ravel()
+        return columns
+
+
+@dataclass(frozen=True, eq=False)
+class TokenSegments:
+    """Sums over groups of tokens, as :meth:`TokenScores.segments` returns them.
+
+    Attributes
+    ----------
+    log_prob : ndarray of float64
+        The exact sum of the log-probabilities of each group, rounded once.
+    count : ndarray of int64
+        How many tokens it has.
+    is_greedy : ndarray of bool
+        Whether every token is the arg max of its row; False for a group without tokens. With ``log_prob`` it is what
+        ``loglikelihood`` of lm-evaluation-harness returns.
+    """
+
+    log_prob: Array
+    count: Array
+    is_greedy: Array
+
+
+_COLUMNS = (
+    "target", "counted", "log_prob", "logsumexp", "entropy", "argmax", "max_log_prob", "is_greedy", "rank", "ties",
+)  # fmt: skip
+
+
+def score(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = -1,
+    ignore_index: int | None = -100,
+    shift: int = 0,
+    mask: ArrayLike | None = None,
+    top_k: int = 0,
+    token_ids: ArrayLike | None = None,
+    temperature: float = 1.0,
+    softcap: float | None = None,
+) -> TokenScores:
+    """Log-probability, rank, arg max, entropy and more of each row with a class as target, from one read.
+
+    Parameters
+    ----------
+    logits, target, axis, ignore_index, shift, mask
+        As in :func:`cross_entropy`. Rows that do not count are not read.
+    top_k : int
+        How many of the largest classes of each row to return, at most all of them.
+    token_ids : array_like of int, optional
+        Classes whose log-probabilities to return beside the target's: of shape (m,) the same for all rows, or of the
+        shape of ``target`` with one more axis, m for each row.
+    temperature : float
+        What the logits are divided by, rounded to the type of the computation: float64 for float64 logits, else
+        float32. All results are of the changed logits.
+    softcap : float, optional
+        After the temperature, logits x become c·tanh(x/c), as in Gemma 2.
+
+    Returns
+    -------
+    TokenScores
+        An array for each quantity, of the shape of ``target``, its last axis ``shift`` shorter.
+
+    Raises
+    ------
+    IndexError
+        For a target or a token id that is not a class.
+    TypeError, ValueError
+        As by :func:`cross_entropy`; for a ``top_k``, ``temperature`` or ``softcap`` out of range.
+
+    Notes
+    -----
+    Beside the results, nothing is kept of a row but what its state needs: memory is O(rows). Prompt log-probabilities of vLLM are ``log_prob`` and ``rank``;
+    its ``logprob_token_ids`` are ``token_ids``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scores = score(np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 0.0]]), [1, 1], top_k=2)
+    >>> scores.rank, scores.is_greedy, scores.top_k_ids
+    (array([2, 1]), array([False,  True]), array([[0, 1],
+           [1, 0]]))
+    >>> scores.log_prob.round(4)
+    array([-1.4076, -0.0949])
+    >>> round(scores.summary()["perplexity"], 4)
+    2.1193
+    """
+    shift = as_integer(shift, "shift")
+    if ignore_index is not None:
+        ignore_index = as_integer(ignore_index, "ignore_index")
+    temperature, softcap = (
+        as_positive(temperature, "temperature"),
+        softcap if softcap is None else as_positive(softcap, "softcap"),
+    )
+    logits, target, ignore_index = shift_and_mask(logits, target, axis, shift, mask, ignore_index)
+    rows, target = as_rows(logits, "logits", axis), as_targets(target)
+    classes, shape = rows.shape[-1], target.shape
+    top_k = as_integer(top_k, "top_k", 0)
+    if top_k > classes:
+        raise ValueError(f"top_k is {top_k}, but there are {classes} classes")
+    given = _as_token_ids(token_ids, shape, shift, classes)
+    real = np.float64 if rows.dtype == np.float64 else np.float32
+    numbers = [np.empty(s, real) for s in (shape, shape, shape, shape, (*shape, top_k), (*shape, given.shape[-1]))]
+    classes_of = [np.empty(s, np.int64) for s in (shape, shape, shape, (*shape, top_k))]
+    with named_targets(shift):
+        _core.score(rows, target, ignore_index, given, temperature, softcap, numbers, classes_of)
+    log_prob, logsumexp, entropy, max_log_prob, top_log_probs, given_log_probs = numbers
+    argmax, rank, ties, top_ids = classes_of
+    counted = np.ones(shape, bool) if ignore_index is None else np.asarray(target != ignore_index)
+    return TokenScores(
+        target=target,
+        counted=counted,
+        log_prob=log_prob,
+        logsumexp=logsumexp,
+        entropy=entropy,
+        argmax=argmax,
+        max_log_prob=max_log_prob,
+        is_greedy=counted & (argmax == target) & (rank > 0),
+        rank=rank,
+        ties=ties,
+        top_k_ids=top_ids if top_k else None,
+        top_k_log_probs=top_log_probs if top_k else None,
+        token_ids=given if token_ids is not None else None,
+        token_ids_log_probs=given_log_probs if token_ids is not None else None,
+        temperature=temperature,
+        softcap=softcap,
+    )
+
+
+def as_positive(x: Any, name: str) -> float:
+    """A finite number above 0."""
+    number = as_number(x, name)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name} is {number}; it must be positive and finite")
+    return number
+
+
+def _as_token_ids(token_ids: Any, rows: tuple[int, ...], shift: int, classes: int) -> Array:
+    """The given classes, of shape (m,) or (..., m); none if there are none."""
+    if token_ids is None:
+        return np.empty(0, np.int64)
+    ids = as_array(token_ids, "token_ids")
+    if ids.size == 0:
+        ids = ids.astype(np.int64)
+    if ids.dtype.kind not in "iu" or is_bfloat16(ids):
+        raise TypeError(f"token_ids is {shown(ids)}; pass integers")
+    if shift and ids.ndim == len(rows) + 1 and ids.ndim > 1 and ids.shape[-2] == rows[-1] + shift:
+        ids = ids[..., shift:, :]
+    if ids.ndim != 1 and ids.shape[:-1] != rows:
+        wanted = ", ".join(map(str, (*rows, "m")))
+        raise ValueError(f"token_ids has shape {ids.shape}; give (m,) for all rows, or ({wanted}) for each of them")
+    wrong = (ids < 0) | (ids >= classes)
+    if wrong.any():
+        index = tuple(map(int, np.unravel_index(np.argmax(wrong), wrong.shape)))
+        raise IndexError(f"token_ids is {ids[index]} at index {index}, but there are {classes} classes")
+    return np.require(ids, np.int64, ["C", "A"])
+
+
+def quantiles(x: Array, shares: tuple[float, ...]) -> list[float]:
+    """The quantiles of numbers, interpolated; NaN of none."""
+    return [float(q) for q in np.quantile(x.astype(np.float64), shares)] if x.size else [math.nan] * len(shares)
+
+
+def share(flags: Array) -> float:
+    """How large a part of some booleans are True; NaN of none."""
+    return float(np.count_nonzero(flags) / flags.size) if flags.size else math.nan

@@ -1,0 +1,108 @@
+//! Everything about a row with a class as target, from one read.
+
+use crate::data::rows::Block;
+use crate::data::scratch::Scratch;
+use crate::fold::{Candidate, Entropy, Fold, LogSum, Others, Rank, Standing, TopK};
+use crate::math::row::{self, ScaledSum};
+use nll_simd::{Extended, Isa, Real};
+
+/// The state of everything about a row.
+///
+/// The cross entropy is that of the fold of the same name, so its bits are too; so is the entropy, which
+/// knows the largest logit as well.
+#[derive(Clone)]
+pub(crate) struct Score<F: Real> {
+    rest: LogSum<F>,
+    entropy: Entropy<F>,
+    standing: Standing<F>,
+    top: Option<TopK<F>>,
+}
+
+impl<F: Real> Score<F> {
+    /// Of no classes; the target is `class`, whose logit is `x_t`.
+    #[inline(always)]
+    pub(crate) fn empty((class, x_t): (usize, F), top_k: usize) -> Self {
+        let (rest, entropy) = (LogSum::without(class), Entropy::empty());
+        let top = (top_k > 0).then(|| TopK::of(top_k));
+        Score { rest, entropy, standing: Standing::of(x_t), top }
+    }
+}
+
+/// What a [`Score`] comes to.
+#[derive(Clone)]
+pub(crate) struct Scored<F: Real> {
+    pub(crate) x_t: F,
+    pub(crate) rest: ScaledSum,
+    pub(crate) entropy: f64,
+    pub(crate) largest: Largest<F>,
+    pub(crate) rank: Rank,
+    pub(crate) top: Option<Vec<Candidate<F>>>,
+}
+
+/// The largest logit of a row against the rest, from which the log-probability of any class comes.
+#[derive(Clone, Copy)]
+pub(crate) struct Largest<F: Real> {
+    /// The logit.
+    pub(crate) x: F,
+    /// The first class that has it.
+    pub(crate) at: usize,
+    /// −log p of that class.
+    pub(crate) loss: F::Extended,
+}
+
+impl<F: Real> Largest<F> {
+    /// When all classes are in.
+    #[inline(always)]
+    pub(crate) fn new<S: Isa>(isa: S, others: &Others<F>) -> Self {
+        // Of a row without a class above −∞, the first is the largest.
+        let at = if others.x == F::NEG_INFINITY { 0 } else { others.at };
+        Largest { x: others.x, at, loss: others.loss(isa) }
+    }
+
+    /// log Σ e^x, with the digits that the largest logit and its loss have.   All −∞ → −∞.
+    #[inline(always)]
+    pub(crate) fn log_sum_exp(&self) -> f64 {
+        match self.x.to_f64().is_infinite() {
+            true => self.x.to_f64(),
+            false => F::Extended::new(self.x.to_f64()).add(self.loss).rounded(),
+        }
+    }
+
+    /// log softmax(x) of a class with the logit `x`: its distance from the largest, less the loss.   Never above 0.
+    #[inline(always)]
+    pub(crate) fn log_prob(&self, x: F) -> f64 {
+        0.0 - row::below_largest::<F>(x, self.x, self.loss)
+    }
+}
+
+impl<F: Real> Fold<F> for Score<F> {
+    type Row = Scored<F>;
+
+    #[inline(always)]
+    fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, scratch: &mut Scratch<F>) {
+        self.rest.push(isa, block, scratch);
+        self.entropy.push(isa, block, scratch);
+        self.standing.push(isa, block, scratch);
+        self.top.push(isa, block, scratch);
+    }
+
+    #[inline(always)]
+    fn merge<S: Isa>(&mut self, isa: S, later: Self) {
+        Fold::<F>::merge(&mut self.rest, isa, later.rest);
+        Fold::<F>::merge(&mut self.entropy, isa, later.entropy);
+        Fold::<F>::merge(&mut self.standing, isa, later.standing);
+        Fold::<F>::merge(&mut self.top, isa, later.top);
+    }
+
+    #[inline(always)]
+    fn finish<S: Isa>(&self, isa: S) -> Scored<F> {
+        Scored {
+            x_t: self.standing.x_t(),
+            rest: self.rest.finish(isa),
+            entropy: Entropy::<F>::value(isa, self.entropy.finish(isa)),
+            largest: Largest::new(isa, self.entropy.others()),
+            rank: self.standing.finish(isa),
+            top: self.top.finish(isa),
+        }
+    }
+}

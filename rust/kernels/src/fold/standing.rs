@@ -1,0 +1,80 @@
+//! How the target of a row stands among its classes.
+
+use crate::data::rows::Block;
+use crate::data::scratch::Scratch;
+use crate::fold::Fold;
+use nll_simd::{CHUNK_LANES, Isa, Real};
+
+/// How many classes are above the target, and how many are equal to it, the target itself included.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<F> {
+    /// The logit of the target.
+    x_t: F,
+    above: u64,
+    equal: u64,
+    has_nan: bool,
+}
+
+/// What a [`Standing`] comes to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rank {
+    /// How many logits are larger than the target's.
+    pub above: u64,
+    /// How many are equal to it, its own included.
+    pub equal: u64,
+    /// Whether any logit is NaN, which stands nowhere.
+    pub has_nan: bool,
+}
+
+impl<F: Real> Standing<F> {
+    /// Of no classes, for a target whose logit is `x_t`.
+    #[inline(always)]
+    pub fn of(x_t: F) -> Self {
+        Standing { x_t, above: 0, equal: 0, has_nan: false }
+    }
+
+    /// The logit of the target.
+    #[inline(always)]
+    pub(crate) fn x_t(&self) -> F {
+        self.x_t
+    }
+}
+
+impl<F: Real> Fold<F> for Standing<F> {
+    type Row = Rank;
+
+    #[inline(always)]
+    fn push<S: Isa>(&mut self, _isa: S, block: &Block<'_, F>, _scratch: &mut Scratch<F>) {
+        let [x] = block.classes();
+        // Lanes of 32 bits: a block has fewer classes than they count.
+        let [mut above, mut equal, mut nan] = [[0_u32; CHUNK_LANES]; 3];
+        let (chunks, rest) = x.as_chunks::<CHUNK_LANES>();
+        for chunk in chunks {
+            for i in 0..CHUNK_LANES {
+                above[i] += u32::from(chunk[i] > self.x_t);
+                equal[i] += u32::from(chunk[i] == self.x_t);
+                nan[i] |= u32::from(chunk[i].is_nan());
+            }
+        }
+        for (i, x) in rest.iter().enumerate() {
+            above[i] += u32::from(*x > self.x_t);
+            equal[i] += u32::from(*x == self.x_t);
+            nan[i] |= u32::from(x.is_nan());
+        }
+        self.above += above.iter().map(|&n| u64::from(n)).sum::<u64>();
+        self.equal += equal.iter().map(|&n| u64::from(n)).sum::<u64>();
+        self.has_nan |= nan.iter().any(|&n| n > 0);
+    }
+
+    #[inline(always)]
+    fn merge<S: Isa>(&mut self, _isa: S, later: Self) {
+        self.above += later.above;
+        self.equal += later.equal;
+        self.has_nan |= later.has_nan;
+    }
+
+    #[inline(always)]
+    fn finish<S: Isa>(&self, _isa: S) -> Rank {
+        Rank { above: self.above, equal: self.equal, has_nan: self.has_nan }
+    }
+}
