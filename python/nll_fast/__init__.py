@@ -29,6 +29,7 @@ Every loss has a readable NumPy twin in :mod:`nll_fast.reference`.
 from nll_fast import reference
 from nll_fast._arrays import as_bfloat16
 from nll_fast._core import Partial
+from nll_fast.comparison import Comparison, compare
 from nll_fast.distributions import entr, entropy, kl_div, kl_divergence, rel_entr
 from nll_fast.likelihoods import (
     binary_cross_entropy,
@@ -48,6 +49,7 @@ from nll_fast.tokens import bits_per_byte, bits_per_token, perplexity, sequence_
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "Partial",
     "TokenScores",
     "TokenSegments",
@@ -58,6 +60,7 @@ __all__ = [
     "bits_per_token",
     "bradley_terry_loss",
     "categorical_nll",
+    "compare",
     "cross_entropy",
     "cross_entropy_grad",
     "dpo_loss",

@@ -288,3 +288,14 @@ def score(
     numbers: list[_Array],
     integers: list[_Array],
 ) -> None: ...
+def compare(
+    p_logits: _Array | tuple[_Array, _Array, _Array],
+    q_logits: _Array | tuple[_Array, _Array, _Array],
+    target: _Array,
+    ignore_index: int | None,
+    top_k: int,
+    temperature: float,
+    softcap: float | None,
+    numbers: list[_Array],
+    integers: list[_Array],
+) -> None: ...

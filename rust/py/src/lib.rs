@@ -65,7 +65,7 @@ mod _core {
         categorical_nll, cross_entropy, cross_entropy_grad, log_softmax, logsumexp, nll_loss,
     };
     #[pymodule_export]
-    use super::scores::score;
+    use super::scores::{compare, score};
     #[pymodule_export]
     use super::totals::Partial;
     #[pymodule_export]

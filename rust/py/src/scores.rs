@@ -3,7 +3,7 @@
 use crate::arrays::{Classes, Floats, Output, places};
 use crate::rows::{leading, size};
 use crate::signals::run;
-use nll_kernels::call::{self, Given, Score, ScoreColumns};
+use nll_kernels::call::{self, Compare, CompareColumns, Given, Score, ScoreColumns};
 use nll_kernels::data::array::Array;
 use nll_kernels::data::mapped::Change;
 use nll_kernels::data::targets::Targets;
@@ -79,4 +79,45 @@ pub(crate) fn score<'py>(
     let targets = Targets { target, shape, ignore_index, weight: None, row_weight: None };
     let call = Score { logits, targets, top_k, given };
     run(py, size(logits), |exec| call.run(exec, columns))
+}
+
+/// Fills `numbers`: both divergences, that from their mean, the distance, p's entropy, log p of its largest class,
+/// and of the target in p and in q; and `integers`: the largest class of both, how many of the first k they share,
+/// and whether in order.
+#[pyfunction]
+pub(crate) fn compare<'py>(
+    py: Python<'py>,
+    p_logits: Floats<'py>,
+    q_logits: Floats<'py>,
+    target: Classes<'py>,
+    ignore_index: Option<i64>,
+    top_k: usize,
+    temperature: f64,
+    softcap: Option<f64>,
+    numbers: Numbers<'py, 8>,
+    integers: Integers<'py, 4>,
+) -> PyResult<()> {
+    let [p_logits, q_logits] =
+        &[p_logits.array(), q_logits.array()].map(|x| prepared(x, temperature, softcap));
+    let mut outputs = Vec::new();
+    for array in &numbers {
+        outputs.push(Some(Output::given(array, leading(p_logits))?));
+    }
+    let mut outs = Vec::new();
+    for output in &mut outputs {
+        outs.push(places(output)?);
+    }
+    let mut integers = integers.map(|array| array.readwrite());
+    let mut classes = Vec::new();
+    for array in &mut integers {
+        classes.push(call::Classes(array.as_slice_mut()?));
+    }
+    let (Ok(numbers), Ok(classes)) = (outs.try_into(), classes.try_into()) else {
+        unreachable!("as many as arrays")
+    };
+    let (target, shape) = (target.classes()?, target.shape());
+    let targets = Targets { target, shape, ignore_index, weight: None, row_weight: None };
+    let call = Compare { p_logits, q_logits, targets, top_k };
+    let columns = CompareColumns { numbers, classes };
+    run(py, 2 * size(p_logits), |exec| call.run(exec, columns))
 }

@@ -2,6 +2,7 @@
 //! what is wrong with it; a front end only translates types.
 
 mod choices;
+mod compare;
 mod cross_entropy;
 mod elements;
 mod evaluation;
@@ -29,6 +30,7 @@ mod stream;
 pub use choices::{
     Clamp, Factorial, Hessian, PoissonOptions, PreferenceOptions, Rate, Spread, choose, exactly_one,
 };
+pub use compare::{Compare, CompareColumns};
 pub use elements::{Elements, Options, Outputs};
 pub use gradient::{Gradient, GradientOut};
 pub use log_softmax::{log_softmax, log_sum_exp};

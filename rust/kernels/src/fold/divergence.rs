@@ -39,13 +39,29 @@ pub(crate) struct Relation<F: Real> {
     /// The class that has more than half of p, [`NONE`](crate::math::terms::NONE) if none has.
     likely: usize,
     /// The sum of the terms of x.
-    p_sum: F::Extended,
+    pub(super) p_sum: F::Extended,
     /// ℓ_p − ℓ_q
     losses: F::Extended,
-    k: F::Extended,
+    pub(super) k: F::Extended,
 }
 
 impl<F: Real> Relation<F> {
+    /// With q divided by 1 + u, which is near 1.
+    #[inline(always)]
+    pub(super) fn corrected<S: Isa>(self, isa: S, u: f64) -> Self {
+        let u = F::Extended::new(u);
+        let losses = self.losses.add(u.log1p(isa).neg()).renormalize();
+        Relation { losses, k: self.k.div(isa, F::Extended::new(1.0).add(u)), ..self }
+    }
+
+    /// d of a class, from its two logits, and how far that of x is below the largest.
+    #[inline(always)]
+    pub(super) fn log_ratio(&self, x: f64, y: f64) -> (F::Extended, F::Extended) {
+        let below = F::Extended::sum(self.x_m, -x);
+        let d = F::Extended::sum(y, -self.y_m).add(below).add(self.losses);
+        (d.renormalize(), below)
+    }
+
     /// Of the largest logits of both rows and the sums of their others' terms.
     #[inline(always)]
     fn new<S: Isa>(isa: S, p: &Others<F>, q: &Others<F>) -> Self {
@@ -118,6 +134,12 @@ impl<F: Real> LongPair<F> {
     #[inline(always)]
     pub(crate) fn new<S: Isa>(isa: S, p: Others<F>, q: Others<F>) -> Self {
         LongPair { p, q, relation: Relation::new(isa, &p, &q) }
+    }
+
+    /// The largest logit of each row, and the sum of the others' terms.
+    #[inline(always)]
+    pub(crate) fn sides(&self) -> [Others<F>; 2] {
+        [self.p, self.q]
     }
 
     /// The terms of a block of both rows, in `memory`.

@@ -32,6 +32,7 @@
 //! for one row or in a loop over the lanes. Which of the two ways a row goes is decided by its
 //! number of classes alone, so its bits do not depend on layout or batch.
 
+mod comparison;
 mod divergence;
 mod entropy;
 mod expected_loss;
@@ -48,6 +49,7 @@ mod standing;
 mod top_k;
 mod weighted_sum;
 
+pub(crate) use comparison::{Comparison, PairRow};
 pub(crate) use divergence::{Divergence, LongPair, Pair, Related};
 pub use entropy::Entropy;
 pub(crate) use expected_loss::{ExpectedLoss, Probabilities, expected_losses};

@@ -1,0 +1,350 @@
+"""Everything about two models from one read of the logits of both."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nll_fast import _core
+from nll_fast._arrays import as_array, as_mask, as_rows, as_targets
+from nll_fast._core import Partial
+from nll_fast._options import as_integer
+from nll_fast._shift import named_targets, shift_and_mask, shifted
+from nll_fast._types import Array
+from nll_fast.scores import as_positive, quantiles, share
+
+_BUCKETS = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
+"""The bounds of p's largest probability between which divergences are averaged, as in exllamav3."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What :func:`compare` returns: an array for each quantity, with a number for each row.
+
+    Rows that do not count hold NaN in floats, -1 in integers and False in booleans, and so do rows with a NaN or +∞
+    among the logits of one of the models. Floats are float64 if either model's logits are, else float32, and in nats.
+
+    Attributes
+    ----------
+    target : ndarray of int64, or None
+        The targets as given, those left out by ``shift`` not among them.
+    counted : ndarray of bool
+        Which rows count.
+    kl_pq, kl_qp : ndarray
+        Σ p·(log p - log q) and Σ q·(log q - log p); never below 0, and 0 for equal rows.
+    js : ndarray
+        The Jensen-Shannon divergence, the mean of the divergences of p and of q from (p + q)/2; at most log 2.
+    total_variation : ndarray
+        Σ |p - q| / 2; at most 1.
+    p_entropy : ndarray
+        -Σ p·log p
+    p_argmax, q_argmax : ndarray of int64
+        The first of the largest classes of each.
+    p_max_log_prob : ndarray
+        log p of ``p_argmax``: how sure the first model is.
+    same_top : ndarray of bool
+        Whether ``p_argmax`` is ``q_argmax``.
+    top_k : int
+        How many of the largest classes the next two compare.
+    top_k_overlap : ndarray of int64
+        How many of the first k classes of p are among the first k of q.
+    top_k_in_order : ndarray of bool
+        Whether they are the same in the same order.
+    p_log_prob, q_log_prob : ndarray, or None
+        log p and log q of the target; None without targets.
+    temperature, softcap : float, float or None
+        What the logits of both were divided by, and then capped at.
+    """
+
+    target: Array | None
+    counted: Array
+    kl_pq: Array
+    kl_qp: Array
+    js: Array
+    total_variation: Array
+    p_entropy: Array
+    p_argmax: Array
+    q_argmax: Array
+    p_max_log_prob: Array
+    same_top: Array
+    top_k: int
+    top_k_overlap: Array
+    top_k_in_order: Array
+    p_log_prob: Array | None
+    q_log_prob: Array | None
+    temperature: float
+    softcap: float | None
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers that describe all rows together.
+
+        Returns
+        -------
+        dict
+            ``tokens``, ``ignored``, and ``nonfinite``: rows of which any number is not finite. They are counted there
+            and left out of everything else. ``kl_pq`` and ``kl_qp``, each a dict of ``mean`` (exact, rounded once),
+            ``error`` (its standard error), ``median``, ``p90``, ``p99`` and ``max``; the means of ``js``,
+            ``total_variation`` and ``p_entropy``; ``same_top``, ``top_k_overlap`` (as a share of k) and
+            ``top_k_in_order``, shares of the rows; ``buckets``, a list of dicts of ``low``, ``high``, ``count`` and
+            ``kl_pq`` (the mean) of the rows in which p's largest probability lies between ``low`` and ``high``. Then
+            the statistics of llama.cpp's perplexity tool under its names, p being its base model: those with an
+            uncertainty as a tuple of both. Those of perplexities and of Δp need targets.
+
+        Notes
+        -----
+        An uncertainty is llama.cpp's, one standard error; of a perplexity, a ratio or a difference, by linear
+        propagation.
+        """
+        fine = self.counted.copy()
+        used = (self.kl_pq, self.kl_qp, self.p_log_prob, self.q_log_prob)
+        for column in used:
+            fine &= True if column is None else np.isfinite(column)
+        kl_pq, kl_qp = (x[fine].astype(np.float64) for x in (self.kl_pq, self.kl_qp))
+        confidence = np.exp(self.p_max_log_prob[fine].astype(np.float64))
+        at = np.clip(np.searchsorted(_BUCKETS, confidence, "right") - 1, 0, len(_BUCKETS) - 2)
+        k = max(self.top_k, 1)
+        result: dict[str, Any] = {
+            "tokens": int(fine.sum()),
+            "ignored": int((~self.counted).sum()),
+            "nonfinite": int((self.counted & ~fine).sum()),
+            "kl_pq": _describe(kl_pq),
+            "kl_qp": _describe(kl_qp),
+            "js": Partial.of(self.js[fine]).mean,
+            "total_variation": Partial.of(self.total_variation[fine]).mean,
+            "p_entropy": Partial.of(self.p_entropy[fine]).mean,
+            "same_top": share(self.same_top[fine]),
+            "top_k_overlap": float(self.top_k_overlap[fine].mean() / k) if fine.any() and self.top_k else math.nan,
+            "top_k_in_order": share(self.top_k_in_order[fine]) if self.top_k else math.nan,
+            "buckets": [
+                {"low": low, "high": high, "count": int((at == i).sum()), "kl_pq": Partial.of(kl_pq[at == i]).mean}
+                for i, (low, high) in enumerate(zip(_BUCKETS, _BUCKETS[1:], strict=False))
+            ],
+        }
+        if self.p_log_prob is not None and self.q_log_prob is not None:
+            base, other = (0.0 - x[fine].astype(np.float64) for x in (self.p_log_prob, self.q_log_prob))
+            result |= _perplexities(base, other) | _divergences(kl_pq) | _changes(np.exp(-other) - np.exp(-base))
+        else:
+            result |= _divergences(kl_pq)
+        result["Same top p"] = _same_top(self.same_top[fine])
+        return result
+
+    def to_dict(self) -> dict[str, Array]:
+        """The columns by name, flattened, for a table: ``pandas.DataFrame(comparison.to_dict())``.
+
+        Returns
+        -------
+        dict of ndarray
+            One entry a row in each.
+        """
+        columns = {name: getattr(self, name) for name in _COLUMNS}
+        return {name: column.ravel() for name, column in columns.items() if column is not None}
+
+
+_COLUMNS = (
+    "target", "counted", "kl_pq", "kl_qp", "js", "total_variation", "p_entropy", "p_argmax", "q_argmax",
+    "p_max_log_prob", "same_top", "top_k_overlap", "top_k_in_order", "p_log_prob", "q_log_prob",
+)  # fmt: skip
+
+
+def compare(
+    p_logits: ArrayLike,
+    q_logits: ArrayLike,
+    target: ArrayLike | None = None,
+    *,
+    axis: int = -1,
+    ignore_index: int | None = -100,
+    shift: int = 0,
+    mask: ArrayLike | None = None,
+    classes: int | None = None,
+    top_k: int = 5,
+    temperature: float = 1.0,
+    softcap: float | None = None,
+) -> Comparison:
+    """How the predictions of two models differ, row by row, from one read of the logits of both.
+
+    Parameters
+    ----------
+    p_logits, q_logits : array_like
+        The logits of both models, with the dtypes of :func:`cross_entropy`, of one shape.
+    target : array_like of int, optional
+        The class of each row, of the shape of the logits without ``axis``.
+    axis, ignore_index, shift
+        As in :func:`cross_entropy`. Without targets, ``shift`` leaves out the last positions of a text.
+    mask : array_like of bool, optional
+        Which rows count: of the shape of ``target``, or of the logits without ``axis``.
+    classes : int, optional
+        Compare only so many classes, the first: vocabularies are padded to different sizes.
+    top_k : int
+        How many of the largest classes to compare; all, where there are fewer.
+    temperature, softcap
+        As in :func:`score`, for both models.
+
+    Returns
+    -------
+    Comparison
+        An array for each quantity.
+
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        As by :func:`score`; ValueError for models with different numbers of classes, without ``classes``.
+
+    Notes
+    -----
+    The divergences keep their digits when the models are nearly equal: those of two quantisations may be 1e-12. With
+    d = log q - log p, the sums are of q - p - p·d, which is p·(e^d - 1 - d).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> p = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 0.0]])
+    >>> both = compare(p, p + [0.0, 0.1, 0.0], [0, 1])
+    >>> both.kl_pq.round(6), both.same_top
+    (array([0.000946, 0.000386]), array([ True,  True]))
+    >>> float(compare(p, p).kl_pq.max())
+    0.0
+    """
+    shift = as_integer(shift, "shift")
+    if ignore_index is not None:
+        ignore_index = as_integer(ignore_index, "ignore_index")
+    temperature = as_positive(temperature, "temperature")
+    softcap = softcap if softcap is None else as_positive(softcap, "softcap")
+    p, q = as_rows(p_logits, "p_logits", axis), as_rows(q_logits, "q_logits", axis)
+    p, q = _of_one_size(p, q, None if classes is None else as_integer(classes, "classes", 1))
+    top_k = min(as_integer(top_k, "top_k", 0), p.shape[-1])
+    if target is None:
+        rows = np.zeros(p.shape[:-1], np.int64)
+        if mask is not None:
+            mask = as_mask(mask)
+            if mask.shape != rows.shape:
+                raise ValueError(f"mask has shape {mask.shape}, but p_logits, class axis last, need {rows.shape}")
+            rows = np.where(mask, rows, -1)
+        if shift:
+            p, q = (shifted(x, name, axis, shift) for x, name in ((p, "p_logits"), (q, "q_logits")))
+            rows = rows[..., shift:] if mask is not None else rows[..., : p.shape[-2]]
+        known, ignored = np.ascontiguousarray(rows), -1
+    else:
+        start = as_array(target, "target")
+        q = shifted(q, "q_logits", axis, shift) if shift and start.ndim else q
+        p, known, ignored = shift_and_mask(p, start, -1, shift, mask, ignore_index)
+        known = as_targets(known)
+    shape = p.shape[:-1]
+    real = np.float64 if np.float64 in (p.dtype, q.dtype) else np.float32
+    numbers = [np.empty(shape, real) for _ in range(8)]
+    integers = [np.empty(shape, np.int64) for _ in range(4)]
+    with named_targets(shift):
+        _core.compare(p, q, known, ignored, top_k, temperature, softcap, numbers, integers)
+    kl_pq, kl_qp, js, total_variation, p_entropy, p_max_log_prob, p_log_prob, q_log_prob = numbers
+    p_argmax, q_argmax, overlap, in_order = integers
+    return Comparison(
+        target=None if target is None else known,
+        counted=np.ones(shape, bool) if ignored is None else np.asarray(known != ignored),
+        kl_pq=kl_pq,
+        kl_qp=kl_qp,
+        js=js,
+        total_variation=total_variation,
+        p_entropy=p_entropy,
+        p_argmax=p_argmax,
+        q_argmax=q_argmax,
+        p_max_log_prob=p_max_log_prob,
+        same_top=(p_argmax == q_argmax) & (p_argmax >= 0),
+        top_k=top_k,
+        top_k_overlap=overlap,
+        top_k_in_order=in_order == 1,
+        p_log_prob=None if target is None else p_log_prob,
+        q_log_prob=None if target is None else q_log_prob,
+        temperature=temperature,
+        softcap=softcap,
+    )
+
+
+def _of_one_size(p: Array, q: Array, classes: int | None) -> tuple[Array, Array]:
+    """The rows of both models, with as many classes."""
+    sizes = p.shape[-1], q.shape[-1]
+    if classes is None and sizes[0] != sizes[1] and p.shape[:-1] == q.shape[:-1]:
+        raise ValueError(
+            f"p_logits have {sizes[0]} classes and q_logits {sizes[1]}: where a vocabulary is padded, pass "
+            f"classes={min(sizes)} or the number of true classes"
+        )
+    if classes is not None:
+        if classes > min(sizes):
+            raise ValueError(f"classes is {classes}, but p_logits have {sizes[0]} and q_logits {sizes[1]}")
+        p, q = p[..., :classes], q[..., :classes]
+    if p.shape != q.shape:
+        raise ValueError(f"p_logits have shape {p.shape}, class axis last, and q_logits {q.shape}; they must be equal")
+    return p, q
+
+
+def _describe(x: Array) -> dict[str, float]:
+    mean, (median, p90, p99) = Partial.of(x), quantiles(x, (0.5, 0.9, 0.99))
+    most = float(x.max()) if x.size else math.nan
+    return {"mean": mean.mean, "error": mean.standard_error, "median": median, "p90": p90, "p99": p99, "max": most}
+
+
+def _uncertain(x: Array) -> tuple[float, float]:
+    """The mean and its standard error as llama.cpp has it, which is 0 up to ten values."""
+    if not x.size:
+        return math.nan, math.nan
+    return float(x.mean()), math.sqrt(x.var() / (x.size - 1)) if x.size > 10 else 0.0
+
+
+def _perplexities(base: Array, other: Array) -> dict[str, Any]:
+    (b, b_error), (o, o_error) = _uncertain(base), _uncertain(other)
+    covariance = float(((base - b) * (other - o)).mean() / (base.size - 1)) if base.size > 10 else 0.0
+    spread = b_error * o_error
+    ratio_error = math.sqrt(max(b_error**2 + o_error**2 - 2 * covariance, 0.0))
+    ppl, ppl_base = _exp(o), _exp(b)
+    error = (ppl * o_error) ** 2 + (ppl_base * b_error) ** 2 - 2 * ppl * ppl_base * covariance
+    return {
+        "Mean PPL(Q)": (ppl, ppl * o_error),
+        "Mean PPL(base)": (ppl_base, ppl_base * b_error),
+        "Cor(ln(PPL(Q)), ln(PPL(base)))": covariance / spread if spread else math.nan,
+        "Mean ln(PPL(Q)/PPL(base))": (o - b, ratio_error),
+        "Mean PPL(Q)/PPL(base)": (_exp(o - b), _exp(o - b) * ratio_error),
+        "Mean PPL(Q)-PPL(base)": (ppl - ppl_base, math.sqrt(max(error, 0.0))),
+    }
+
+
+def _exp(x: float) -> float:
+    return _core.exp(x)
+
+
+_TAILS = (99.9, 99.0, 95.0, 90.0)
+
+
+def _divergences(kl: Array) -> dict[str, Any]:
+    result: dict[str, Any] = {"Mean KLD": _uncertain(kl)}
+    result["Maximum KLD"] = float(kl.max()) if kl.size else math.nan
+    shares = (*_TAILS, 50.0, *(round(100 - tail, 1) for tail in reversed(_TAILS)))
+    for percent, value in zip(shares, quantiles(kl, tuple(p / 100 for p in shares)), strict=True):
+        result["Median KLD" if percent == 50 else f"{percent:.1f}% KLD"] = value
+    result["Minimum KLD"] = float(kl.min()) if kl.size else math.nan
+    return result
+
+
+def _changes(change: Array) -> dict[str, Any]:
+    """Of the change of the target's probability, in percent."""
+    result: dict[str, Any] = {"Mean Δp": _percent(_uncertain(change))}
+    result["Maximum Δp"] = 100 * float(change.max()) if change.size else math.nan
+    shares = (*_TAILS, 75.0, 50.0, 25.0, *(round(100 - tail, 1) for tail in reversed(_TAILS)))
+    for percent, value in zip(shares, quantiles(change, tuple(p / 100 for p in shares)), strict=True):
+        result["Median Δp" if percent == 50 else f"{percent:.1f}% Δp"] = 100 * value
+    result["Minimum Δp"] = 100 * float(change.min()) if change.size else math.nan
+    square, error = _uncertain(change**2)
+    root = math.sqrt(square) if square >= 0 else math.nan
+    result["RMS Δp"] = _percent((root, 0.5 / root * error if root else 0.0))
+    return result
+
+
+def _percent(pair: tuple[float, float]) -> tuple[float, float]:
+    return 100 * pair[0], 100 * pair[1]
+
+
+def _same_top(same: Array) -> tuple[float, float]:
+    """The share of rows with one arg max, in percent."""
+    p = share(same)
+    return _percent((p, math.sqrt(p * (1 - p) / (same.size - 1)) if same.size > 1 else math.nan))

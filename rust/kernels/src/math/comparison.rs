@@ -1,0 +1,141 @@
+//! How two distributions differ, class by class: formulas that keep their digits when the two are nearly
+//! equal.
+//!
+//! With d = log q − log p of a class, each is p times a function of d that is 0 at d = 0. Where the
+//! plain formula would cancel, for −1 < d < 3, it is written by q − p = p·(e^d − 1), which the
+//! [divergence](crate::math::row::divergence_terms) knows with all its digits.
+
+use crate::math::row::{divergence, divergence_terms};
+use nll_simd::{Extended, Isa, Real};
+
+/// The share of one class in the quantities that compare p and q.
+#[derive(Clone, Copy)]
+pub struct ClassShare<F: Real> {
+    /// q − p − p·d, whose sum is the divergence of p from q.
+    pub bend: F::Extended,
+    /// p·d
+    pub slope: f64,
+    /// p − q + q·d, whose sum is the divergence of q from p.
+    pub back: F::Extended,
+    /// q − p
+    pub apart: f64,
+    /// (p·log(2p/(p+q)) + q·log(2q/(p+q)))/2, whose sum is the Jensen-Shannon divergence.
+    pub middle: f64,
+}
+
+/// The share of a class.   p = q = 0 → 0. p = 0 < q: `back` is +∞; q = 0 < p: `bend` is. NaN → NaN.
+#[inline(always)]
+pub fn class_share<S: Isa, F: Real>(
+    isa: S,
+    p: f64,
+    q: F::Extended,
+    d: F::Extended,
+) -> ClassShare<F> {
+    let x = d.rounded();
+    let (bend, slope) = divergence_terms::<S, F>(isa, p, q, d);
+    let near = bend.add(F::Extended::new(slope));
+    let far = q.add(F::Extended::new(-p));
+    let is_near = x > -1.0 && x < 3.0;
+    let apart = if is_near { near } else { far };
+    let back_near = apart.mul(isa, d).add(bend.neg());
+    let product = if q.rounded() == 0.0 { F::Extended::new(0.0) } else { q.mul(isa, d) };
+    let back_far = far.neg().add(product);
+    let back = if is_near { back_near } else { back_far };
+    let middle = class_middle::<S, F>(isa, p, q, d, apart);
+    ClassShare { bend, slope, back, apart: apart.rounded(), middle }
+}
+
+/// (p·log(2p/(p+q)) + q·log(2q/(p+q)))/2 = (d·(q − p) − (p + q)·log(1 + s))/4 with s = (q − p)²/(4·p·q),
+/// which is sinh²(d/2).   p or q = 0 → (p + q)·log(2)/2.
+#[inline(always)]
+fn class_middle<S: Isa, F: Real>(
+    isa: S,
+    p: f64,
+    q: F::Extended,
+    d: F::Extended,
+    apart: F::Extended,
+) -> f64 {
+    // Beyond, the lesser of the two counts for nothing, and s would not be a number.
+    let is_far = !(d.rounded().abs() < 60.0) | (p == 0.0) | (q.rounded() == 0.0);
+    let p = F::Extended::new(p);
+    let (sum, other) = (p.add(q), p.add(apart));
+    let half = F::Extended::new(0.5);
+    let ratio = |to| apart.div(isa, to).mul(isa, half);
+    let s = ratio(p).mul(isa, ratio(other));
+    let by_log = p.add(other).mul(isa, s.log1p(isa));
+    let near = d.mul(isa, apart).add(by_log.neg()).rounded() * 0.25;
+    let far = sum.rounded() * (0.5 * core::f64::consts::LN_2);
+    if is_far { far } else { near }
+}
+
+/// The sums over all classes of [`ClassShare`], in units of p's sum.
+#[derive(Clone, Copy)]
+pub struct Shares<F: Real> {
+    /// Σ bend
+    pub bend: F::Extended,
+    /// Σ slope
+    pub slope: F::Extended,
+    /// Σ back
+    pub back: F::Extended,
+    /// Σ apart
+    pub excess: f64,
+    /// Σ |apart|
+    pub distance: f64,
+    /// Σ q·sign(apart)
+    pub lean: f64,
+    /// Σ q of the classes with |d| < [`UNSURE`].
+    pub unsure: f64,
+    /// Σ middle
+    pub middle: f64,
+}
+
+/// Of a class whose d is less than that, it is not sure which of p and q is larger: d may be off by as
+/// much.
+pub const UNSURE: f64 = 1e-6;
+
+/// What these sums come to.
+///
+/// The d of all classes are off by the same small u, because the losses they were computed from are
+/// rounded, as [`divergence`](crate::math::row::divergence) says. What that has added is taken off
+/// to the second order.
+#[derive(Clone, Copy)]
+pub struct Compared {
+    /// Σ p·(log p − log q)
+    pub kl_pq: f64,
+    /// Σ q·(log q − log p)
+    pub kl_qp: f64,
+    /// Σ (p·log(2p/(p+q)) + q·log(2q/(p+q)))/2, at most log 2.
+    pub js: f64,
+    /// Σ |p − q|/2, at most 1.
+    pub total_variation: f64,
+    /// u, if that of the unsure classes may have changed the last; else 0.
+    pub off: f64,
+}
+
+impl Compared {
+    /// Of two rows; `p_sum` is Σ p in the unit of the sums.
+    #[inline(always)]
+    pub fn new<S: Isa, F: Real>(isa: S, sums: Shares<F>, p_sum: F::Extended) -> Self {
+        let [bend, back] = [sums.bend, sums.back].map(|sum| sum.div(isa, p_sum).rounded());
+        let [u, distance, lean, unsure, middle] =
+            [sums.excess, sums.distance, sums.lean, sums.unsure, sums.middle]
+                .map(|sum| sum / p_sum.rounded());
+        let u = if u.abs() < 0.5 { u } else { 0.0 };
+        let kl_pq = divergence::<S, F>(isa, sums.bend, sums.slope, p_sum);
+        let kl_qp = back / (1.0 + u) - u * u * (0.5 - u / 1.5);
+        let js = middle + 0.25 * u * (bend - 0.5 * u);
+        let total_variation = 0.5 * (distance - u * lean);
+        let precision = if F::COMPENSATED { 1e-17 } else { 1e-8 };
+        let is_off = u.abs() * unsure > precision * total_variation;
+        // A NaN stays one.
+        let within =
+            |x: f64, most: f64| if x < 0.0 { 0.0 } else { if x > most { most } else { x } };
+        Compared {
+            kl_pq,
+            kl_qp: within(if back == f64::INFINITY { back } else { kl_qp }, f64::INFINITY),
+            js: within(js, core::f64::consts::LN_2),
+            total_variation: within(total_variation, 1.0),
+            off: if is_off { u } else { 0.0 },
+        }
+    }
+}
