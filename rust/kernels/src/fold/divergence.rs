@@ -258,8 +258,8 @@ fn pair_products<S: Isa, F: Real>(
         let d = F::Extended::sum(y, -y_m).add(F::Extended::sum(x_m, -x)).add(losses);
         let q = F::Extended::new(q[i].to_f64()).mul(isa, k);
         let p = p[i].to_f64();
-        let (bend, slope) = divergence_terms::<S, F>(isa, p, q, d.renormalize());
-        [rounded[i], slopes[i]] = [bend.words()[0], slope];
+        let [bend, slope] = divergence_terms::<S, F>(isa, p, q, d.renormalize());
+        [rounded[i], slopes[i]] = [bend.words()[0], slope.rounded()];
         if F::COMPENSATED {
             lost[i] = bend.words()[1];
         }

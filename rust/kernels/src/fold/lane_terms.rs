@@ -234,13 +234,13 @@ pub(crate) fn divergence<S: Isa, F: Real>(
             let below = F::Extended::sum(p.max.x[i].to_f64(), -x[i].to_f64());
             let d = above.add(below).add(losses[i]).renormalize();
             let q = F::Extended::new(q_term[i].to_f64()).mul(isa, k[i]);
-            let (bend, slope) = divergence_terms::<S, F>(isa, p_term[i].to_f64(), q, d);
+            let [bend, slope] = divergence_terms::<S, F>(isa, p_term[i].to_f64(), q, d);
             let words = bend.words();
             bends.add::<F>(i, words[0]);
             if F::COMPENSATED {
                 bends.add::<F>(i, words[1]);
             }
-            slopes.add::<F>(i, slope);
+            slopes.add::<F>(i, slope.rounded());
         }
     }
     let mut value = [0.0; LANES];

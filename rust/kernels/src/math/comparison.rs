@@ -32,8 +32,8 @@ pub fn class_share<S: Isa, F: Real>(
     d: F::Extended,
 ) -> ClassShare<F> {
     let x = d.rounded();
-    let (bend, slope) = divergence_terms::<S, F>(isa, p, q, d);
-    let near = bend.add(F::Extended::new(slope));
+    let [bend, slope] = divergence_terms::<S, F>(isa, p, q, d);
+    let near = bend.add(slope);
     let far = q.add(F::Extended::new(-p));
     let is_near = x > -1.0 && x < 3.0;
     let apart = if is_near { near } else { far };
@@ -41,31 +41,46 @@ pub fn class_share<S: Isa, F: Real>(
     let product = if q.rounded() == 0.0 { F::Extended::new(0.0) } else { q.mul(isa, d) };
     let back_far = far.neg().add(product);
     let back = if is_near { back_near } else { back_far };
-    let middle = class_middle::<S, F>(isa, p, q, d, apart);
-    ClassShare { bend, slope, back, apart: apart.rounded(), middle }
+    let middle = match is_near {
+        true => F::Extended::new(p).add(apart),
+        false => q,
+    };
+    let middle = class_middle::<S, F>(isa, (p, middle), (d, is_near), apart);
+    ClassShare { bend, slope: slope.rounded(), back, apart: apart.rounded(), middle }
 }
 
-/// (p·log(2p/(p+q)) + q·log(2q/(p+q)))/2 = (d·(q − p) − (p + q)·log(1 + s))/4 with s = (q − p)²/(4·p·q),
-/// which is sinh²(d/2).   p or q = 0 → (p + q)·log(2)/2.
+/// (p·log(2p/(p+q)) + q·log(2q/(p+q)))/2, which is
+///
+/// ```text
+/// near 0    (d·(q − p) − (p + q)·log(1 + s))/4           with s = (q − p)²/(4·p·q) = sinh²(d/2)
+/// elsewhere ((p + q)·(log 2 − log(1 + r)) − least·|d|)/2  with r = least/most of p and q
+/// ```
+///
+/// p = q = 0 → 0.
 #[inline(always)]
 fn class_middle<S: Isa, F: Real>(
     isa: S,
-    p: f64,
-    q: F::Extended,
-    d: F::Extended,
+    (p, q): (f64, F::Extended),
+    (d, is_near): (F::Extended, bool),
     apart: F::Extended,
 ) -> f64 {
-    // Beyond, the lesser of the two counts for nothing, and s would not be a number.
-    let is_far = !(d.rounded().abs() < 60.0) | (p == 0.0) | (q.rounded() == 0.0);
+    let (zero, half) = (F::Extended::new(0.0), F::Extended::new(0.5));
     let p = F::Extended::new(p);
-    let (sum, other) = (p.add(q), p.add(apart));
-    let half = F::Extended::new(0.5);
-    let ratio = |to| apart.div(isa, to).mul(isa, half);
-    let s = ratio(p).mul(isa, ratio(other));
-    let by_log = p.add(other).mul(isa, s.log1p(isa));
-    let near = d.mul(isa, apart).add(by_log.neg()).rounded() * 0.25;
-    let far = sum.rounded() * (0.5 * core::f64::consts::LN_2);
-    if is_far { far } else { near }
+    let (sum, is_rising) = (p.add(q), d.rounded() > 0.0);
+    let (least, most) = if is_rising { (p, q) } else { (q, p) };
+    let size = if is_rising { d } else { d.neg() };
+    // The smaller of the two may be 0, and infinitely much smaller.
+    let ratio = |one: F::Extended, to: F::Extended| {
+        if to.rounded() == 0.0 { zero } else { one.div(isa, to) }
+    };
+    let [by_p, by_q] = [p, q].map(|to| ratio(apart, to).mul(isa, half));
+    let (s, r) = (by_p.mul(isa, by_q), ratio(least, most));
+    let log = if is_near { s } else { r }.log1p(isa);
+    let near = d.mul(isa, apart).add(sum.mul(isa, log).neg()).rounded() * 0.25;
+    let further = if least.rounded() == 0.0 { zero } else { least.mul(isa, size) };
+    let log_mean = F::Extended::ln_2_times(1.0).add(log.neg());
+    let far = sum.mul(isa, log_mean).add(further.neg()).rounded() * 0.5;
+    if is_near { near } else { far }
 }
 
 /// The sums over all classes of [`ClassShare`], in units of p's sum.
@@ -123,7 +138,9 @@ impl Compared {
         let u = if u.abs() < 0.5 { u } else { 0.0 };
         let kl_pq = divergence::<S, F>(isa, sums.bend, sums.slope, p_sum);
         let kl_qp = back / (1.0 + u) - u * u * (0.5 - u / 1.5);
-        let js = middle + 0.25 * u * (bend - 0.5 * u);
+        // Of rows further apart, this is less than the rounding of the result.
+        let nearly_equal = if bend < 1e-3 { 0.25 * u * (bend - 0.5 * u) } else { 0.0 };
+        let js = middle + nearly_equal;
         let total_variation = 0.5 * (distance - u * lean);
         let precision = if F::COMPENSATED { 1e-17 } else { 1e-8 };
         let is_off = u.abs() * unsure > precision * total_variation;

@@ -177,7 +177,7 @@ pub fn divergence_terms<S: Isa, F: Real>(
     p: f64,
     q: F::Extended,
     d: F::Extended,
-) -> (F::Extended, f64) {
+) -> [F::Extended; 2] {
     let x = d.rounded();
     // (e^x − 1 − x)/x² = 1/2! + x/3! + x²/4! + …
     let curve = F::Extended::new(horner(isa, &F::EXPM1_TAIL[2..], x))
@@ -187,7 +187,7 @@ pub fn divergence_terms<S: Isa, F: Real>(
     let near = slope.mul(isa, d).mul(isa, curve);
     let far = q.add(F::Extended::new(-p)).add(slope.neg());
     let far = if x == f64::NEG_INFINITY { F::Extended::new(f64::INFINITY) } else { far };
-    (if x > -1.0 && x < 3.0 { near } else { far }, slope.rounded())
+    [if x > -1.0 && x < 3.0 { near } else { far }, slope]
 }
 
 /// The derivatives of the divergence of p from q by the logits of one class, −p·(d + divergence) and
