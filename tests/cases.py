@@ -155,6 +155,25 @@ def softmax(x):
     return [mp.exp(-nll(x, t)) for t in range(len(x))]
 
 
+def both(x, y):
+    """p, q and log(q/p) of every class of two rows; where p is nearly 1, with the digits of log p."""
+    return [(mp.exp(-nll(x, t)), mp.exp(-nll(y, t)), nll(x, t) - nll(y, t)) for t in range(len(x))]
+
+
+def kl(x, y):
+    return mp.fsum(-p * d for p, _, d in both(x, y))
+
+
+def middle(x, y):
+    """The mean of the divergences from (p + q)/2, whose logarithm is log p + log(1 + (q/p − 1)/2)."""
+    logs = [(p, q, d, mp.log1p(mp.expm1(d) / 2)) for p, q, d in both(x, y)]
+    return mp.fsum(q * (d - log) - p * log for p, q, d, log in logs) / 2
+
+
+def distance(x, y):
+    return mp.fsum(abs(p * mp.expm1(d)) for p, _, d in both(x, y)) / 2
+
+
 def bernoulli(x, y, w=1):
     return w * y * softplus(-x) + (1 - y) * softplus(x)
 
@@ -186,6 +205,7 @@ class Case:
     rtol: float = 3e-14  # from the oracle in float64, most of it the oracle's own rounding
     reduces: bool = True  # takes reduction=
     wide: bool = False  # the result has a class axis
+    of: str = ""  # what is looked at, of a result that is a table
 
     @property
     def function(self):
@@ -201,7 +221,8 @@ class Case:
     def call(self, arguments, library=nll_fast, **more):
         """Each loss, unless told otherwise."""
         more = {"reduction": "none", **more} if self.reduces else more
-        return getattr(library, self.function)(**arguments, **self.keywords, **more)
+        result = getattr(library, self.function)(**arguments, **self.keywords, **more)
+        return getattr(result, self.of) if self.of else result
 
 
 bce, gauss, poisson = "binary_cross_entropy_with_logits", "gaussian_nll_loss", "poisson_nll_loss"
@@ -338,8 +359,21 @@ TABLE = [
     Case("entropy", logits, lambda x: mp.fsum(p * nll(x, t) for t, p in enumerate(softmax(x))), x, **deviation),
     Case("entropy, mask", logits, others=masked, **deviation),
     Case("kl_divergence, mask", {"p_logits": rows, "q_logits": rows}, others=masked, **deviation),
-    Case("kl_divergence", {"p_logits": rows, "q_logits": rows},
-         lambda x, y: mp.fsum(p * (nll(y, t) - nll(x, t)) for t, p in enumerate(softmax(x))), x, **deviation),
+    Case("kl_divergence", {"p_logits": rows, "q_logits": rows}, kl, x, **deviation),
+    Case("score, log_prob", logits, lambda x, t: -nll(x, t), x, of_class, of="log_prob", reduces=False, **gather),
+    Case("score, logsumexp", logits, others=of_class, of="logsumexp", rows=True, floor=1, reduces=False,
+         largest=lambda x, t: np.max(np.abs(x), -1)),
+    Case("score, entropy", logits, lambda x, t: mp.fsum(p * nll(x, c) for c, p in enumerate(softmax(x))), x, of_class,
+         of="entropy", reduces=False, **deviation),
+    Case("score, max_log_prob", logits, lambda x, t: -nll(x, x.index(max(x))), x, of_class, of="max_log_prob",
+         reduces=False, **gather),
+    Case("score, temperature, softcap", logits, others=of_class, of="log_prob", reduces=False, rows=True, rtol=1e-13,
+         keywords={"temperature": 0.7, "softcap": 30.0}, atol=1e-6),
+    *(Case(f"compare, {of}", {"p_logits": rows, "q_logits": rows}, exact, x, of=of, reduces=False, **deviation)
+      for of, exact in (("kl_pq", kl), ("kl_qp", lambda x, y: kl(y, x)), ("js", middle), ("total_variation", distance),
+                        ("p_entropy", lambda x, y: mp.fsum(p * nll(x, c) for c, p in enumerate(softmax(x)))))),
+    Case("compare, p_log_prob", {"p_logits": rows, "q_logits": rows}, others=of_class, of="p_log_prob", reduces=False,
+         **gather),
 ]  # fmt: skip
 CASES = {case.name: case for case in TABLE}
 EXACT = [name for name, case in CASES.items() if case.exact]

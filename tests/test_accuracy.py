@@ -23,6 +23,8 @@ BY = "; by "
 DERIVATIVES = [f"{name}{BY}{argument}" for name, case in CASES.items() for argument in case.slopes]
 TABLE = list(product([*EXACT, *DERIVATIVES], ["float32", "float64"]))
 PROMISE = 2.0
+# In float64 q is an exponential of one word, times the factor that relates the two rows.
+BEYOND = {(f"compare, {of}", "float64"): 3.0 for of in ("kl_qp", "js", "total_variation")}
 
 
 @cache
@@ -79,7 +81,7 @@ def recorded():
 @pytest.mark.parametrize(("name", "dtype"), TABLE)
 def test_every_row_of_the_page_is_what_is_measured(name, dtype, of_level):
     page = recorded()[name, dtype]
-    assert page <= PROMISE
+    assert page <= BEYOND.get((name, dtype), PROMISE)
     for level, got in of_level.items():
         measured = error(name, dtype, got[name, dtype])
         # Without fused multiply-add, sums and products round once more.

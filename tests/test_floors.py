@@ -12,7 +12,17 @@ from nll_fast import reference
 
 from .conftest import PEERS, ROOT
 
-OTHER = {"Partial", "reference", "as_bfloat16", "get_num_threads", "set_num_threads", "simd_level"}
+OTHER = {
+    "Comparison",
+    "Partial",
+    "TokenScores",
+    "TokenSegments",
+    "reference",
+    "as_bfloat16",
+    "get_num_threads",
+    "set_num_threads",
+    "simd_level",
+}
 SOURCES = {
     str(path.relative_to(ROOT)): re.sub(r"//.*", "", path.read_text()) if path.suffix == ".rs" else path.read_text()
     for path in (*ROOT.glob("rust/**/*.rs"), *ROOT.glob("python/**/*.py"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ class Comparison:
             "top_k_in_order": share(self.top_k_in_order[fine]) if self.top_k else math.nan,
             "buckets": [
                 {"low": low, "high": high, "count": int((at == i).sum()), "kl_pq": Partial.of(kl_pq[at == i]).mean}
-                for i, (low, high) in enumerate(zip(_BUCKETS, _BUCKETS[1:], strict=False))
+                for i, (low, high) in enumerate(pairwise(_BUCKETS))
             ],
         }
         if self.p_log_prob is not None and self.q_log_prob is not None:
@@ -204,7 +205,7 @@ def compare(
     >>> p = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 0.0]])
     >>> both = compare(p, p + [0.0, 0.1, 0.0], [0, 1])
     >>> both.kl_pq.round(6), both.same_top
-    (array([0.000946, 0.000386]), array([ True,  True]))
+    (array([0.00094 , 0.000401]), array([ True,  True]))
     >>> float(compare(p, p).kl_pq.max())
     0.0
     """
@@ -226,23 +227,23 @@ def compare(
         if shift:
             p, q = (shifted(x, name, axis, shift) for x, name in ((p, "p_logits"), (q, "q_logits")))
             rows = rows[..., shift:] if mask is not None else rows[..., : p.shape[-2]]
-        known, ignored = np.ascontiguousarray(rows), -1
+        known, ignore_index = np.ascontiguousarray(rows), -1
     else:
         start = as_array(target, "target")
         q = shifted(q, "q_logits", axis, shift) if shift and start.ndim else q
-        p, known, ignored = shift_and_mask(p, start, -1, shift, mask, ignore_index)
+        p, known, ignore_index = shift_and_mask(p, start, -1, shift, mask, ignore_index)
         known = as_targets(known)
     shape = p.shape[:-1]
     real = np.float64 if np.float64 in (p.dtype, q.dtype) else np.float32
     numbers = [np.empty(shape, real) for _ in range(8)]
     integers = [np.empty(shape, np.int64) for _ in range(4)]
     with named_targets(shift):
-        _core.compare(p, q, known, ignored, top_k, temperature, softcap, numbers, integers)
+        _core.compare(p, q, known, ignore_index, top_k, temperature, softcap, numbers, integers)
     kl_pq, kl_qp, js, total_variation, p_entropy, p_max_log_prob, p_log_prob, q_log_prob = numbers
     p_argmax, q_argmax, overlap, in_order = integers
     return Comparison(
         target=None if target is None else known,
-        counted=np.ones(shape, bool) if ignored is None else np.asarray(known != ignored),
+        counted=np.ones(shape, bool) if ignore_index is None else np.asarray(known != ignore_index),
         kl_pq=kl_pq,
         kl_qp=kl_qp,
         js=js,

@@ -6,6 +6,7 @@ said where the function of the same name is documented in ``nll_fast`` itself.
 """
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -178,6 +179,121 @@ def bits_per_token(logits, target, **where):
 def bits_per_byte(logits, target, n_bytes, **where):
     """The summed loss of the tokens that count, over log 2 and the number of bytes."""
     return -float(np.sum(token_log_probs(logits, target, **where))) / np.log(2) / n_bytes
+
+
+def _prepared(logits, temperature, softcap):
+    """x/temperature, rounded to the type of the computation, and then c·tanh(x/c)."""
+    double = np.asarray(logits).dtype == np.float64
+    x = np.asarray(logits).astype(np.float64 if double else np.float32)
+    x = x / x.dtype.type(temperature)
+    return x if softcap is None else (softcap * np.tanh(x.astype(np.float64) / softcap)).astype(x.dtype)
+
+
+def score(
+    logits,
+    target,
+    *,
+    axis=-1,
+    ignore_index=-100,
+    shift=0,
+    mask=None,
+    top_k=0,
+    token_ids=None,
+    temperature=1.0,
+    softcap=None,
+):
+    """log p and rank of the target, arg max, entropy, the k largest classes; NaN or −1 for ignored rows."""
+    logits, target = _aligned(logits, target, shift, mask, ignore_index)
+    x, t = _rows(_prepared(logits, temperature, softcap), target, axis)
+    ids = np.asarray([] if token_ids is None else token_ids, int)
+    ids = np.broadcast_to(ids, (*target.shape, ids.shape[-1])).reshape(len(t), ids.shape[-1])
+    counted = np.ones(len(t), bool) if ignore_index is None else t != ignore_index
+    rows = [_score_row(*row, top_k) for row in zip(x, t, ids, counted & ~np.isnan(x).any(-1), strict=True)]
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    return SimpleNamespace(**{name: x.reshape((*target.shape, *x.shape[1:])) for name, x in columns.items()})
+
+
+def _score_row(x, t, ids, counts, top_k):
+    order = np.argsort(-x, kind="stable")
+    every = range(len(x))
+    log_p = {c: 0.0 - _loss(x, c) if counts else np.nan for c in every if c in {t, order[0], *ids, *order[:top_k]}}
+    x_t = x[t] if counts else np.nan
+    return {
+        "log_prob": log_p.get(t, np.nan),
+        "logsumexp": _log_sum_exp(x) if counts else np.nan,
+        "entropy": entropy(x) if counts else np.nan,
+        "argmax": order[0] if counts else -1,
+        "max_log_prob": log_p[order[0]],
+        "is_greedy": counts and order[0] == t,
+        "rank": 1 + np.sum(x > x_t) if counts else -1,
+        "ties": np.sum(x == x_t) - 1 if counts else -1,
+        "top_k_ids": order[:top_k] if counts else np.full(top_k, -1),
+        "top_k_log_probs": [log_p[c] for c in order[:top_k]],
+        "token_ids_log_probs": [log_p[c] for c in ids],
+    }
+
+
+def compare(
+    p_logits,
+    q_logits,
+    target=None,
+    *,
+    axis=-1,
+    ignore_index=-100,
+    shift=0,
+    mask=None,
+    classes=None,
+    top_k=5,
+    temperature=1.0,
+    softcap=None,
+):
+    """Σ p·log(p/q), Σ q·log(q/p), the mean of both from (p + q)/2, Σ|p − q|/2, the first k of both; NaN or −1 for
+    ignored rows.
+    """
+    t = np.zeros(np.moveaxis(np.asarray(p_logits), axis, -1).shape[:-1], int) if target is None else target
+    both = [_aligned(x, t, shift, mask, -100 if ignore_index is None else ignore_index) for x in (p_logits, q_logits)]
+    t = both[0][1]
+    xs = [_rows(_prepared(x, temperature, softcap), t, axis)[0][:, :classes] for x, _ in both]
+    rows = []
+    for x, y, target_of in zip(*xs, np.ravel(t), strict=True):
+        counts = ignore_index is None or target_of != ignore_index
+        counts = counts and np.isfinite(x).any() and not (np.isnan(x + y) | np.isposinf(x) | np.isposinf(y)).any()
+        p, q = (np.exp(log_softmax(row)) if counts else row for row in (x, y))
+        mean = (p + q) / 2
+        middle = (np.sum(_excess(p, mean)) + np.sum(_excess(q, mean))) / 2
+        first, second = (np.argsort(-row, kind="stable") for row in (x, y))
+        k = min(top_k, len(x))
+        numbers = {
+            "kl_pq": kl_divergence(x, y, reduction="none") if counts else np.nan,
+            "kl_qp": kl_divergence(y, x, reduction="none") if counts else np.nan,
+            "js": middle,
+            "total_variation": np.sum(np.abs(p - q)) / 2,
+            "p_entropy": entropy(x) if counts else np.nan,
+            "p_max_log_prob": 0.0 - _loss(x, first[0]),
+            "p_log_prob": 0.0 - _loss(x, target_of) if counts else np.nan,
+            "q_log_prob": 0.0 - _loss(y, target_of) if counts else np.nan,
+        }
+        integers = {
+            "p_argmax": first[0],
+            "q_argmax": second[0],
+            "top_k_overlap": len(set(first[:k]) & set(second[:k])),
+        }
+        rows.append(
+            {
+                **{name: float(x) if counts else np.nan for name, x in numbers.items()},
+                **{name: int(x) if counts else -1 for name, x in integers.items()},
+                "same_top": bool(counts and first[0] == second[0]),
+                "top_k_in_order": bool(counts and (first[:k] == second[:k]).all()),
+            }
+        )
+    return SimpleNamespace(**{name: np.array([row[name] for row in rows]).reshape(np.shape(t)) for name in rows[0]})
+
+
+def _excess(p, q):
+    """p·log(p/q) − p + q, whose sum over two distributions is that of p·log(p/q)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        d = np.where(p == 0, 0.0, (q - p) / p)
+        return np.where(p == 0, q, p * (d - np.log1p(d)))
 
 
 def _gather(entries, target, axis, weight, sample_weight, ignore_index, reduction, empty_mean):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,8 @@ class TokenScores:
             raise ValueError(f"ids go up to {count - 1} for {ids.size} tokens; number the groups from 0 on")
         order = np.argsort(groups, kind="stable")
         ends = np.searchsorted(groups[order], np.arange(count + 1))
-        parts = [Partial.of(self.log_prob[kept][order[a:b]]).sum for a, b in zip(ends, ends[1:], strict=False)]
+        log_prob = self.log_prob[kept][order]
+        parts = [Partial.of(log_prob[a:b]).sum for a, b in pairwise(ends)]
         sizes = np.bincount(groups, minlength=count)
         greedy = np.bincount(groups, self.is_greedy[kept], minlength=count) == sizes
         return TokenSegments(np.array(parts, np.float64), sizes, greedy & (sizes > 0))
@@ -235,8 +237,8 @@ def score(
 
     Notes
     -----
-    Beside the results, nothing is kept of a row but what its state needs: memory is O(rows). Prompt log-probabilities of vLLM are ``log_prob`` and ``rank``;
-    its ``logprob_token_ids`` are ``token_ids``.
+    Nothing is kept of a row but its results: memory is O(rows). What vLLM calls prompt log-probabilities are
+    ``log_prob`` and ``rank``; its ``logprob_token_ids`` are ``token_ids``.
 
     Examples
     --------
@@ -248,7 +250,7 @@ def score(
     >>> scores.log_prob.round(4)
     array([-1.4076, -0.0949])
     >>> round(scores.summary()["perplexity"], 4)
-    2.1193
+    2.1197
     """
     shift = as_integer(shift, "shift")
     if ignore_index is not None:
@@ -280,7 +282,7 @@ def score(
         entropy=entropy,
         argmax=argmax,
         max_log_prob=max_log_prob,
-        is_greedy=counted & (argmax == target) & (rank > 0),
+        is_greedy=counted & (argmax == target) & ~np.isnan(log_prob),
         rank=rank,
         ties=ties,
         top_k_ids=top_ids if top_k else None,
@@ -323,7 +325,10 @@ def _as_token_ids(token_ids: Any, rows: tuple[int, ...], shift: int, classes: in
 
 def quantiles(x: Array, shares: tuple[float, ...]) -> list[float]:
     """The quantiles of numbers, interpolated; NaN of none."""
-    return [float(q) for q in np.quantile(x.astype(np.float64), shares)] if x.size else [math.nan] * len(shares)
+    if not x.size:
+        return [math.nan] * len(shares)
+    with np.errstate(invalid="ignore"):  # between two infinite ones
+        return [float(q) for q in np.quantile(x.astype(np.float64), shares)]
 
 
 def share(flags: Array) -> float:

@@ -47,6 +47,8 @@
 //!           quantity  quantities      entropy, divergence, distributions as targets
 //!           row_sweeps                … of more classes than are read side by side
 //!           slopes  slope_blocks      gradients, and their blocks of classes
+//!           score  score_columns      everything about a target, and where it goes
+//!           compare                   … about two rows of logits
 //!           long_rows                 rows of very many classes, in pieces, by all threads
 //!           long_quantities           … quantities of them
 //!           long_slopes               … and gradients
@@ -54,10 +56,13 @@
 //!           log_sum  pick  linear     one sweep: the cross entropy and its label smoothing
 //!           others                    the largest logit, and the sum of terms relative to it
 //!           entropy  soft_target      one sweep: what is made of them
+//!           standing  top_k  score    where the target stands, the largest classes, all about it
 //!           row_terms  divergence     terms that are kept for a second, of two rows together
+//!           comparison                … and how they differ
 //!           lanes  lane_terms         the same of rows of few classes, a lane for each row
 //! 2  data   arrays in and out, exact totals, threads
 //!           array  strided  element   arrays of any type and strides
+//!           changes                   … changed as they are read
 //!           rows  lines  scratch      read by rows, blocks and lines, into memory used again
 //!           out  per_class  targets   results; the class of each row, and its weight
 //!           totals  exact_sum         sums that do not depend on the order of their terms
@@ -65,7 +70,7 @@
 //! 1  math   one formula for each loss
 //!           density                   what a loss of single observations is
 //!           bernoulli  gaussian  laplace  poisson  preference  entropy
-//!           row  terms                formulas of a row, and the terms of its sums
+//!           row  terms  comparison    formulas of a row, of the terms of its sums, and of two rows
 //! 0  nll_simd, the crate below: instruction sets, exp and log
 //! ```
 //!

@@ -2,7 +2,7 @@
 
 use crate::signals::is_forked;
 use nll_kernels::data::array::Array;
-use nll_kernels::data::mapped::Change;
+use nll_kernels::data::changes::Change;
 use nll_kernels::data::out::Out;
 use numpy::{
     PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
@@ -93,7 +93,8 @@ impl<'py> FromPyObject<'_, 'py> for Floats<'py> {
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         if let Ok(parts) = object.cast::<PyTuple>() {
-            let (codes, scale, offset) = parts.extract::<Coded<'py>>()?;
+            let unread = |_| PyTypeError::new_err("no kernel reads this tuple");
+            let (codes, scale, offset) = parts.extract::<Coded<'py>>().map_err(unread)?;
             let [scale, offset] = [readonly(&scale)?, readonly(&offset)?];
             return Ok(Floats(Input::Coded(readonly(&codes)?, [scale, offset])));
         }

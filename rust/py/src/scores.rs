@@ -5,7 +5,7 @@ use crate::rows::{leading, size};
 use crate::signals::run;
 use nll_kernels::call::{self, Compare, CompareColumns, Given, Score, ScoreColumns};
 use nll_kernels::data::array::Array;
-use nll_kernels::data::mapped::Change;
+use nll_kernels::data::changes::Change;
 use nll_kernels::data::targets::Targets;
 use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;

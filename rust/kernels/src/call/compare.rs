@@ -95,7 +95,7 @@ struct Comparisons<'c, F> {
 struct ComparedRow<F: Real> {
     /// The target.
     class: usize,
-    pair: PairRow,
+    pair: PairRow<F>,
     largest: [Largest<F>; 2],
     tops: [Vec<Candidate<F>>; 2],
 }
@@ -179,7 +179,7 @@ impl<F: Real> Comparisons<'_, F> {
             }
         }
         let mut found = [const { None }; GROUP];
-        let off = |found: &Option<PairRow>| found.map_or(0.0, |pair| pair.compared.off);
+        let off = |found: &Option<PairRow<F>>| found.map_or(0.0, |pair| pair.compared.off);
         // A second time for those rows only that it makes better.
         for again in [false, true] {
             let before = found;
@@ -265,7 +265,7 @@ impl<F: Real> Comparisons<'_, F> {
         let logit = |rows: &Rows<'_>| F::from_f64(rows.entry(row, *class));
         let [p_target, q_target] =
             [p.log_prob(logit(&self.each[0])), q.log_prob(logit(&self.each[1]))];
-        let entropy = p.loss.add(F::Extended::new(pair.below)).rounded();
+        let entropy = p.loss.add(pair.below).rounded();
         let compared = pair.compared;
         let numbers = [
             compared.kl_pq,
@@ -306,7 +306,7 @@ struct LongPairs<'t, F: Real> {
 
 impl<F: Real> LongRow<F, 2> for LongPairs<'_, F> {
     type State = Comparison<LongPair<F>, F>;
-    type Row = (PairRow, [Largest<F>; 2]);
+    type Row = (PairRow<F>, [Largest<F>; 2]);
 
     const BLOCK: usize = PIECE;
 

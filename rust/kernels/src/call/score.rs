@@ -14,7 +14,7 @@ use crate::data::scratch::Scratch;
 use crate::data::targets::Targets;
 use crate::fold::lane_terms::entropies;
 use crate::fold::{self, Candidate, Fold, Largest, Rank, Scored, Standing, TopK, sweep};
-use crate::math::row;
+use crate::math::row::{self, ScaledSum};
 use crate::math::terms::NONE;
 use nll_simd::{Extended, Isa, Real};
 use std::marker::PhantomData;
@@ -186,9 +186,11 @@ impl<F: Real> Scores<'_, F> {
             #[inline(always)]
             |i| fold::Score::empty((known[i].unwrap_or(NONE), x_t[i]), self.of.top_k),
             #[inline(always)]
-            |i, fold| found[i] = Some(RowScore::new(isa, fold.finish(isa))),
+            |i, fold| found[i] = Some(fold.finish(isa)),
         );
-        for ((row, known), found) in group.zip(known).zip(found) {
+        let loss = losses(isa, &found);
+        for (((row, known), found), loss) in group.zip(known).zip(found).zip(loss) {
+            let found = found.map(|scored| RowScore::new(loss, scored));
             self.write(row, known.zip(found), columns);
         }
     }
@@ -300,12 +302,30 @@ impl<F: Real> Scores<'_, F> {
 }
 
 impl<F: Real> RowScore<F> {
-    #[inline(always)]
-    fn new<S: Isa>(isa: S, scored: Scored<F>) -> Self {
-        let Scored { x_t, rest, entropy, largest, rank, top } = scored;
-        let loss = row::target_against_rest::<S, F>(isa, rest, x_t.to_f64());
+    fn new(loss: f64, scored: Scored<F>) -> Self {
+        let Scored { entropy, largest, rank, top, .. } = scored;
         RowScore { loss, entropy, largest, rank, top: top.unwrap_or_default() }
     }
+}
+
+/// −log p of the targets of at most [`GROUP`] rows.
+#[inline(always)]
+fn losses<S: Isa, F: Real>(isa: S, found: &[Option<Scored<F>>]) -> [f64; GROUP] {
+    // An array for each number: a loop over arrays of structures is not vectorised.
+    let [mut center, mut correction, mut exponent] = [[0.0; GROUP]; 3];
+    let [mut sum, mut max, mut x_t, mut loss] = [[0.0; GROUP]; 4];
+    for (i, scored) in found.iter().enumerate() {
+        if let Some(Scored { rest, x_t: x, .. }) = scored {
+            (center[i], correction[i], exponent[i]) = (rest.center, rest.correction, rest.exponent);
+            (sum[i], max[i], x_t[i]) = (rest.sum, rest.max, x.to_f64());
+        }
+    }
+    for i in 0..GROUP {
+        let (center, correction, exponent) = (center[i], correction[i], exponent[i]);
+        let rest = ScaledSum { center, correction, exponent, sum: sum[i], max: max[i] };
+        loss[i] = row::target_against_rest::<S, F>(isa, rest, x_t[i]);
+    }
+    loss
 }
 
 /// The scores of a group of rows of very many classes, whose folds are finished.
@@ -335,8 +355,9 @@ impl<F: Real> Work<ScoreColumns<'_>> for LongScores<'_, F> {
         mut columns: ScoreColumns<'_>,
         (): &mut (),
     ) {
-        for (row, found) in range.clone().zip(&self.found[range.start - self.first..]) {
-            let found = found.clone().map(|scored| RowScore::new(isa, scored));
+        let found = &self.found[range.start - self.first..];
+        for ((row, found), loss) in range.zip(found).zip(losses(isa, found)) {
+            let found = found.clone().map(|scored| RowScore::new(loss, scored));
             self.scores.write(row, self.scores.known(row).zip(found), &mut columns);
         }
     }

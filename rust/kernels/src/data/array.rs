@@ -8,8 +8,8 @@
 //! A new storage format is one more variant, and an [`Element`](crate::data::element::Element) that
 //! says how it is read.
 
+use crate::data::changes::{Change, Changes};
 use crate::data::lines::{LANES, Lines, Next, scratch_lines, set_lane, turn};
-use crate::data::mapped::Mapped;
 use crate::data::scratch::Scratch;
 use crate::data::strided::{Strided, View};
 use nll_simd::{BF16, F16, Isa, Prefetch, Real};
@@ -37,7 +37,7 @@ pub enum Array<'a> {
     /// uint16, codes of numbers
     U16(Strided<'a, u16>),
     /// Numbers that are changed as they are read.
-    Mapped(Mapped<'a>),
+    Changed(Box<Array<'a>>, Changes<'a>),
 }
 
 /// Evaluates `$body` with `$x` bound to the typed view of `$array` as it is stored, or `$scalar`
@@ -54,7 +54,7 @@ macro_rules! with_view {
             Array::I32($x) => $body,
             Array::I64($x) => $body,
             Array::U16($x) => $body,
-            Array::Mapped(_) => unreachable!("what is stored is not mapped"),
+            Array::Changed(..) => unreachable!("what is stored is not changed"),
         }
     };
 }
@@ -64,9 +64,20 @@ impl<'a> Array<'a> {
     #[inline(always)]
     fn stored(&self) -> &Array<'a> {
         match self {
-            Array::Mapped(mapped) => &mapped.stored,
+            Array::Changed(stored, _) => stored,
             stored => stored,
         }
+    }
+
+    /// The array with its numbers changed, after what changes them already.
+    #[must_use]
+    pub fn changed(self, change: Change<'a>) -> Array<'a> {
+        let (stored, mut changes) = match self {
+            Array::Changed(stored, changes) => (stored, changes),
+            stored => (Box::new(stored), Changes(Vec::new())),
+        };
+        changes.0.push(change);
+        Array::Changed(stored, changes)
     }
 }
 
@@ -91,8 +102,8 @@ impl Array<'_> {
         match self {
             Array::F64(_) => Some(true),
             Array::F32(_) | Array::F16(_) | Array::BF16(_) => Some(false),
-            Array::Mapped(mapped) if mapped.is_decoded() => Some(false),
-            Array::Mapped(mapped) => mapped.stored.is_double(),
+            Array::Changed(_, changes) if changes.decode() => Some(false),
+            Array::Changed(stored, _) => stored.is_double(),
             _ => None,
         }
     }
@@ -143,7 +154,7 @@ impl Array<'_> {
             Array::U8(x) => Array::U8(x.broadcast(shape, order)?),
             Array::I32(x) => Array::I32(x.broadcast(shape, order)?),
             Array::I64(x) => Array::I64(x.broadcast(shape, order)?),
-            Array::U16(_) | Array::Mapped(_) => return None,
+            Array::U16(_) | Array::Changed(..) => return None,
         })
     }
 
@@ -173,7 +184,7 @@ impl Array<'_> {
     pub(crate) fn entry(&self, row: usize, class: usize) -> f64 {
         let stored = with_view!(self, value => *value, x => x.entry(row, class));
         match self {
-            Array::Mapped(_) => self.changed_entry(row, class, stored),
+            Array::Changed(..) => self.changed_entry(row, class, stored),
             _ => stored,
         }
     }
@@ -181,16 +192,20 @@ impl Array<'_> {
     /// What is read of a class of a row that is stored as `x`.
     #[inline(never)]
     fn changed_entry(&self, row: usize, class: usize, x: f64) -> f64 {
-        let Array::Mapped(mapped) = self else { return x };
-        let at = row * self.shape().last().copied().unwrap_or(1) + class;
+        let Array::Changed(_, changes) = self else { return x };
+        let at = (row * self.classes() + class, self.classes());
         if self.is_double() == Some(true) {
             let mut one = [x];
-            mapped.change(at, &mut one);
+            changes.apply(at, &mut one);
             return one[0];
         }
         let mut one = [x as f32];
-        mapped.change(at, &mut one);
+        changes.apply(at, &mut one);
         f64::from(one[0])
+    }
+
+    fn classes(&self) -> usize {
+        self.shape().last().copied().unwrap_or(1)
     }
 
     /// The first of the classes `range` of `row` that satisfies `test`. Slow; for ties and
@@ -202,7 +217,7 @@ impl Array<'_> {
         range: Range<usize>,
         test: &dyn Fn(f64) -> bool,
     ) -> Option<usize> {
-        if matches!(self, Array::Mapped(_)) {
+        if matches!(self, Array::Changed(..)) {
             return range.into_iter().find(|&class| test(self.entry(row, class)));
         }
         self.view()?.find(row, range, test)
@@ -239,8 +254,14 @@ impl Array<'_> {
         isa.vectorize(
             #[inline(always)]
             || {
-                if let Array::Mapped(mapped) = self {
-                    return mapped.read(isa, range, scratch);
+                if let Array::Changed(stored, changes) = self {
+                    let at = (range.start, self.classes());
+                    let length = range.len();
+                    // Out of the scratch, from which the elements are borrowed meanwhile.
+                    let mut memory = core::mem::take(&mut scratch.altered);
+                    changes.copy(at, stored.read(isa, range, scratch), &mut memory);
+                    scratch.altered = memory;
+                    return &*scratch.altered.first(length, F::ZERO);
                 }
                 with_view!(
                     self,
@@ -265,7 +286,7 @@ impl Array<'_> {
         isa.vectorize(
             #[inline(always)]
             || {
-                let classes = self.shape().last().copied().unwrap_or(1);
+                let classes = self.classes();
                 if rows.len() == LANES && self.has_lines::<F>(rows.start) {
                     let lines = with_view!(
                         self, _value => None, x => x.lines(isa, rows.start, scratch)
@@ -315,8 +336,13 @@ impl Array<'_> {
         isa.vectorize(
             #[inline(always)]
             || {
-                if let Array::Mapped(mapped) = self {
-                    return mapped.read_tile(isa, row, classes, scratch);
+                if let Array::Changed(stored, changes) = self {
+                    let at = (row * self.classes() + classes.start, self.classes());
+                    let length = classes.len();
+                    let mut memory = core::mem::take(&mut scratch.altered);
+                    changes.copy(at, stored.read_tile(isa, row, classes, scratch), &mut memory);
+                    scratch.altered = memory;
+                    return &*scratch.altered.first(length, F::ZERO);
                 }
                 with_view!(
                     self, _value => &[][..], x => x.tile_row(isa, row, classes, scratch)

@@ -1,11 +1,11 @@
 //! Floor 2: arrays in and out, exact totals, and threads.
 
 pub mod array;
+pub mod changes;
 pub mod drive;
 pub mod element;
 pub mod exact_sum;
 pub mod lines;
-pub mod mapped;
 pub mod out;
 pub mod per_class;
 pub mod pool;

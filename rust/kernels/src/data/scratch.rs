@@ -22,7 +22,7 @@ pub struct Scratch<F> {
     /// A block of halves, copied from an array with strides.
     pub(crate) halves: Buffer<u16>,
     /// A block of an array whose numbers are changed as they are read.
-    pub(crate) mapped: Buffer<F>,
+    pub(crate) altered: Buffer<F>,
     /// Rows of an array with strides.
     pub(crate) tile: Tile<F>,
     /// The classes of some rows, as lines.
@@ -60,7 +60,7 @@ impl<F: Real> Default for Scratch<F> {
             values: Buffer::default(),
             singles: Buffer::default(),
             halves: Buffer::default(),
-            mapped: Buffer::default(),
+            altered: Buffer::default(),
             tile: Tile { values: Buffer::default(), view: 0, first: 0, classes: 0..0 },
             lines: Buffer::default(),
             terms: Buffer::default(),

@@ -20,10 +20,10 @@ pub(crate) struct Comparison<P, F: Real> {
 
 /// What a [`Comparison`] comes to.
 #[derive(Clone, Copy)]
-pub(crate) struct PairRow {
+pub(crate) struct PairRow<F: Real> {
     pub(crate) compared: Compared,
     /// −Σ p·log p, less the loss of the largest class.
-    pub(crate) below: f64,
+    pub(crate) below: F::Extended,
 }
 
 impl<F: Real, P: PairTerms<F>> Comparison<P, F> {
@@ -50,33 +50,35 @@ fn add_shares<S: Isa, F: Real>(
     sums: &mut [LaneSum; SUMS],
 ) {
     let mut shares = [[0.0; SUM_LANES]; SUMS];
-    let mut lost = [[0.0; SUM_LANES]; 2];
+    let mut lost = [[0.0; SUM_LANES]; 3];
     for i in 0..SUM_LANES {
         let mass = p[i].rounded();
         let ClassShare { bend, slope, back, apart, middle } =
             class_share::<S, F>(isa, mass, q[i], log_ratio[i]);
         let ([bend, bend_lost], [back, back_lost]) = (bend.words(), back.words());
         let lean = if apart < 0.0 { -q[i].rounded() } else { q[i].rounded() };
-        let further = if mass == 0.0 { 0.0 } else { mass * below[i].rounded() };
+        let further = if mass == 0.0 { F::Extended::new(0.0) } else { p[i].mul(isa, below[i]) };
+        let [further, further_lost] = further.words();
         let is_sure = log_ratio[i].rounded().abs() >= UNSURE;
         let unsure = if is_sure { 0.0 } else { q[i].rounded() };
         let all = [bend, slope, back, apart, apart.abs(), lean, unsure, middle, further];
         for (share, value) in shares.iter_mut().zip(all) {
             share[i] = value;
         }
-        (lost[0][i], lost[1][i]) = (bend_lost, back_lost);
+        [lost[0][i], lost[1][i], lost[2][i]] = [bend_lost, back_lost, further_lost];
     }
     for (sum, share) in sums.iter_mut().zip(shares) {
         *sum = sum.add_f64::<F>(share);
     }
     if F::COMPENSATED {
-        sums[0] = sums[0].add_f64::<F>(lost[0]);
-        sums[2] = sums[2].add_f64::<F>(lost[1]);
+        for (sum, lost) in [0, 2, 8].into_iter().zip(lost) {
+            sums[sum] = sums[sum].add_f64::<F>(lost);
+        }
     }
 }
 
 impl<F: Real, P: PairTerms<F>> Fold<F, 2> for Comparison<P, F> {
-    type Row = PairRow;
+    type Row = PairRow<F>;
 
     #[inline(always)]
     fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F, 2>, scratch: &mut Scratch<F>) {
@@ -119,12 +121,12 @@ impl<F: Real, P: PairTerms<F>> Fold<F, 2> for Comparison<P, F> {
     }
 
     #[inline(always)]
-    fn finish<S: Isa>(&self, isa: S) -> PairRow {
+    fn finish<S: Isa>(&self, isa: S) -> PairRow<F> {
         let p_sum = self.relation.p_sum;
         let [bend, slope, back] = [0, 1, 2].map(|i| self.sums[i].extended::<F>());
         let [excess, distance, lean, unsure, middle] =
             [3, 4, 5, 6, 7].map(|i| self.sums[i].value::<F>());
-        let below = self.sums[8].extended::<F>().div(isa, p_sum).rounded();
+        let below = self.sums[8].extended::<F>().div(isa, p_sum);
         let shares = Shares::<F> { bend, slope, back, excess, distance, lean, unsure, middle };
         PairRow { compared: Compared::new(isa, shares, p_sum), below }
     }
