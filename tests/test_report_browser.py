@@ -149,8 +149,9 @@ def test_worst_tokens_lead_into_the_text_and_the_table_sorts_and_turns_pages(sho
 
 def test_blanks_and_what_is_unseen_are_marked_and_remain_what_they_are(show):
     scores = score(*drawn((8,)), top_k=5)
-    page = show(score_report(scores, target_strings=[" a", "\n", "\t", "b ", "", "\u200b", "\u202ec", " "]))
-    assert page.evaluate("document.querySelectorAll('#text .blank').length") == 3
+    page = show(score_report(scores, target_strings=[" a", "\n", "\t", "b c d", "", "\u200b", "\u202ec", " "]))
+    assert page.evaluate("document.querySelectorAll('#text .blank').length") == 4
+    assert page.evaluate("document.querySelector('#text [data-k=\"3\"]').textContent") == "b c d"
     marks = page.evaluate("[...document.querySelectorAll('#text .mark')].map((x) => x.textContent)")
     assert marks == ["↵", "→", "∅", "U+200B", "U+202E"]
     assert page.evaluate("document.getElementById('text').textContent.startsWith(' a↵\\n')")

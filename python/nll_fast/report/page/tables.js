@@ -52,10 +52,15 @@ function link(k, ...children) {
   return made;
 }
 
+function quoted(index) {
+  const id = index < 0 || TOKENS.texts[index] === null;
+  return element(id ? "span" : "q", {}, tokenNode(index));
+}
+
 function instead(k) {
   if (value("other0", k) < 0) return "";
   const share = percent(Math.exp(-value("other_surprisal0", k)), 2);
-  return element("span", { class: "instead" }, "not ", element("q", {}, tokenNode(value("other0", k))), ` ${share}`);
+  return element("span", { class: "instead" }, "not ", quoted(value("other0", k)), ` ${share}`);
 }
 
 function worstItem(k) {
@@ -67,8 +72,8 @@ function changedItem(k) {
   const p = value("p_surprisal", k), shares = p === undefined ? "" :
     `${percent(Math.exp(-p), 2)} → ${percent(Math.exp(-value("q_surprisal", k)), 2)}`;
   const tops = value("p_argmax", k) === value("q_argmax", k)
-    ? element("span", { class: "instead" }, "same top ", element("q", {}, tokenNode(value("p_argmax", k))))
-    : element("span", { class: "instead" }, element("q", {}, tokenNode(value("p_argmax", k))), " → ", element("q", {}, tokenNode(value("q_argmax", k))));
+    ? element("span", { class: "instead" }, "same top ", quoted(value("p_argmax", k)))
+    : element("span", { class: "instead" }, quoted(value("p_argmax", k)), " → ", quoted(value("q_argmax", k)));
   return element("li", {}, link(k, element("span", { class: "size" }, number(value("kl_pq", k), 3)), snippet(k),
     element("span", { class: "rank" }, shares), tops));
 }
