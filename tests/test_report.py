@@ -15,7 +15,7 @@ import pytest
 from nll_fast import compare, score
 from nll_fast.report import compare_report, score_report
 from nll_fast.report.aggregates import by_confidence, by_position, calibration, calibration_error, histogram, largest
-from nll_fast.report.tokens import Columns, as_json, kept
+from nll_fast.report.tokens import Columns, as_json, kept, plain
 
 EVIL = [
     "</script><script>document.title='ran'</script>",
@@ -121,6 +121,25 @@ def test_the_numbers_of_the_page_are_those_of_the_summary():
     )  # fmt: skip
     assert figures["Bits per byte"] == pytest.approx(-np.nansum(scores.log_prob) / np.log(2) / 700, rel=1e-6)
     assert dict(page.data["marks"]) == {name: summary[f"nll_{name}"] for name in ("median", "p90", "p99")}
+
+
+def test_the_numbers_of_a_comparison_are_those_of_its_summary_and_of_its_rows():
+    comparison = pair_of_texts(200, ignored=0.1)
+    summary, page = comparison.summary(), Page(compare_report(comparison, about={"p": "one", "q": "other"}))
+    assert page.data["title"] == "other against one"
+    assert page.data["summary"] == json.loads(as_json(plain(summary)))
+    figures = {figure["label"]: (figure["value"], figure.get("error")) for figure in page.data["figures"]}
+    assert figures["KL(P‖Q)"] == (summary["kl_pq"]["mean"], summary["kl_pq"]["error"])
+    assert figures["Δp of targets"] == summary["Mean Δp"]
+    assert figures["Perplexity Q ÷ P"] == summary["Mean PPL(Q)/PPL(base)"]
+    for mine, theirs in zip(page.data["buckets"], summary["buckets"], strict=True):
+        assert (mine["low"], mine["high"], mine["count"]) == (theirs["low"], theirs["high"], theirs["count"])
+        assert not mine["count"] or mine["mean"] == pytest.approx(theirs["kl_pq"], rel=1e-12)
+    codes, counted = page.codes(), comparison.counted
+    kl = 1e-16 * 10 ** ((codes["kl_pq"][0][counted] - 1) / 3000)
+    np.testing.assert_allclose(kl, comparison.kl_pq[counted], rtol=4e-4)
+    np.testing.assert_allclose(codes["q_surprisal"][0][counted] / 1000, -comparison.q_log_prob[counted], atol=0.000501)
+    np.testing.assert_array_equal(codes["overlap"][0] - 1, comparison.top_k_overlap)
 
 
 def test_each_token_of_the_page_has_its_numbers_and_its_string():

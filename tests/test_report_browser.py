@@ -163,7 +163,9 @@ def test_texts_follow_one_another_and_ignored_ones_are_said(show):
     page = show(score_report(score(logits, target, top_k=5), strings=WORDS))
     text = page.evaluate("document.getElementById('text').innerText")
     assert all(f"Text {k}" in text for k in range(3)) and "6 ignored" in text
-    page.evaluate("select(placeOf(20))")
+    page.evaluate("select(13, { focus: true })")
+    page.press("ArrowRight")
+    assert selected(page) == 20, "the keys do not step over the ignored tokens"
     assert "text 2, token 0" in details(page)
 
 
@@ -199,6 +201,11 @@ def test_a_long_text_has_pages_and_a_longer_one_its_worst_tokens(show):
     assert page.evaluate("document.querySelectorAll('#text .token').length") <= 2000
     page.evaluate("select(TOKENS.count - 1)")
     assert page.evaluate("state.page") == page.evaluate("Math.floor((TOKENS.count - 1) / 2000)") > 0
+    page.evaluate("select(1999, { focus: true })")
+    page.press("ArrowRight")
+    assert (page.evaluate("state.page"), selected(page)) == (1, 2000)
+    page.press("ArrowLeft")
+    assert (page.evaluate("state.page"), selected(page)) == (0, 1999)
 
 
 @pytest.mark.parametrize("kind", PAGES)

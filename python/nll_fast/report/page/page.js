@@ -7,9 +7,13 @@ function drawHead() {
   document.title = `${DATA.title} · nll_fast`;
   document.getElementById("title").textContent = DATA.title;
   document.getElementById("kicker").textContent = kl ? "nll_fast · two models, one text" : "nll_fast · token by token";
-  const about = Object.fromEntries(DATA.about), parts = [about.Dtype, `temperature ${about.Temperature}`,
-    about.Softcap === "none" ? "no softcap" : `softcap ${about.Softcap}`, about.Version];
+  const about = Object.fromEntries(DATA.about), command = document.getElementById("command");
+  const parts = [about.Dtype ?? "dtype not given", `temperature ${about.Temperature}`,
+    about.Softcap === "none" ? "no softcap" : `softcap ${about.Softcap}`,
+    about["Token strings"] === null ? null : `strings of ${about["Token strings"]}`, about.Version];
   document.getElementById("sub").textContent = parts.filter(Boolean).join(" · ");
+  command.hidden = !about.Command;
+  command.textContent = about.Command;
   const large = element("div", { class: "large" }), small = element("dl", { class: "small" });
   for (const figure of DATA.figures) (figure.unit === undefined ? small : large).append(figureNode(figure));
   document.getElementById("figures").append(large, small);

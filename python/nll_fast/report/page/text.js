@@ -187,14 +187,22 @@ function lineNeighbour(direction) {
 
 function move(key) {
   const places = state.spans.map((span) => Number(span.dataset.k));
-  const at = places.indexOf(state.selected);
   const next = {
-    ArrowRight: () => places[at + 1] ?? state.selected + 1, ArrowLeft: () => places[at - 1] ?? state.selected - 1,
+    ArrowRight: () => places.find((k) => k > state.selected) ?? turnPage(1, 0),
+    ArrowLeft: () => places.findLast((k) => k < state.selected) ?? turnPage(-1, -1),
     ArrowDown: () => lineNeighbour(1), ArrowUp: () => lineNeighbour(-1),
     Home: () => places[0], End: () => places[places.length - 1], w: () => nextWorst(), W: () => nextWorst(),
   }[key];
   if (next) select(next(), { focus: true });
   return Boolean(next);
+}
+
+// The first (0) or last (−1) token of the page after (1) or before (−1), if there is one.
+function turnPage(direction, which) {
+  const page = state.page + direction;
+  if (page < 0 || page * PAGE >= TOKENS.count) return -1;
+  drawPage(page);
+  return Number(state.spans.at(which)?.dataset.k ?? -1);
 }
 
 function nextWorst() {
