@@ -12,7 +12,7 @@ from .test_report import drawn
 
 pytestmark = pytest.mark.skipif(not chromium.PATH, reason=f"none of {', '.join(chromium.NAMES)} is installed")
 
-WORDS = [f" word{k}" for k in range(40)] + [
+WORDS = [f" word{k}" for k in range(38)] + ["W" * 16, " " + "W" * 90] + [
     "\n", "\t", "", "\ud800", "\u202e", "<img src=x onerror=\"document.title='ran'\">",
     "</script><script>document.title='ran'</script>", "'\"&amp;", "日本", "\0",
 ]  # fmt: skip

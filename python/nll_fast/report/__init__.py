@@ -48,8 +48,8 @@ def score_report(
 
     Raises
     ------
-    ValueError
-        If ``target_strings`` does not have one string for each target, or if ``about["bytes"]`` is not positive.
+    TypeError, ValueError
+        If ``target_strings`` does not have one string for each target; if ``about["bytes"]`` is no integer from 1.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def compare_report(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         As by :func:`score_report`.
 
     Examples

@@ -23,12 +23,12 @@ def compared(comparison: Comparison, strings: Strings, about: Mapping[str, Any],
     length = comparison.kl_pq.shape[-1] if comparison.kl_pq.ndim else 1
     worst = largest(divergence, WORST)
     ranges = kept(worst, divergence.size, length)
-    names = {"p": str(about.get("p", "P")), "q": str(about.get("q", "Q"))}
+    names = {"p": about.get("p") or "P", "q": about.get("q") or "Q"}
     confidence = np.exp(comparison.p_max_log_prob[finite].astype(np.float64))
     summary = comparison.summary()
     return {
         "kind": "compare",
-        "title": about.get("title", f"{names['q']} against {names['p']}"),
+        "title": str(about.get("title") or f"{names['q']} against {names['p']}"),
         "figures": _figures(comparison, summary),
         "about": about_rows(comparison, about, ("p", "q", "targets", "strings", "dtype", "command")),
         "notes": [*left_out(divergence.size, strings, clip), *_notes(comparison, summary)],

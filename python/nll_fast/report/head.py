@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import nll_fast
-from nll_fast._options import shown
+from nll_fast._options import as_integer
 from nll_fast.comparison import Comparison
 from nll_fast.report.tokens import CONTEXT, MOST_TOKENS, WORST, Columns, Strings, Table
 from nll_fast.scores import TokenScores
@@ -20,9 +20,7 @@ LABELS = {
 def known_bytes(about: Mapping[str, Any]) -> int | None:
     """The bytes of the text, if they are given."""
     n_bytes = about.get("bytes")
-    if n_bytes is not None and not n_bytes > 0:
-        raise ValueError(f"about['bytes'] is {shown(n_bytes)}; the bytes of the text are a positive number")
-    return None if n_bytes is None else int(n_bytes)
+    return None if n_bytes is None else as_integer(n_bytes, "about['bytes']", 1)
 
 
 def about_rows(

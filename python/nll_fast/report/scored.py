@@ -29,7 +29,7 @@ def scored(
     bins = _calibration(scores)
     return {
         "kind": "score",
-        "title": about.get("title", about.get("logits", "Scores of tokens")),
+        "title": str(about.get("title") or about.get("logits") or "Scores of tokens"),
         "figures": _figures(summary, n_bytes, computed),
         "about": about_rows(scores, about, ("logits", "targets", "strings", "dtype", "bytes", "command")),
         "notes": [*left_out(surprisal.size, strings, clip), *_notes(summary, n_bytes, computed, shown)],

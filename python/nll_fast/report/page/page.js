@@ -30,7 +30,7 @@ function figureNode({ label, value: x, error, unit, kind }) {
   const shown = show(x);
   if (unit === undefined) return element("div", {}, element("dt", {}, label), element("dd", {}, shown));
   const big = element("p", { class: "value" }, shown);
-  if (error !== undefined) big.append(element("span", { class: "error" }, `± ${kind ? show(error, 2) : number(error, 2)}`));
+  if (typeof error === "number") big.append(element("span", { class: "error" }, `± ${kind ? show(error, 2) : number(error, 2)}`));
   return element("div", {}, element("p", { class: "label" }, label), big, element("p", { class: "unit" }, unit));
 }
 

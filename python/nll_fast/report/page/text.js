@@ -103,7 +103,7 @@ const JOINED = /[\p{Script=Latin}\p{Script=Cyrillic}\p{Script=Greek}\p{Script=Ar
 
 function mayBreak(k, since) {
   const text = TOKENS.texts[value("token", k)] ?? " ", before = TOKENS.texts[value("token", k - 1)] ?? " ";
-  return since > 40 || !JOINED.test([...text][0] ?? " ") || !JOINED.test([...before].at(-1) ?? " ");
+  return since > 24 || !JOINED.test([...text][0] ?? " ") || !JOINED.test([...before].at(-1) ?? " ");
 }
 
 // A run of ignored tokens without strings is one word. Its end is returned.
@@ -118,7 +118,7 @@ function skipIgnored(made, first, end) {
 function tokenSpan(k) {
   const span = element("span", {
     class: `token ${tint(k)}`, role: "option", tabindex: "-1", "data-k": k, "aria-selected": "false",
-    "data-long": TOKENS.texts[value("token", k)]?.length > 40 ? "" : null,
+    "data-long": TOKENS.texts[value("token", k)]?.length > 16 ? "" : null,
   }, tokenNode(value("token", k), true));
   state.spans.push(span);
   return span;
