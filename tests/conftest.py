@@ -75,3 +75,36 @@ def run(*arguments, **options):
     """``nll-fast`` in a process of its own."""
     command = [sys.executable, "-m", "nll_fast", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+def shared(name):
+    """The folder ``name`` of data too large for the repository, which lies in ../shared/data or in $NLL_FAST_SHARED."""
+    folder = Path(os.environ.get("NLL_FAST_SHARED", ROOT.resolve().parent / "shared")) / "data" / name
+    if not folder.is_dir():
+        pytest.skip(f"there is no {folder}; NLL_FAST_SHARED may name the folder that has data/{name}")
+    return folder
+
+
+def write_llama(path, log_probs, tokens, magic=b"_logits_"):
+    """Write ``[chunk, row, class]`` as llama.cpp does, and return what its codes decode to."""
+    rows, classes = log_probs.shape[1:]
+    top, odd = log_probs.max(-1, keepdims=True), classes % 2
+    least = np.maximum(log_probs.min(-1, keepdims=True), top - 16).astype("<f4")
+    scale = ((top - least) / 65535).astype("<f4")
+    with np.errstate(all="ignore"):
+        codes = np.where(log_probs > least, np.round((log_probs - least) / scale), 0).clip(0, 65535)
+    codes = np.nan_to_num(codes).astype("<u2")
+    pad = np.full((len(log_probs), rows, odd), 777, "<u2")
+    words = np.concatenate([scale.view("<u2"), least.view("<u2"), codes, pad], -1)
+    header = np.array([tokens.shape[1], classes, len(log_probs)], "<i4")
+    path.write_bytes(magic + header.tobytes() + tokens.astype("<i4").tobytes() + words.tobytes())
+    return scale * codes.astype(np.float32) + least
+
+
+@pytest.fixture
+def llama(tmp_path):
+    """A file of llama.cpp of 3 chunks of 12 tokens and 33 classes: its path, its logits decoded, its tokens."""
+    rng = np.random.default_rng(11)
+    x, tokens = rng.standard_normal((3, 5, 33)) * 6, rng.integers(0, 33, (3, 12))
+    x -= np.log(np.exp(x).sum(-1, keepdims=True))
+    return tmp_path / "x.kld", write_llama(tmp_path / "x.kld", x, tokens), tokens

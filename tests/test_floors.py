@@ -20,6 +20,7 @@ OTHER = {
     "reference",
     "as_bfloat16",
     "get_num_threads",
+    "read_llama_logits",
     "set_num_threads",
     "simd_level",
 }

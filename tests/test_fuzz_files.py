@@ -26,9 +26,9 @@ def test_no_file_does_more_than_to_be_refused_in_a_sentence():
 
 def test_the_files_are_read_as_well_as_refused_in_every_format(tmp_path):
     outcomes = Counter()
-    for number in range(500):
+    for number in range(600):
         outcomes[files.draw_case(0, number)[0], files.check(0, number, tmp_path)[0]] += 1
-    assert len(outcomes) == 6 and min(outcomes.values()) > 10, outcomes
+    assert len(outcomes) == 8 and min(outcomes.values()) > 10, outcomes
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ from nll_fast.likelihoods import (
     log_sigmoid,
     softplus,
 )
+from nll_fast.llamacpp import read_llama_logits
 from nll_fast.losses import cross_entropy, cross_entropy_grad
 from nll_fast.normalization import log_softmax, logsumexp
 from nll_fast.preference import bradley_terry_loss, dpo_loss
@@ -78,6 +79,7 @@ __all__ = [
     "nll_loss",
     "perplexity",
     "poisson_nll_loss",
+    "read_llama_logits",
     "reference",
     "rel_entr",
     "score",

@@ -1,4 +1,6 @@
-"""Arrays in files: where .npy, .npz and .safetensors hold them, their bytes in blocks, and .npy files written whole."""
+"""Arrays in files: where .npy, .npz, .safetensors and llama.cpp's logits hold them, their bytes in blocks, and files
+written whole.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,12 @@ import numpy as np
 
 from nll_fast._arrays import as_bfloat16
 from nll_fast._layout import Layout, shown
-from nll_fast._npy import npy, npz
-from nll_fast._safetensors import safetensors
+from nll_fast._llama import MAGIC, CodedLogits, Header, llama, targets
+from nll_fast._npy import npy, npz, npz_names
+from nll_fast._safetensors import safetensors, safetensors_names
+
+ENDINGS = (".npy", ".npz", ".safetensors")
+"""What the names of files end in; those of llama.cpp, which begin with a word of their own, may have any other."""
 
 
 class Stored:
@@ -80,6 +86,49 @@ class Stored:
         return as_bfloat16(array) if self.bfloat16 else array
 
 
+class StoredCodes(Stored):
+    """The logits of a file of llama.cpp. Its numbers are words of 16 bits: those of whole rows, scales and all.
+
+    Attributes
+    ----------
+    header : the sizes that the file begins with
+    shape : of the logits, where the words of a row are ``width``
+    """
+
+    def __init__(self, path: str | Path, file: io.FileIO, header: Header) -> None:
+        super().__init__(path, file, header.rows)
+        self.header, self.width = header, self.shape[-1]
+        self.shape = header.shape
+
+    @property
+    def dtype_name(self) -> str:
+        return "16-bit codes"
+
+    def coded(self, first: int, count: int) -> CodedLogits:
+        """``count`` chunks from number ``first`` on, in memory."""
+        _, scored, classes = self.header.shape
+        words = np.empty(count * scored * self.width, self.dtype)
+        self.fill(words.view(np.uint8).data, first * scored * self.width * 2)
+        return CodedLogits(words.astype("=u2", copy=False).reshape(count, scored, self.width), classes)
+
+    def whole(self) -> np.ndarray:
+        """All logits, decoded."""
+        return np.asarray(self.coded(0, self.header.n_chunk))
+
+    def tokens(self) -> np.ndarray:
+        """The tokens of each chunk, as int32."""
+        tokens = np.empty((self.header.n_chunk, self.header.n_ctx), "<i4")
+        self.fill(tokens.reshape(-1).view(np.uint8).data, -tokens.nbytes)
+        return tokens.astype("=i4", copy=False)
+
+    def targets(self) -> np.ndarray:
+        """The token that each row predicts, as int64."""
+        try:
+            return targets(self.tokens(), self.header)
+        except ValueError as error:
+            raise error if str(error).startswith("cannot read") else _unreadable(self._path, error) from None
+
+
 class _Packed(Stored):
     """An array of an .npz, which is unpacked into memory when it is read."""
 
@@ -102,10 +151,7 @@ def load(path: str | Path, name: str | None = None) -> Stored:
     pickled or of another kind, as reading it does for one that is changed later.
     """
     try:
-        mode = os.stat(path).st_mode  # as it is given: Path would read FILE for FILE/
-        if not stat.S_ISREG(mode):
-            raise ValueError("it is no regular file, of which any part can be read")
-        file = io.FileIO(path)
+        file = _open(path)
         try:
             return _find(path, file, name)
         except BaseException:
@@ -115,10 +161,30 @@ def load(path: str | Path, name: str | None = None) -> Stored:
         raise _unreadable(path, error) from None
 
 
+def names(path: str | Path) -> list[str | None]:
+    """The names by which :func:`load` knows the arrays of ``path``: None where there is one without a name."""
+    ending = Path(path).suffix.lower()
+    try:
+        with _open(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size and ending == ".npz":
+                return [*npz_names(file)]
+            return [*safetensors_names(file, size)] if size and ending == ".safetensors" else [None]
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _open(path: str | Path) -> io.FileIO:
+    mode = os.stat(path).st_mode  # as it is given: Path would read FILE for FILE/
+    if not stat.S_ISREG(mode):
+        raise ValueError("it is no regular file, of which any part can be read")
+    return io.FileIO(path)
+
+
 def _find(path: str | Path, file: io.FileIO, name: str | None) -> Stored:
     size, ending, short = os.fstat(file.fileno()).st_size, Path(path).suffix.lower(), Path(path).name
-    if ending not in (".npy", ".npz", ".safetensors"):
-        raise ValueError("its ending is none of .npy, .npz and .safetensors")
+    if ending not in ENDINGS:
+        return _find_codes(path, file, size, name)
     if not size:
         raise ValueError("the file is empty")
     if ending == ".npz":
@@ -128,6 +194,19 @@ def _find(path: str | Path, file: io.FileIO, name: str | None) -> Stored:
     if name is not None:
         raise ValueError(f"an .npy file holds one array without a name, so leave out :{name}")
     return Stored(path, file, npy(file, size))
+
+
+def _find_codes(path: str | Path, file: io.FileIO, size: int, name: str | None) -> StoredCodes:
+    """The logits of a file whose name says nothing, but whose first bytes may."""
+    beginning = file.read(4)
+    file.seek(0)
+    if beginning != MAGIC[:4]:
+        raise ValueError(
+            "its ending is none of .npy, .npz and .safetensors, and it does not begin as llama.cpp's logits do"
+        )
+    if name is not None:
+        raise ValueError(f"a file of llama.cpp holds logits without a name, so leave out :{name}")
+    return StoredCodes(path, file, llama(file, size))
 
 
 def _unreadable(path: str | Path, error: OSError | ValueError) -> ValueError:
@@ -157,7 +236,12 @@ def check_output(path: str | Path) -> None:
 
 
 def save(path: str | Path, array: np.ndarray) -> None:
-    """Write ``array`` to ``path``: at every moment what is there is whole, be it the old file or the new one.
+    """Write ``array`` to the .npy file ``path``, as :func:`write` does."""
+    write(path, lambda file: np.save(file, array))
+
+
+def write(path: str | Path, content: Callable[[BinaryIO], object]) -> None:
+    """Have ``content`` write to ``path``: at every moment what is there is whole, be it the old file or the new one.
 
     The new file has no name while it is written, where the system has such files (as most of Linux has), so that
     nothing is left behind even if the process is killed. Elsewhere, and for the moment in which it replaces another,
@@ -172,11 +256,11 @@ def save(path: str | Path, array: np.ndarray) -> None:
     partial = os.path.join(folder, f".{secrets.token_hex(8)}.partial")
     try:
         try:
-            name = _write_before_it_has_a_name(whole, partial, array)
+            name = _write_before_it_has_a_name(whole, partial, content)
         except (AttributeError, OSError):  # there are no such files here, or the disk is full and says so again
             name = partial
             with open(partial, "x+b") as file:
-                _write(file, partial, whole, array)
+                _write(file, partial, whole, content)
         if name != whole:
             os.replace(name, whole)
     except OSError as error:
@@ -192,14 +276,14 @@ def save(path: str | Path, array: np.ndarray) -> None:
             os.close(descriptor)
 
 
-def _write_before_it_has_a_name(whole: str, partial: str, array: np.ndarray) -> str:
-    """Write ``array`` to a file that is called ``whole`` once it is complete, or ``partial`` if there is one already.
+def _write_before_it_has_a_name(whole: str, partial: str, content: Callable[[BinaryIO], object]) -> str:
+    """Have ``content`` write to a file that is called ``whole`` once it is complete, or ``partial`` if one is there.
 
     Returns the name: a file may be given one that is free, but only what has a name can replace another.
     """
     with os.fdopen(os.open(os.path.dirname(whole), os.O_TMPFILE | os.O_RDWR, 0o666), "w+b") as file:
         itself = f"/proc/self/fd/{file.fileno()}"
-        _write(file, itself, whole, array)
+        _write(file, itself, whole, content)
         # Python follows the link that leads to the file only if it is given some descriptor of a folder, which the
         # system ignores beside an absolute path.
         call_it = functools.partial(os.link, itself, src_dir_fd=file.fileno())
@@ -211,13 +295,13 @@ def _write_before_it_has_a_name(whole: str, partial: str, array: np.ndarray) -> 
             return partial
 
 
-def _write(file: BinaryIO, itself: str, whole: str, array: np.ndarray) -> None:
-    """Write ``array`` to ``file``, which is at ``itself`` and is to replace ``whole``, and wait for the disk.
+def _write(file: BinaryIO, itself: str, whole: str, content: Callable[[BinaryIO], object]) -> None:
+    """Have ``content`` write to ``file``, which is at ``itself`` and is to replace ``whole``, and wait for the disk.
 
     ``file`` can be read as well, so NumPy writes it by Python, which says why it fails, and not by C's ``fwrite``.
     """
     if os.path.exists(whole):
         os.chmod(itself, stat.S_IMODE(os.stat(whole).st_mode))
-    np.save(file, array)
+    content(file)
     file.flush()
     os.fsync(file.fileno())

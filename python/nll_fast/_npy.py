@@ -119,14 +119,24 @@ def npz(file: BinaryIO, size: int, name: str | None, path: str) -> tuple[Layout,
     """
     with _plain_words():
         archive = zipfile.ZipFile(file)
-        members = archive.infolist()
-        names = [member.filename.removesuffix(".npy") for member in members]
-        refuse_twice(names, "it holds two arrays of the name")
-        member = members[names.index(pick(names, name, path))]
+        names = _names(archive)
+        member = archive.infolist()[names.index(pick(names, name, path))]
         _check_member(member, size)
         with archive.open(member) as packed:
             layout = npy(packed, member.file_size)
     return layout._replace(start=0), functools.partial(_unpack, archive, member, layout)
+
+
+def npz_names(file: BinaryIO) -> list[str]:
+    """The names of the arrays of an archive."""
+    with _plain_words(), zipfile.ZipFile(file) as archive:
+        return _names(archive)
+
+
+def _names(archive: zipfile.ZipFile) -> list[str]:
+    names = [member.filename.removesuffix(".npy") for member in archive.infolist()]
+    refuse_twice(names, "it holds two arrays of the name")
+    return names
 
 
 def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, layout: Layout) -> io.BytesIO:

@@ -31,6 +31,22 @@ class _Tensor(NamedTuple):
 
 def safetensors(file: BinaryIO, size: int, name: str | None, path: str) -> Layout:
     """One tensor of a file of ``size`` bytes. A fault in any tensor refuses the file, as in the reference reader."""
+    start, tensors = _tensors(file, size)
+    tensor = tensors[pick(list(tensors), name, path)]
+    if tensor.dtype not in _STORAGE:
+        raise ValueError(f"its dtype {shown(tensor.dtype)} is none of {', '.join(_STORAGE)}")
+    dtype = np.dtype(_STORAGE[tensor.dtype])
+    check_shape(tensor.shape, dtype)
+    return Layout(start + tensor.begin, tensor.shape, dtype, bfloat16=tensor.dtype == "BF16")
+
+
+def safetensors_names(file: BinaryIO, size: int) -> list[str]:
+    """The names of the tensors of a file of ``size`` bytes."""
+    return list(_tensors(file, size)[1])
+
+
+def _tensors(file: BinaryIO, size: int) -> tuple[int, dict[str, _Tensor]]:
+    """The byte from which offsets count, and what the header says of each tensor."""
     if size < 8:
         raise ValueError(
             f"it has {size} bytes, but a .safetensors file begins with 8 that give the length of its header"
@@ -44,12 +60,7 @@ def safetensors(file: BinaryIO, size: int, name: str | None, path: str) -> Layou
     _check_metadata(header.pop("__metadata__", None))
     tensors = {each: _tensor(shown(repr(each), 40), entry) for each, entry in header.items()}
     _check_offsets(tensors, size - 8 - length)
-    tensor = tensors[pick(list(tensors), name, path)]
-    if tensor.dtype not in _STORAGE:
-        raise ValueError(f"its dtype {shown(tensor.dtype)} is none of {', '.join(_STORAGE)}")
-    dtype = np.dtype(_STORAGE[tensor.dtype])
-    check_shape(tensor.shape, dtype)
-    return Layout(8 + length + tensor.begin, tensor.shape, dtype, bfloat16=tensor.dtype == "BF16")
+    return 8 + length, tensors
 
 
 def _check_metadata(metadata: Any) -> None:

@@ -1,4 +1,4 @@
-"""Files that are almost .npy, .npz and .safetensors, drawn from what these allow and from what nobody expects."""
+"""Files that are almost .npy, .npz, .safetensors or llama.cpp's: of what these allow, and of what nobody expects."""
 
 import json
 import random
@@ -148,6 +148,21 @@ def safetensors(draw: random.Random) -> bytes:
     )
     data = draw.randbytes(max(reached + draw.choice((0,) * 20 + (1, -1, 8)), 0))
     return length.to_bytes(8, "little") + header + data
+
+
+def llama(draw: random.Random) -> bytes:
+    """Logits of llama.cpp, whose sizes may be those of other tokens and rows than follow."""
+    n_ctx, n_vocab, n_chunk = draw.randrange(1, 9), draw.randrange(1, 12), draw.randrange(4)
+    rows = n_chunk * max(0, n_ctx - 1 - n_ctx // 2)
+    tokens = [draw.randrange(n_vocab) for _ in range(n_chunk * n_ctx)]
+    sizes = [n_ctx, n_vocab, n_chunk]
+    if draw.random() < 0.2:
+        sizes[draw.randrange(3)] = number(draw) % 2**32
+    if tokens and draw.random() < 0.1:
+        tokens[draw.randrange(len(tokens))] = draw.choice((n_vocab, 2**31 - 1, -1, -(2**31)))
+    magic = b"_logits_" if draw.random() < 0.97 else draw.choice((b"_logp16_", b"_logp16n", b"_logits\0", b"_log", b""))
+    size = rows * 2 * (4 + n_vocab + n_vocab % 2) + draw.choice((0,) * 20 + (1, -1, 2, 64))
+    return magic + struct.pack("<3I", *sizes) + struct.pack(f"<{len(tokens)}i", *tokens) + draw.randbytes(max(size, 0))
 
 
 def _odd(draw: random.Random) -> object:

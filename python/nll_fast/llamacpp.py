@@ -1,0 +1,77 @@
+"""The logits that llama.cpp writes, with the tokens that they predict."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from nll_fast import _files
+from nll_fast._llama import CodedLogits
+from nll_fast._options import as_integer, shown
+from nll_fast._types import Array
+
+
+class LlamaLogits(NamedTuple):
+    """Some chunks of a file of llama.cpp."""
+
+    logits: CodedLogits
+    """Of the shape (chunks, rows, classes); ``numpy.asarray`` decodes them."""
+
+    tokens: Array
+    """int32 of the shape (chunks, n_ctx): the text, before llama.cpp puts its first token in the place of some."""
+
+    target: Array
+    """int64 of the shape (chunks, rows): row j predicts the token n_ctx // 2 + j + 1 of its chunk."""
+
+
+def read_llama_logits(path: str | os.PathLike[str], *, start: int = 0, stop: int | None = None) -> LlamaLogits:
+    """The logits that ``llama-perplexity --save-all-logits`` (or ``--kl-divergence-base``) wrote to a file.
+
+    They remain as they are stored, 2 bytes for each class, and are read by the functions of rows as any logits are.
+    llama.cpp has cut them at 16 nats below the largest and rounded them to 65536 steps, so a loss is known to about
+    1e-4, and the probabilities of a row add up to a little more than 1.
+
+    Parameters
+    ----------
+    path : path_like
+        A file that begins with ``_logits_``.
+    start, stop : int, optional
+        Only the chunks from number ``start`` on, before number ``stop``: memory holds no others.
+
+    Returns
+    -------
+    LlamaLogits
+        A tuple of ``logits``, ``tokens`` and ``target``.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, is cut, or has another format, such as the ``_logp16_`` of forks.
+
+    Examples
+    --------
+    A file of one chunk of 4 tokens, of which the last is predicted, among 2 classes of equal probability:
+
+    >>> import struct, tempfile, numpy as np, nll_fast
+    >>> row = struct.pack("<2f2H", 0, -np.log(2), 0, 0)
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     _ = file.write(b"_logits_" + struct.pack("<3i4i", 4, 2, 1, 0, 1, 0, 1) + row)
+    ...     file.flush()
+    ...     logits, tokens, target = nll_fast.read_llama_logits(file.name)
+    >>> logits
+    CodedLogits of shape (1, 1, 2)
+    >>> target
+    array([[1]])
+    >>> round(nll_fast.perplexity(logits, target), 6)
+    2.0
+    """
+    path = os.fspath(path)
+    stored = _files.load(path)
+    if not isinstance(stored, _files.StoredCodes):
+        raise ValueError(f"cannot read {path}: it is no file of llama.cpp; numpy.load or safetensors read it")
+    chunks = stored.header.n_chunk
+    first, end = as_integer(start, "start"), chunks if stop is None else as_integer(stop, "stop")
+    if not 0 <= first <= end <= chunks:
+        raise ValueError(f"start is {shown(start)} and stop {shown(stop)}: the file has chunks 0 to {chunks - 1}")
+    logits = stored.coded(first, end - first)
+    return LlamaLogits(logits, stored.tokens()[first:end], stored.targets()[first:end])
