@@ -218,7 +218,8 @@ def test_what_holds_no_rows_is_said_in_a_sentence(example, capsys):
     cases += [(good[0], logits, words) for logits, _, words in cases]
     cases += [
         (folder / "folder", good[1], "it is no regular file"),
-        (f"{folder}/", good[1], "it is no regular file"),
+        (f"{folder}/folder/", good[1], "a folder in which no file is .npy"),
+        (f"{folder}/", good[1], "e.npy: the file is empty"),
         (f"{good[0]}/", good[1], "Not a directory" if os.name == "posix" else "cannot read"),
         ("", good[1], "No such file"),
         (folder / "x0.npy", folder / "t0.npy", "no tokens to score: there are no rows"),

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from nll_fast import _files
+from nll_fast._llama import CodedLogits
 from nll_fast.cli.inputs import Logits
 
 from . import file_grammar
@@ -66,7 +67,7 @@ def read(path: Path, name: str | None) -> np.ndarray | None:
         later = path.suffix == ".npz" or "it claims token" in str(error)
         assert later, f"its header is accepted, and reading says: {error}"
         raise
-    if stored.dtype.kind == "f" and stored.shape and stored.nbytes:
+    if (stored.dtype.kind == "f" or path.suffix == ".kld") and stored.shape and stored.nbytes:
         logits = Logits(stored, stored.dtype, bfloat16=False)
         rows = [_native(block) for _, block in logits.blocks(deque(range(0, whole.size // whole.shape[-1], 2)), 2)]
         given = logits.flat(np.arange(np.prod(stored.shape[:-1], dtype=int)).reshape(stored.shape[:-1]))
@@ -75,7 +76,9 @@ def read(path: Path, name: str | None) -> np.ndarray | None:
     return whole
 
 
-def _native(block: np.ndarray) -> np.ndarray:
+def _native(block: np.ndarray | CodedLogits) -> np.ndarray:
+    if isinstance(block, CodedLogits):
+        return np.asarray(block)
     assert block.dtype.isnative and block.flags.aligned
     return block.copy()
 

@@ -13,19 +13,21 @@ import contextlib
 import json
 import math
 import os
+import shlex
 import sys
 import traceback
 import warnings
 from typing import Any, TextIO
 
 from nll_fast import __version__
+from nll_fast.cli import arguments
 
 _SIGNS = {"±": "+/-", "µ": "u"}
 """What the tables write where a stream's encoding lacks a sign. Of names in files, their escapes are written."""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command with ``arguments``, by default those of the process, and return its exit code."""
+def main(given: list[str] | None = None) -> int:
+    """Run the command with the arguments ``given``, by default those of the process, and return its exit code."""
     with (
         open(os.devnull, "w") as nowhere,
         contextlib.redirect_stderr(sys.stderr or nowhere),  # it may be closed
@@ -34,15 +36,15 @@ def main(arguments: list[str] | None = None) -> int:
         warnings.showwarning = lambda message, *_, **__: _say(str(message))
         _write_signs_that_streams_lack()
         try:
-            return _main(arguments)
+            return _main(given)
         finally:
             for stream in filter(None, (sys.stdout, sys.stderr)):
                 _let_go_if_it_cannot_be_written(stream)
 
 
-def _main(arguments: list[str] | None) -> int:
+def _main(given: list[str] | None) -> int:
     try:
-        _run(arguments)
+        _run(given)
     except SystemExit as stop:  # of argparse, which has printed help, or why it refuses
         return int(stop.code or 0)
     except (ValueError, TypeError, IndexError) as error:
@@ -62,10 +64,11 @@ def _main(arguments: list[str] | None) -> int:
     return 0
 
 
-def _run(arguments: list[str] | None) -> None:
+def _run(given: list[str] | None) -> None:
     """Run the command and print its result; the errors are those of whatever it calls."""
     try:
-        options = _parser().parse_args(arguments)
+        options = _parser().parse_args(given)
+        options.command_line = shlex.join(["nll-fast", *(sys.argv[1:] if given is None else given)])
         if sys.stdout is None:
             raise ValueError("there is no stdout to write a result to; redirect it to /dev/null if none is wanted")
         result, text = options.run(options)
@@ -123,15 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     score = commands.add_parser("score", allow_abbrev=False, help="score the logits of a language model")
     score.set_defaults(run=_score)
-    score.add_argument("logits", help="FILE or FILE:NAME, .npy, .npz or .safetensors, class axis last")
-    score.add_argument("--targets", required=True, help="FILE or FILE:NAME, one integer a row: its class")
-    score.add_argument(
-        "--shift", type=int, default=0, metavar="N", help="1 where the targets are the input tokens: score the next"
-    )
-    score.add_argument("--bytes", type=int, metavar="N", help="bytes of the text: adds bits per byte")
-    score.add_argument("--ignore-index", type=int, default=-100, metavar="N", help="default: -100")
-    score.add_argument("--dtype", choices=["bfloat16"], help="what 2-byte raw values (|V2, uint16) are")
-    score.add_argument("--per-token", metavar="OUT.npy", help="write float64 log-probabilities")
+    arguments.add_score(score)
     bench = commands.add_parser(
         "bench", allow_abbrev=False, help="time every family beside the machine and peers, in two to nine minutes"
     )
@@ -159,10 +154,11 @@ def _parser() -> argparse.ArgumentParser:
 
 # Each command's module is imported when the command runs, so that `score` starts within a tenth of a second.
 def _score(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    from nll_fast.cli.score import score, table
+    from nll_fast.cli.score import score
+    from nll_fast.cli.summary import table
 
-    summary = score(options)
-    return summary, table(summary)
+    summary, shown = score(options)
+    return summary, f"{shown}\n\n{table(summary)}" if shown else table(summary)
 
 
 def _bench(options: argparse.Namespace) -> tuple[dict[str, Any], str]:

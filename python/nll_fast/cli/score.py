@@ -1,78 +1,127 @@
-"""``nll-fast score``: the summary of a language model's logits."""
+"""``nll-fast score``: the summary of a language model's logits, and what is said of each token."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
-import os
-import sys
 import threading
 import time
-from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import nll_fast
-from nll_fast import _files
-from nll_fast.cli.inputs import Logits, read_logits, read_targets, split
+from nll_fast.cli import terminal
+from nll_fast.cli.blocks import Progress, in_blocks
+from nll_fast.cli.columns import ENDINGS, Columns, flat_columns, joined, write
+from nll_fast.cli.outputs import check_outputs, write_page
+from nll_fast.cli.shards import Shard, expand, read_shards
+from nll_fast.cli.strings import Strings, read_strings
+from nll_fast.cli.summary import summarise
 
-_READERS = 8
-"""The threads that read and score blocks, at most: each has the memory of a block."""
+
+class Scored(NamedTuple):
+    """What a file comes to: the exact total, and in the order of its indices each loss and, if wanted, all columns."""
+
+    total: nll_fast.Partial
+    losses: np.ndarray
+    scores: nll_fast.TokenScores | None
 
 
-def score(options: argparse.Namespace) -> dict[str, Any]:
-    """Score the logits and return the summary."""
+def score(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """Score the logits and return the summary, and what is to be shown beside it."""
     start_time = time.perf_counter()
     _check(options)
-    logits = read_logits(options)
-    target = read_targets(options, logits)
-    if not (target != options.ignore_index).any():
-        why = f"all {target.size} targets are {options.ignore_index} or shifted out"
-        raise ValueError(f"no tokens to score: {why if target.size else 'there are no rows'}")
-    total, losses = _score_rows(logits, logits.flat(target), options.ignore_index)
-    losses = logits.unflat(losses)
+    strings = None if options.strings is None else read_strings(options.strings)
+    shards = read_shards(options)
+    _check_rows(shards, options)
+    progress = Progress(sum(shard.logits.rows for shard in shards))
+    scored = [_score_file(shard, options, progress) for shard in shards]
+    total = sum((each.total for each in scored), nll_fast.Partial())
+    losses = np.concatenate([each.losses for each in scored])
+    scores = joined([each.scores for each in scored if each.scores]) if _wants_columns(options, shards) else None
     seconds = time.perf_counter() - start_time
-    if options.per_token is not None:
-        _files.save(options.per_token, 0.0 - losses)
-    summary = _summary(total, losses)
-    summary |= {"seconds": seconds, "gb_per_s": logits.nbytes / max(seconds, 1e-9) / 1e9}
+    summary = summarise(total, losses)
+    summary |= {"seconds": seconds, "gb_per_s": sum(s.logits.nbytes for s in shards) / max(seconds, 1e-9) / 1e9}
     if options.bytes is not None:
         summary["bits_per_byte"] = summary["bits_per_token"] * summary["tokens"] / options.bytes
-    return summary
+    if any(shard.logits.coded for shard in shards):
+        summary["storage"] = "16-bit codes of llama.cpp"
+    if len(shards) > 1:
+        summary["files"] = [_of_file(shard, each) for shard, each in zip(shards, scored, strict=True)]
+    if options.per_token is not None:
+        columns = {} if scores is None else _table(scores, shards, strings)
+        write(options.per_token, 0.0 - losses, columns)
+    shown = "" if scores is None else _show(scores, strings, summary, options)
+    if options.html is not None and scores is not None:
+        write_page(options.html, _page(scores, strings, shards, options))
+    return summary, shown
 
 
-def _score_rows(logits: Logits, target: np.ndarray, ignore_index: int) -> tuple[nll_fast.Partial, np.ndarray]:
-    """The exact total of the losses, and each of them."""
-    rows, losses = len(target), np.empty(len(target))
-    step, readers = logits.step(min(nll_fast.get_num_threads(), _READERS))
-    starts, progress = deque(range(0, rows, step)), _Progress(rows)
-
-    def score_blocks() -> nll_fast.Partial:
-        total = nll_fast.Partial()
-        try:
-            for piece, block in logits.blocks(starts, step):
-                out, classes = losses[piece], target[piece]
-                total += nll_fast.cross_entropy(block, classes, ignore_index=ignore_index, reduction="partial", out=out)
-                progress.add(len(out))
-        except BaseException:
-            starts.clear()  # so that no thread begins another block
-            raise
-        return total
-
-    if readers == 1:
-        return score_blocks(), losses
-    from concurrent.futures import ThreadPoolExecutor  # which small files need not wait for
-
+def _score_file(shard: Shard, options: argparse.Namespace, progress: Progress) -> Scored:
+    logits, target = shard.logits, shard.logits.flat(shard.target)
+    losses, turn = np.empty(logits.rows), threading.Lock()
+    columns = Columns(logits) if _wants_columns(options, [shard]) else None
     total = nll_fast.Partial()
-    with ThreadPoolExecutor(readers) as pool:
-        try:
-            for part in [pool.submit(score_blocks) for _ in range(readers)]:
-                total += part.result()
-        except BaseException:
-            starts.clear()
-            raise
-    return total, losses
+
+    def score_block(piece: slice, block: Any) -> None:
+        nonlocal total
+        if columns is None:
+            part = nll_fast.cross_entropy(
+                block, target[piece], ignore_index=options.ignore_index, reduction="partial", out=losses[piece]
+            )
+        else:
+            scores = _scores(block, target[piece], options, logits.coded)
+            columns.put(piece, scores)
+            part = _total(scores)
+            losses[piece] = np.where(scores.counted, 0.0 - scores.log_prob, 0.0)
+        with turn:
+            total += part
+
+    in_blocks([logits], score_block, progress)
+    return Scored(total, logits.unflat(losses), None if columns is None else columns.result())
+
+
+def _scores(block: Any, target: np.ndarray, options: argparse.Namespace, coded: bool) -> nll_fast.TokenScores:
+    changed: dict[str, Any] = {"temperature": options.temperature, "softcap": options.softcap}
+    scores = nll_fast.score(
+        block, target, ignore_index=options.ignore_index, top_k=options.top_k, token_ids=options.token_ids, **changed
+    )
+    return as_stored(scores) if coded and changed == {"temperature": 1.0, "softcap": None} else scores
+
+
+def as_stored(scores: nll_fast.TokenScores) -> nll_fast.TokenScores:
+    """Scores of llama.cpp's codes with the log-probabilities that these are.
+
+    They were computed of all logits, and then cut at 16 nats below the largest. To make each row add up to 1 again
+    would move what is right, all log-probabilities, for what is wrong, those of the tail.
+    """
+    mass = scores.logsumexp
+
+    def stored(log_probs: np.ndarray | None) -> np.ndarray | None:
+        if log_probs is None:
+            return None
+        return np.minimum(log_probs + (mass if log_probs.ndim == mass.ndim else mass[..., None]), 0)
+
+    names = ("log_prob", "max_log_prob", "top_k_log_probs", "token_ids_log_probs")
+    columns: dict[str, Any] = {name: stored(getattr(scores, name)) for name in names}
+    return dataclasses.replace(scores, **columns)
+
+
+def _total(scores: nll_fast.TokenScores) -> nll_fast.Partial:
+    """The exact total of the losses, with the numbers that ``cross_entropy`` counts."""
+    total = nll_fast.Partial.of(0.0 - scores.log_prob[scores.counted]).to_dict()
+    counts = {"ignored": int(np.count_nonzero(~scores.counted)), "top1": int(np.count_nonzero(scores.is_greedy))}
+    return nll_fast.Partial.from_dict(total | counts)
+
+
+def _wants_columns(options: argparse.Namespace, shards: list[Shard]) -> bool:
+    """Whether more is wanted of the tokens than their losses, which alone are read in the shortest time."""
+    table = options.per_token is not None and not options.per_token.lower().endswith(".npy")
+    more = options.top_k or options.token_ids or options.worst or options.show or options.html is not None
+    changed = options.temperature != 1.0 or options.softcap is not None
+    return bool(table or more or changed or any(shard.logits.coded for shard in shards))
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -81,86 +130,87 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(f"--bytes {options.bytes} must be positive, and fit in 64 bits")
     if not -(2**63) <= options.ignore_index < 2**63:
         raise ValueError(f"--ignore-index {options.ignore_index} does not fit in 64 bits")
-    out = options.per_token
-    if out is None:
-        return
-    if not out:
-        raise ValueError("--per-token needs the name of a file to write")
-    if not out.lower().endswith(".npy"):
-        raise ValueError(f"--per-token {out} must end in .npy, which is what is written")
-    for source in (options.logits, options.targets):
-        path, _ = split(source)
-        if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
-            raise ValueError(f"--per-token {out} would overwrite the input {path}")
-    _files.check_output(out)
+    for option, number in (("--temperature", options.temperature), ("--softcap", options.softcap)):
+        if number is not None and not 0 < number < math.inf:
+            raise ValueError(f"{option} {number} must be positive and finite")
+    for option, count in (("--top-k", options.top_k), ("--worst", options.worst)):
+        if not 0 <= count < 2**63:
+            raise ValueError(f"{option} {count} must not be negative, and fit in 64 bits")
+    sources = [*expand(options.logits), *expand(options.targets or []), *filter(None, [options.strings])]
+    check_outputs({"--per-token": (options.per_token, ENDINGS), "--html": (options.html, (".html", ".htm"))}, sources)
 
 
-def _summary(total: nll_fast.Partial, losses: np.ndarray) -> dict[str, Any]:
-    """The summary of the losses, of which ``total`` is the exact total."""
-    tokens, mean, error, perplexity = total.count, total.mean, total.standard_error, total.perplexity
-    return {
-        "tokens": tokens,
-        "ignored": total.ignored,
-        "mean_nll": mean,
-        "standard_error": error,
-        "perplexity": perplexity,
-        # To first order: e^mean changes by e^mean for each nat.
-        "perplexity_standard_error": perplexity * error if math.isfinite(perplexity) else math.nan,
-        "bits_per_token": mean / math.log(2),
-        "top1_accuracy": (total.top1 or 0) / tokens,
-        **_rows_where(np.isnan(losses), "nan"),
-        **_rows_where(np.isinf(losses), "infinite"),
+def _check_rows(shards: list[Shard], options: argparse.Namespace) -> None:
+    """Raise for what can be seen to fail before minutes of reading."""
+    size = sum(shard.target.size for shard in shards)
+    if not any((shard.target != options.ignore_index).any() for shard in shards):
+        why = f"all {size} targets are {options.ignore_index} or shifted out" if size else "there are no rows"
+        raise ValueError(f"no tokens to score: {why}")
+    for file, logits, *_ in shards:
+        if options.top_k > logits.classes:
+            raise ValueError(f"--top-k {options.top_k} is more than the {logits.classes} classes of {file}")
+        for token in options.token_ids or ():
+            if not 0 <= token < logits.classes:
+                raise ValueError(f"--token-ids has {token}, which is none of the {logits.classes} classes of {file}")
+
+
+def _table(scores: nll_fast.TokenScores, shards: list[Shard], strings: Strings | None) -> dict[str, np.ndarray]:
+    """The columns to write, with the row of each and, of several files, the number of its file."""
+    columns = flat_columns(scores)
+    rows = [np.arange(shard.target.size) for shard in shards]
+    first = {"row": np.concatenate(rows)}
+    if len(shards) > 1:
+        first = {"shard": np.repeat(np.arange(len(shards)), [len(each) for each in rows]), **first}
+    if strings is not None:
+        _, texts = strings.of_targets(scores.target, scores.counted)
+        first["text"] = np.array([text or "" for text in texts], dtype=np.str_)
+    return first | columns
+
+
+def _page(
+    scores: nll_fast.TokenScores, strings: Strings | None, shards: list[Shard], options: argparse.Namespace
+) -> str:
+    from nll_fast.report import score_report
+
+    about = {
+        "logits": ", ".join(shard.argument for shard in shards),
+        "targets": ", ".join(dict.fromkeys(shard.targets for shard in shards)),
+        "strings": options.strings,
+        "dtype": ", ".join(dict.fromkeys(shard.logits.dtype_name for shard in shards)),
+        "bytes": options.bytes,
+        "command": options.command_line,
     }
+    texts = None
+    if strings is not None:
+        _, known = strings.of_targets(scores.target, scores.counted)
+        texts = None if None in known else [text or "" for text in known]
+    by_id = None if strings is None else strings.by_id
+    return score_report(scores, strings=by_id, target_strings=texts, about=about)
 
 
-def _rows_where(wrong: np.ndarray, kind: str) -> dict[str, Any]:
-    """How many rows are ``wrong``, and the first of them, counted from 0 as the file's indices count."""
-    rows = int(np.count_nonzero(wrong))
-    return {f"{kind}_rows": rows, f"first_{kind}_row": int(wrong.argmax()) if rows else None}
+def _show(
+    scores: nll_fast.TokenScores, strings: Strings | None, summary: dict[str, Any], options: argparse.Namespace
+) -> str:
+    """Add to the summary what the columns tell, and return what is shown of single tokens."""
+    of_scores = scores.summary()
+    summary |= {
+        "median_nll": of_scores["nll_median"],
+        "p90_nll": of_scores["nll_p90"],
+        "p99_nll": of_scores["nll_p99"],
+        "mean_entropy": of_scores["entropy"],
+        "temperature": options.temperature,
+        "softcap": options.softcap,
+    }
+    if options.top_k:
+        summary |= {"top_k": options.top_k, "top_k_accuracy": of_scores["top_k"]}
+    shown = []
+    if options.show:
+        shown.append(terminal.coloured(scores, strings, terminal.wants_colour(options.color)))
+    if options.worst:
+        summary["worst"] = terminal.worst_tokens(scores, strings, options.worst)
+        shown.append(terminal.worst_table(summary["worst"]))
+    return "\n\n".join(shown)
 
 
-class _Progress:
-    """How many of the rows are scored, shown on a terminal, for threads that all score some of them."""
-
-    def __init__(self, rows: int) -> None:
-        self._rows, self._done, self._turn = rows, 0, threading.Lock()
-        self._start = self._shown = time.perf_counter()
-
-    def add(self, rows: int) -> None:
-        with self._turn:
-            now, self._done = time.perf_counter(), self._done + rows
-            if now - self._shown > 0.1 or self._done == self._rows:
-                self._shown = now
-                _show_progress(self._done, self._rows, now - self._start)
-
-
-def _show_progress(done: int, rows: int, seconds: float) -> None:
-    if seconds < 0.5 or not sys.stderr.isatty():
-        return
-    bar = "#" * (done * 40 // rows)
-    left = seconds / done * (rows - done)
-    end = "\n" if done == rows else ""
-    print(f"\r[{bar:<40}] {done}/{rows} rows, {left:.0f} s left ", end=end, file=sys.stderr, flush=True)
-
-
-def table(summary: dict[str, Any]) -> str:
-    """The summary as lines of text, without the rate of a small file, which would measure the start only."""
-    s = summary
-    rate = f", {s['gb_per_s']:.1f} GB/s" if s["gb_per_s"] * s["seconds"] > 0.1 else ""
-    error, of_perplexity = s["standard_error"], s["perplexity_standard_error"]
-    error = "" if math.isnan(error) else f" ± {error:.6f} (standard error)"
-    of_perplexity = "" if math.isnan(of_perplexity) else f" ± {of_perplexity:.4f}"
-    lines = [
-        ("tokens", f"{s['tokens']} ({s['ignored']} ignored)"),
-        ("mean NLL", f"{s['mean_nll']:.6f} nats{error}"),
-        ("perplexity", f"{s['perplexity']:.4f}{of_perplexity}"),
-        ("bits per token", f"{s['bits_per_token']:.4f}"),
-        ("top-1 accuracy", f"{s['top1_accuracy']:.1%}"),
-        ("time", f"{s['seconds']:.3f} s{rate}"),
-    ]
-    if "bits_per_byte" in s:
-        lines.insert(4, ("bits per byte", f"{s['bits_per_byte']:.4f}"))
-    for kind, words in (("nan", "NaN rows"), ("infinite", "infinite rows")):
-        if rows := s[f"{kind}_rows"]:
-            lines.append((words, f"{rows}, the first of them row {s[f'first_{kind}_row']}, counted from 0"))
-    return "\n".join(f"{label:<16}{text}" for label, text in lines)
+def _of_file(shard: Shard, scored: Scored) -> dict[str, Any]:
+    return {"file": shard.argument, "targets": shard.targets, **summarise(scored.total, scored.losses)}
