@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import math
 import os
 import secrets
 import stat
@@ -105,15 +106,14 @@ class StoredCodes(Stored):
         return "16-bit codes"
 
     def coded(self, first: int, count: int) -> CodedLogits:
-        """``count`` chunks from number ``first`` on, in memory."""
-        _, scored, classes = self.header.shape
-        words = np.empty(count * scored * self.width, self.dtype)
-        self.fill(words.view(np.uint8).data, first * scored * self.width * 2)
-        return CodedLogits(words.astype("=u2", copy=False).reshape(count, scored, self.width), classes)
+        """``count`` rows from number ``first`` on, counted through all chunks, in memory."""
+        words = np.empty(count * self.width, self.dtype)
+        self.fill(words.view(np.uint8).data, first * self.width * 2)
+        return CodedLogits(words.astype("=u2", copy=False).reshape(count, self.width), self.header.n_vocab)
 
     def whole(self) -> np.ndarray:
         """All logits, decoded."""
-        return np.asarray(self.coded(0, self.header.n_chunk))
+        return np.asarray(self.coded(0, math.prod(self.shape[:-1]))).reshape(self.shape)
 
     def tokens(self) -> np.ndarray:
         """The tokens of each chunk, as int32."""

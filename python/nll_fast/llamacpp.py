@@ -73,5 +73,8 @@ def read_llama_logits(path: str | os.PathLike[str], *, start: int = 0, stop: int
     first, end = as_integer(start, "start"), chunks if stop is None else as_integer(stop, "stop")
     if not 0 <= first <= end <= chunks:
         raise ValueError(f"start is {shown(start)} and stop {shown(stop)}: the file has chunks 0 to {chunks - 1}")
-    logits = stored.coded(first, end - first)
-    return LlamaLogits(logits, stored.tokens()[first:end], stored.targets()[first:end])
+    _, rows, classes = stored.shape
+    logits = stored.coded(first * rows, (end - first) * rows)
+    return LlamaLogits(
+        logits.reshape((end - first, rows, classes)), stored.tokens()[first:end], stored.targets()[first:end]
+    )

@@ -127,6 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     score = commands.add_parser("score", allow_abbrev=False, help="score the logits of a language model")
     score.set_defaults(run=_score)
     arguments.add_score(score)
+    info = commands.add_parser("info", allow_abbrev=False, help="say what is in files, and how to score it")
+    info.set_defaults(run=_info)
+    info.add_argument("files", nargs="+", help="FILE or FILE:NAME, a folder, or a quoted pattern")
     bench = commands.add_parser(
         "bench", allow_abbrev=False, help="time every family beside the machine and peers, in two to nine minutes"
     )
@@ -147,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--plot", metavar="OUT.svg", help="draw bandwidths, or with --sizes costs (.svg, .png or .pdf; matplotlib)"
     )
-    for command in (score, bench):
+    for command in (score, info, bench):
         command.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
@@ -159,6 +162,13 @@ def _score(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
     summary, shown = score(options)
     return summary, f"{shown}\n\n{table(summary)}" if shown else table(summary)
+
+
+def _info(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from nll_fast.cli.info import info, text
+
+    result = info(options)
+    return result, text(result)
 
 
 def _bench(options: argparse.Namespace) -> tuple[dict[str, Any], str]:

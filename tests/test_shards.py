@@ -1,0 +1,122 @@
+"""Several files for nll-fast score: which, in which order, with which targets, and their exact total."""
+
+import json
+
+import nll_fast
+import numpy as np
+import pytest
+from nll_fast.cli.shards import expand
+
+from .conftest import score, write_llama
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """Twelve shards of 3 to 14 rows, and the targets of all of them: their folder, logits, targets."""
+    rng = np.random.default_rng(3)
+    (tmp_path / "logits").mkdir()
+    (tmp_path / "targets").mkdir()
+    logits = [rng.standard_normal((3 + k, 20)).astype(np.float32) for k in range(12)]
+    targets = [rng.integers(0, 20, len(each)) for each in logits]
+    for k, (x, t) in enumerate(zip(logits, targets, strict=True)):
+        np.save(tmp_path / "logits" / f"shard-{k}.npy", x)
+        np.save(tmp_path / "targets" / f"shard-{k}.npy", t)
+    np.save(tmp_path / "all.npy", np.concatenate(targets))
+    return tmp_path, logits, targets
+
+
+def test_shards_come_in_natural_order_however_they_are_named(shards, monkeypatch):
+    monkeypatch.chdir(shards[0])
+    want = [f"logits/shard-{k}.npy" for k in range(12)]
+    for arguments in (["logits"], ["logits/"], ["logits/shard-*.npy"], ["logits/*"], sorted(want), want[::-1]):
+        assert [each.replace("//", "/") for each in expand(arguments)] == want
+    assert expand(["logits/shard-[23].npy:x"]) == ["logits/shard-2.npy:x", "logits/shard-3.npy:x"]
+    assert expand(["logits/none-*.npy"]) == ["logits/none-*.npy"]
+    # Names that differ in more than numbers are no shards: they come as they were given.
+    assert expand(["b.npy", "a.npy", "logits/shard-1[01].npy"])[:2] == ["b.npy", "a.npy"]
+
+
+def test_a_folder_is_what_it_holds_of_arrays(tmp_path, llama):
+    np.save(tmp_path / "b.npy", np.zeros(3))
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / ".hidden.npy").write_text("hello")
+    (tmp_path / "folder.npy").mkdir()
+    assert expand([str(tmp_path)]) == [str(tmp_path / "b.npy"), str(llama[0])]
+
+
+def test_the_total_is_exact_and_each_file_has_its_line(shards, capsys):
+    folder, logits, targets = shards
+    x, t = np.concatenate(logits), np.concatenate(targets)
+    want, each = nll_fast.cross_entropy(x, t, reduction="partial"), nll_fast.token_log_probs(x, t)
+    out = folder / "out.npy"
+    for given in (folder / "all.npy", folder / "targets", f"{folder}/targets/*.npy"):
+        assert score(folder / "logits", "--targets", given, "--json", "--per-token", out) == 0
+        got = json.loads(capsys.readouterr().out)
+        assert (got["mean_nll"], got["standard_error"], got["tokens"]) == (want.mean, want.standard_error, len(t))
+        assert [file["file"] for file in got["files"]] == [f"{folder}/logits/shard-{k}.npy" for k in range(12)]
+        for file, a, b in zip(got["files"], logits, targets, strict=True):
+            assert (file["mean_nll"], file["tokens"]) == (nll_fast.cross_entropy(a, b), len(b))
+        np.testing.assert_array_equal(np.load(out), each)
+    assert score(folder / "logits", "--targets", folder / "all.npy") == 0
+    table = capsys.readouterr().out
+    assert table.count("shard-") == 12 and table.index("shard-2.") < table.index("shard-10.")
+
+
+def test_a_shift_goes_over_the_ends_of_shards_of_one_text_and_not_over_those_of_texts(shards, capsys):
+    folder, logits, targets = shards
+    x, t = np.concatenate(logits), np.concatenate(targets)
+    assert score(folder / "logits", "--targets", folder / "all.npy", "--shift", 1, "--json") == 0
+    got = json.loads(capsys.readouterr().out)
+    assert (got["mean_nll"], got["tokens"]) == (nll_fast.cross_entropy(x, t, shift=1), len(t) - 1)
+    assert score(folder / "logits", "--targets", folder / "targets", "--shift", 1, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["tokens"] == len(t) - 12
+
+
+def test_targets_of_the_shape_of_each_file_are_those_of_each(tmp_path, capsys):
+    rng = np.random.default_rng(4)
+    x, t = rng.standard_normal((2, 6, 9)), rng.integers(0, 9, 6)
+    for name, each in zip(("b", "a"), x, strict=True):
+        np.save(tmp_path / f"{name}.npy", each)
+    np.save(tmp_path / "t.npy", t)
+    assert score(tmp_path / "b.npy", tmp_path / "a.npy", "--targets", tmp_path / "t.npy", "--json") == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert [file["mean_nll"] for file in files] == [nll_fast.cross_entropy(each, t) for each in x]
+
+
+def test_files_of_llama_have_their_targets_and_the_log_probabilities_that_they_store(tmp_path, capsys, llama):
+    path, x, tokens = llama
+    write_llama(tmp_path / "y.kld", x[:2] - 1, tokens[:2])
+    assert score(path, tmp_path / "y.kld", "--json", "--top-k", 2, "--per-token", tmp_path / "out.npz") == 0
+    got = json.loads(capsys.readouterr().out)
+    picked = np.take_along_axis(x, tokens[:, 7:, None], -1)
+    np.testing.assert_allclose(got["files"][0]["mean_nll"], -picked.mean(), rtol=1e-6)
+    np.testing.assert_allclose(got["files"][1]["mean_nll"], 1 - picked[:2].mean(), rtol=1e-4)
+    assert "16-bit" in got["storage"]
+    columns = np.load(tmp_path / "out.npz")
+    top = np.sort(x.reshape(-1, 33))[:, :-3:-1]
+    np.testing.assert_allclose(columns["top_k_log_probs"][:15], top, rtol=1e-5, atol=1e-6)
+    assert columns["shard"].tolist() == [0] * 15 + [1] * 10 and columns["row"].tolist() == [*range(15), *range(10)]
+    # Of changed logits it is what softmax makes of them.
+    assert score(path, "--json", "--temperature", 2) == 0
+    got = json.loads(capsys.readouterr().out)
+    np.testing.assert_allclose(got["mean_nll"], nll_fast.cross_entropy(x / 2, tokens[:, 7:]), rtol=1e-5)
+
+
+def test_what_does_not_fit_is_said_in_a_sentence(shards, tmp_path, capsys, llama):
+    folder, _, _ = shards
+    np.save(folder / "wide.npy", np.zeros((3, 21)))
+    np.save(folder / "short.npy", np.zeros(101, int))
+    one, two = f"{folder}/logits/shard-0.npy", f"{folder}/logits/shard-1.npy"
+    for arguments, words in (
+        ([one], "--targets is missing"),
+        ([folder / "logits", "--targets", folder / "short.npy"], "the logits need one class a row: (102,)"),
+        ([folder / "logits", "--targets", f"{folder}/targets/shard-1*.npy"], "names 3 files for 12 of logits"),
+        ([one, two, folder / "wide.npy", "--targets", folder / "all.npy"], "wide.npy has shape (3, 21)"),
+        ([llama[0], "--shift", 1], "--shift 1 is for targets that are given"),
+        ([llama[0], "--targets", one], "class indices must be integers"),
+        ([one, two, "--targets", folder / "all.npy", "--per-token", two + ".npy"], "the logits need one class a row"),
+        ([one, two, "--targets", folder / "targets", "--per-token", two], "would overwrite the input"),
+    ):
+        assert score(*arguments) == 2
+        said = capsys.readouterr()
+        assert words in said.err and said.err.count("\n") == 1 and not said.out, (arguments, said.err)
