@@ -47,6 +47,27 @@ def add_score(command: argparse.ArgumentParser) -> None:
     command.add_argument("--html", metavar="OUT.html", help="write a page to look at")
 
 
+def add_compare(command: argparse.ArgumentParser) -> None:
+    """The arguments of ``nll-fast compare``."""
+    command.add_argument("base", help="FILE or FILE:NAME, logits of the model to compare with, as of `score`")
+    command.add_argument("other", help="the same of the other model, of the same rows")
+    command.add_argument("--targets", help="FILE or FILE:NAME, one integer a row; llama.cpp's files have theirs inside")
+    _add_rows(command)
+    command.add_argument(
+        "--classes", type=int, metavar="N", help="only the first N classes, where a vocabulary is padded"
+    )
+    command.add_argument("--top-k", type=int, default=5, metavar="K", help="how many of the first classes to compare")
+    command.add_argument(
+        "--per-token",
+        metavar="OUT",
+        help="write OUT.npy, float64 divergences, or OUT.npz, OUT.parquet or OUT.jsonl, all columns",
+    )
+    command.add_argument(
+        "--strings", metavar="FILE.json", help="for the page: the string of each token id, or token_ids and token_text"
+    )
+    command.add_argument("--html", metavar="OUT.html", help="write a page to look at")
+
+
 def _add_rows(command: argparse.ArgumentParser) -> None:
     """What says which target belongs to which row."""
     command.add_argument(

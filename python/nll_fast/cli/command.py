@@ -127,6 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     score = commands.add_parser("score", allow_abbrev=False, help="score the logits of a language model")
     score.set_defaults(run=_score)
     arguments.add_score(score)
+    compare = commands.add_parser("compare", allow_abbrev=False, help="compare two models by the logits of both")
+    compare.set_defaults(run=_compare)
+    arguments.add_compare(compare)
     info = commands.add_parser("info", allow_abbrev=False, help="say what is in files, and how to score it")
     info.set_defaults(run=_info)
     info.add_argument("files", nargs="+", help="FILE or FILE:NAME, a folder, or a quoted pattern")
@@ -150,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--plot", metavar="OUT.svg", help="draw bandwidths, or with --sizes costs (.svg, .png or .pdf; matplotlib)"
     )
-    for command in (score, info, bench):
+    for command in (score, compare, info, bench):
         command.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
@@ -162,6 +165,14 @@ def _score(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
     summary, shown = score(options)
     return summary, f"{shown}\n\n{table(summary)}" if shown else table(summary)
+
+
+def _compare(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from nll_fast.cli.compare import compare
+    from nll_fast.cli.statistics import statistics
+
+    summary = compare(options)
+    return summary, statistics(summary)
 
 
 def _info(options: argparse.Namespace) -> tuple[dict[str, Any], str]:

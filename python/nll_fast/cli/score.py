@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import math
 import threading
 import time
@@ -14,6 +13,7 @@ import numpy as np
 import nll_fast
 from nll_fast.cli import terminal
 from nll_fast.cli.blocks import Progress, in_blocks
+from nll_fast.cli.coded import scores_as_stored
 from nll_fast.cli.columns import ENDINGS, Columns, flat_columns, joined, write
 from nll_fast.cli.outputs import check_outputs, write_page
 from nll_fast.cli.shards import Shard, expand, read_shards
@@ -88,25 +88,7 @@ def _scores(block: Any, target: np.ndarray, options: argparse.Namespace, coded: 
     scores = nll_fast.score(
         block, target, ignore_index=options.ignore_index, top_k=options.top_k, token_ids=options.token_ids, **changed
     )
-    return as_stored(scores) if coded and changed == {"temperature": 1.0, "softcap": None} else scores
-
-
-def as_stored(scores: nll_fast.TokenScores) -> nll_fast.TokenScores:
-    """Scores of llama.cpp's codes with the log-probabilities that these are.
-
-    They were computed of all logits, and then cut at 16 nats below the largest. To make each row add up to 1 again
-    would move what is right, all log-probabilities, for what is wrong, those of the tail.
-    """
-    mass = scores.logsumexp
-
-    def stored(log_probs: np.ndarray | None) -> np.ndarray | None:
-        if log_probs is None:
-            return None
-        return np.minimum(log_probs + (mass if log_probs.ndim == mass.ndim else mass[..., None]), 0)
-
-    names = ("log_prob", "max_log_prob", "top_k_log_probs", "token_ids_log_probs")
-    columns: dict[str, Any] = {name: stored(getattr(scores, name)) for name in names}
-    return dataclasses.replace(scores, **columns)
+    return scores_as_stored(scores) if coded and changed == {"temperature": 1.0, "softcap": None} else scores
 
 
 def _total(scores: nll_fast.TokenScores) -> nll_fast.Partial:
@@ -180,10 +162,7 @@ def _page(
         "bytes": options.bytes,
         "command": options.command_line,
     }
-    texts = None
-    if strings is not None:
-        _, known = strings.of_targets(scores.target, scores.counted)
-        texts = None if None in known else [text or "" for text in known]
+    texts = None if strings is None else strings.known_texts(scores.target, scores.counted)
     by_id = None if strings is None else strings.by_id
     return score_report(scores, strings=by_id, target_strings=texts, about=about)
 

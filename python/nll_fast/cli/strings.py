@@ -34,6 +34,11 @@ class Strings:
         rows = zip(target.tolist(), counted.tolist(), strict=True)
         return "", [self.of(token) if use else None for token, use in rows]
 
+    def known_texts(self, target: np.ndarray, counted: np.ndarray) -> list[str] | None:
+        """The string of each target, if all of them are known."""
+        _, texts = self.of_targets(target, counted)
+        return None if None in texts else [text or "" for text in texts]
+
 
 def read_strings(path: str) -> Strings:
     """The strings of a file: an object of ``token_ids`` and ``token_text``, those of a text in its order, or a list
