@@ -165,6 +165,10 @@ def test_no_name_is_beyond_any_stream(example, monkeypatch, encoding, name):
         ["score", f"{good[0]}:{name}", *good[1:]],
         ["score", *good, "--per-token", f"{folder}/absent/{name}"],
         ["score", *good, "--shift", name],
+        ["score", *good, "--strings", name],
+        ["compare", good[0], name],
+        ["compare", good[0], good[0], "--html", f"{folder}/absent/{name}"],
+        ["info", name],
         ["bench", name],
         ["bench", "--peers", name],
         ["bench", "--workloads", name],
@@ -185,8 +189,20 @@ def test_no_name_is_beyond_any_stream(example, monkeypatch, encoding, name):
         assert "codec" not in said and "Traceback" not in said and len(said) > 10
 
 
+def test_tables_of_every_command_are_printed_in_ascii(example):
+    _, _, folder = example
+    where = folder / "x.npy", "--targets", folder / "t.npy"
+    for arguments in (
+        ("score", *where, "--worst", 3),
+        ("compare", folder / "x.npy", *where),
+        ("info", folder / "x.npy"),
+    ):
+        shown = run(*arguments, env=ASCII)
+        assert (shown.returncode, shown.stderr) == (0, "") and "\\" not in shown.stdout
+
+
 def test_help_is_printed_in_ascii():
-    for command in ("score", "bench"):
+    for command in ("score", "compare", "info", "bench"):
         shown = run(command, "--help", env=ASCII)
         assert shown.returncode == 0 and "\\" not in shown.stdout
 

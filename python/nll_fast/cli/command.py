@@ -22,7 +22,7 @@ from typing import Any, TextIO
 from nll_fast import __version__
 from nll_fast.cli import arguments
 
-_SIGNS = {"±": "+/-", "µ": "u"}
+_SIGNS = {"±": "+/-", "µ": "u", "Δ": "D", "‖": "||", "→": "->", "…": "..."}
 """What the tables write where a stream's encoding lacks a sign. Of names in files, their escapes are written."""
 
 
