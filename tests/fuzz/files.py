@@ -4,11 +4,12 @@
     python -m tests.fuzz.files --seed 1 --case 4711         # one again, with what came of it
 
 A case fails that raises anything but a ValueError of one line and at most 300 characters, that ends the process, that
-takes more than two seconds, that is read otherwise than NumPy reads it, or whose header is accepted although bytes are
-missing. What fails prints its number.
+takes more than two seconds, that is read otherwise than NumPy reads it, that `nll-fast info` cannot print, or whose
+header is accepted although bytes are missing. What fails prints its number.
 """
 
 import argparse
+import contextlib
 import io
 import json
 import mmap
@@ -27,6 +28,7 @@ from pathlib import Path
 import numpy as np
 from nll_fast import _files
 from nll_fast._llama import CodedLogits
+from nll_fast.cli import info
 from nll_fast.cli.inputs import Logits
 
 from . import file_grammar
@@ -111,6 +113,9 @@ def check(seed: int, number: int, folder: Path) -> tuple[str, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
+            with contextlib.suppress(ValueError):
+                described = info.text(info.info(argparse.Namespace(files=[str(path)])))
+                assert described.replace("\n", "").isprintable() and len(described) < 20_000, "nll-fast info"
             array = read(path, name)
     except ValueError as error:
         said = str(error)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from nll_fast import _files
+from nll_fast._layout import shown
 from nll_fast.cli.inputs import read_logits, split
 from nll_fast.cli.shards import expand
-from nll_fast.cli.terminal import visible
 
 _ARRAYS = 50
 """The arrays of a file that are described, at most: a model may have thousands."""
@@ -23,6 +23,12 @@ _PACKED = 1 << 26
 """The bytes of an array that are unpacked to show the first of them, at most."""
 
 _INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+
+_LETTERS = 40
+"""How much is shown of what is no number."""
+
+_LINE = 1000
+"""The longest line: names in files may be of any length."""
 
 _ROWS, _NUMBERS = 2, 6
 """How many numbers of how many rows are shown."""
@@ -112,10 +118,13 @@ def _number(stored: _files.Stored, index: tuple[Any, ...]) -> Any:
     stored.fill(item.view(np.uint8).data, place * size)
     if stored.bfloat16:
         item = (item.astype(np.uint32) << 16).view(np.float32)
+    if item.dtype.kind == "U":  # of which NumPy makes no text where a number is no character
+        coding = "utf-32-be" if item.dtype.byteorder == ">" or sys.byteorder == "big" else "utf-32-le"
+        return shown(item.tobytes().decode(coding, "replace").rstrip("\0"), _LETTERS)
     value = item[0].item()
     if isinstance(value, float):
         return float(f"{value:.6g}")
-    return value if isinstance(value, (int, bool)) else visible(str(value))
+    return value if isinstance(value, (int, bool)) else shown(value, _LETTERS)
 
 
 def _say_what_for(array: dict[str, Any], others: list[dict[str, Any]]) -> None:
@@ -169,10 +178,10 @@ def text(result: dict[str, Any]) -> str:
 
 
 def _lines_of_file(file: dict[str, Any]) -> list[str]:
-    lines = [f"{visible(file['file'])}: {file['format']}, {file['bytes']} bytes"]
+    lines = [f"{shown(file['file'], _LINE)}: {file['format']}, {file['bytes']} bytes"]
     for array in file["arrays"]:
-        lines += ["", f"  {visible(array['name'])}"] if array["name"] is not None else []
-        lines += [f"    {label:<12}{words}" for label, words in _lines_of_array(array)]
+        lines += ["", f"  {shown(array['name'], _LINE)}"] if array["name"] is not None else []
+        lines += [f"    {label:<12}{shown(words, _LINE)}" for label, words in _lines_of_array(array)]
     if file["arrays_left_out"]:
         lines += ["", f"  and {file['arrays_left_out']} more arrays; FILE:NAME describes one"]
     return lines
@@ -204,8 +213,8 @@ def _first(array: dict[str, Any]) -> str:
     if not rows:
         return "none"
     rows = rows if isinstance(rows[0], list) else [rows]
-    shown = [_numbers(row) + (", …" if array["shape"] and len(row) < array["shape"][-1] else "") for row in rows]
-    return " | ".join(shown)
+    some = [_numbers(row) + (", …" if array["shape"] and len(row) < array["shape"][-1] else "") for row in rows]
+    return " | ".join(some)
 
 
 def _numbers(row: list[Any]) -> str:

@@ -171,7 +171,8 @@ def _show(
     scores: nll_fast.TokenScores, strings: Strings | None, summary: dict[str, Any], options: argparse.Namespace
 ) -> str:
     """Add to the summary what the columns tell, and return what is shown of single tokens."""
-    of_scores = scores.summary()
+    with np.errstate(all="ignore"):  # between two quantiles, one of them infinite
+        of_scores = scores.summary()
     summary |= {
         "median_nll": of_scores["nll_median"],
         "p90_nll": of_scores["nll_p90"],
