@@ -66,7 +66,7 @@ def _divergences(p: CodedLogits, q: Any) -> np.ndarray:
     with np.errstate(all="ignore"):  # rows that are not finite are of no use, and the caller knows them
         for row in range(len(p)):
             log_p = np.asarray(p[row])
-            kept = log_p > _LEAST
+            kept = np.flatnonzero(log_p > _LEAST)  # by index, NumPy takes a few of many four times as fast as by mask
             log_p = log_p[kept].astype(np.float64)
             log_q = _log_probs(q, row, kept, lse[row])
             found[row] = np.sum(np.exp(log_p) * (log_p - log_q))
