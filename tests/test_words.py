@@ -9,12 +9,15 @@ import functools
 import inspect
 import re
 import reprlib
+import tempfile
+from pathlib import Path
 
 import nll_fast
 import numpy as np
 import pytest
 from nll_fast import Partial
 
+from .conftest import write_llama
 from .odd import ODD, OUTS
 
 X = np.array([[0.5, -1.0, 2.0], [0.0, 1.5, 0.25], [3.0, 0.125, -2.0]])
@@ -28,6 +31,9 @@ OF_REFERENCE = {"ref_chosen_logps": -P[1], "ref_rejected_logps": -P[2]}
 DERIVATIVES = {"grad": True, "wrt": ("mean", "target")}
 WEIGHED = {"weight": ROWS, "mask": [True, False, True]}
 WEIGHED_ROWS = {"weight": ROWS, "sample_weight": ROWS, "mask": [True, False, True]}
+FOLDER = tempfile.TemporaryDirectory()
+LLAMA = Path(FOLDER.name) / "x.kld"
+write_llama(LLAMA, np.zeros((1, 2, 3)), np.zeros((1, 6), int))
 LATER = {"logits": TEXTS, "target": TOKENS, "shift": 1}
 
 # Calls that are right, of each public function; every argument of each is replaced by every odd thing.
@@ -84,6 +90,7 @@ RIGHT = {
         {"input": A, "target": COUNTS},
         {"input": A, "target": COUNTS, "log_offset": ROWS, "full": "exact", "grad": True, **WEIGHED},
     ],
+    "read_llama_logits": [{"path": LLAMA}],
     "rel_entr": [{"p": P[0], "q": P[1]}],
     "sequence_log_probs": [{"logits": TEXTS, "target": TOKENS}, LATER],
     "set_num_threads": [{"threads": 1}],
@@ -121,19 +128,20 @@ TAKEN = {
     "bits": {"two bytes"},
     "units": INTEGERS | {"10**400", "-10**400", "2**63"},
     "fields": set(),
+    "path": set(),
     "out": {"floats", "a liar", "nan in an array", "inf in an array", "minus in an array"},
 }
 KINDS = {
     **dict.fromkeys(["logits", "log_probs", "p_logits", "q_logits"], "rows"),
     "mask": "mask",
     "axis": "axis",
-    **dict.fromkeys(["shift", "ignore_index", "threads", "n_bytes"], "integer"),
+    **dict.fromkeys(["shift", "ignore_index", "threads", "n_bytes", "start", "stop"], "integer"),
     **dict.fromkeys(["eps", "beta", "label_smoothing", "reference_point", "empty_mean", "special"], "number"),
     **dict.fromkeys(["validate", "grad", "full", "log_input", "log_target", "keepdims", "return_rewards"], "flag"),
     **dict.fromkeys(["reduction", "clamp", "hess", "loss_type", "wrt"], "choice"),
     **dict.fromkeys(["total", "weights", "count", "ignored", "top1"], "units"),
     **dict.fromkeys(["squares", "products", "weight_squares"], "units"),
-    **{name: name for name in ("out", "bits", "fields")},
+    **{name: name for name in ("out", "bits", "fields", "path")},
 }
 OF_ROWS = {name for name, calls in RIGHT.items() if {"axis", "shift"} & {*calls[0]} or name == "cross_entropy"}
 

@@ -65,10 +65,7 @@ def read_llama_logits(path: str | os.PathLike[str], *, start: int = 0, stop: int
     >>> round(nll_fast.perplexity(logits, target), 6)
     2.0
     """
-    path = os.fspath(path)
-    stored = _files.load(path)
-    if not isinstance(stored, _files.StoredCodes):
-        raise ValueError(f"cannot read {path}: it is no file of llama.cpp; numpy.load or safetensors read it")
+    stored = _load(path)
     chunks = stored.header.n_chunk
     first, end = as_integer(start, "start"), chunks if stop is None else as_integer(stop, "stop")
     if not 0 <= first <= end <= chunks:
@@ -78,3 +75,20 @@ def read_llama_logits(path: str | os.PathLike[str], *, start: int = 0, stop: int
     return LlamaLogits(
         logits.reshape((end - first, rows, classes)), stored.tokens()[first:end], stored.targets()[first:end]
     )
+
+
+def _load(path: str | os.PathLike[str]) -> _files.StoredCodes:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path is {shown(path)}; pass the name of a file, as a text or a pathlib.Path")
+    name = os.fspath(path)
+    try:
+        stored = _files.load(name)
+    except ValueError as error:
+        raise ValueError(_unreadable(name, str(error).removeprefix(f"cannot read {name}: "))) from None
+    if not isinstance(stored, _files.StoredCodes):
+        raise ValueError(_unreadable(name, "it is no file of llama.cpp; numpy.load or safetensors read it"))
+    return stored
+
+
+def _unreadable(name: str, why: str) -> str:
+    return f"cannot read the path {shown(name)}: {why}"
