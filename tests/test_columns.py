@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+import tracemalloc
 
 import nll_fast
 import numpy as np
@@ -37,6 +38,40 @@ def with_nan(column):
     """A column as an array, with NaN for None."""
     found = np.array(column)
     return found if found.dtype != object else np.vectorize(lambda x: np.nan if x is None else x)(found)
+
+
+def test_rows_that_are_not_finite_are_counted_alike_with_and_without_columns(tmp_path, capsys):
+    rng = np.random.default_rng(6)
+    x, t = rng.standard_normal((8, 5)), np.array([0, 1, 2, 3, 4, 0, -100, 1])
+    x[0, 0], x[1, 2], x[2, 2], x[3, 3] = np.nan, np.nan, np.inf, -np.inf
+    x[4], x[5, 1], x[6] = -np.inf, np.inf, np.nan
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "t.npy", t)
+    found = []
+    for more in ([], ["--top-k", 2]):
+        out = tmp_path / f"out{len(more)}.npy"
+        assert score(tmp_path / "x.npy", "--targets", tmp_path / "t.npy", "--json", "--per-token", out, *more) == 0
+        said = capsys.readouterr()
+        got = json.loads(said.out)
+        assert not said.err
+        found.append({key: x for key, x in got.items() if key not in ("seconds", "gb_per_s")})
+    assert found[0] == {key: found[1][key] for key in found[0]} and found[0]["nan_rows"] and found[0]["infinite_rows"]
+    np.testing.assert_array_equal(*(np.load(tmp_path / f"out{k}.npy") for k in (0, 2)))
+
+
+@pytest.mark.parametrize("top_k", [0, 4])
+def test_the_columns_of_a_file_take_memory_for_its_rows_and_not_for_its_logits(tmp_path, capsys, top_k):
+    rng = np.random.default_rng(7)
+    x, t = rng.standard_normal((4096, 4096), np.float32), rng.integers(0, 4096, 4096)
+    np.save(tmp_path / "t.npy", t)
+    np.save(tmp_path / "x.npy", x)
+    where = tmp_path / "x.npy", "--targets", tmp_path / "t.npy", "--top-k", top_k, "--worst", 3
+    tracemalloc.start()
+    try:
+        assert score(*where, "--per-token", tmp_path / "out.jsonl") == 0
+        assert tracemalloc.get_traced_memory()[1] < x.nbytes / 4
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("ending", [".npz", ".jsonl", ".parquet"])

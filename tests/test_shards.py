@@ -102,6 +102,20 @@ def test_files_of_llama_have_their_targets_and_the_log_probabilities_that_they_s
     np.testing.assert_allclose(got["mean_nll"], nll_fast.cross_entropy(x / 2, tokens[:, 7:]), rtol=1e-5)
 
 
+def test_the_most_surprising_tokens_of_several_files_are_named_by_file_and_row(tmp_path, capsys):
+    x, t = np.zeros((2, 4, 5)), np.array([1, 2, 3, 4])
+    x[0, 2, 3] = x[1, 0, 1] = -9
+    for name, each in zip(("a", "b"), x, strict=True):
+        np.save(tmp_path / f"{name}.npy", each)
+    np.save(tmp_path / "t.npy", t)
+    where = tmp_path / "a.npy", tmp_path / "b.npy", "--targets", tmp_path / "t.npy", "--worst", 2
+    assert score(*where, "--json") == 0
+    first, second = json.loads(capsys.readouterr().out)["worst"]
+    assert (first["file"], first["row"], first["before"]) == (str(tmp_path / "a.npy"), 2, [1, 2])
+    assert (second["file"], second["row"], second["before"]) == (str(tmp_path / "b.npy"), 0, [])
+    assert score(*where) == 0 and f", in {tmp_path / 'b.npy'}" in capsys.readouterr().out
+
+
 def test_what_does_not_fit_is_said_in_a_sentence(shards, tmp_path, capsys, llama):
     folder, _, _ = shards
     np.save(folder / "wide.npy", np.zeros((3, 21)))

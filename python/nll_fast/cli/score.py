@@ -53,7 +53,7 @@ def score(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if options.per_token is not None:
         columns = {} if scores is None else _table(scores, shards, strings)
         write(options.per_token, 0.0 - losses, columns)
-    shown = "" if scores is None else _show(scores, strings, summary, options)
+    shown = "" if scores is None else _show(scores, strings, shards, summary, options)
     if options.html is not None and scores is not None:
         write_page(options.html, _page(scores, strings, shards, options))
     return summary, shown
@@ -94,7 +94,8 @@ def _scores(block: Any, target: np.ndarray, options: argparse.Namespace, coded: 
 def _total(scores: nll_fast.TokenScores) -> nll_fast.Partial:
     """The exact total of the losses, with the numbers that ``cross_entropy`` counts."""
     total = nll_fast.Partial.of(0.0 - scores.log_prob[scores.counted]).to_dict()
-    counts = {"ignored": int(np.count_nonzero(~scores.counted)), "top1": int(np.count_nonzero(scores.is_greedy))}
+    top1 = np.count_nonzero(scores.is_greedy & ~np.isnan(scores.log_prob))
+    counts = {"ignored": int(np.count_nonzero(~scores.counted)), "top1": int(top1)}
     return nll_fast.Partial.from_dict(total | counts)
 
 
@@ -168,7 +169,11 @@ def _page(
 
 
 def _show(
-    scores: nll_fast.TokenScores, strings: Strings | None, summary: dict[str, Any], options: argparse.Namespace
+    scores: nll_fast.TokenScores,
+    strings: Strings | None,
+    shards: list[Shard],
+    summary: dict[str, Any],
+    options: argparse.Namespace,
 ) -> str:
     """Add to the summary what the columns tell, and return what is shown of single tokens."""
     with np.errstate(all="ignore"):  # between two quantiles, one of them infinite
@@ -187,7 +192,8 @@ def _show(
     if options.show:
         shown.append(terminal.coloured(scores, strings, terminal.wants_colour(options.color)))
     if options.worst:
-        summary["worst"] = terminal.worst_tokens(scores, strings, options.worst)
+        files = [(shard.argument, shard.target.size) for shard in shards]
+        summary["worst"] = terminal.worst_tokens(scores, strings, options.worst, files)
         shown.append(terminal.worst_table(summary["worst"]))
     return "\n\n".join(shown)
 

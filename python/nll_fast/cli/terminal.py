@@ -72,20 +72,26 @@ def _legend() -> str:
     return f"surprisal in bits: {bits}"
 
 
-def worst_tokens(scores: Any, strings: Strings | None, most: int) -> list[dict[str, Any]]:
-    """The tokens with the least log-probabilities, the least first; those that are NaN are not among them."""
+def worst_tokens(scores: Any, strings: Strings | None, most: int, files: list[tuple[str, int]]) -> list[dict[str, Any]]:
+    """The tokens with the least log-probabilities, the least first; those that are NaN are not among them.
+
+    ``files`` has the name and the rows of each file; rows are counted in their file, and none has context of another.
+    """
     target, log_prob = scores.target.reshape(-1), scores.log_prob.reshape(-1)
     _, texts = strings.of_targets(scores.target, scores.counted) if strings else ("", [None] * target.size)
     known = np.flatnonzero(scores.counted.reshape(-1) & ~np.isnan(log_prob))
     order = known[np.argsort(log_prob[known], kind="stable")[:most]]
     length = scores.target.shape[-1] if scores.target.ndim else 1
     rank, argmax = scores.rank.reshape(-1), scores.argmax.reshape(-1)
+    starts = np.cumsum([0, *(rows for _, rows in files)])
     found = []
     for row in order.tolist():
-        first = max(row - _BEFORE, row // length * length)
+        file = int(np.searchsorted(starts, row, "right")) - 1
+        first = max(row - _BEFORE, row // length * length, int(starts[file]))
         found.append(
             {
-                "row": row,
+                "file": files[file][0],
+                "row": row - int(starts[file]),
                 "target": int(target[row]),
                 "text": texts[row],
                 "log_prob": float(log_prob[row]),
@@ -107,6 +113,7 @@ def _text_before(texts: Sequence[str | None]) -> str | None:
 
 def worst_table(worst: list[dict[str, Any]]) -> str:
     """The most surprising tokens as lines of text."""
+    several = len({each["file"] for each in worst}) > 1
     lines = [f"{'row':>8}  {'log-prob':>9}  {'rank':>7}  token"]
     for each in worst:
         before = " ".join(f"#{token}" for token in each["before"])
@@ -115,6 +122,6 @@ def worst_table(worst: list[dict[str, Any]]) -> str:
         likeliest = quoted(each["argmax_text"], each["argmax"])
         context = f"{before} → " if before else ""
         instead = f", where {likeliest} was likeliest" if each["rank"] != 1 else ""
-        token = quoted(each["text"], each["target"])
-        lines.append(f"{each['row']:>8}  {each['log_prob']:>9.4f}  {each['rank']:>7}  {context}{token}{instead}")
+        token, place = quoted(each["text"], each["target"]), f", in {visible(each['file'])}" if several else ""
+        lines.append(f"{each['row']:>8}  {each['log_prob']:>9.4f}  {each['rank']:>7}  {context}{token}{instead}{place}")
     return "\n".join(lines)
