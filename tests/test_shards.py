@@ -1,13 +1,14 @@
 """Several files for nll-fast score: which, in which order, with which targets, and their exact total."""
 
 import json
+import os
 
 import nll_fast
 import numpy as np
 import pytest
 from nll_fast.cli.shards import expand
 
-from .conftest import score, write_llama
+from .conftest import run, score, write_llama
 
 
 @pytest.fixture
@@ -114,6 +115,36 @@ def test_the_most_surprising_tokens_of_several_files_are_named_by_file_and_row(t
     assert (first["file"], first["row"], first["before"]) == (str(tmp_path / "a.npy"), 2, [1, 2])
     assert (second["file"], second["row"], second["before"]) == (str(tmp_path / "b.npy"), 0, [])
     assert score(*where) == 0 and f", in {tmp_path / 'b.npy'}" in capsys.readouterr().out
+
+
+def test_a_shard_may_have_no_rows(shards, capsys):
+    folder, logits, targets = shards
+    np.save(folder / "logits" / "shard-5.npy", logits[5][:0])
+    targets[5] = targets[5][:0]
+    np.save(folder / "all.npy", np.concatenate(targets))
+    for more in ([], ["--top-k", 2, "--worst", 1], ["--per-token", folder / "out.npz"]):
+        assert score(folder / "logits", "--targets", folder / "all.npy", "--json", *more) == 0
+        got = json.loads(capsys.readouterr().out)
+        assert (got["tokens"], got["files"][5]["tokens"]) == (94, 0) and got["files"][5]["mean_nll"] is None
+    assert np.load(folder / "out.npz")["log_prob"].dtype == np.float32
+    assert score(folder / "logits", "--targets", folder / "all.npy") == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the number of open files is no matter elsewhere")
+def test_there_may_be_more_shards_than_a_process_has_files_open_at_first(tmp_path):
+    import resource
+
+    (tmp_path / "x").mkdir()
+    for k in range(150):
+        np.save(tmp_path / "x" / f"{k}.npy", np.zeros((1, 3)))
+    np.save(tmp_path / "t.npy", np.zeros(150, int))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < 400:
+        pytest.skip(f"many files did not run: this process may have {hard} open")
+    few = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))}
+    done = run("score", tmp_path / "x", "--targets", tmp_path / "t.npy", "--json", **few)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["tokens"] == 150
 
 
 def test_what_does_not_fit_is_said_in_a_sentence(shards, tmp_path, capsys, llama):

@@ -79,7 +79,10 @@ def _score_file(shard: Shard, options: argparse.Namespace, progress: Progress) -
         with turn:
             total += part
 
-    in_blocks([logits], score_block, progress)
+    if logits.rows:
+        in_blocks([logits], score_block, progress)
+    elif columns is not None:  # columns without rows have a dtype too
+        columns.put(slice(0), _scores(np.zeros((0, logits.classes), np.float16), target, options, coded=False))
     return Scored(total, logits.unflat(losses), None if columns is None else columns.result())
 
 

@@ -81,6 +81,7 @@ def _in_order(names: list[str]) -> list[str]:
 def read_shards(options: argparse.Namespace) -> list[Shard]:
     """The logits and the targets that ``options`` name, of which all headers and all targets are checked."""
     files = expand(options.logits)
+    _may_open(len(files))
     logits = [read_logits(file, options.dtype) for file in files]
     given = None if options.targets is None else expand(options.targets)
     if given is None:
@@ -97,6 +98,18 @@ def read_shards(options: argparse.Namespace) -> list[Shard]:
             f"--targets names {len(given)} files for {len(files)} of logits; give one for all of them, or one for each"
         )
     return [Shard(file, each, *pair) for file, each, pair in zip(files, logits, pairs, strict=True)]
+
+
+def _may_open(files: int) -> None:
+    """Let this process have so many files open, if the system lets it: each is opened once, before any is read."""
+    try:
+        import resource  # which Windows has not
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = files + 100 if hard == resource.RLIM_INFINITY else min(files + 100, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _targets_inside(file: str, logits: Logits, shift: int) -> tuple[np.ndarray, str]:

@@ -13,7 +13,8 @@ from nll_fast.cli.terminal import visible
 
 def summarise(total: nll_fast.Partial, losses: np.ndarray) -> dict[str, Any]:
     """The summary of the losses, of which ``total`` is the exact total."""
-    tokens, mean, error, perplexity = total.count, total.mean, total.standard_error, total.perplexity
+    tokens, mean, perplexity = total.count, total.mean, total.perplexity
+    error = total.standard_error if tokens else math.nan
     return {
         "tokens": tokens,
         "ignored": total.ignored,
