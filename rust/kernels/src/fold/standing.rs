@@ -3,7 +3,7 @@
 use crate::data::rows::Block;
 use crate::data::scratch::Scratch;
 use crate::fold::Fold;
-use nll_simd::{CHUNK_LANES, Isa, Real};
+use nll_simd::{Isa, Real};
 
 /// How many classes are above the target, and how many are equal to it, the target itself included.
 #[derive(Clone, Copy, Debug)]
@@ -45,25 +45,11 @@ impl<F: Real> Fold<F> for Standing<F> {
 
     #[inline(always)]
     fn push<S: Isa>(&mut self, _isa: S, block: &Block<'_, F>, _scratch: &mut Scratch<F>) {
-        let [x] = block.classes();
-        // Lanes of 32 bits: a block has fewer classes than they count.
-        let [mut above, mut equal, mut nan] = [[0_u32; CHUNK_LANES]; 3];
-        let (chunks, rest) = x.as_chunks::<CHUNK_LANES>();
-        for chunk in chunks {
-            for i in 0..CHUNK_LANES {
-                above[i] += u32::from(chunk[i] > self.x_t);
-                equal[i] += u32::from(chunk[i] == self.x_t);
-                nan[i] |= u32::from(chunk[i].is_nan());
-            }
-        }
-        for (i, x) in rest.iter().enumerate() {
-            above[i] += u32::from(*x > self.x_t);
-            equal[i] += u32::from(*x == self.x_t);
-            nan[i] |= u32::from(x.is_nan());
-        }
-        self.above += above.iter().map(|&n| u64::from(n)).sum::<u64>();
-        self.equal += equal.iter().map(|&n| u64::from(n)).sum::<u64>();
-        self.has_nan |= nan.iter().any(|&n| n > 0);
+        let ([x], x_t) = (block.classes(), self.x_t);
+        // A loop for each: their counts stay in registers. A block has fewer classes than 32 bits count.
+        self.above += count(x, |x| x > x_t);
+        self.equal += count(x, |x| x == x_t);
+        self.has_nan |= count(x, |x| x.is_nan()) > 0;
     }
 
     #[inline(always)]
@@ -77,4 +63,10 @@ impl<F: Real> Fold<F> for Standing<F> {
     fn finish<S: Isa>(&self, _isa: S) -> Rank {
         Rank { above: self.above, equal: self.equal, has_nan: self.has_nan }
     }
+}
+
+/// How many numbers of a block are such.
+#[inline(always)]
+fn count<F: Real>(x: &[F], is: impl Fn(F) -> bool) -> u64 {
+    u64::from(x.iter().fold(0_u32, |count, &x| count + u32::from(is(x))))
 }

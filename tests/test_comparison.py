@@ -1,0 +1,195 @@
+"""compare: every field against NumPy, exact numbers where two models are nearly equal, and llama.cpp's statistics."""
+
+import nll_fast
+import numpy as np
+import pytest
+from mpmath import mp, mpf
+from nll_fast import reference
+
+from .cases import DTYPES, distance, kl, middle
+
+FLOATS = ("kl_pq", "kl_qp", "js", "total_variation", "p_entropy", "p_max_log_prob", "p_log_prob", "q_log_prob")
+OTHERS = ("p_argmax", "q_argmax", "same_top", "top_k_overlap", "top_k_in_order")
+CLASSES = (1, 2, 3, 33, 128, 129, 1000, 5000, (1 << 18) + 5)
+
+
+def draw(classes, dtype="float32", rows=None, eps=0.3):
+    r = np.random.default_rng(classes)
+    rows = rows or (3 if classes > 10_000 else 20)
+    x = r.standard_normal((rows, classes)) * 3
+    y = x + r.standard_normal(x.shape) * eps
+    return x.astype(DTYPES[dtype]), y.astype(DTYPES[dtype]), r.integers(0, classes, rows)
+
+
+def same(a, b):
+    for name in (*FLOATS, *OTHERS):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("classes", CLASSES)
+def test_every_field_is_numpys(classes, dtype):
+    x, y, target = draw(classes, dtype)
+    both = nll_fast.compare(x, y, target)
+    wide = x.astype(np.float64), y.astype(np.float64)
+    p, q = (np.exp(nll_fast.log_softmax(z)) for z in wide)
+    close = {"rtol": 2e-6, "atol": 1e-7} if dtype != "float64" else {"rtol": 1e-11, "atol": 1e-13}
+    mean = (p + q) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log = {name: np.where(z > 0, np.log(z), 0) for name, z in (("p", p), ("q", q), ("mean", mean))}
+    np.testing.assert_allclose(both.kl_pq, (p * (log["p"] - log["q"])).sum(-1), **close)
+    np.testing.assert_allclose(both.kl_qp, (q * (log["q"] - log["p"])).sum(-1), **close)
+    js = (p * (log["p"] - log["mean"]) + q * (log["q"] - log["mean"])).sum(-1) / 2
+    np.testing.assert_allclose(both.js, js, **close)
+    np.testing.assert_allclose(both.total_variation, np.abs(p - q).sum(-1) / 2, **close)
+    np.testing.assert_allclose(both.p_entropy, nll_fast.entropy(wide[0]), **close)
+    np.testing.assert_allclose(both.p_log_prob, nll_fast.token_log_probs(wide[0], target), **close)
+    np.testing.assert_allclose(both.q_log_prob, nll_fast.token_log_probs(wide[1], target), **close)
+    k = min(5, classes)
+    first, second = (np.argsort(-z, axis=-1, kind="stable")[:, :k] for z in wide)
+    np.testing.assert_array_equal(both.p_argmax, first[:, 0])
+    np.testing.assert_array_equal(both.q_argmax, second[:, 0])
+    np.testing.assert_array_equal(both.same_top, first[:, 0] == second[:, 0])
+    shared = [len(set(a) & set(b)) for a, b in zip(first, second, strict=True)]
+    np.testing.assert_array_equal(both.top_k_overlap, shared)
+    np.testing.assert_array_equal(both.top_k_in_order, (first == second).all(-1))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("eps", [20, 1, 1e-2, 1e-4, 1e-6])
+def test_nearly_equal_models_keep_their_digits(eps, dtype):
+    ulps = {"kl_pq": 2, "kl_qp": 3, "js": 3, "total_variation": 3}
+    r = np.random.default_rng(2)
+    for classes in (2, 3, 12, 150):
+        x = (r.standard_normal((4, classes)) * r.choice([1, 5, 20], (4, 1))).astype(dtype)
+        y = (x + r.standard_normal(x.shape) * eps).astype(dtype)
+        both = nll_fast.compare(x, y)
+        for i in range(4):
+            rows = [[mpf(float(v)) for v in row[i]] for row in (x, y)]
+            exact = {
+                "kl_pq": kl(*rows),
+                "kl_qp": kl(*rows[::-1]),
+                "js": middle(*rows),
+                "total_variation": distance(*rows),
+            }
+            for name, want in exact.items():
+                got = getattr(both, name)[i]
+                ulp = mpf(float(np.spacing(np.array(abs(float(want)), dtype))))
+                assert abs(mpf(float(got)) - want) <= ulps[name] * ulp, (name, classes, i, mp.nstr(want, 20))
+
+
+@pytest.mark.parametrize("classes", [1, 3, 200, 5000])
+def test_equal_models_do_not_differ_at_all(classes):
+    x, _, target = draw(classes)
+    both = nll_fast.compare(x, x, target)
+    for name in ("kl_pq", "kl_qp", "js", "total_variation"):
+        assert not getattr(both, name).any()
+    assert both.same_top.all() and both.top_k_in_order.all()
+    summary = both.summary()
+    assert summary["Mean KLD"] == (0.0, 0.0) and summary["Same top p"] == (100.0, 0.0)
+    assert summary["Mean PPL(Q)/PPL(base)"] == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("classes", [3, 200])
+def test_every_field_is_the_oracles(classes):
+    x, y, target = draw(classes, "float64")
+    target[3] = -100
+    x[5, 0], y[6, 1] = np.nan, np.inf
+    options = {"top_k": 2, "temperature": 0.7, "softcap": 3.0}
+    y[6, 1] = np.nan
+    got, want = nll_fast.compare(x, y, target, **options), reference.compare(x, y, target, **options)
+    for name in (*FLOATS, *OTHERS):
+        np.testing.assert_allclose(getattr(got, name), getattr(want, name), rtol=1e-10, atol=1e-12, err_msg=name)
+
+
+def test_rows_that_are_not_finite_are_counted_apart():
+    x, y, target = draw(300)
+    target[3] = -100
+    x[5, 7], y[6, 7] = np.nan, np.inf
+    y[7, x[7].argmax()] = -np.inf  # impossible for the second model alone
+    both = nll_fast.compare(x, y, target)
+    for row in (3, 5, 6):
+        assert all(np.isnan(getattr(both, name)[row]) for name in FLOATS)
+        assert both.p_argmax[row] == -1 and both.top_k_overlap[row] == -1
+        assert not both.same_top[row] and not both.top_k_in_order[row]
+    assert both.kl_pq[7] == np.inf and np.isfinite(both.kl_qp[7]) and np.isfinite(both.js[7])
+    summary = both.summary()
+    assert (summary["tokens"], summary["ignored"], summary["nonfinite"]) == (16, 1, 3)
+    assert np.isfinite(summary["kl_pq"]["mean"]) and np.isfinite(summary["Mean PPL(Q)"][0])
+    assert sum(bucket["count"] for bucket in summary["buckets"]) == 16
+
+
+@pytest.mark.parametrize("classes", [5, 300])
+def test_layout_axis_shift_mask_and_threads_change_no_bit(classes, threads):
+    r = np.random.default_rng(1)
+    x, y = r.standard_normal((2, 4, 30, classes)).astype(np.float32)
+    target = r.integers(0, classes, (4, 30))
+    whole = nll_fast.compare(x, y, target)
+    same(nll_fast.compare(np.asfortranarray(x), y, target), whole)
+    turned = (np.moveaxis(z, -1, 1).copy() for z in (x, y))
+    same(nll_fast.compare(*turned, target, axis=1), whole)
+    for count in (1, 2, 5):
+        threads(count)
+        same(nll_fast.compare(x, y, target), whole)
+    mask = r.random((4, 30)) < 0.7
+    aligned = np.where(mask, target, -100)[:, 1:]
+    shifted = nll_fast.compare(x, y, target, shift=1, mask=mask)
+    same(shifted, nll_fast.compare(x[:, :-1], y[:, :-1], aligned))
+    without = nll_fast.compare(x, y, shift=1, mask=mask)
+    assert without.p_log_prob is None and without.target is None
+    np.testing.assert_array_equal(without.kl_pq, shifted.kl_pq)
+    np.testing.assert_array_equal(without.counted, shifted.counted)
+    padded = np.concatenate([y, np.full((4, 30, 3), 50, np.float32)], -1)
+    same(nll_fast.compare(x, padded, target, classes=classes), whole)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"q_logits": np.zeros((2, 7))}, "p_logits have 5 classes and q_logits 7: .* pass classes=5"),
+        ({"q_logits": np.zeros((3, 5))}, r"p_logits have shape \(2, 5\), class axis last, and q_logits \(3, 5\)"),
+        ({"classes": 6}, "classes is 6, but p_logits have 5"),
+        ({"classes": 0}, "classes is 0"),
+        ({"top_k": -1}, "top_k is -1"),
+        ({"temperature": -1.0}, "temperature is -1.0"),
+        ({"softcap": 0.0}, "softcap is 0.0"),
+        ({"mask": [True]}, r"mask has shape \(1,\)"),
+    ],
+)
+def test_wrong_options_are_named(options, words):
+    with pytest.raises(ValueError, match=words):
+        nll_fast.compare(**{"p_logits": np.zeros((2, 5)), "q_logits": np.zeros((2, 5)), **options})
+
+
+def test_statistics_are_llama_cpps_formulas():
+    """Written out as perplexity.cpp has them, from log-probabilities in float64."""
+    x, y, target = draw(500, "float64", rows=60)
+    summary = nll_fast.compare(x, y, target).summary()
+    base, other = (-nll_fast.token_log_probs(z, target) for z in (x, y))
+    n = len(target)
+
+    def mean_and_error(values):
+        mean = values.sum() / n
+        return mean, np.sqrt(((values**2).sum() / n - mean**2) / (n - 1))
+
+    (b, b_error), (o, o_error) = mean_and_error(base), mean_and_error(other)
+    covariance = ((base * other).sum() / n - b * o) / (n - 1)
+    close = {"rtol": 1e-8}
+    np.testing.assert_allclose(summary["Mean PPL(Q)"], (np.exp(o), np.exp(o) * o_error), **close)
+    np.testing.assert_allclose(summary["Cor(ln(PPL(Q)), ln(PPL(base)))"], covariance / (b_error * o_error), **close)
+    error = np.sqrt(b_error**2 + o_error**2 - 2 * covariance)
+    np.testing.assert_allclose(summary["Mean ln(PPL(Q)/PPL(base))"], (o - b, error), **close)
+    change = np.exp(-other) - np.exp(-base)
+    square, square_error = mean_and_error(change**2)
+    np.testing.assert_allclose(
+        summary["RMS Δp"], (100 * np.sqrt(square), 100 * 0.5 / np.sqrt(square) * square_error), **close
+    )
+    np.testing.assert_allclose(summary["99.0% Δp"], 100 * np.quantile(change, 0.99), **close)
+    divergences = nll_fast.kl_divergence(x, y, reduction="none")
+    np.testing.assert_allclose(summary["Mean KLD"], mean_and_error(divergences), **close)
+    np.testing.assert_allclose(summary["90.0% KLD"], np.quantile(divergences, 0.9), **close)
+    assert summary["kl_pq"]["mean"] == np.float64(nll_fast.kl_divergence(x, y))
+    same_top = (x.argmax(-1) == y.argmax(-1)).mean()
+    np.testing.assert_allclose(
+        summary["Same top p"], (100 * same_top, 100 * np.sqrt(same_top * (1 - same_top) / (n - 1)))
+    )
