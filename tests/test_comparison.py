@@ -146,9 +146,12 @@ def test_layout_axis_shift_mask_and_threads_change_no_bit(classes, threads):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"q_logits": np.zeros((2, 7))}, "p_logits have 5 classes and q_logits 7: .* pass classes=5"),
+        (
+            {"q_logits": np.zeros((2, 7))},
+            r"p_logits have shape \(2, 5\), class axis last, and q_logits \(2, 7\); .* pass classes=5",
+        ),
         ({"q_logits": np.zeros((3, 5))}, r"p_logits have shape \(2, 5\), class axis last, and q_logits \(3, 5\)"),
-        ({"classes": 6}, "classes is 6, but p_logits have 5"),
+        ({"classes": 6}, r"classes is 6, but p_logits have shape \(2, 5\)"),
         ({"classes": 0}, "classes is 0"),
         ({"top_k": -1}, "top_k is -1"),
         ({"temperature": -1.0}, "temperature is -1.0"),

@@ -5,6 +5,7 @@ about arguments that the user did not write are none of ours.
 """
 
 import contextlib
+import dataclasses
 import functools
 import inspect
 import re
@@ -52,6 +53,20 @@ RIGHT = {
     "bits_per_token": [{"logits": X, "target": T}, LATER],
     "bradley_terry_loss": [PAIR, {**PAIR, "margin": 1.0, "grad": True, "hess": "exact", **WEIGHED}],
     "categorical_nll": [{"probs": P, "target": T}, {"probs": P, "target": T, "clamp": "eps", "weight": ROWS}],
+    "compare": [
+        {"p_logits": X, "q_logits": X[::-1].copy()},
+        {
+            "p_logits": TEXTS,
+            "q_logits": TEXTS,
+            "target": TOKENS % 2,
+            "shift": 1,
+            "mask": TOKENS > 0,
+            "classes": 2,
+            "top_k": 2,
+            "temperature": 2.0,
+            "softcap": 3.0,
+        },
+    ],
     "cross_entropy": [
         {"logits": X, "target": T},
         {"logits": X, "target": P},
@@ -92,6 +107,10 @@ RIGHT = {
     ],
     "read_llama_logits": [{"path": LLAMA}],
     "rel_entr": [{"p": P[0], "q": P[1]}],
+    "score": [
+        {"logits": X, "target": T},
+        {**LATER, "mask": TOKENS > 0, "top_k": 2, "token_ids": [0, 2], "temperature": 2.0, "softcap": 3.0},
+    ],
     "sequence_log_probs": [{"logits": TEXTS, "target": TOKENS}, LATER],
     "set_num_threads": [{"threads": 1}],
     "simd_level": [{}],
@@ -118,6 +137,7 @@ TAKEN = {
     "elements": NUMBERS | TRUTHS | FLOATS | INTEGER_ARRAYS | {"foreign floats", "unaligned floats"},
     "weights": NUMBERS | TRUTHS | FLOATS | INTEGER_ARRAYS | ROUNDED | {"foreign floats", "unaligned floats"},
     "classes": INTEGER_ARRAYS | {"no number", "no list", "no tuple", "zero"},
+    "ids": INTEGER_ARRAYS | {"no list", "no tuple", "no number"},
     "mask": {"booleans", "True", "False", "np.True_", "zero", "one"},
     "axis": INTEGERS,
     "axes": INTEGERS | {"no list", "no tuple"},
@@ -135,8 +155,11 @@ KINDS = {
     **dict.fromkeys(["logits", "log_probs", "p_logits", "q_logits"], "rows"),
     "mask": "mask",
     "axis": "axis",
-    **dict.fromkeys(["shift", "ignore_index", "threads", "n_bytes", "start", "stop"], "integer"),
-    **dict.fromkeys(["eps", "beta", "label_smoothing", "reference_point", "empty_mean", "special"], "number"),
+    **dict.fromkeys(["shift", "ignore_index", "top_k", "classes", "threads", "n_bytes", "start", "stop"], "integer"),
+    **dict.fromkeys(
+        ["temperature", "softcap", "eps", "beta", "label_smoothing", "reference_point", "empty_mean", "special"],
+        "number",
+    ),
     **dict.fromkeys(["validate", "grad", "full", "log_input", "log_target", "keepdims", "return_rewards"], "flag"),
     **dict.fromkeys(["reduction", "clamp", "hess", "loss_type", "wrt"], "choice"),
     **dict.fromkeys(["total", "weights", "count", "ignored", "top1"], "units"),
@@ -170,6 +193,7 @@ def kind(name, parameter):
     if parameter not in KINDS or name == "Partial.of":
         in_rows = {
             "target": "classes",
+            "token_ids": "ids",
             "probs": "rows",
             "b": "numbers of any kind",
             "weight": "weights",
@@ -241,6 +265,8 @@ def same(a, b):
     """Whether two results are equal, NaN beside NaN."""
     if isinstance(a, (tuple, list)):
         return len(a) == len(b) and all(map(same, a, b))
+    if dataclasses.is_dataclass(a):
+        return same(vars(a), vars(b))
     if isinstance(a, dict):
         return all(same(a[key], b[key]) for key in a)
     if a is None or isinstance(a, Partial):
@@ -282,7 +308,8 @@ def test_odd_arguments_are_taken_for_what_they_mean_or_refused_in_a_sentence_of_
 
 def test_every_public_function_is_here():
     methods = {f"Partial.{name}" for name in ("of", "from_dict")}
-    assert {*RIGHT} == {name for name in nll_fast.__all__ if callable(getattr(nll_fast, name))} | methods
+    tables = {"Comparison", "TokenScores", "TokenSegments"}  # what functions return, and nobody makes
+    assert {*RIGHT} == {name for name in nll_fast.__all__ if callable(getattr(nll_fast, name))} - tables | methods
 
 
 # Functions with an out, and the shape of their results with the first of the right arguments.

@@ -59,6 +59,13 @@ class Comparison:
         log p and log q of the target; None without targets.
     temperature, softcap : float, float or None
         What the logits of both were divided by, and then capped at.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> both = compare(np.array([[2.0, 1.0, 0.0]]), np.array([[1.0, 2.0, 0.0]]))
+    >>> both.same_top, both.total_variation.round(4)
+    (array([False]), array([0.4205]))
     """
 
     target: Array | None
@@ -265,18 +272,16 @@ def compare(
 
 def _of_one_size(p: Array, q: Array, classes: int | None) -> tuple[Array, Array]:
     """The rows of both models, with as many classes."""
-    sizes = p.shape[-1], q.shape[-1]
-    if classes is None and sizes[0] != sizes[1] and p.shape[:-1] == q.shape[:-1]:
-        raise ValueError(
-            f"p_logits have {sizes[0]} classes and q_logits {sizes[1]}: where a vocabulary is padded, pass "
-            f"classes={min(sizes)} or the number of true classes"
-        )
+    shapes = f"p_logits have shape {p.shape}, class axis last, and q_logits {q.shape}"
+    fewest = min(p.shape[-1], q.shape[-1])
+    if p.shape[:-1] != q.shape[:-1]:
+        raise ValueError(f"{shapes}; their rows must be the same")
     if classes is not None:
-        if classes > min(sizes):
-            raise ValueError(f"classes is {classes}, but p_logits have {sizes[0]} and q_logits {sizes[1]}")
-        p, q = p[..., :classes], q[..., :classes]
+        if classes > fewest:
+            raise ValueError(f"classes is {classes}, but {shapes}")
+        return p[..., :classes], q[..., :classes]
     if p.shape != q.shape:
-        raise ValueError(f"p_logits have shape {p.shape}, class axis last, and q_logits {q.shape}; they must be equal")
+        raise ValueError(f"{shapes}; where a vocabulary is padded, pass classes={fewest} or the number of true classes")
     return p, q
 
 

@@ -54,6 +54,13 @@ class TokenScores:
         log p of each of them.
     temperature, softcap : float, float or None
         What the logits were divided by, and then capped at.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scores = score(np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 0.0]]), [1, -100])
+    >>> scores.rank, scores.log_prob.round(4)
+    (array([ 2, -1]), array([-1.4076,     nan]))
     """
 
     target: Array
@@ -181,6 +188,13 @@ class TokenSegments:
     is_greedy : ndarray of bool
         Whether every token is the arg max of its row; False for a group without tokens. With ``log_prob`` it is what
         ``loglikelihood`` of lm-evaluation-harness returns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> segments = score(np.eye(3), [0, 1, 0]).segments([0, 0, 1])
+    >>> segments.log_prob.round(4), segments.count, segments.is_greedy
+    (array([-1.1029, -1.5514]), array([2, 1]), array([ True, False]))
     """
 
     log_prob: Array

@@ -23,7 +23,10 @@ class Interrupted(Exception):
     """Raised by the alarm in a call that takes too long."""
 
 
-PUBLIC = [name for name in nll_fast.__all__ if name not in ("reference", "Partial", "simd_level", "get_num_threads")]
+TABLES = {"Comparison", "TokenScores", "TokenSegments"}
+PUBLIC = [
+    name for name in nll_fast.__all__ if name not in {"reference", "Partial", "simd_level", "get_num_threads", *TABLES}
+]
 OTHER = {
     "Partial": lambda *a: nll_fast.Partial(*a),
     "Partial.of": lambda *a: nll_fast.Partial.of(*a),

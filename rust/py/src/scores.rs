@@ -1,6 +1,7 @@
 //! Everything about a token from one read of its logits, and about two models from one read of both.
 
 use crate::arrays::{Classes, Floats, Output, places};
+use crate::errors::raise;
 use crate::rows::{leading, size};
 use crate::signals::run;
 use nll_kernels::call::{self, Compare, CompareColumns, Given, Score, ScoreColumns};
@@ -50,6 +51,10 @@ pub(crate) fn score<'py>(
         shape => Given::Each(classes, shape.last().copied().unwrap_or(0)),
     };
     let top_k = integers[3].shape().last().copied().unwrap_or(0);
+    let (target, shape) = (target.classes()?, target.shape());
+    let targets = Targets { target, shape, ignore_index, weight: None, row_weight: None };
+    let call = Score { logits, targets, top_k, given };
+    call.check().map_err(raise)?;
     let shapes = [None, None, None, None, Some(top_k), Some(given.count())]
         .map(|last| rows.iter().copied().chain(last).collect::<Vec<_>>());
     let mut outputs = Vec::new();
@@ -75,9 +80,6 @@ pub(crate) fn score<'py>(
         top: (top_k, call::Classes(top_ids.as_slice_mut()?), top_log_probs),
         given: (given.count(), given_log_probs),
     };
-    let (target, shape) = (target.classes()?, target.shape());
-    let targets = Targets { target, shape, ignore_index, weight: None, row_weight: None };
-    let call = Score { logits, targets, top_k, given };
     run(py, size(logits), |exec| call.run(exec, columns))
 }
 
@@ -99,6 +101,10 @@ pub(crate) fn compare<'py>(
 ) -> PyResult<()> {
     let [p_logits, q_logits] =
         &[p_logits.array(), q_logits.array()].map(|x| prepared(x, temperature, softcap));
+    let (target, shape) = (target.classes()?, target.shape());
+    let targets = Targets { target, shape, ignore_index, weight: None, row_weight: None };
+    let call = Compare { p_logits, q_logits, targets, top_k };
+    call.check().map_err(raise)?;
     let mut outputs = Vec::new();
     for array in &numbers {
         outputs.push(Some(Output::given(array, leading(p_logits))?));
@@ -115,9 +121,6 @@ pub(crate) fn compare<'py>(
     let (Ok(numbers), Ok(classes)) = (outs.try_into(), classes.try_into()) else {
         unreachable!("as many as arrays")
     };
-    let (target, shape) = (target.classes()?, target.shape());
-    let targets = Targets { target, shape, ignore_index, weight: None, row_weight: None };
-    let call = Compare { p_logits, q_logits, targets, top_k };
     let columns = CompareColumns { numbers, classes };
     run(py, 2 * size(p_logits), |exec| call.run(exec, columns))
 }

@@ -50,13 +50,18 @@ impl Split for CompareColumns<'_> {
 }
 
 impl Compare<'_> {
-    /// Writes all columns: NaN and −1 of rows that do not count, and of those that hold a NaN or +∞.
-    pub fn run(&self, exec: Exec<'_>, columns: CompareColumns<'_>) -> Result<(), Error> {
+    /// An error if the shapes do not fit.
+    pub fn check(&self) -> Result<(), Error> {
         let arrays = [("p_logits", self.p_logits), ("q_logits", self.q_logits)];
         check_equal_shapes(&arrays)?;
-        check_targets(arrays[0], &self.targets)?;
+        check_targets(arrays[0], &self.targets)
+    }
+
+    /// Writes all columns: NaN and −1 of rows that do not count, and of those that hold a NaN or +∞.
+    pub fn run(&self, exec: Exec<'_>, columns: CompareColumns<'_>) -> Result<(), Error> {
+        self.check()?;
         self.targets.check(exec, Rows::new([self.p_logits]).classes())?;
-        match arrays.iter().any(|(_, array)| array.is_double() == Some(true)) {
+        match [self.p_logits, self.q_logits].iter().any(|array| array.is_double() == Some(true)) {
             true => self.run_in::<f64>(exec, columns),
             false => self.run_in::<f32>(exec, columns),
         }

@@ -61,9 +61,14 @@ impl Given<'_> {
 }
 
 impl Score<'_> {
+    /// An error if the shapes do not fit.
+    pub fn check(&self) -> Result<(), Error> {
+        check_targets(("logits", self.logits), &self.targets)
+    }
+
     /// Writes all columns: NaN and −1 of rows that do not count, and −1 of those that hold a NaN.
     pub fn run(&self, exec: Exec<'_>, columns: ScoreColumns<'_>) -> Result<(), Error> {
-        check_targets(("logits", self.logits), &self.targets)?;
+        self.check()?;
         self.targets.check(exec, Rows::new([self.logits]).classes())?;
         match self.logits.is_double() {
             Some(true) => self.run_in::<f64>(exec, columns),
