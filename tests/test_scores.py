@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from nll_fast import reference
+from nll_fast._llama import CodedLogits
 
 from .cases import DTYPES
 
@@ -230,3 +231,19 @@ def test_rising_rows_give_the_largest_classes_too():
     for row in (x, x[:, ::-1]):
         order = np.argsort(-row, -1, kind="stable")[:, :100]
         np.testing.assert_array_equal(nll_fast.score(row, [0], top_k=100).top_k_ids, order)
+
+
+def test_codes_of_llama_cpp_are_read_as_they_are_stored():
+    r = np.random.default_rng(3)
+    for classes in (7, 300):
+        rows = r.integers(0, 1 << 16, (2, 20, classes + 4 + classes % 2)).astype(np.uint16)
+        rows[..., :4] = np.stack([r.random((2, 20)) * 2e-4, -r.random((2, 20)) * 20], -1).astype("<f4").view(np.uint16)
+        coded = CodedLogits(rows, classes)
+        target = r.integers(0, classes, (2, 20))
+        for more in ({}, {"temperature": 0.7}, {"softcap": 3.0}):
+            options = {"top_k": 3, "token_ids": [1], **more}
+            same(nll_fast.score(coded, target, **options), nll_fast.score(np.asarray(coded), target, **options))
+        both, want = (nll_fast.compare(x, y, target) for x, y in ((coded, coded[:, ::-1]), (np.asarray(coded),) * 2))
+        np.testing.assert_array_equal(both.p_entropy, want.p_entropy)
+        cut, plain = (nll_fast.compare(x, np.asarray(coded) + 1, classes=5) for x in (coded, np.asarray(coded)))
+        np.testing.assert_array_equal(cut.kl_pq, plain.kl_pq)

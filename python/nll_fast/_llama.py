@@ -88,6 +88,14 @@ class CodedLogits:
     def __len__(self) -> int:
         return len(self.codes)
 
+    def of_classes(self, classes: int) -> CodedLogits:
+        """The first classes of each row."""
+        return CodedLogits(self._rows, classes)
+
+    def parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Codes, scales and minima, as the kernels read them."""
+        return self.codes, np.ascontiguousarray(self.scale), np.ascontiguousarray(self.minimum)
+
     def __repr__(self) -> str:
         return f"CodedLogits of shape {self.shape}"
 

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nll_fast import _core
-from nll_fast._arrays import as_array, as_mask, as_rows, as_targets
+from nll_fast._arrays import as_array, as_mask, as_targets
 from nll_fast._core import Partial
+from nll_fast._llama import CodedLogits
 from nll_fast._options import as_integer
 from nll_fast._shift import named_targets, shift_and_mask, shifted
 from nll_fast._types import Array
-from nll_fast.scores import as_positive, quantiles, share
+from nll_fast.scores import as_positive, quantiles, rows_or_codes, share, stored
 
 _BUCKETS = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 """The bounds of p's largest probability between which divergences are averaged, as in exllamav3."""
@@ -221,7 +222,9 @@ def compare(
         ignore_index = as_integer(ignore_index, "ignore_index")
     temperature = as_positive(temperature, "temperature")
     softcap = softcap if softcap is None else as_positive(softcap, "softcap")
-    p, q = as_rows(p_logits, "p_logits", axis), as_rows(q_logits, "q_logits", axis)
+    p, q = rows_or_codes(p_logits, "p_logits", axis), rows_or_codes(q_logits, "q_logits", axis)
+    if shift:
+        p, q = np.asarray(p), np.asarray(q)
     p, q = _of_one_size(p, q, None if classes is None else as_integer(classes, "classes", 1))
     top_k = min(as_integer(top_k, "top_k", 0), p.shape[-1])
     if target is None:
@@ -245,7 +248,7 @@ def compare(
     numbers = [np.empty(shape, real) for _ in range(8)]
     integers = [np.empty(shape, np.int64) for _ in range(4)]
     with named_targets(shift):
-        _core.compare(p, q, known, ignore_index, top_k, temperature, softcap, numbers, integers)
+        _core.compare(stored(p), stored(q), known, ignore_index, top_k, temperature, softcap, numbers, integers)
     kl_pq, kl_qp, js, total_variation, p_entropy, p_max_log_prob, p_log_prob, q_log_prob = numbers
     p_argmax, q_argmax, overlap, in_order = integers
     return Comparison(
@@ -270,7 +273,7 @@ def compare(
     )
 
 
-def _of_one_size(p: Array, q: Array, classes: int | None) -> tuple[Array, Array]:
+def _of_one_size(p: Any, q: Any, classes: int | None) -> tuple[Any, Any]:
     """The rows of both models, with as many classes."""
     shapes = f"p_logits have shape {p.shape}, class axis last, and q_logits {q.shape}"
     fewest = min(p.shape[-1], q.shape[-1])
@@ -279,10 +282,15 @@ def _of_one_size(p: Array, q: Array, classes: int | None) -> tuple[Array, Array]
     if classes is not None:
         if classes > fewest:
             raise ValueError(f"classes is {classes}, but {shapes}")
-        return p[..., :classes], q[..., :classes]
+        return _first(p, classes), _first(q, classes)
     if p.shape != q.shape:
         raise ValueError(f"{shapes}; where a vocabulary is padded, pass classes={fewest} or the number of true classes")
     return p, q
+
+
+def _first(x: Any, classes: int) -> Any:
+    """The first classes of each row."""
+    return x.of_classes(classes) if isinstance(x, CodedLogits) else x[..., :classes]
 
 
 def _describe(x: Array) -> dict[str, float]:

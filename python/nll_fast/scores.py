@@ -14,6 +14,7 @@ from nll_fast import _core
 from nll_fast._arrays import as_array, as_int64, as_rows, as_targets
 from nll_fast._bfloat16 import is_bfloat16
 from nll_fast._core import Partial
+from nll_fast._llama import CodedLogits
 from nll_fast._options import as_integer, as_number, shown
 from nll_fast._shift import named_targets, shift_and_mask
 from nll_fast._types import Array
@@ -225,7 +226,8 @@ def score(
     Parameters
     ----------
     logits, target, axis, ignore_index, shift, mask
-        As in :func:`cross_entropy`. Rows that do not count are not read.
+        As in :func:`cross_entropy`. Rows that do not count are not read. Logits of :func:`read_llama_logits` are
+        decoded as they are read, and are taken as logits: a row's probabilities add up to 1.
     top_k : int
         How many of the largest classes of each row to return, at most all of them.
     token_ids : array_like of int, optional
@@ -274,7 +276,7 @@ def score(
         softcap if softcap is None else as_positive(softcap, "softcap"),
     )
     logits, target, ignore_index = shift_and_mask(logits, target, axis, shift, mask, ignore_index)
-    rows, target = as_rows(logits, "logits", axis), as_targets(target)
+    rows, target = rows_or_codes(logits, "logits", axis), as_targets(target)
     classes, shape = rows.shape[-1], target.shape
     top_k = as_integer(top_k, "top_k", 0)
     if top_k > classes:
@@ -284,7 +286,7 @@ def score(
     numbers = [np.empty(s, real) for s in (shape, shape, shape, shape, (*shape, top_k), (*shape, given.shape[-1]))]
     classes_of = [np.empty(s, np.int64) for s in (shape, shape, shape, (*shape, top_k))]
     with named_targets(shift):
-        _core.score(rows, target, ignore_index, given, temperature, softcap, numbers, classes_of)
+        _core.score(stored(rows), target, ignore_index, given, temperature, softcap, numbers, classes_of)
     log_prob, logsumexp, entropy, max_log_prob, top_log_probs, given_log_probs = numbers
     argmax, rank, ties, top_ids = classes_of
     counted = np.ones(shape, bool) if ignore_index is None else np.asarray(target != ignore_index)
@@ -306,6 +308,18 @@ def score(
         temperature=temperature,
         softcap=softcap,
     )
+
+
+def rows_or_codes(x: Any, name: str, axis: int) -> Any:
+    """Floating-point rows with the class axis last, or those of llama.cpp as they are stored."""
+    if isinstance(x, CodedLogits) and as_integer(axis, "axis") in (-1, x.ndim - 1):
+        return x
+    return as_rows(x, name, axis)
+
+
+def stored(rows: Any) -> Any:
+    """Rows as the kernels take them."""
+    return rows.parts() if isinstance(rows, CodedLogits) else rows
 
 
 def as_positive(x: Any, name: str) -> float:
