@@ -162,3 +162,33 @@ def test_weights_of_elements_are_finite_as_those_of_classes_are(loss, weight, dt
             loss(x, y, weight=given)
     mask = np.isfinite(weights)
     assert loss(x, y, weight=weights, mask=mask) == loss(x, y, mask=mask)
+
+
+@pytest.mark.parametrize(("w", "x"), [(1e6, 100), (1e30, 100), (1e30, 110), (1e38, 150)])
+@pytest.mark.parametrize("rows", [1, 5000])
+def test_a_loss_is_weighed_before_it_is_rounded(w, x, rows):
+    """A float32 loss of 3.7e-44 has five bits, one of 1e-48 none; times a large weight it is an ordinary number."""
+    logits, label, weight = (np.full(rows, value, np.float32) for value in (x, 1, w))
+    want = np.full(rows, float(np.float32(w)) * np.exp(-float(x)))
+    near = {"rtol": 2.4e-7, "atol": 0}
+    binary, zero = nll_fast.binary_cross_entropy_with_logits, np.zeros(rows, np.float32)
+    ordinary = logits.copy()
+    ordinary[1::2] = 1.0
+    for given in (logits, ordinary):
+        here = given == x
+        each, gradient = binary(given, label, weight=weight, reduction="none", grad=True)
+        np.testing.assert_allclose(each[here], want[here], **near)
+        np.testing.assert_allclose(-gradient[here], want[here], **near)
+        # What is not rounded to a subnormal has the bits that it has beside others like it.
+        plain = binary(given[~here], label[~here], weight=weight[~here], reduction="none")
+        assert np.array_equal(each[~here], plain)
+    np.testing.assert_allclose(binary(logits, label, pos_weight=weight, reduction="none"), want, **near)
+    np.testing.assert_allclose(nll_fast.bradley_terry_loss(logits, zero, weight=weight, reduction="none"), want, **near)
+    np.testing.assert_allclose(binary(logits, label, weight=weight), want[0], **near)
+
+
+def test_a_small_weight_brings_a_loss_back_that_float32_does_not_hold():
+    far, zero, w = np.float32([3e25, 1.0]), np.zeros(2, np.float32), np.float32([1e-30, 0.0])
+    each, gradient = nll_fast.mse_loss(far, zero, weight=w, reduction="none", grad=True)
+    np.testing.assert_allclose(each, [float(far[0]) ** 2 * float(w[0]), 0.0], rtol=1.2e-7)
+    assert gradient[0] == np.float32(2 * float(far[0]) * float(w[0]))

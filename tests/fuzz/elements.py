@@ -173,13 +173,14 @@ def _exact(function, same, shape, options, dtype):
     for x in (*seen.values(), *numbers.values()):
         odd = odd & ~np.isnan(np.asarray(x).astype(Long))
     # Of ∞ − ∞ and 0·∞ the documentation, not the oracle, says what they are.
-    if "pos_weight" in seen and dtype != Long:  # The exponential of a number far below 0 is no less than this.
-        own = own + 4 * np.abs(seen["pos_weight"].astype(Long)) * np.finfo(dtype).smallest_subnormal
+    if "pos_weight" in seen and dtype != Long:  # A smaller exponential is 0.
+        own = own + np.abs(seen["pos_weight"].astype(Long)) * Long(np.finfo(dtype).tiny) ** 2
     if "weight" in seen and dtype != Long:
-        # A loss is rounded before it is weighted: it may be subnormal then, or beyond the largest number.
-        w = np.abs(seen["weight"].astype(Long))
-        own = (own + 2 * np.finfo(dtype).smallest_subnormal) * np.fmax(w, 1)
-        odd |= np.abs(want) > w * np.finfo(dtype).max / 8
+        own = own + 2 * Long(np.finfo(dtype).smallest_subnormal)
+        if dtype == np.float64:  # A loss is rounded before it is weighted: to a subnormal, or beyond the largest.
+            w = np.abs(seen["weight"].astype(Long))
+            own = own * np.fmax(w, 1)
+            odd |= np.abs(want) > w * np.finfo(dtype).max / 8
     odd |= beyond(function, arguments | numbers, options, size, dtype)
     return want, size, np.where(odd, np.inf, own)
 

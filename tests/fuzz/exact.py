@@ -170,7 +170,7 @@ def beyond(function, given, options, size, dtype):
         if "var" in a:
             far = far | (np.fmax(a["var"], options.get("eps", 1e-6)) < 1 / end)
         if "pos_weight" in a:
-            far = far | (a["pos_weight"] > end) | (a["pos_weight"] > np.sqrt(end)) & (np.abs(a["logits"]) > 80)
+            far = far | (a["pos_weight"] > end)
             # The weight and the label are multiplied first, to a number that may be subnormal.
             far = far | (np.abs(a["pos_weight"] * a["target"]) < 8 / end)
         if function == "dpo_loss":

@@ -40,6 +40,7 @@
 //!           loss  formula  elements   losses of single observations
 //!           shapes  choices           … how their arrays fit together, and their options
 //!           stream  evaluation        … through memory, and a block of them
+//!           weigh                     … times their weights
 //!           rows  row_loss            losses of rows with a class as target
 //!           cross_entropy  gather     … of logits, and of probabilities
 //!           gradient  row_gradient    of the cross entropy, by the logits

@@ -60,7 +60,8 @@ pub trait Float:
     const EXP: &'static [Self];
     /// Below the first number e^x rounds to 0, above the second to +∞.
     const EXP_RANGE: [Self; 2];
-    /// About half of the largest exponent: `math::exp_scaled` multiplies by 2 to this power.
+    /// About half of the largest exponent: `math::exp_nonpositive` multiplies by 2 to this power, so
+    /// that it needs one multiplication by the opposite power where e^x is subnormal.
     const EXP_SCALE: Self;
     /// 2^−`EXP_SCALE`
     const EXP_UNSCALE: Self;
@@ -102,6 +103,8 @@ pub trait Float:
     /// Whether the bits of every element, as an unsigned integer, are at most those of `high`; with
     /// `nan`, whether every sign bit is clear, NaN included.
     fn bits_at_most(x: &[Self], high: Self, nan: bool) -> bool;
+    /// Whether every element is a normal number: not 0, subnormal, infinite or NaN.
+    fn are_normal(x: &[Self]) -> bool;
     /// |x|
     fn abs(self) -> Self;
     /// Whether the number is NaN.
@@ -176,6 +179,13 @@ macro_rules! shared_items {
         fn bits_at_most(x: &[Self], high: Self, nan: bool) -> bool {
             let most = x.iter().fold(0, |most, x| x.to_bits().max(most));
             most <= if nan { $bits::MAX >> 1 } else { high.to_bits() }
+        }
+        #[inline(always)]
+        fn are_normal(x: &[Self]) -> bool {
+            // Without its sign, and counted from the least normal number: what is below comes last.
+            let least = Self::LEAST_NORMAL.to_bits() << 1;
+            let above = |x: &Self| (x.to_bits() << 1).wrapping_sub(least);
+            x.iter().fold(0, |most, x| above(x).max(most)) < above(&Self::INFINITY)
         }
         #[inline(always)]
         fn abs(self) -> Self {

@@ -144,7 +144,7 @@ pub(crate) fn scale_by_power<F: Float>(x: F, n: F) -> F {
 #[inline(always)]
 pub fn exp_nonpositive<S: Isa, F: Float>(isa: S, x: F) -> F {
     if F::COMPENSATED {
-        return exp_scaled(isa, x) * F::EXP_UNSCALE;
+        return exp_scaled(isa, x) * F::LEAST_NORMAL;
     }
     let [low, _] = F::EXP_RANGE;
     let x = if x < low { low } else { x };
@@ -162,13 +162,14 @@ pub fn exp_nonpositive_of_words<S: Isa, F: Float>(isa: S, [x, x_lo]: [F; 2]) -> 
     mantissa * F::exponent_of(exponent) * F::EXP_UNSCALE
 }
 
-/// e^x · 2^[`Float::EXP_SCALE`] for x ≤ 0. The product is a normal number wherever e^x does not
-/// round to 0, so one multiplication by a power of two is enough.
+/// e^x / [`Float::LEAST_NORMAL`] for x ≤ 0. Far below where e^x rounds to 0, the quotient is a normal
+/// number, whose product with a large number is one too; below the square of that number it is 0.
 #[inline(always)]
 pub fn exp_scaled<S: Isa, F: Float>(isa: S, x: F) -> F {
-    let [low, _] = F::EXP_RANGE;
+    let scale = f64::from(F::BIAS - 1);
+    let low = F::from_f64((1.0 - 2.0 * f64::from(F::BIAS)) * core::f64::consts::LN_2);
     let x = if x < low { low } else { x };
-    let (mantissa, exponent) = exp_parts::<S, F, true>(isa, x, F::SHIFTER + F::EXP_SCALE);
+    let (mantissa, exponent) = exp_parts::<S, F, true>(isa, x, F::SHIFTER + F::from_f64(scale));
     mantissa * F::exponent_of(exponent)
 }
 

@@ -9,6 +9,7 @@ use crate::call::loss::{Argument, Loss, Visitor, spread};
 use crate::call::shapes::{check_fit, common_shape, fitted};
 use crate::call::stream::{FindNotFinite, FindTooFar, RESULTS, Stream, Weighting, Weights};
 use crate::call::too_far_for_float32;
+use crate::call::weigh::Weigh;
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec};
 use crate::data::out::Out;
@@ -210,10 +211,10 @@ impl Runner<'_> {
             loss: &loss,
             inputs: core::array::from_fn(|k| views[k].as_ref().unwrap_or(arguments[k].array)),
             weighting,
+            weigh: Weigh { exact: &loss, level: exec.level },
             length,
             totaled: out.totaled,
             large: outs.iter().any(|out| out.is_large()),
-            level: exec.level,
         };
         check_weights::<F>(exec, call.weight_name(), weighting.weight, length)?;
         let found = drive::run(exec, &work, outs)?;

@@ -26,6 +26,7 @@ mod shapes;
 mod slope_blocks;
 mod slopes;
 mod stream;
+mod weigh;
 
 pub use choices::{
     Clamp, Factorial, Hessian, PoissonOptions, PreferenceOptions, Rate, Spread, choose, exactly_one,

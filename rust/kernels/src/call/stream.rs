@@ -3,12 +3,13 @@
 
 use crate::call::evaluation::{BLOCK, Chunks, Evaluate, Outside};
 use crate::call::fits_float32;
+use crate::call::weigh::Weigh;
 use crate::data::array::Array;
 use crate::data::drive::{Merge, Work, ranges};
 use crate::data::out::Out;
 use crate::data::scratch::Scratch;
 use crate::data::totals::{Totaled, Totals};
-use nll_simd::{Buffer, Isa, Level, Real, with_non_temporal};
+use nll_simd::{Buffer, Isa, Real, with_non_temporal};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -21,12 +22,12 @@ pub(crate) struct Stream<'s, F, const N: usize> {
     /// The inputs of the loss, in the order of the visit.
     pub(crate) inputs: [&'s Array<'s>; N],
     pub(crate) weighting: Weighting<'s>,
+    pub(crate) weigh: Weigh<'s, N>,
     pub(crate) length: usize,
     /// Which totals are wanted.
     pub(crate) totaled: Totaled,
     /// Whether results are so large that they are written by non-temporal stores.
     pub(crate) large: bool,
-    pub(crate) level: Level,
 }
 
 /// How much each element counts.
@@ -271,13 +272,16 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
                         not_finite = not_finite.or_else(|| weight.and_then(first_not_finite));
                     }
                     // False if an element is beyond its limit, whether it counts or not.
-                    if !self.loss.evaluate(self.level, &x, &mut chunks) && first_outside.is_none() {
+                    if !self.loss.evaluate(self.weigh.level, &x, &mut chunks)
+                        && first_outside.is_none()
+                    {
                         first_outside = self.loss.first_outside(start, &x, mask);
                     }
-                    for (result, out) in chunks.results.iter_mut().zip(&mut outs) {
-                        let result = &mut result.0[..length];
-                        weigh(result, weight);
-                        out.write(result, stores);
+                    if let Some(weight) = weight {
+                        self.weigh.apply(&x, weight, &mut chunks.results);
+                    }
+                    for (result, out) in chunks.results.iter().zip(&mut outs) {
+                        out.write(&result.0[..length], stores);
                     }
                     count(length, mask, &mut totals);
                     if self.totaled != Totaled::Nothing {
@@ -316,12 +320,4 @@ fn first_not_finite<F: Real>(weights: &[F]) -> Option<f64> {
         return None;
     }
     weights.iter().copied().find(|&w| is_wrong(w)).map(F::to_f64)
-}
-
-/// Times the weight; a weight of 0 gives 0, whatever the value.
-#[inline(always)]
-fn weigh<F: Real>(values: &mut [F], weight: Option<&[F]>) {
-    for (value, &w) in values.iter_mut().zip(weight.unwrap_or(&[])) {
-        *value = if w == F::ZERO { F::ZERO } else { *value * w };
-    }
 }

@@ -50,7 +50,7 @@ impl WeightedBernoulliLogit {
 }
 
 impl Density<3> for WeightedBernoulliLogit {
-    /// e^−|x| / `EXP_UNSCALE`: a subnormal e^−|x| has few digits, and a large weight would show it.
+    /// e^−|x| / `LEAST_NORMAL`: a subnormal e^−|x| has few digits, and a large weight would show it.
     #[inline(always)]
     fn inner<S: Isa, F: Real>(self, isa: S, [x, _, _]: [F; 3]) -> F {
         exp_scaled(isa, -x.abs())
@@ -60,12 +60,12 @@ impl Density<3> for WeightedBernoulliLogit {
         let ([positive, negative, both], [.., lost]) = Self::weights(isa, y, w);
         let wrong = if x < F::ZERO { positive } else { negative };
         let size = if wrong == F::ZERO { F::ZERO } else { x.abs() };
-        let exp_neg_abs = scaled * F::EXP_UNSCALE;
+        let exp_neg_abs = scaled * F::LEAST_NORMAL;
         // log(1 + z) rounds to z for a z this small.
-        let tiny = exp_neg_abs < F::EXP_UNSCALE;
+        let tiny = exp_neg_abs < F::LEAST_NORMAL;
         let log = if tiny { scaled } else { log1p_unit(isa, exp_neg_abs) };
         let part = isa.mul_add(both, log, lost * log);
-        isa.mul_add(wrong, size, if tiny { part * F::EXP_UNSCALE } else { part })
+        isa.mul_add(wrong, size, if tiny { part * F::LEAST_NORMAL } else { part })
     }
 }
 
@@ -73,7 +73,7 @@ impl Derivatives<3> for WeightedBernoulliLogit {
     /// By y: w·softplus(−x) − softplus(x); by w: y·softplus(−x).
     #[inline(always)]
     fn gradient<S: Isa, F: Real>(self, isa: S, [x, y, w]: [F; 3], scaled: F) -> [F; 3] {
-        let exp_neg_abs = scaled * F::EXP_UNSCALE;
+        let exp_neg_abs = scaled * F::LEAST_NORMAL;
         let log1p_exp = log1p_unit(isa, exp_neg_abs);
         let yes = clamp_min(-x, F::ZERO) + log1p_exp;
         let no = clamp_min(x, F::ZERO) + log1p_exp;
@@ -95,7 +95,7 @@ impl Derivatives<3> for WeightedBernoulliLogit {
 impl SecondDerivatives<3> for WeightedBernoulliLogit {
     #[inline(always)]
     fn second<S: Isa, F: Real>(self, isa: S, [x, y, w]: [F; 3], scaled: F) -> F {
-        let (up, down) = sigmoids(isa, x, scaled * F::EXP_UNSCALE);
+        let (up, down) = sigmoids(isa, x, scaled * F::LEAST_NORMAL);
         let larger = if x < F::ZERO { down } else { up };
         // As in the gradient, e^−|x| is not rounded before it is multiplied.
         mul_exp(isa, (w * y + (F::ONE - y)) * (larger * larger), [-x.abs(), F::ZERO])
