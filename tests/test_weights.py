@@ -192,3 +192,24 @@ def test_a_small_weight_brings_a_loss_back_that_float32_does_not_hold():
     each, gradient = nll_fast.mse_loss(far, zero, weight=w, reduction="none", grad=True)
     np.testing.assert_allclose(each, [float(far[0]) ** 2 * float(w[0]), 0.0], rtol=1.2e-7)
     assert gradient[0] == np.float32(2 * float(far[0]) * float(w[0]))
+
+
+@pytest.mark.parametrize(("w", "x"), [(1e6, 100), (1e27, 140), (1e26, 149)])
+@pytest.mark.parametrize("classes", [3, 200, 5000])
+def test_a_row_is_weighed_before_float32_loses_its_terms(w, x, classes):
+    """A term of e^-140 beside the largest had a few bits, although 1e27 times it is a normal number."""
+    logits, target = np.zeros((2, classes), np.float32), np.zeros((2, classes), np.float32)
+    logits[:, 1], target[:, 1] = x, 1
+    w = float(np.float32(w))
+    want, near = w * np.exp(-float(x)), {"rtol": 2.4e-7, "atol": 0}
+    by_class, by_row = np.full(classes, w), np.full(2, w)
+    for given in (target, np.array([1, 1])):
+        for weights in ({"weight": by_class}, {"sample_weight": by_row}):
+            each = nll_fast.cross_entropy(logits, given, reduction="none", **weights)
+            np.testing.assert_allclose(each, (classes - 1) * want, **near)
+    for reduction in ("sum", "mean"):
+        slopes = nll_fast.cross_entropy_grad(logits, [1, 1], sample_weight=by_row, reduction=reduction)
+        share = want if reduction == "sum" else np.exp(-float(x)) / 2
+        share = share if share > 2e-45 else np.float32(0)
+        np.testing.assert_allclose(slopes[:, 0], share, rtol=2.4e-7, atol=1.5e-45)
+        np.testing.assert_allclose(-slopes[:, 1], (classes - 1) * share, rtol=2.4e-7, atol=classes * 1.5e-45)

@@ -11,6 +11,8 @@ use crate::data::scratch::Scratch;
 use crate::data::targets::Targets;
 use crate::fold::lane_terms::LaneTerms;
 use crate::fold::{Others, TermRows, Terms, sweep};
+use crate::math::terms::lift;
+use nll_simd::math::power_of_two;
 use nll_simd::{Buffer, Extended, Isa, NonTemporal, Real, with_non_temporal};
 use std::ops::Range;
 
@@ -228,7 +230,8 @@ impl Call<'_> {
     #[inline(always)]
     fn elsewhere<F: Real>(&self, term: F, factor: f64, [scale, even]: [f64; 2]) -> F {
         if self.uniform == 0.0 {
-            term * F::from_f64(factor)
+            let [first, second] = in_range::<F>(factor);
+            term * first * second
         } else {
             F::from_f64(factor * term.to_f64() - scale * even)
         }
@@ -272,8 +275,8 @@ impl Call<'_> {
         }
         let term = values.get(class).map(|term| term.to_f64());
         if self.uniform == 0.0 {
-            let factor = F::from_f64(*factor);
-            values.iter_mut().for_each(|value| *value = *value * factor);
+            let [first, second] = in_range::<F>(*factor);
+            values.iter_mut().for_each(|value| *value = *value * first * second);
         } else {
             for (value, class) in values.iter_mut().zip(start..) {
                 *value = self.elsewhere(*value, *factor, [*scale, self.even(class)]);
@@ -338,6 +341,15 @@ impl<F: Real> LongRow<F, 1, 2> for LongGradients<'_, F> {
 
     #[inline(always)]
     fn finish<S: Isa>(&self, _isa: S, _row: usize, _state: &Self::State) {}
+}
+
+/// A factor of terms as two. A small one would lose digits in f32: its first part takes the [`lift`]
+/// from the terms, and its second part is larger by as much.
+#[inline(always)]
+fn in_range<F: Real>(factor: f64) -> [F; 2] {
+    let is_small = factor.abs() < power_of_two(-100);
+    let first = power_of_two(if is_small { -lift::<F>() } else { 0 });
+    [F::from_f64(first), F::from_f64(factor / first)]
 }
 
 /// a·p·(1 − p), from a/(sum of all terms), 1/(sum of all terms), the term of p and 1 − p; or a/4, its

@@ -4,8 +4,10 @@
 
 use crate::data::lines::{LANES, Lines, Next};
 use crate::fold::lanes::{LaneScales, LaneSums, hide_largest, max};
+use crate::fold::others::lifted_exp;
 use crate::fold::{Largest, Weighting};
 use crate::math::row::{self, divergence_terms};
+use crate::math::terms::lift;
 use nll_simd::{Extended, Isa, Real};
 
 /// The largest logit of each row, the scale of its sums, and its term.
@@ -15,6 +17,7 @@ pub(crate) struct LaneMax<F: Real> {
     pub(crate) at: [F; LANES],
     scales: LaneScales<F>,
     pub(crate) term: [F::Extended; LANES],
+    /// Without the term's [`lift`].
     log_term: [F::Extended; LANES],
     next: Next,
 }
@@ -36,16 +39,17 @@ impl<F: Real> LaneMax<F> {
     fn new_here<S: Isa>(isa: S, lines: Lines<'_, F>, held: &mut [[F; LANES]]) -> Self {
         let x = max(lines);
         let [_, at] = hide_largest(lines, x, held);
-        // The largest term is about 2^60: the others' keep their digits as far down as f32 goes.
-        let scales = LaneScales::at(&x, F::from_f64(60.0));
+        // The largest term is about 2^60, times the lift: the others' keep their digits far below it.
+        let lift = f64::from(lift::<F>());
+        let scales = LaneScales::at(&x, F::from_f64(60.0 + lift));
         let [mut term, mut log_term] = [[F::Extended::new(0.0); LANES]; 2];
         for i in 0..LANES {
             // A row with +∞ is NaN throughout.
             let x = if x[i] == F::INFINITY { F::NAN } else { x[i] };
             let above = F::Extended::sum(x.to_f64(), -scales.center[i].to_f64());
-            let exponent = F::Extended::ln_2_times(-scales.exponent[i].to_f64());
+            let exponent = F::Extended::ln_2_times(-(scales.exponent[i].to_f64() + lift));
             log_term[i] = above.add(exponent).renormalize();
-            term[i] = log_term[i].mul_exp(isa, 1.0);
+            term[i] = lifted_exp::<S, F>(isa, log_term[i]);
         }
         LaneMax { x, at, scales, term, log_term, next: lines.next() }
     }

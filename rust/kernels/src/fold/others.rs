@@ -20,7 +20,8 @@
 use crate::data::rows::{BLOCK, Block};
 use crate::data::scratch::Scratch;
 use crate::fold::Fold;
-use crate::math::terms::{NONE, SumScale, add_values, max, position, write_terms};
+use crate::math::terms::{NONE, SumScale, add_values, lift, max, position, write_terms};
+use nll_simd::math::power_of_two;
 use nll_simd::{CHUNK_LANES, Extended, Isa, LaneSum, Real};
 
 /// Classes in a piece of a block: their products stay in L1.
@@ -89,7 +90,7 @@ impl<F: Real> Others<F> {
         }
         self.scale = old.scale.raised(x);
         let factor = old.scale.factor(isa, self.scale);
-        let term = self.scale.log_term(old.x).mul_exp(isa, 1.0);
+        let term = lifted_exp::<S, F>(isa, self.scale.log_term(old.x));
         let by = F::Extended::sum(x.to_f64(), -old.x.to_f64());
         self.rest = self.rest.scaled(factor).plus::<F>(term);
         Some(Raise { at: old.at, term, factor, by })
@@ -138,11 +139,11 @@ impl<F: Real> Others<F> {
         block: &Block<'_, F, N>,
         terms: &mut [F],
     ) {
-        let (first, x) = (block.first, &block.classes()[0]);
+        let (first, x, scale) = (block.first, &block.classes()[0], self.scale.lifted());
         for start in (0..x.len()).step_by(FETCH) {
             let end = (start + FETCH).min(x.len());
             block.fetch_behind(start, end - start);
-            write_terms::<S, F, true>(isa, self.scale, &x[start..end], &mut terms[start..end]);
+            write_terms::<S, F, true>(isa, scale, &x[start..end], &mut terms[start..end]);
         }
         if let Some(term) = terms.get_mut(self.at.wrapping_sub(first)) {
             *term = F::ZERO;
@@ -180,13 +181,13 @@ impl<F: Real> Others<F> {
     /// classes are in.
     #[inline(always)]
     pub(crate) fn write<S: Isa>(&self, isa: S, first: usize, x: &[F], terms: &mut [F]) {
-        write_terms::<S, F, true>(isa, self.scale, x, terms);
+        write_terms::<S, F, true>(isa, self.scale.lifted(), x, terms);
         if let Some(term) = terms.get_mut(self.at.wrapping_sub(first)) {
-            *term = F::from_f64(self.log_term().mul_exp(isa, 1.0).rounded());
+            *term = F::from_f64(self.sums(isa)[0].rounded());
         }
     }
 
-    /// The logarithm of the term of the largest.
+    /// The logarithm of the term of the largest, without its [`lift`].
     #[inline(always)]
     pub(crate) fn log_term(&self) -> F::Extended {
         self.scale.log_term(self.x)
@@ -195,7 +196,7 @@ impl<F: Real> Others<F> {
     /// The term of the largest, and the sum of the others'.
     #[inline(always)]
     pub fn sums<S: Isa>(&self, isa: S) -> [F::Extended; 2] {
-        [self.log_term().mul_exp(isa, 1.0), self.rest.extended::<F>()]
+        [lifted_exp::<S, F>(isa, self.log_term()), self.rest.extended::<F>()]
     }
 
     /// −log p of the largest.
@@ -277,6 +278,12 @@ fn add_distances<S: Isa, F: Real>(
             *total = add_chunk_of_distances(isa, x_m, (&factors, &x), sum);
         },
     );
+}
+
+/// A term, of its logarithm without its [`lift`].
+#[inline(always)]
+pub(super) fn lifted_exp<S: Isa, F: Real>(isa: S, log: F::Extended) -> F::Extended {
+    log.mul_exp(isa, power_of_two(lift::<F>()))
 }
 
 impl<F: Real> Fold<F> for Others<F> {

@@ -7,6 +7,14 @@ use nll_simd::{CHUNK_LANES, ChunkSum, Extended, Isa, LaneSum, Real, two_sum_erro
 /// The index of no class.
 pub const NONE: usize = usize::MAX;
 
+/// By how many powers of two f32 terms are larger than a scale from [`SumScale::below`] says. They keep
+/// their digits as far below where f32 results end, because a weight may bring these back, and the sum
+/// of four that grew by 2^35 still fits.
+#[inline(always)]
+pub(crate) fn lift<F: Real>() -> i32 {
+    if F::COMPENSATED { 0 } else { 30 }
+}
+
 /// The scale of the terms of a sum: a term is e^x / (2^exponent · e^center).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SumScale<F> {
@@ -69,6 +77,12 @@ impl<F: Real> SumScale<F> {
             true => SumScale::new(center, exponent),
             false => SumScale::below(max),
         }
+    }
+
+    /// The scale of terms that are larger by [`lift`].
+    #[inline(always)]
+    pub(crate) fn lifted(self) -> Self {
+        SumScale::new(self.center.to_f64(), self.exponent - f64::from(lift::<F>()))
     }
 
     /// Whether the largest x may be `max`. Where all are −∞, any scale will do.
