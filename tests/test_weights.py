@@ -213,3 +213,17 @@ def test_a_row_is_weighed_before_float32_loses_its_terms(w, x, classes):
         share = share if share > 2e-45 else np.float32(0)
         np.testing.assert_allclose(slopes[:, 0], share, rtol=2.4e-7, atol=1.5e-45)
         np.testing.assert_allclose(-slopes[:, 1], (classes - 1) * share, rtol=2.4e-7, atol=classes * 1.5e-45)
+
+
+@pytest.mark.parametrize("classes", [2, 200, 3000])
+def test_a_weight_and_a_target_that_float32_does_not_hold_the_product_of(classes):
+    """Rounded to 0, the product made an impossible class free."""
+    target, weight = np.zeros((1, classes), np.float32), np.ones(classes)
+    target[0, :2], weight[0] = (1e-20, 1), 1e-30
+    logits, probs = np.zeros((1, classes), np.float32), np.full((1, classes), 1 / classes, np.float32)
+    logits[0, 0], probs[0, 0] = -np.inf, 0
+    assert nll_fast.cross_entropy(logits, target, weight=weight) == np.inf
+    assert nll_fast.categorical_nll(probs, target, weight=weight) == np.inf
+    logits[0, 0], target[0, 1] = -3e38, 0
+    small = nll_fast.cross_entropy(logits, target, weight=weight, reduction="none")
+    assert small[0] == pytest.approx(3e38 * 1e-50, rel=1e-6)

@@ -30,22 +30,21 @@ impl<'w> ExpectedLoss<'w> {
     pub(crate) fn empty(of: Probabilities<'w>) -> Self {
         ExpectedLoss { of, total: LaneSum::ZERO }
     }
-}
 
-impl<F: Real> Fold<F, 2> for ExpectedLoss<'_> {
-    type Row = f64;
-
+    /// Adds the losses of a block of weighted targets.
     #[inline(always)]
-    fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F, 2>, scratch: &mut Scratch<F>) {
-        let Scratch { changed, rounded, lost, .. } = scratch;
-        let changed = changed.first(BLOCK, F::ZERO);
-        let (rounded, lost) = (rounded.first(PIECE, 0.0), lost.first(PIECE, 0.0));
-        let [p, y] = block.classes();
-        let y = self.of.weighting.apply(block.first, y, changed);
+    fn add<S: Isa, F: Real, V: Real>(
+        &mut self,
+        isa: S,
+        (p, y): (&[F], &[V]),
+        rounded: &mut [f64],
+        lost: &mut [f64],
+    ) {
         for (p, y) in p.chunks(PIECE).zip(y.chunks(PIECE)) {
             let products = rounded.iter_mut().zip(lost.iter_mut());
             for (((rounded, lost), &p), &y) in products.zip(p).zip(y) {
-                let loss = row::expected_loss::<S, F>(isa, y, p.to_f64(), self.of.margin);
+                let (y, p) = (y.to_f64(), p.to_f64());
+                let loss = row::expected_loss::<S, F>(isa, y, p, self.of.margin);
                 let words = loss.words();
                 *rounded = words[0];
                 if F::COMPENSATED {
@@ -54,6 +53,25 @@ impl<F: Real> Fold<F, 2> for ExpectedLoss<'_> {
             }
             add_products::<S, F>(isa, [&rounded[..p.len()], &lost[..p.len()]], &mut self.total);
         }
+    }
+}
+
+impl<F: Real> Fold<F, 2> for ExpectedLoss<'_> {
+    type Row = f64;
+
+    #[inline(always)]
+    fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F, 2>, scratch: &mut Scratch<F>) {
+        let Scratch { changed, second, rounded, lost, .. } = scratch;
+        let changed = changed.first(BLOCK, F::ZERO);
+        let (rounded, lost) = (rounded.first(PIECE, 0.0), lost.first(PIECE, 0.0));
+        let (first, weighting, [p, y]) = (block.first, self.of.weighting, block.classes());
+        let weighted = weighting.apply(first, y, changed);
+        if weighting.loses(y, weighted) {
+            let kept = second.first(y.len(), 0.0);
+            weighting.keep(first, y, kept);
+            return self.add(isa, (p, kept), rounded, lost);
+        }
+        self.add(isa, (p, weighted), rounded, lost);
     }
 
     #[inline(always)]
@@ -76,14 +94,19 @@ pub(crate) fn expected_losses<S: Isa, F: Real>(
 ) -> [f64; LANES] {
     let mut total = LaneSums::ZERO;
     for class in 0..lines.classes() {
-        let (p, mut y) = (lines.line(class), *targets.line(class));
+        let (p, y) = (lines.line(class), targets.line(class));
         lines.fetch_next(class);
         targets.fetch_next(class);
-        if !of.weighting.is_none() {
-            y.iter_mut().for_each(|y| *y = of.weighting.of(class, *y));
+        let (weighted, loses) = of.weighting.line(class, y);
+        let mut kept = [0.0; LANES];
+        for i in 0..LANES {
+            kept[i] = weighted[i].to_f64();
+        }
+        if loses {
+            kept = of.weighting.kept_line(class, y);
         }
         for i in 0..LANES {
-            let loss = row::expected_loss::<S, F>(isa, y[i], p[i].to_f64(), of.margin).words();
+            let loss = row::expected_loss::<S, F>(isa, kept[i], p[i].to_f64(), of.margin).words();
             total.add::<F>(i, loss[0]);
             if F::COMPENSATED {
                 total.add::<F>(i, loss[1]);

@@ -83,10 +83,15 @@ impl<F: Real> LaneMax<F> {
 
     /// Adds factor·(x_m − x) of every row, 0 where the factor is 0: x may be −∞ there.
     #[inline(always)]
-    fn add_below<S: Isa>(&self, isa: S, [factors, x]: [&[F; LANES]; 2], sums: &mut LaneSums) {
+    fn add_below<S: Isa, V: Real>(
+        &self,
+        isa: S,
+        (factors, x): (&[V; LANES], &[F; LANES]),
+        sums: &mut LaneSums,
+    ) {
         for i in 0..LANES {
             let d = F::Extended::sum(self.x[i].to_f64(), -x[i].to_f64());
-            let d = if factors[i] == F::ZERO { F::Extended::new(0.0) } else { d };
+            let d = if factors[i] == V::ZERO { F::Extended::new(0.0) } else { d };
             let words = F::Extended::new(factors[i].to_f64()).mul(isa, d).words();
             sums.add::<F>(i, words[0]);
             if F::COMPENSATED {
@@ -126,7 +131,7 @@ pub(crate) fn entropies<S: Isa, F: Real>(
         isa,
         held,
         #[inline(always)]
-        |class, terms| max.add_below(isa, [terms, lines.line(class)], &mut below),
+        |class, terms| max.add_below(isa, (terms, lines.line(class)), &mut below),
     );
     let (mut value, mut losses) = ([0.0; LANES], [F::Extended::new(0.0); LANES]);
     for i in 0..LANES {
@@ -153,13 +158,18 @@ pub(crate) fn soft_target<S: Isa, F: Real>(
         held,
         #[inline(always)]
         |class, _| {
-            let mut y = *targets.line(class);
+            let (y, x) = (targets.line(class), lines.line(class));
             targets.fetch_next(class);
-            if !weighting.is_none() {
-                y.iter_mut().for_each(|y| *y = weighting.of(class, *y));
+            let (weighted, loses) = weighting.line(class, y);
+            if loses {
+                let kept = weighting.kept_line(class, y);
+                for i in 0..LANES {
+                    sum.add::<F>(i, kept[i]);
+                }
+                return max.add_below(isa, (&kept, x), &mut below);
             }
-            sum.add_line(&y);
-            max.add_below(isa, [&y, lines.line(class)], &mut below);
+            sum.add_line(&weighted);
+            max.add_below(isa, (&weighted, x), &mut below);
         },
     );
     let mut value = [0.0; LANES];

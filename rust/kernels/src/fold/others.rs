@@ -22,7 +22,7 @@ use crate::data::scratch::Scratch;
 use crate::fold::Fold;
 use crate::math::terms::{NONE, SumScale, add_values, lift, max, position, write_terms};
 use nll_simd::math::power_of_two;
-use nll_simd::{CHUNK_LANES, Extended, Isa, LaneSum, Real};
+use nll_simd::{Extended, Isa, LaneSum, Real};
 
 /// Classes in a piece of a block: their products stay in L1.
 pub(super) const PIECE: usize = 512;
@@ -208,76 +208,30 @@ impl<F: Real> Others<F> {
 
     /// Adds factor·(x_m − x) of every x to `total`, 0 where the factor is 0: x may be −∞ there.
     #[inline(always)]
-    pub(super) fn add_below<S: Isa>(
+    pub(super) fn add_below<S: Isa, V: Real>(
         &self,
         isa: S,
-        (factors, x): (&[F], &[F]),
+        (factors, x): (&[V], &[F]),
         rounded: &mut [f64],
         lost: &mut [f64],
         total: &mut LaneSum,
     ) {
         // Any finite number is as far above −∞.
         let x_m = if self.at == NONE { 0.0 } else { self.x.to_f64() };
-        if !F::COMPENSATED {
-            return add_distances(isa, x_m, (factors, x), total);
-        }
         for (factors, x) in factors.chunks(PIECE).zip(x.chunks(PIECE)) {
             let products = rounded.iter_mut().zip(lost.iter_mut());
             for (((rounded, lost), factor), x) in products.zip(factors).zip(x) {
-                [*rounded, *lost] = distance(isa, x_m, *factor, *x).words();
+                let d = F::Extended::sum(x_m, -x.to_f64());
+                let d = if *factor == V::ZERO { F::Extended::new(0.0) } else { d };
+                let words = F::Extended::new(factor.to_f64()).mul(isa, d).words();
+                *rounded = words[0];
+                if F::COMPENSATED {
+                    *lost = words[1];
+                }
             }
             add_products::<S, F>(isa, [&rounded[..x.len()], &lost[..x.len()]], total);
         }
     }
-}
-
-/// factor·(x_m − x), 0 where the factor is 0.
-#[inline(always)]
-fn distance<S: Isa, F: Real>(isa: S, x_m: f64, factor: F, x: F) -> F::Extended {
-    let d = F::Extended::sum(x_m, -x.to_f64());
-    let d = if factor == F::ZERO { F::Extended::new(0.0) } else { d };
-    F::Extended::new(factor.to_f64()).mul(isa, d)
-}
-
-/// The distances of a chunk, added to `sum`.
-#[inline(always)]
-fn add_chunk_of_distances<S: Isa, F: Real>(
-    isa: S,
-    x_m: f64,
-    (factors, x): (&[F; CHUNK_LANES], &[F; CHUNK_LANES]),
-    sum: LaneSum,
-) -> LaneSum {
-    let mut products = [0.0; CHUNK_LANES];
-    for i in 0..CHUNK_LANES {
-        products[i] = distance(isa, x_m, factors[i], x[i]).rounded();
-    }
-    sum.add_chunk::<F, f64>(&products)
-}
-
-/// Adds [`distance`] of every class where f64 is wider than the logits, in the order of [`add_values`] but
-/// without a way through memory. Called, not inlined, for the reasons that are given there.
-#[inline(never)]
-fn add_distances<S: Isa, F: Real>(
-    isa: S,
-    x_m: f64,
-    (factors, x): (&[F], &[F]),
-    total: &mut LaneSum,
-) {
-    isa.vectorize(
-        #[inline(always)]
-        || {
-            let (factors, factors_left) = factors.as_chunks::<CHUNK_LANES>();
-            let (x, x_left) = x.as_chunks::<CHUNK_LANES>();
-            let mut sum = *total;
-            for chunk in factors.iter().zip(x) {
-                sum = add_chunk_of_distances(isa, x_m, chunk, sum);
-            }
-            let [mut factors, mut x] = [[F::ZERO; CHUNK_LANES]; 2];
-            factors[..factors_left.len()].copy_from_slice(factors_left);
-            x[..x_left.len()].copy_from_slice(x_left);
-            *total = add_chunk_of_distances(isa, x_m, (&factors, &x), sum);
-        },
-    );
 }
 
 /// A term, of its logarithm without its [`lift`].

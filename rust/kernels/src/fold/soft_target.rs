@@ -1,5 +1,6 @@
 //! The cross entropy of a row with a distribution as target.
 
+use crate::data::lines::LANES;
 use crate::data::rows::{BLOCK, Block};
 use crate::data::scratch::Scratch;
 use crate::fold::Fold;
@@ -45,9 +46,82 @@ impl Weighting<'_> {
     /// The weighted target of one class.
     #[inline(always)]
     pub(crate) fn of<F: Real>(&self, class: usize, y: F) -> F {
-        let (sharp, even) = (1.0 - self.smoothing, self.smoothing / self.classes as f64);
         let w = self.weight.map_or(1.0, |w| w[class]);
-        F::from_f64(w * (sharp * y.to_f64() + even))
+        F::from_f64(w * self.smoothed(y))
+    }
+
+    /// (1 − ε)·y + ε/C
+    #[inline(always)]
+    fn smoothed<F: Real>(&self, y: F) -> f64 {
+        let (sharp, even) = (1.0 - self.smoothing, self.smoothing / self.classes as f64);
+        sharp * y.to_f64() + even
+    }
+}
+
+impl Weighting<'_> {
+    /// Whether a weighted target lost its digits when it was rounded to f32: if it is 0, an impossible
+    /// class is free.
+    #[inline(always)]
+    fn is_lost<F: Real>(&self, y: F, weighted: F) -> bool {
+        (weighted.abs() < F::LEAST_NORMAL) & ((y != F::ZERO) | (self.smoothing > 0.0))
+    }
+
+    /// Whether any of the weighted targets of some classes may be lost.
+    #[inline(always)]
+    pub(super) fn loses<F: Real>(&self, y: &[F], weighted: &[F]) -> bool {
+        let are_kept = F::COMPENSATED || self.is_none() || F::are_normal(weighted);
+        !are_kept && self.is_any_lost(y, weighted)
+    }
+
+    /// Whether any of the weighted targets [`is_lost`](Self::is_lost).
+    #[cold]
+    #[inline(never)]
+    fn is_any_lost<F: Real>(&self, y: &[F], weighted: &[F]) -> bool {
+        // Without an end at the first, so that LLVM vectorises it.
+        let is_lost = |any, (&y, &weighted)| any | u32::from(self.is_lost(y, weighted));
+        y.iter().zip(weighted).fold(0, is_lost) > 0
+    }
+
+    /// The weighted target of one class, rounded only if it keeps its digits.
+    #[inline(always)]
+    fn kept<F: Real>(&self, class: usize, y: F) -> f64 {
+        let weighted = self.of(class, y);
+        let product = self.weight.map_or(1.0, |w| w[class]) * self.smoothed(y);
+        if self.is_lost(y, weighted) { product } else { weighted.to_f64() }
+    }
+
+    /// Writes [`kept`](Self::kept) of the classes from `first` on.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn keep<F: Real>(&self, first: usize, y: &[F], kept: &mut [f64]) {
+        for (class, (kept, &y)) in (first..).zip(kept.iter_mut().zip(y)) {
+            *kept = self.kept(class, y);
+        }
+    }
+
+    /// The weighted targets of one class of rows side by side, and whether any is lost.
+    #[inline(always)]
+    pub(super) fn line<F: Real>(&self, class: usize, y: &[F; LANES]) -> ([F; LANES], bool) {
+        let mut weighted = *y;
+        if self.is_none() {
+            return (weighted, false);
+        }
+        weighted.iter_mut().for_each(|y| *y = self.of(class, *y));
+        let are_normal = F::COMPENSATED || F::are_normal(&weighted);
+        let mut lost = 0;
+        if !are_normal && self.weight.is_none_or(|w| w[class] != 0.0) {
+            for i in 0..LANES {
+                lost |= u32::from(self.is_lost(y[i], weighted[i]));
+            }
+        }
+        (weighted, lost > 0)
+    }
+
+    /// [`kept`](Self::kept) of one class of rows side by side.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn kept_line<F: Real>(&self, class: usize, y: &[F; LANES]) -> [f64; LANES] {
+        y.map(|y| self.kept(class, y))
     }
 }
 
@@ -124,6 +198,19 @@ impl<'w, F: Real> SoftTarget<'w, F> {
         targets.mul(isa, loss).add(below).rounded()
     }
 
+    /// Adds the weighted targets of a block, and their products with how far `x` is below the largest.
+    #[inline(always)]
+    fn add_targets<S: Isa, V: Real>(
+        &mut self,
+        isa: S,
+        (y, x): (&[V], &[F]),
+        rounded: &mut [f64],
+        lost: &mut [f64],
+    ) {
+        add_values::<S, F, V>(isa, &mut self.targets, y);
+        self.others.add_below(isa, (y, x), rounded, lost, &mut self.below);
+    }
+
     /// After the largest logit was raised: all classes are further below it.
     #[inline(always)]
     fn raise<S: Isa>(&mut self, isa: S, raise: Raise<F>) {
@@ -138,7 +225,7 @@ impl<F: Real> Fold<F, 2> for SoftTarget<'_, F> {
 
     #[inline(always)]
     fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F, 2>, scratch: &mut Scratch<F>) {
-        let Scratch { terms, changed, rounded, lost, .. } = scratch;
+        let Scratch { terms, changed, second, rounded, lost, .. } = scratch;
         let (terms, changed) = (terms.first(BLOCK, F::ZERO), changed.first(BLOCK, F::ZERO));
         let (rounded, lost) = (rounded.first(PIECE, 0.0), lost.first(PIECE, 0.0));
         let (first, [x, y]) = (block.first, block.classes());
@@ -146,9 +233,13 @@ impl<F: Real> Fold<F, 2> for SoftTarget<'_, F> {
             self.raise(isa, raise);
         }
         self.others.add(isa, block, &mut terms[..x.len()]);
-        let y = self.weighting.apply(first, y, changed);
-        add_values::<S, F, _>(isa, &mut self.targets, y);
-        self.others.add_below(isa, (y, x), rounded, lost, &mut self.below);
+        let weighted = self.weighting.apply(first, y, changed);
+        if self.weighting.loses(y, weighted) {
+            let kept = second.first(y.len(), 0.0);
+            self.weighting.keep(first, y, kept);
+            return self.add_targets(isa, (kept, x), rounded, lost);
+        }
+        self.add_targets(isa, (weighted, x), rounded, lost);
     }
 
     #[inline(always)]

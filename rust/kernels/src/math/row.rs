@@ -146,11 +146,11 @@ pub fn probability<S: Isa, F: Real>(isa: S, p: f64) -> f64 {
 
 /// −y·log p, with p first clipped to [margin, 1 − margin].   y = 0 → 0, p outside [0, 1] or NaN → NaN.
 #[inline(always)]
-pub fn expected_loss<S: Isa, F: Real>(isa: S, y: F, p: f64, margin: f64) -> F::Extended {
+pub fn expected_loss<S: Isa, F: Real>(isa: S, y: f64, p: f64, margin: f64) -> F::Extended {
     let is_probability = (0.0..=1.0).contains(&p);
     let clipped = if margin > 0.0 { p.clamp(margin, 1.0 - margin) } else { p };
-    let loss = if y == F::ZERO { 0.0 } else { probability::<S, F>(isa, clipped) };
-    let product = F::Extended::new(y.to_f64()).mul(isa, F::Extended::new(loss));
+    let loss = if y == 0.0 { 0.0 } else { probability::<S, F>(isa, clipped) };
+    let product = F::Extended::new(y).mul(isa, F::Extended::new(loss));
     if is_probability { product } else { F::Extended::new(f64::NAN) }
 }
 
