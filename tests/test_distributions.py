@@ -182,3 +182,17 @@ def test_terms_that_are_kept_survive_two_rises():
     want = reference.log_softmax(x.astype(np.float64))
     np.testing.assert_allclose(grad[2048:4098], np.exp(want[2048:4098]), rtol=3e-7, atol=1.5e-45)
     assert grad[2049] > 0
+
+
+def test_a_divergence_as_large_as_the_logits_is_no_rounding():
+    """q is certain of a class that p all but rules out: the sums that are subtracted are as large as the result."""
+    p, q = np.array([-25.0, -352.0, -107.0, -19.0, -3.0]), np.array([1.0, 35.0, 1e38, 31.0, 31.0])
+    for dtype in (np.float64, np.float32):
+        for far in (1e10, 1e20, 1e38):
+            q[2] = far
+            for copies in (1, 40):
+                x, y = (np.tile(row, copies).astype(dtype) for row in (p, q))
+                y[7:] = y[:1]
+                x[7:] = -700
+                np.testing.assert_allclose(nll_fast.kl_divergence(x, y), far, rtol=1e-6)
+                np.testing.assert_allclose(nll_fast.compare(x, y).kl_pq, far, rtol=1e-6)

@@ -104,6 +104,7 @@ def as_names(wrt: Any, arguments: list[str]) -> list[str]:
     names = [wrt] if isinstance(wrt, str) else wrt
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
         raise TypeError(f"wrt is {shown(wrt)}; name an argument, or several in a tuple")
+    names = [str.__str__(name) for name in names]  # What a subclass says it equals is no matter.
     wrong = next((name for i, name in enumerate(names) if name not in arguments or name in names[:i]), None)
     if wrong is not None:
         known = ", ".join(f"'{name}'" for name in arguments[:-1])

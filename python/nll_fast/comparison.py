@@ -237,7 +237,7 @@ def compare(
         if shift:
             p, q = (shifted(x, name, axis, shift) for x, name in ((p, "p_logits"), (q, "q_logits")))
             rows = rows[..., shift:] if mask is not None else rows[..., : p.shape[-2]]
-        known, ignore_index = np.ascontiguousarray(rows), -1
+        known, ignore_index = rows.copy(), -1
     else:
         start = as_array(target, "target")
         q = shifted(q, "q_logits", axis, shift) if shift and start.ndim else q

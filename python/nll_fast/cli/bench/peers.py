@@ -52,7 +52,25 @@ def _entropy_numpy(x):
     return -(np.exp(x) * x).sum(-1)
 
 
+def _score_numpy(x, target):
+    log_p = _log_softmax_numpy(x)
+    of_target = x[np.arange(len(x)), target]
+    columns = log_p[np.arange(len(x)), target], -(np.exp(log_p) * log_p).sum(-1), x.argmax(-1)
+    return np.stack([*columns, 1 + (x > of_target[:, None]).sum(-1)], -1)
+
+
+def _compare_numpy(x, y):
+    p, q = _log_softmax_numpy(x), _log_softmax_numpy(y)
+    both = (np.exp(p) * (p - q)).sum(-1), (np.exp(q) * (q - p)).sum(-1)
+    return np.stack([*both, x.argmax(-1) == y.argmax(-1)], -1)
+
+
+TABLES = {"score": ("log_prob", "entropy", "argmax", "rank"), "compare": ("kl_pq", "kl_qp", "same_top")}
+"""Functions that return several arrays, and those of them that are computed by the peers and compared."""
+
 NUMPY: _Functions = {
+    "score": _score_numpy,
+    "compare": _compare_numpy,
     "cross_entropy": _categorical_numpy,
     "cross_entropy_grad": _gradient_numpy,
     "categorical_nll": lambda p, target: -np.log(p[np.arange(len(p)), target]),
@@ -92,7 +110,19 @@ def _scipy(threads: int) -> Callable[..., Any]:
         p[np.arange(len(x)), target] -= 1
         return p
 
+    def score(x, target):
+        log_p, row = special.log_softmax(x, axis=-1), np.arange(len(x))
+        columns = log_p[row, target], special.entr(np.exp(log_p)).sum(-1), x.argmax(-1)
+        return np.stack([*columns, 1 + (x > x[row, target][:, None]).sum(-1)], -1)
+
+    def compare(x, y):
+        p, q = special.softmax(x, axis=-1), special.softmax(y, axis=-1)
+        both = special.rel_entr(p, q).sum(-1), special.rel_entr(q, p).sum(-1)
+        return np.stack([*both, x.argmax(-1) == y.argmax(-1)], -1)
+
     functions: _Functions = {
+        "score": score,
+        "compare": compare,
         "cross_entropy": categorical,
         "cross_entropy_grad": gradient,
         "log_softmax": lambda x: special.log_softmax(x, axis=-1),
@@ -165,7 +195,19 @@ def _torch(threads: int, compiled: bool = False) -> Callable[..., Any]:
     def reduced(function):
         return lambda *x, reduction: _reduced(function(*x), reduction)
 
+    def score(x, target):
+        log_p, of_target = f.log_softmax(x, -1), x.gather(-1, target[:, None])
+        columns = log_p.gather(-1, target[:, None])[:, 0], -(log_p.exp() * log_p).sum(-1), x.argmax(-1)
+        return torch.stack([*columns, 1 + (x > of_target).sum(-1)], -1)
+
+    def compare(x, y):
+        p, q = f.log_softmax(x, -1), f.log_softmax(y, -1)
+        both = [f.kl_div(b, a, log_target=True, reduction="none").sum(-1) for a, b in ((p, q), (q, p))]
+        return torch.stack([*both, x.argmax(-1) == y.argmax(-1)], -1)
+
     functions: _Functions = {
+        "score": reduced(score),
+        "compare": reduced(compare),
         "cross_entropy": f.cross_entropy,
         "cross_entropy_grad": reduced(gradient),
         "categorical_nll": lambda p, target, reduction: f.nll_loss(p.log(), target, reduction=reduction),
@@ -216,7 +258,18 @@ def _jax(threads: int) -> Callable[..., Any]:
         p, q = nn.log_softmax(p, axis=-1), nn.log_softmax(q, axis=-1)
         return (jnp.exp(p) * (p - q)).sum(-1)
 
+    def score(x, target):
+        log_p, of_target = nn.log_softmax(x, axis=-1), jnp.take_along_axis(x, target[:, None], -1)
+        columns = jnp.take_along_axis(log_p, target[:, None], -1)[:, 0], -(jnp.exp(log_p) * log_p).sum(-1), x.argmax(-1)
+        return jnp.stack([*columns, 1 + (x > of_target).sum(-1)], -1)
+
+    def compare(x, y):
+        both = divergence(x, y), divergence(y, x)
+        return jnp.stack([*both, x.argmax(-1) == y.argmax(-1)], -1)
+
     functions: _Functions = {
+        "score": score,
+        "compare": compare,
         "cross_entropy": categorical,
         "cross_entropy_grad": lambda x, target: nn.softmax(x, axis=-1) - nn.one_hot(target, x.shape[-1]),
         "categorical_nll": lambda p, target: -jnp.log(jnp.take_along_axis(p, target[:, None], -1)[:, 0]),

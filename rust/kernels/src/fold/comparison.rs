@@ -44,7 +44,7 @@ impl<F: Real, P: PairTerms<F>> Comparison<P, F> {
 
 /// The shares of eight classes, each sum's behind the other; lanes without a class give 0.
 #[inline(always)]
-fn add_shares<S: Isa, F: Real>(
+fn add_shares<S: Isa, F: Real, const NEAR: bool>(
     isa: S,
     [log_ratio, p, q, below]: [&[F::Extended; SUM_LANES]; 4],
     sums: &mut [LaneSum; SUMS],
@@ -54,7 +54,7 @@ fn add_shares<S: Isa, F: Real>(
     for i in 0..SUM_LANES {
         let mass = p[i].rounded();
         let ClassShare { bend, slope, back, apart, middle } =
-            class_share::<S, F>(isa, mass, q[i], log_ratio[i]);
+            class_share::<S, F, NEAR>(isa, mass, q[i], log_ratio[i]);
         let ([bend, bend_lost], [back, back_lost]) = (bend.words(), back.words());
         let lean = if apart < 0.0 { -q[i].rounded() } else { q[i].rounded() };
         let further = if mass == 0.0 { F::Extended::new(0.0) } else { p[i].mul(isa, below[i]) };
@@ -108,7 +108,13 @@ impl<F: Real, P: PairTerms<F>> Fold<F, 2> for Comparison<P, F> {
                 mass[i] = F::Extended::new(p[i].to_f64());
                 other[i] = F::Extended::new(q[i].to_f64()).mul(isa, k);
             }
-            add_shares::<S, F>(isa, [&log_ratio, &mass, &other, &below], &mut sums);
+            let near = log_ratio.iter().fold(0, |n, d| n + u32::from(d.rounded().abs() < 1.0));
+            let shares = [&log_ratio, &mass, &other, &below];
+            // Of nearly equal models, most classes need no quotient and no logarithm.
+            match near == SUM_LANES as u32 {
+                true => add_shares::<S, F, true>(isa, shares, &mut sums),
+                false => add_shares::<S, F, false>(isa, shares, &mut sums),
+            }
         }
         self.sums = sums;
     }

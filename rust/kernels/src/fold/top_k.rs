@@ -11,6 +11,13 @@ use crate::fold::Fold;
 use nll_simd::{CHUNK_LANES, Isa, Real};
 use std::cmp::Ordering;
 
+/// How many candidates there are beyond k at least before the k largest are selected: few, because until
+/// then the rest of the row is compared with the k-th largest of the last time.
+const SPARE: usize = 8;
+
+/// How many classes are looked at together where one of a chunk is a candidate.
+const FEW: usize = 8;
+
 /// A class and its logit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Candidate<F> {
@@ -35,13 +42,30 @@ impl<F: Real> TopK<F> {
         TopK { k, least: F::NEG_INFINITY, candidates: Vec::new() }
     }
 
+    /// Whether any of these may be among the largest.
+    #[inline(always)]
+    fn wants_any(&self, x: &[F]) -> bool {
+        let larger = x.iter().fold(0, |count, &x| count + u32::from(x > self.least));
+        larger > 0 || self.candidates.len() < self.k
+    }
+
+    /// Takes in a few classes from `first` on.
+    #[inline(always)]
+    fn offer_some(&mut self, x: &[F], first: usize) {
+        if self.wants_any(x) {
+            for (class, &x) in (first..).zip(x) {
+                self.offer(x, class);
+            }
+        }
+    }
+
     /// Takes in one class.
     #[inline(always)]
     fn offer(&mut self, x: F, class: usize) {
         let x = if x.is_nan() { F::NEG_INFINITY } else { x };
         if x > self.least || self.candidates.len() < self.k {
             self.candidates.push(Candidate { x, class });
-            if self.candidates.len() >= 2 * self.k + CHUNK_LANES {
+            if self.candidates.len() >= self.k + self.k.max(SPARE) {
                 self.select();
             }
         }
@@ -69,15 +93,12 @@ impl<F: Real> Fold<F> for TopK<F> {
     #[inline(always)]
     fn push<S: Isa>(&mut self, _isa: S, block: &Block<'_, F>, _scratch: &mut Scratch<F>) {
         let [x] = block.classes();
-        let mut start = 0;
-        for chunk in x.chunks(CHUNK_LANES) {
-            let larger = chunk.iter().fold(0, |count, &x| count + u32::from(x > self.least));
-            if larger > 0 || self.candidates.len() < self.k {
-                for (i, &x) in chunk.iter().enumerate() {
-                    self.offer(x, block.first + start + i);
+        for (i, chunk) in x.chunks(CHUNK_LANES).enumerate() {
+            if self.wants_any(chunk) {
+                for (j, few) in chunk.chunks(FEW).enumerate() {
+                    self.offer_some(few, block.first + i * CHUNK_LANES + j * FEW);
                 }
             }
-            start += chunk.len();
         }
     }
 

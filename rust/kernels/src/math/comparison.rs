@@ -2,10 +2,12 @@
 //! equal.
 //!
 //! With d = log q − log p of a class, each is p times a function of d that is 0 at d = 0. Where the
-//! plain formula would cancel, for −1 < d < 3, it is written by q − p = p·(e^d − 1), which the
-//! [divergence](crate::math::row::divergence_terms) knows with all its digits.
+//! plain formula would cancel it is another: for −1 < d < 3 by q − p = p·(e^d − 1), which the
+//! [divergence](crate::math::row::divergence_terms) knows with all its digits, and for −1 < d < 1 by a
+//! polynomial.
 
 use crate::math::row::{divergence, divergence_terms};
+use nll_simd::math::horner;
 use nll_simd::{Extended, Isa, Real};
 
 /// The share of one class in the quantities that compare p and q.
@@ -24,8 +26,10 @@ pub struct ClassShare<F: Real> {
 }
 
 /// The share of a class.   p = q = 0 → 0. p = 0 < q: `back` is +∞; q = 0 < p: `bend` is. NaN → NaN.
+///
+/// `NEAR` promises |d| < 1, and saves the formulas of other classes.
 #[inline(always)]
-pub fn class_share<S: Isa, F: Real>(
+pub fn class_share<S: Isa, F: Real, const NEAR: bool>(
     isa: S,
     p: f64,
     q: F::Extended,
@@ -35,52 +39,39 @@ pub fn class_share<S: Isa, F: Real>(
     let [bend, slope] = divergence_terms::<S, F>(isa, p, q, d);
     let near = bend.add(slope);
     let far = q.add(F::Extended::new(-p));
-    let is_near = x > -1.0 && x < 3.0;
+    let is_near = NEAR | (x > -1.0 && x < 3.0);
     let apart = if is_near { near } else { far };
     let back_near = apart.mul(isa, d).add(bend.neg());
     let product = if q.rounded() == 0.0 { F::Extended::new(0.0) } else { q.mul(isa, d) };
     let back_far = far.neg().add(product);
     let back = if is_near { back_near } else { back_far };
-    let middle = match is_near {
-        true => F::Extended::new(p).add(apart),
-        false => q,
+    // The q that is as far from p as `apart` says.
+    let q = if is_near { F::Extended::new(p).add(apart) } else { q };
+    let curve = F::Extended::new(horner(isa, F::MIDDLE, x));
+    let near = slope.mul(isa, d).mul(isa, curve).rounded();
+    let middle = match NEAR {
+        true => near,
+        false => {
+            let far = middle_of_far::<S, F>(isa, (p, q), d);
+            if x.abs() < 1.0 { near } else { far }
+        }
     };
-    let middle = class_middle::<S, F>(isa, (p, middle), (d, is_near), apart);
     ClassShare { bend, slope: slope.rounded(), back, apart: apart.rounded(), middle }
 }
 
-/// (p·log(2p/(p+q)) + q·log(2q/(p+q)))/2, which is
-///
-/// ```text
-/// near 0    (d·(q − p) − (p + q)·log(1 + s))/4           with s = (q − p)²/(4·p·q) = sinh²(d/2)
-/// elsewhere ((p + q)·(log 2 − log(1 + r)) − least·|d|)/2  with r = least/most of p and q
-/// ```
-///
-/// p = q = 0 → 0.
+/// (p·log(2p/(p+q)) + q·log(2q/(p+q)))/2 = ((p + q)·(log 2 − log(1 + r)) − least·|d|)/2, with r = least/most
+/// of p and q.   p = q = 0 → 0.
 #[inline(always)]
-fn class_middle<S: Isa, F: Real>(
-    isa: S,
-    (p, q): (f64, F::Extended),
-    (d, is_near): (F::Extended, bool),
-    apart: F::Extended,
-) -> f64 {
-    let (zero, half) = (F::Extended::new(0.0), F::Extended::new(0.5));
-    let p = F::Extended::new(p);
+fn middle_of_far<S: Isa, F: Real>(isa: S, (p, q): (f64, F::Extended), d: F::Extended) -> f64 {
+    let (zero, p) = (F::Extended::new(0.0), F::Extended::new(p));
     let (sum, is_rising) = (p.add(q), d.rounded() > 0.0);
     let (least, most) = if is_rising { (p, q) } else { (q, p) };
     let size = if is_rising { d } else { d.neg() };
-    // The smaller of the two may be 0, and infinitely much smaller.
-    let ratio = |one: F::Extended, to: F::Extended| {
-        if to.rounded() == 0.0 { zero } else { one.div(isa, to) }
-    };
-    let [by_p, by_q] = [p, q].map(|to| ratio(apart, to).mul(isa, half));
-    let (s, r) = (by_p.mul(isa, by_q), ratio(least, most));
-    let log = if is_near { s } else { r }.log1p(isa);
-    let near = d.mul(isa, apart).add(sum.mul(isa, log).neg()).rounded() * 0.25;
+    let r = if most.rounded() == 0.0 { zero } else { least.div(isa, most) };
+    // The least may be 0, and infinitely much smaller.
     let further = if least.rounded() == 0.0 { zero } else { least.mul(isa, size) };
-    let log_mean = F::Extended::ln_2_times(1.0).add(log.neg());
-    let far = sum.mul(isa, log_mean).add(further.neg()).rounded() * 0.5;
-    if is_near { near } else { far }
+    let log_mean = F::Extended::ln_2_times(1.0).add(r.log1p(isa).neg());
+    sum.mul(isa, log_mean).add(further.neg()).rounded() * 0.5
 }
 
 /// The sums over all classes of [`ClassShare`], in units of p's sum.

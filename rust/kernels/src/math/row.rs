@@ -229,6 +229,8 @@ pub fn divergence<S: Isa, F: Real>(
 ) -> f64 {
     let bend = bends.div(isa, p_sum).rounded();
     let u = bend + slopes.div(isa, p_sum).rounded();
+    // Of sums so large that their difference is rounding, nothing is known of u, nor does it matter.
+    let u = if u.abs() < 0.5 { u } else { 0.0 };
     let value = bend - u * u * (0.5 - u / 3.0);
     // If a class is impossible for q alone, `slopes` is infinite as well.
     let value = if bend == f64::INFINITY { bend } else { value };
