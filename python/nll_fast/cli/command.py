@@ -130,11 +130,11 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", allow_abbrev=False, help="compare two models by the logits of both")
     compare.set_defaults(run=_compare)
     arguments.add_compare(compare)
-    info = commands.add_parser("info", allow_abbrev=False, help="say what is in files, and how to score it")
+    info = commands.add_parser("info", allow_abbrev=False, help="say what is in files, and which command scores it")
     info.set_defaults(run=_info)
     info.add_argument("files", nargs="+", help="FILE or FILE:NAME, a folder, or a quoted pattern")
     bench = commands.add_parser(
-        "bench", allow_abbrev=False, help="time every family beside the machine and peers, in two to nine minutes"
+        "bench", allow_abbrev=False, help="time every kind of loss beside the machine and peers, in two to nine minutes"
     )
     bench.set_defaults(run=_bench)
     bench.add_argument("words", nargs="*", help="only workloads with one of these words in their name")
