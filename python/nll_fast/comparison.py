@@ -28,12 +28,14 @@ class Comparison:
     """What :func:`compare` returns: an array for each quantity, with a number for each row.
 
     Rows that do not count hold NaN in floats, -1 in integers and False in booleans, and so do rows with a NaN or +∞
-    among the logits of one of the models. Floats are float64 if either model's logits are, else float32, and in nats.
+    among the logits of one of the models; for ``target`` see below. Floats are float64 if either model's
+    logits are, else float32, and in nats.
 
     Attributes
     ----------
     target : ndarray of int64, or None
-        The targets as given, those left out by ``shift`` not among them.
+        The targets as given, without those that ``shift`` leaves out. Those that ``mask`` leaves out are
+        ``ignore_index``, or the least int64 where that is None.
     counted : ndarray of bool
         Which rows count.
     kl_pq, kl_qp : ndarray
@@ -43,19 +45,19 @@ class Comparison:
     total_variation : ndarray
         Σ |p - q| / 2; at most 1.
     p_entropy : ndarray
-        -Σ p·log p
+        -Σ p·log p.
     p_argmax, q_argmax : ndarray of int64
-        The first of the largest classes of each.
+        The class with the largest logit in each, of equal ones the first.
     p_max_log_prob : ndarray
         log p of ``p_argmax``: how sure the first model is.
     same_top : ndarray of bool
         Whether ``p_argmax`` is ``q_argmax``.
     top_k : int
-        How many of the largest classes the next two compare.
+        How many of the likeliest classes the next two compare.
     top_k_overlap : ndarray of int64
         How many of the first k classes of p are among the first k of q.
     top_k_in_order : ndarray of bool
-        Whether they are the same in the same order.
+        Whether the first k classes of both are the same, in the same order.
     p_log_prob, q_log_prob : ndarray, or None
         log p and log q of the target; None without targets.
     temperature, softcap : float, float or None
@@ -94,14 +96,18 @@ class Comparison:
         Returns
         -------
         dict
-            ``tokens``, ``ignored``, and ``nonfinite``: rows of which any number is not finite. They are counted there
-            and left out of everything else. ``kl_pq`` and ``kl_qp``, each a dict of ``mean`` (exact, rounded once),
-            ``error`` (its standard error), ``median``, ``p90``, ``p99`` and ``max``; the means of ``js``,
-            ``total_variation`` and ``p_entropy``; ``same_top``, ``top_k_overlap`` (as a share of k) and
-            ``top_k_in_order``, shares of the rows; ``buckets``, a list of dicts of ``low``, ``high``, ``count`` and
-            ``kl_pq`` (the mean) of the rows in which p's largest probability lies between ``low`` and ``high``. Then
-            the statistics of llama.cpp's perplexity tool under its names, p being its base model: those with an
-            uncertainty as a tuple of both. Those of perplexities and of Δp need targets.
+            * ``tokens`` and ``ignored``: how many rows are in the numbers below, and how many do not count.
+            * ``nonfinite``: how many rows have a divergence or a log-probability of the target that is not finite;
+              they are left out of everything else.
+            * ``kl_pq`` and ``kl_qp``: each a dict of ``mean`` (exact, rounded once), ``error`` (its standard error),
+              ``median``, ``p90``, ``p99`` and ``max``.
+            * ``js``, ``total_variation``, ``p_entropy``: means.
+            * ``same_top`` and ``top_k_in_order``: shares of the rows; ``top_k_overlap``: the mean, as a share of k.
+            * ``buckets``: a list of dicts of ``low``, ``high``, ``count`` and the mean ``kl_pq`` of the rows in which
+              p's largest probability lies between ``low`` and ``high``.
+            * The statistics of llama.cpp's perplexity tool under its names, such as ``"Mean KLD"``; p is its base
+              model and q its Q. Those with an uncertainty are a tuple of both. Those of perplexities and of Δp, the
+              change of the target's probability, need targets.
 
         Notes
         -----
@@ -178,7 +184,8 @@ def compare(
     Parameters
     ----------
     p_logits, q_logits : array_like
-        The logits of both models, with the dtypes of :func:`cross_entropy`, of one shape.
+        The logits of both models, with the dtypes of :func:`cross_entropy`, and of one shape unless ``classes`` is
+        given. p is the model to compare with.
     target : array_like of int, optional
         The class of each row, of the shape of the logits without ``axis``.
     axis, ignore_index, shift
@@ -186,9 +193,9 @@ def compare(
     mask : array_like of bool, optional
         Which rows count: of the shape of ``target``, or of the logits without ``axis``.
     classes : int, optional
-        Compare only so many classes, the first: vocabularies are padded to different sizes.
+        Compare only the first so many classes, where vocabularies are padded to different sizes.
     top_k : int
-        How many of the largest classes to compare; all, where there are fewer.
+        How many of the likeliest classes to compare; all, where there are fewer.
     temperature, softcap
         As in :func:`score`, for both models.
 
@@ -204,8 +211,8 @@ def compare(
 
     Notes
     -----
-    The divergences keep their digits when the models are nearly equal: those of two quantisations may be 1e-12. With
-    d = log q - log p, the sums are of q - p - p·d, which is p·(e^d - 1 - d).
+    The divergences keep their digits when the models are nearly equal: that of two quantisations may be 1e-12. With
+    d = log q - log p, the terms of the sum are q - p - p·d, which is p·(e^d - 1 - d) and never negative.
 
     Examples
     --------

@@ -18,7 +18,9 @@ class LlamaLogits(NamedTuple):
     """Of the shape (chunks, rows, classes); ``numpy.asarray`` decodes them."""
 
     tokens: Array
-    """int32 of the shape (chunks, n_ctx): the text, before llama.cpp puts its first token in the place of some."""
+    """int32 of the shape (chunks, n_ctx): the text as it is. Where a model wants its beginning-of-text token, llama.cpp
+    computes the logits of a chunk with that in the place of the chunk's first token.
+    """
 
     target: Array
     """int64 of the shape (chunks, rows): row j predicts the token n_ctx // 2 + j + 1 of its chunk."""
@@ -28,8 +30,8 @@ def read_llama_logits(path: str | os.PathLike[str], *, start: int = 0, stop: int
     """The logits that ``llama-perplexity --save-all-logits`` (or ``--kl-divergence-base``) wrote to a file.
 
     They remain as they are stored, 2 bytes for each class, and are read by the functions of rows as any logits are.
-    llama.cpp has cut them at 16 nats below the largest and rounded them to 65536 steps, so a loss is known to about
-    1e-4, and the probabilities of a row add up to a little more than 1.
+    llama.cpp stores log-probabilities, cut at 16 nats below the largest and rounded to 65536 steps: above the cut each
+    is known to about 1e-4.
 
     Parameters
     ----------
@@ -47,6 +49,13 @@ def read_llama_logits(path: str | os.PathLike[str], *, start: int = 0, stop: int
     ------
     ValueError
         If the file cannot be read, is cut, or has another format, such as the ``_logp16_`` of forks.
+
+    Notes
+    -----
+    Because of the cut, the stored probabilities of a row add up to a little more than 1. The functions of this library
+    take them as logits and so divide by that sum: each loss is larger than the one that llama.cpp and
+    ``nll-fast score`` report by ``logsumexp(logits)``, usually by some thousandths of a nat. The log-probabilities as
+    they are stored are ``scores.log_prob + scores.logsumexp`` of :func:`score`.
 
     Examples
     --------

@@ -25,30 +25,33 @@ class TokenScores:
     """What :func:`score` returns: an array for each quantity, of the shape of the targets.
 
     Rows that do not count hold NaN in floats, -1 in integers and False in booleans, and so do rows with a NaN among
-    their logits. Floats are float64 for float64 logits, else float32, and in nats.
+    their logits; for ``target`` see below. Floats are float64 for float64 logits, else float32, and in
+    nats.
 
     Attributes
     ----------
     target : ndarray of int64
-        The targets as given, those left out by ``shift`` not among them.
+        The targets as given, without those that ``shift`` leaves out. Those that ``mask`` leaves out are
+        ``ignore_index``, or the least int64 where that is None.
     counted : ndarray of bool
-        Which rows count.
+        Which rows count: those whose target is not ``ignore_index`` and that ``mask`` does not leave out.
     log_prob : ndarray
         log p of the target, the bits of :func:`token_log_probs`. Never above 0.
     logsumexp, entropy : ndarray
         log Σ e^x and -Σ p·log p, as the functions of these names compute them.
     argmax : ndarray of int64
-        The first of the largest classes.
+        The class with the largest logit, of equal ones the first.
     max_log_prob : ndarray
-        log p of that class.
+        log p of ``argmax``.
     is_greedy : ndarray of bool
-        Whether it is the target.
+        Whether the target is ``argmax``.
     rank : ndarray of int64
         1 + the number of classes with a larger logit than the target's.
     ties : ndarray of int64
-        The number of other classes with the same logit; ``rank + ties`` is the last place that they share.
+        The number of other classes with the target's logit; ``rank + ties`` is the last place that they share.
     top_k_ids, top_k_log_probs : ndarray of shape (..., k), or None
-        The k largest classes in order, of equal ones the first classes first; None for ``top_k=0``.
+        The k classes with the largest logits, the largest first and of equal ones the first class first, and log p of
+        each; None for ``top_k=0``.
     token_ids : ndarray of int64, or None
         The classes that were asked for.
     token_ids_log_probs : ndarray of shape (..., m), or None
@@ -87,12 +90,17 @@ class TokenScores:
         Returns
         -------
         dict
-            ``tokens`` and ``ignored``; ``nonfinite``, how many log-probabilities are not finite, of them ``nan`` and
-            ``infinite``, and ``first_nonfinite``, the place of the first in the flattened targets, None without one;
-            ``nll``, the exact mean of -log p, rounded once, ``nll_error``, its standard error, and its quantiles
-            ``nll_median``, ``nll_p90`` and ``nll_p99``; ``perplexity`` and ``bits_per_token``; ``top1``, the share of
-            targets that are the arg max, and ``top_k``, of those with ``rank`` at most k, None for k = 0;
-            ``entropy``, the mean entropy. What is not finite is in the means, which then are not finite either.
+            * ``tokens`` and ``ignored``: how many count, and how many do not.
+            * ``nonfinite``: how many log-probabilities are not finite, of which ``nan`` are NaN and ``infinite`` are
+              not; ``first_nonfinite``: the place of the first in the flattened targets, or None.
+            * ``nll``: the mean of -log p, exact and rounded once; ``nll_error``: its standard error.
+            * ``nll_median``, ``nll_p90``, ``nll_p99``: quantiles of -log p.
+            * ``perplexity``, ``bits_per_token``.
+            * ``top1``: the share of targets that are the arg max.
+            * ``top_k``: the share of targets whose ``rank`` is at most k; None for ``top_k=0``.
+            * ``entropy``: the mean entropy.
+
+            Numbers that are not finite are part of the means, which then are not finite either.
         """
         log_prob = self.log_prob[self.counted]
         nll = Partial.of(0.0 - log_prob)
@@ -221,20 +229,20 @@ def score(
     temperature: float = 1.0,
     softcap: float | None = None,
 ) -> TokenScores:
-    """Log-probability, rank, arg max, entropy and more of each row with a class as target, from one read.
+    """The log-probability and the rank of each row's target, the arg max, the entropy and more, from one read.
 
     Parameters
     ----------
     logits, target, axis, ignore_index, shift, mask
         As in :func:`cross_entropy`. Rows that do not count are not read. Logits of :func:`read_llama_logits` are
-        decoded as they are read, and are taken as logits: a row's probabilities add up to 1.
+        decoded as they are read, and normalised as any logits are.
     top_k : int
-        How many of the largest classes of each row to return, at most all of them.
+        How many of the classes with the largest logits to return for each row; no more than there are.
     token_ids : array_like of int, optional
-        Classes whose log-probabilities to return beside the target's: of shape (m,) the same for all rows, or of the
-        shape of ``target`` with one more axis, m for each row.
+        Classes whose log-probabilities to return beside the target's: the same for all rows if the shape is (m,), or
+        m for each row if it is that of ``target`` with one more axis.
     temperature : float
-        What the logits are divided by, rounded to the type of the computation: float64 for float64 logits, else
+        What the logits are divided by. It is rounded to the type of the computation: float64 for float64 logits, else
         float32. All results are of the changed logits.
     softcap : float, optional
         After the temperature, logits x become c·tanh(x/c), as in Gemma 2.
