@@ -189,6 +189,18 @@ def test_no_name_is_beyond_any_stream(example, monkeypatch, encoding, name):
         assert "codec" not in said and "Traceback" not in said and len(said) > 10
 
 
+def test_an_unknown_option_is_refused_with_the_usage_of_its_command_and_the_nearest_option(capsys):
+    for arguments, words in (
+        (["score", "x.npy", "--target", "t.npy"], "unrecognized arguments: --target t.npy; is it --targets?"),
+        (["score", "x.npy", "--topk=5"], "unrecognized arguments: --topk=5; is it --top-k?"),
+        (["compare", "p.npy", "q.npy", "t.npy"], "unrecognized arguments: t.npy\n"),
+        (["info", "x.npy", "--xyz"], "unrecognized arguments: --xyz\n"),
+    ):
+        assert cli.main(arguments) == 2
+        said = capsys.readouterr()
+        assert said.err.startswith(f"usage: nll-fast {arguments[0]} ") and words in said.err and not said.out
+
+
 def test_tables_of_every_command_are_printed_in_ascii(example):
     _, _, folder = example
     where = folder / "x.npy", "--targets", folder / "t.npy"

@@ -185,7 +185,8 @@ def test_what_does_not_fit_is_said_in_a_sentence(models, capsys, coded):
     for arguments, words in (
         ((p, folder / "short.npy"), "they must have the same rows"),
         ((p, folder / "absent.npy"), "No such file"),
-        ((p, folder / "t.npy"), "logits must be float64"),
+        ((p, folder / "t.npy"), "t.npy holds int64; logits must be float64"),
+        ((p, folder / "t.npy"), "if these are the class of each row, give them by --targets"),
         ((p, q, "--targets", folder / "none.npy"), "no rows to compare: all targets are -100"),
         ((p, q, "--targets", folder / "far.npy"), "is out of bounds for 90 classes"),
         ((p, q, "--shift", 1), "--shift 1 is for --targets, which are missing"),

@@ -115,6 +115,21 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
     return "".join(plain), error.end
 
 
+class _Command(argparse.ArgumentParser):
+    """The parser of one command, which says itself what it does not know: argparse would show the usage of all."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """What the arguments say; there are none that are not known."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            import difflib  # which only a mistake needs
+
+            options = [option for action in self._actions for option in action.option_strings]
+            near = difflib.get_close_matches(unknown[0].partition("=")[0], options, 1)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}" + (f"; is it {near[0]}?" if near else ""))
+        return found, unknown
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nll-fast",
@@ -123,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         "130 for Ctrl-C, and 70 for a fault of nll-fast itself.",
     )
     parser.add_argument("--version", action="version", version=f"nll-fast {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Command)
     score = commands.add_parser("score", allow_abbrev=False, help="score the logits of a language model")
     score.set_defaults(run=_score)
     arguments.add_score(score)

@@ -152,7 +152,8 @@ def read_logits(argument: str, dtype_wanted: str | None) -> Logits:
     elif name in ("void16", "uint16"):
         raise TypeError(f"{argument} holds raw 2-byte values; if they are bfloat16, add --dtype bfloat16")
     elif not bfloat16 and name not in ("float64", "float32", "float16"):
-        raise TypeError(f"{argument} holds {name}; logits must be float64, float32, float16 or bfloat16")
+        advice = "; if these are the class of each row, give them by --targets" if dtype.kind in "iu" else ""
+        raise TypeError(f"{argument} holds {name}; logits must be float64, float32, float16 or bfloat16{advice}")
     if not logits.shape or not logits.shape[-1]:
         raise ValueError(f"logits has shape {logits.shape}: no classes along the last axis")
     return Logits(logits, dtype, bfloat16)
@@ -167,8 +168,8 @@ def read_targets(argument: str, shape: tuple[int, ...], classes: int, shift: int
     stored = load(argument)
     if stored.dtype.kind not in "iu" or stored.bfloat16:
         raise TypeError(
-            f"target has dtype {stored.dtype_name}; class indices must be integers, one for each row: of whole "
-            "numbers, target.astype(np.int64)"
+            f"target has dtype {stored.dtype_name}; class indices must be integers, one for each row: if these are "
+            "whole numbers, save target.astype(np.int64)"
         )
     if stored.shape != shape:
         advice = "; of one-hot rows, target.argmax(-1)" if shape and stored.shape[:-1] == shape else ""
@@ -186,7 +187,7 @@ def read_targets(argument: str, shape: tuple[int, ...], classes: int, shift: int
     if wrong.any():  # said before minutes of reading, and of the row's number in the file
         raise IndexError(
             f"target {later[wrong[here]][0]} at row {wrong.argmax()} is out of bounds for {classes} classes; valid "
-            f"targets are 0 to {classes - 1}, and --ignore-index for rows to leave out"
+            f"targets are 0 to {classes - 1}, and that of --ignore-index for rows to leave out"
         )
     target[here] = later
     return target
