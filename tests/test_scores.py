@@ -191,6 +191,13 @@ def test_segments_are_sums_over_groups():
     assert (empty.count[2], empty.log_prob[2], empty.is_greedy[2]) == (0, 0.0, False)
 
 
+def test_a_result_is_shown_on_one_line_however_many_tokens_it_has():
+    scores = nll_fast.score(np.zeros((2, 500, 3)), np.where(np.arange(1000).reshape(2, 500) % 10, 0, -100))
+    assert repr(scores) == "TokenScores of shape (2, 500), of which 900 tokens count"
+    comparison = nll_fast.compare(np.zeros((2, 500, 3)), np.zeros((2, 500, 3)), scores.target)
+    assert repr(comparison) == "Comparison of shape (2, 500), of which 900 rows count"
+
+
 def test_columns_make_a_table():
     x, target = draw(50)
     scores = nll_fast.score(x.reshape(4, 10, 50), target.reshape(4, 10), top_k=2, token_ids=[3])

@@ -23,7 +23,7 @@ _BUCKETS = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 """The bounds of p's largest probability between which divergences are averaged, as in exllamav3."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """What :func:`compare` returns: an array for each quantity, with a number for each row.
 
@@ -89,6 +89,9 @@ class Comparison:
     q_log_prob: Array | None
     temperature: float
     softcap: float | None
+
+    def __repr__(self) -> str:
+        return f"Comparison of shape {self.counted.shape}, of which {np.count_nonzero(self.counted)} rows count"
 
     def summary(self) -> dict[str, Any]:
         """The numbers that describe all rows together.

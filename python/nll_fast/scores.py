@@ -20,7 +20,7 @@ from nll_fast._shift import named_targets, shift_and_mask
 from nll_fast._types import Array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TokenScores:
     """What :func:`score` returns: an array for each quantity, of the shape of the targets.
 
@@ -83,6 +83,9 @@ class TokenScores:
     token_ids_log_probs: Array | None
     temperature: float
     softcap: float | None
+
+    def __repr__(self) -> str:
+        return f"TokenScores of shape {self.target.shape}, of which {np.count_nonzero(self.counted)} tokens count"
 
     def summary(self) -> dict[str, float | int | None]:
         """The numbers that describe all tokens together.
