@@ -133,6 +133,15 @@ def test_files_of_llama_are_compared_as_they_are_stored(tmp_path, capsys, coded)
     base = -np.take_along_axis(p, target[..., None], -1).mean(dtype=float)
     np.testing.assert_allclose(got["Mean PPL(base)"][0], np.exp(base), rtol=1e-6)
     assert got["storage"] == ["16-bit codes"] * 2
+
+
+@pytest.mark.skipif(importlib.util.find_spec("nll_fast.report") is None, reason="this package has no report")
+def test_the_page_of_llamas_files_names_the_one_that_has_the_targets(tmp_path, capsys, coded):
+    (file, _), (p, _), _ = coded
+    np.save(tmp_path / "p.npy", p)
+    for files in ((file, tmp_path / "p.npy"), (tmp_path / "p.npy", file)):
+        compared(capsys, *files, "--html", tmp_path / "o.html")
+        assert json.dumps(["Targets", str(file)]).replace(", ", ",") in (tmp_path / "o.html").read_text()
     assert compare(*files) == 0 and "quantised to 16 bits by llama.cpp" in capsys.readouterr().out
     own = compared(capsys, files[0], files[0])
     assert own["kl_pq"]["max"] == own["kl_qp"]["max"] == 0 and own["Same top p"][0] == 100

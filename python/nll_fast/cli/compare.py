@@ -125,10 +125,11 @@ def _page(
 ) -> str:
     from nll_fast.report import compare_report
 
+    inside = [name for name, logits in ((options.base, base), (options.other, other)) if logits.coded]
     about = {
         "p": options.base,
         "q": options.other,
-        "targets": options.targets,
+        "targets": options.targets if options.targets is not None else next(iter(inside), None),
         "strings": options.strings,
         "dtype": " and ".join(dict.fromkeys((base.dtype_name, other.dtype_name))),
         "command": options.command_line,
