@@ -135,6 +135,21 @@ def test_files_of_llama_are_compared_as_they_are_stored(tmp_path, capsys, coded)
     assert got["storage"] == ["16-bit codes"] * 2
 
 
+def test_temperature_and_softcap_change_both_models_first(models, capsys, coded):
+    p, q, t, folder = models
+    changed = {"temperature": 0.5, "softcap": 25.0}
+    options = "--temperature", 0.5, "--softcap", 25
+    files = folder / "p.npy", folder / "q.npy", "--targets", folder / "t.npy"
+    same(compared(capsys, *files, *options), {**nll_fast.compare(p, q, t, **changed).summary(), **changed})
+    files, _, target = coded
+    stored = [nll_fast.read_llama_logits(file).logits for file in files]
+    want = nll_fast.compare(*stored, target, **changed).summary()
+    del want["buckets"]  # of which some have no rows, and a mean that is NaN here and null there
+    same(compared(capsys, *files, *options), want)
+    assert compare(*files, *options) == 0
+    assert re.search(r"\ntemperature +0.5\nsoftcap +25\n", capsys.readouterr().out)
+
+
 @pytest.mark.skipif(importlib.util.find_spec("nll_fast.report") is None, reason="this package has no report")
 def test_the_page_of_llamas_files_names_the_one_that_has_the_targets(tmp_path, capsys, coded):
     (file, _), (p, _), _ = coded
@@ -199,6 +214,7 @@ def test_what_does_not_fit_is_said_in_a_sentence(models, capsys, coded):
         ((p, q, "--targets", folder / "none.npy"), "no rows to compare: all targets are -100"),
         ((p, q, "--targets", folder / "far.npy"), "is out of bounds for 90 classes"),
         ((p, q, "--shift", 1), "--shift 1 is for --targets, which are missing"),
+        ((p, q, "--temperature", 0), "--temperature 0.0 must be positive and finite"),
         ((p, q, "--top-k", -1), "--top-k -1 must not be negative"),
         ((p, q, "--per-token", folder / "o.csv"), "must end in .npy, .npz, .parquet or .jsonl"),
         ((p, q, "--per-token", q), "would overwrite the input"),

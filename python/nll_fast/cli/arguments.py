@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 
 def add_score(command: argparse.ArgumentParser) -> None:
@@ -21,14 +22,7 @@ def add_score(command: argparse.ArgumentParser) -> None:
     )
     _add_rows(command)
     command.add_argument("--bytes", type=int, metavar="N", help="how many bytes the text has: adds bits per byte")
-    command.add_argument(
-        "--temperature",
-        type=float,
-        default=1.0,
-        metavar="T",
-        help="divide the logits by T before everything (default: 1)",
-    )
-    command.add_argument("--softcap", type=float, metavar="C", help="then cap them: x becomes C*tanh(x/C)")
+    _add_changes(command)
     command.add_argument(
         "--top-k", type=int, default=0, metavar="K", help="also find the K largest classes of each row"
     )
@@ -64,6 +58,7 @@ def add_compare(command: argparse.ArgumentParser) -> None:
         "--targets", help="FILE or FILE:NAME with the class of each row; llama.cpp's files hold their own"
     )
     _add_rows(command)
+    _add_changes(command)
     command.add_argument(
         "--classes", type=int, metavar="N", help="only the first N classes, where a vocabulary is padded"
     )
@@ -96,6 +91,25 @@ def _add_rows(command: argparse.ArgumentParser) -> None:
         "--ignore-index", type=int, default=-100, metavar="N", help="the target of rows to leave out (default: -100)"
     )
     command.add_argument("--dtype", choices=["bfloat16"], help="what raw 2-byte values (|V2 or uint16) are")
+
+
+def _add_changes(command: argparse.ArgumentParser) -> None:
+    """What is done to logits before everything else."""
+    command.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="T",
+        help="divide the logits by T before everything (default: 1)",
+    )
+    command.add_argument("--softcap", type=float, metavar="C", help="then cap them: x becomes C*tanh(x/C)")
+
+
+def check_changes(options: argparse.Namespace) -> None:
+    """Raise for a temperature or a softcap that no logits have."""
+    for option, number in (("--temperature", options.temperature), ("--softcap", options.softcap)):
+        if number is not None and not 0 < number < math.inf:
+            raise ValueError(f"{option} {number} must be positive and finite")
 
 
 def _integers(text: str) -> list[int]:

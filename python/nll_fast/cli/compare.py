@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import nll_fast
+from nll_fast.cli.arguments import check_changes
 from nll_fast.cli.blocks import Progress, in_blocks, same_rows
 from nll_fast.cli.coded import comparison_as_stored
 from nll_fast.cli.columns import ENDINGS, Columns, flat_columns, write
@@ -37,6 +38,8 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         "other": options.other,
         "classes": classes,
         "top_k": comparison.top_k,
+        "temperature": comparison.temperature,
+        "softcap": comparison.softcap,
         "storage": [base.dtype_name, other.dtype_name],
         **{key: list(x) if isinstance(x, tuple) else x for key, x in comparison.summary().items()},
         "seconds": seconds,
@@ -56,12 +59,14 @@ def _compare_rows(
     columns = Columns(base)
     known = None if target is None else base.flat(target)
     cut = None if classes == base.classes == other.classes else classes
-    top_k = min(options.top_k, classes)
+    changed: dict[str, Any] = {"temperature": options.temperature, "softcap": options.softcap}
+    are_stored = cut is None and changed == {"temperature": 1.0, "softcap": None}
+    more = {"ignore_index": options.ignore_index, "top_k": min(options.top_k, classes), **changed}
 
     def compare_block(piece: slice, p: Any, q: Any) -> None:
         here = None if known is None else known[piece]
-        part = nll_fast.compare(p, q, here, ignore_index=options.ignore_index, classes=cut, top_k=top_k)
-        if cut is None and (base.coded or other.coded):
+        part = nll_fast.compare(p, q, here, classes=cut, **more)
+        if are_stored and (base.coded or other.coded):
             part = comparison_as_stored(part, p, q)
         columns.put(piece, part)
 
@@ -76,6 +81,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(f"--ignore-index {options.ignore_index} does not fit in 64 bits")
     if not 0 <= options.top_k < 2**63:
         raise ValueError(f"--top-k {options.top_k} must not be negative, and fit in 64 bits")
+    check_changes(options)
     if options.shift and options.targets is None:
         raise ValueError(f"--shift {options.shift} is for --targets, which are missing")
     sources = [options.base, options.other, *filter(None, [options.targets, options.strings])]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import threading
 import time
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ import numpy as np
 
 import nll_fast
 from nll_fast.cli import terminal
+from nll_fast.cli.arguments import check_changes
 from nll_fast.cli.blocks import Progress, in_blocks
 from nll_fast.cli.coded import scores_as_stored
 from nll_fast.cli.columns import ENDINGS, Columns, flat_columns, joined, write
@@ -116,9 +116,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(f"--bytes {options.bytes} must be positive, and fit in 64 bits")
     if not -(2**63) <= options.ignore_index < 2**63:
         raise ValueError(f"--ignore-index {options.ignore_index} does not fit in 64 bits")
-    for option, number in (("--temperature", options.temperature), ("--softcap", options.softcap)):
-        if number is not None and not 0 < number < math.inf:
-            raise ValueError(f"{option} {number} must be positive and finite")
+    check_changes(options)
     for option, count in (("--top-k", options.top_k), ("--worst", options.worst)):
         if not 0 <= count < 2**63:
             raise ValueError(f"{option} {count} must not be negative, and fit in 64 bits")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from nll_fast.cli.summary import changes
+
 _PERPLEXITIES = (
-    ("Mean PPL(Q)", "Mean PPL(Q)"),
-    ("Mean PPL(base)", "Mean PPL(base)"),
-    ("Cor(ln(PPL(Q)), ln(PPL(base)))", "Cor(ln(PPL(Q)), ln(PPL(base)))"),
-    ("Mean ln(PPL(Q)/PPL(base))", "Mean ln(PPL(Q)/PPL(base))"),
-    ("Mean PPL(Q)/PPL(base)", "Mean PPL(Q)/PPL(base)"),
-    ("Mean PPL(Q)-PPL(base)", "Mean PPL(Q)-PPL(base)"),
+    "Mean PPL(Q)",
+    "Mean PPL(base)",
+    "Cor(ln(PPL(Q)), ln(PPL(base)))",
+    "Mean ln(PPL(Q)/PPL(base))",
+    "Mean PPL(Q)/PPL(base)",
+    "Mean PPL(Q)-PPL(base)",
 )
 _TAIL = ("10.0%", "5.0%", "1.0%", "0.1%", "Minimum")
 _KLD = ("Mean", "Maximum", "99.9%", "99.0%", "95.0%", "90.0%", "Median", *_TAIL)
@@ -21,7 +23,7 @@ def statistics(s: dict[str, Any]) -> str:
     """The summary as lines of text."""
     blocks = []
     if "Mean PPL(Q)" in s:
-        blocks.append(_titled("Perplexity statistics", [_perplexity(label, s[key]) for label, key in _PERPLEXITIES]))
+        blocks.append(_titled("Perplexity statistics", [_perplexity(label, s[label]) for label in _PERPLEXITIES]))
     blocks.append(_titled("KL divergence statistics", [f"{_place(x):<7} KLD: {_nats(s[f'{x} KLD'])}" for x in _KLD]))
     changes = [f"Same top p: {_percent(s['Same top p'])}"]
     if "Mean Δp" in s:
@@ -87,6 +89,7 @@ def _last_lines(s: dict[str, Any]) -> list[str]:
     lines = [("rows", f"{s['tokens']} ({s['ignored']} ignored), {s['classes']} classes")]
     if s["nonfinite"]:
         lines.append(("not finite", f"{s['nonfinite']} rows, in none of the numbers above"))
+    lines += changes(s)
     coded = [name for name, storage in zip(("base", "other"), s["storage"], strict=True) if "codes" in storage]
     if coded:
         which = "both files are" if len(coded) == 2 else f"{s[coded[0]]} is"

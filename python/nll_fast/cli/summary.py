@@ -69,12 +69,19 @@ def _lines_of_columns(s: dict[str, Any]) -> list[tuple[str, str]]:
     if "median_nll" in s:
         lines.append(("median NLL", f"{s['median_nll']:.6f}, p90 {s['p90_nll']:.6f}, p99 {s['p99_nll']:.6f}"))
         lines.append(("mean entropy", f"{s['mean_entropy']:.6f} nats"))
+    lines += changes(s)
+    if "storage" in s:
+        lines.append(("storage", f"{s['storage']}: log-probabilities are known to about 1e-4"))
+    return lines
+
+
+def changes(s: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was done to the logits before everything else."""
+    lines = []
     if s.get("temperature", 1.0) != 1.0:
         lines.append(("temperature", f"{s['temperature']:g}"))
     if s.get("softcap") is not None:
         lines.append(("softcap", f"{s['softcap']:g}"))
-    if "storage" in s:
-        lines.append(("storage", f"{s['storage']}: log-probabilities are known to about 1e-4"))
     return lines
 
 
