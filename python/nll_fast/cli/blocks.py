@@ -72,21 +72,3 @@ def in_blocks(files: list[Logits], work: Callable[..., object], progress: Progre
         except BaseException:
             starts.clear()
             raise
-
-
-def same_rows(first: tuple[str, Logits], second: tuple[str, Logits]) -> None:
-    """Raise ValueError unless two files have the same rows, in the same order.
-
-    Rows without chunks may be those of llama.cpp's chunks, one after another.
-    """
-    (p_name, p), (q_name, q) = first, second
-    if (p.coded or q.coded) and p.rows == q.rows and 1 in (len(p.shape), len(q.shape)):
-        return
-    if p.shape != q.shape:
-        shapes = f"{p_name} has shape {(*p.shape, p.classes)}, and {q_name} {(*q.shape, q.classes)}"
-        raise ValueError(f"{shapes}: they must have the same rows, so all axes but the last must be equal")
-    if p.order != q.order:
-        raise ValueError(
-            f"the rows of {p_name} and of {q_name} lie in different orders, as one is in Fortran order: save it again "
-            "by numpy.save(FILE, numpy.ascontiguousarray(array))"
-        )

@@ -10,7 +10,7 @@ import numpy as np
 
 import nll_fast
 from nll_fast.cli.arguments import check_changes
-from nll_fast.cli.blocks import Progress, in_blocks, same_rows
+from nll_fast.cli.blocks import Progress, in_blocks
 from nll_fast.cli.coded import comparison_as_stored
 from nll_fast.cli.columns import ENDINGS, Columns, flat_columns, write
 from nll_fast.cli.inputs import Logits, read_logits, read_targets
@@ -24,7 +24,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     _check(options)
     strings = None if options.strings is None else read_strings(options.strings)
     base, other = (read_logits(file, options.dtype) for file in (options.base, options.other))
-    same_rows((options.base, base), (options.other, other))
+    _same_rows((options.base, base), (options.other, other))
     classes = _classes(base, other, options)
     target = _targets(base, other, classes, options)
     if not base.rows or (target is not None and not (target != options.ignore_index).any()):
@@ -86,6 +86,24 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(f"--shift {options.shift} is for --targets, which are missing")
     sources = [options.base, options.other, *filter(None, [options.targets, options.strings])]
     check_outputs({"--per-token": (options.per_token, ENDINGS), "--html": (options.html, (".html", ".htm"))}, sources)
+
+
+def _same_rows(first: tuple[str, Logits], second: tuple[str, Logits]) -> None:
+    """Raise ValueError unless two files have the same rows, in the same order.
+
+    Rows without chunks may be those of llama.cpp's chunks, one after another.
+    """
+    (p_name, p), (q_name, q) = first, second
+    if (p.coded or q.coded) and p.rows == q.rows and 1 in (len(p.shape), len(q.shape)):
+        return
+    if p.shape != q.shape:
+        shapes = f"{p_name} has shape {(*p.shape, p.classes)}, and {q_name} {(*q.shape, q.classes)}"
+        raise ValueError(f"{shapes}: they must have the same rows, so all axes but the last must be equal")
+    if p.order != q.order:
+        raise ValueError(
+            f"the rows of {p_name} and of {q_name} lie in different orders, as one is in Fortran order: save it again "
+            "by numpy.save(FILE, numpy.ascontiguousarray(array))"
+        )
 
 
 def _classes(base: Logits, other: Logits, options: argparse.Namespace) -> int:
