@@ -147,6 +147,20 @@ def test_there_may_be_more_shards_than_a_process_has_files_open_at_first(tmp_pat
     assert json.loads(done.stdout)["tokens"] == 150
 
 
+def test_a_folder_or_a_pattern_may_hold_the_targets_as_well(shards, monkeypatch, capsys):
+    folder, logits, targets = shards
+    np.save(folder / "logits" / "all.npy", np.concatenate(targets))
+    monkeypatch.chdir(folder)
+    for given in (folder / "logits", "logits/", "logits/*.npy"):
+        for target in ("logits/all.npy", "./logits/../logits/all.npy"):
+            assert score(given, "--targets", target, "--json") == 0, capsys.readouterr().err
+            got = json.loads(capsys.readouterr().out)
+            assert [file["file"].rpartition("/")[2] for file in got["files"]] == [f"shard-{k}.npy" for k in range(12)]
+            assert got["mean_nll"] == nll_fast.cross_entropy(np.concatenate(logits), np.concatenate(targets))
+    assert score("all.npy", "--targets", "all.npy") == 2  # they cannot be both
+    assert "all.npy holds int64" in capsys.readouterr().err
+
+
 def test_what_does_not_fit_is_said_in_a_sentence(shards, tmp_path, capsys, llama):
     folder, _, _ = shards
     np.save(folder / "wide.npy", np.zeros((3, 21)))

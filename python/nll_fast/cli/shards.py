@@ -80,10 +80,10 @@ def _in_order(names: list[str]) -> list[str]:
 
 def read_shards(options: argparse.Namespace) -> list[Shard]:
     """The logits and the targets that ``options`` name, of which all headers and all targets are checked."""
-    files = expand(options.logits)
+    given = None if options.targets is None else expand(options.targets)
+    files = _without_targets(expand(options.logits), given or [])
     _may_open(len(files))
     logits = [read_logits(file, options.dtype) for file in files]
-    given = None if options.targets is None else expand(options.targets)
     if given is None:
         pairs = [_targets_inside(file, each, options.shift) for file, each in zip(files, logits, strict=True)]
     elif len(given) == 1:
@@ -98,6 +98,21 @@ def read_shards(options: argparse.Namespace) -> list[Shard]:
             f"--targets names {len(given)} files for {len(files)} of logits; give one for all of them, or one for each"
         )
     return [Shard(file, each, *pair) for file, each, pair in zip(files, logits, pairs, strict=True)]
+
+
+def _without_targets(files: list[str], targets: list[str]) -> list[str]:
+    """The files of logits: a folder or a pattern may hold the targets as well."""
+    places = {_place(each) for each in targets}
+    return [each for each in files if _place(each) not in places] or files
+
+
+def _place(argument: str) -> tuple[str, str | None]:
+    """A file and a name in it, however the argument spells the path."""
+    path, name = split(argument)
+    try:
+        return os.path.realpath(path), name
+    except ValueError:  # no file has such a name
+        return path, name
 
 
 def _may_open(files: int) -> None:
