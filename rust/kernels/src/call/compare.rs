@@ -32,11 +32,11 @@ pub struct Compare<'a> {
 
 /// The arrays that [`Compare`] writes, a number for each row.
 pub struct CompareColumns<'a> {
-    /// The divergence of p from q, that of q from p, that of both from their mean, half the sum of the
-    /// distances, the entropy of p, log p of p's largest class, and of the target in p and in q.
+    /// In this order: KL(p‖q), KL(q‖p), the Jensen-Shannon divergence, the total variation, the entropy
+    /// of p, log p of p's largest class, log p of the target, and log q of the target.
     pub numbers: [Out<'a>; 8],
-    /// The largest class of p and of q; how many of the first k are among those of the other, and 1 if
-    /// all are, in the same order, else 0.
+    /// In this order: the largest class of p, and of q; how many of p's first k classes are among q's
+    /// first k; and 1 if these are the same in the same order, else 0.
     pub classes: [Classes<'a>; 4],
 }
 
@@ -185,7 +185,7 @@ impl<F: Real> Comparisons<'_, F> {
         }
         let mut found = [const { None }; GROUP];
         let off = |found: &Option<PairRow<F>>| found.map_or(0.0, |pair| pair.compared.off);
-        // A second time for those rows only that it makes better.
+        // A second sweep is of those rows alone whose sum of q is off by enough to change a result.
         for again in [false, true] {
             let before = found;
             let wanted =
@@ -298,7 +298,7 @@ impl<F: Real> Comparisons<'_, F> {
     }
 }
 
-/// What the largest classes of a row come to.
+/// The largest logit of a row against the others, and its k largest classes if any are wanted.
 type Side<F> = Option<(Others<F>, Option<Vec<Candidate<F>>>)>;
 
 /// The comparison of each row of a group, from number `first` on.

@@ -292,7 +292,7 @@ impl<F: Real> Scores<'_, F> {
                 columns.top.2.write(&[f64::NAN], None);
                 continue;
             };
-            // In order, also where two differ by less than they are rounded by.
+            // They never rise, even where rounding would put the larger of two logits below the other.
             let value = of(class, x);
             least = if value > least { least } else { value };
             columns.top.1.write(class as i64);

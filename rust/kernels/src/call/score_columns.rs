@@ -1,4 +1,4 @@
-//! Where everything about rows goes: an array for each quantity.
+//! The arrays into which the quantities of scored rows are written.
 
 use crate::data::drive::Split;
 use crate::data::out::Out;
@@ -26,7 +26,7 @@ pub struct ScoreColumns<'a> {
     pub given: (usize, Out<'a>),
 }
 
-/// Classes and numbers of them.
+/// An array of integers: classes, or how many of them.
 pub struct Classes<'a>(pub &'a mut [i64]);
 
 impl Classes<'_> {

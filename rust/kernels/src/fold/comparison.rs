@@ -14,7 +14,7 @@ const SUMS: usize = 9;
 pub(crate) struct Comparison<P, F: Real> {
     pair: P,
     relation: Relation<F>,
-    /// Those of [`Shares`] in their order, and p·(x_m − x).
+    /// Those of [`Shares`] in their order, and then Σ p·(x_m − x), where x_m is the largest logit of p.
     sums: [LaneSum; SUMS],
 }
 
@@ -42,7 +42,7 @@ impl<F: Real, P: PairTerms<F>> Comparison<P, F> {
     }
 }
 
-/// The shares of eight classes, each sum's behind the other; lanes without a class give 0.
+/// Adds the shares of [`SUM_LANES`] classes to all sums; lanes without a class add 0.
 #[inline(always)]
 fn add_shares<S: Isa, F: Real, const NEAR: bool>(
     isa: S,
@@ -70,6 +70,8 @@ fn add_shares<S: Isa, F: Real, const NEAR: bool>(
     for (sum, share) in sums.iter_mut().zip(shares) {
         *sum = sum.add_f64::<F>(share);
     }
+    // Of the sums that are wanted to more than a float64, what each share lost when it was rounded:
+    // bend, back and p·(x_m − x).
     if F::COMPENSATED {
         for (sum, lost) in [0, 2, 8].into_iter().zip(lost) {
             sums[sum] = sums[sum].add_f64::<F>(lost);

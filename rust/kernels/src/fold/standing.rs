@@ -65,7 +65,7 @@ impl<F: Real> Fold<F> for Standing<F> {
     }
 }
 
-/// How many numbers of a block are such.
+/// How many numbers of a block satisfy `is`.
 #[inline(always)]
 fn count<F: Real>(x: &[F], is: impl Fn(F) -> bool) -> u64 {
     u64::from(x.iter().fold(0_u32, |count, &x| count + u32::from(is(x))))

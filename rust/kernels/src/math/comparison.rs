@@ -95,8 +95,8 @@ pub struct Shares<F: Real> {
     pub middle: f64,
 }
 
-/// Of a class whose d is less than that, it is not sure which of p and q is larger: d may be off by as
-/// much.
+/// Of a class whose |d| is less than this, it is not known which of p and q is larger: d may be off by
+/// as much.
 pub const UNSURE: f64 = 1e-6;
 
 /// What these sums come to.
