@@ -206,6 +206,24 @@ def test_strings_are_those_of_ids_or_of_a_text_with_its_ids(tmp_path):
     assert strings.of_targets(np.array([], int), yes[:0]) == ("", [])
 
 
+def test_strings_of_another_text_are_said_to_lack_tokens(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.zeros((4, 10)))
+    np.save(tmp_path / "t.npy", [1, 2, 2, -100])
+    where = tmp_path / "x.npy", "--targets", tmp_path / "t.npy", "--show", "--strings", tmp_path / "s.json"
+    for strings, missing in (
+        ({"token_ids": [0, 1, 2, 2], "token_text": ["a", "b", "c", "d"]}, 0),
+        ({"token_ids": [7, 2, 1], "token_text": ["a", "b", "c"]}, 0),  # in another order: by their ids
+        ({"token_ids": [7, 1], "token_text": ["a", "b"]}, 2),
+        (["a", "b"], 2),
+    ):
+        (tmp_path / "s.json").write_text(json.dumps(strings))
+        assert score(*where, "--json") == 0
+        assert json.loads(capsys.readouterr().out)["without_string"] == missing
+        assert score(*where) == 0
+        shown = capsys.readouterr().out
+        assert ("strings         none for 2 of the 3 tokens\n" in shown) == bool(missing), shown
+
+
 BAD_STRINGS = {
     "no JSON": "{",
     "no UTF-8": b"\xff",

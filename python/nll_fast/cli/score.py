@@ -53,6 +53,8 @@ def score(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if options.per_token is not None:
         columns = {} if scores is None else _table(scores, shards, strings)
         write(options.per_token, 0.0 - losses, columns)
+    if scores is not None and strings is not None:
+        summary["without_string"] = strings.unknown(scores.target, scores.counted)
     shown = "" if scores is None else _show(scores, strings, shards, summary, options)
     if options.html is not None and scores is not None:
         write_page(options.html, _page(scores, strings, shards, options))

@@ -34,6 +34,11 @@ class Strings:
         rows = zip(target.tolist(), counted.tolist(), strict=True)
         return "", [self.of(token) if use else None for token, use in rows]
 
+    def unknown(self, target: np.ndarray, counted: np.ndarray) -> int:
+        """How many of the targets that count have no string."""
+        _, texts = self.of_targets(target, counted)
+        return sum(text is None for text, use in zip(texts, counted.reshape(-1).tolist(), strict=True) if use)
+
     def known_texts(self, target: np.ndarray, counted: np.ndarray) -> list[str] | None:
         """The string of each target, if all of them are known."""
         _, texts = self.of_targets(target, counted)

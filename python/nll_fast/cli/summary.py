@@ -70,6 +70,8 @@ def _lines_of_columns(s: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("median NLL", f"{s['median_nll']:.6f}, p90 {s['p90_nll']:.6f}, p99 {s['p99_nll']:.6f}"))
         lines.append(("mean entropy", f"{s['mean_entropy']:.6f} nats"))
     lines += changes(s)
+    if s.get("without_string"):
+        lines.append(("strings", f"none for {s['without_string']} of the {s['tokens']} tokens"))
     if "storage" in s:
         lines.append(("storage", f"{s['storage']}: log-probabilities are known to about 1e-4"))
     return lines
