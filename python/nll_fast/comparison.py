@@ -16,8 +16,9 @@ from nll_fast._core import Partial
 from nll_fast._llama import CodedLogits
 from nll_fast._options import as_integer
 from nll_fast._shift import named_targets, shift_and_mask, shifted
+from nll_fast._statistics import changes, describe, divergences, perplexities, same_top, share
 from nll_fast._types import Array
-from nll_fast.scores import as_positive, quantiles, rows_or_codes, share, stored
+from nll_fast.scores import as_positive, rows_or_codes, stored
 
 _BUCKETS = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 """The bounds of p's largest probability between which divergences are averaged, as in exllamav3."""
@@ -129,8 +130,8 @@ class Comparison:
             "tokens": int(fine.sum()),
             "ignored": int((~self.counted).sum()),
             "nonfinite": int((self.counted & ~fine).sum()),
-            "kl_pq": _describe(kl_pq),
-            "kl_qp": _describe(kl_qp),
+            "kl_pq": describe(kl_pq),
+            "kl_qp": describe(kl_qp),
             "js": Partial.of(self.js[fine]).mean,
             "total_variation": Partial.of(self.total_variation[fine]).mean,
             "p_entropy": Partial.of(self.p_entropy[fine]).mean,
@@ -144,10 +145,10 @@ class Comparison:
         }
         if self.p_log_prob is not None and self.q_log_prob is not None:
             base, other = (0.0 - x[fine].astype(np.float64) for x in (self.p_log_prob, self.q_log_prob))
-            result |= _perplexities(base, other) | _divergences(kl_pq) | _changes(np.exp(-other) - np.exp(-base))
+            result |= perplexities(base, other) | divergences(kl_pq) | changes(np.exp(-other) - np.exp(-base))
         else:
-            result |= _divergences(kl_pq)
-        result["Same top p"] = _same_top(self.same_top[fine])
+            result |= divergences(kl_pq)
+        result["Same top p"] = same_top(self.same_top[fine])
         return result
 
     def to_dict(self) -> dict[str, Array]:
@@ -301,74 +302,3 @@ def _of_one_size(p: Any, q: Any, classes: int | None) -> tuple[Any, Any]:
 def _first(x: Any, classes: int) -> Any:
     """The first classes of each row."""
     return x.of_classes(classes) if isinstance(x, CodedLogits) else x[..., :classes]
-
-
-def _describe(x: Array) -> dict[str, float]:
-    mean, (median, p90, p99) = Partial.of(x), quantiles(x, (0.5, 0.9, 0.99))
-    most = float(x.max()) if x.size else math.nan
-    return {"mean": mean.mean, "error": mean.standard_error, "median": median, "p90": p90, "p99": p99, "max": most}
-
-
-def _uncertain(x: Array) -> tuple[float, float]:
-    """The mean and its standard error as llama.cpp has it, which is 0 up to ten values."""
-    if not x.size:
-        return math.nan, math.nan
-    return float(x.mean()), math.sqrt(x.var() / (x.size - 1)) if x.size > 10 else 0.0
-
-
-def _perplexities(base: Array, other: Array) -> dict[str, Any]:
-    (b, b_error), (o, o_error) = _uncertain(base), _uncertain(other)
-    covariance = float(((base - b) * (other - o)).mean() / (base.size - 1)) if base.size > 10 else 0.0
-    spread = b_error * o_error
-    ratio_error = math.sqrt(max(b_error**2 + o_error**2 - 2 * covariance, 0.0))
-    ppl, ppl_base = _exp(o), _exp(b)
-    error = (ppl * o_error) ** 2 + (ppl_base * b_error) ** 2 - 2 * ppl * ppl_base * covariance
-    return {
-        "Mean PPL(Q)": (ppl, ppl * o_error),
-        "Mean PPL(base)": (ppl_base, ppl_base * b_error),
-        "Cor(ln(PPL(Q)), ln(PPL(base)))": covariance / spread if spread else math.nan,
-        "Mean ln(PPL(Q)/PPL(base))": (o - b, ratio_error),
-        "Mean PPL(Q)/PPL(base)": (_exp(o - b), _exp(o - b) * ratio_error),
-        "Mean PPL(Q)-PPL(base)": (ppl - ppl_base, math.sqrt(max(error, 0.0))),
-    }
-
-
-def _exp(x: float) -> float:
-    return _core.exp(x)
-
-
-_TAILS = (99.9, 99.0, 95.0, 90.0)
-
-
-def _divergences(kl: Array) -> dict[str, Any]:
-    result: dict[str, Any] = {"Mean KLD": _uncertain(kl)}
-    result["Maximum KLD"] = float(kl.max()) if kl.size else math.nan
-    shares = (*_TAILS, 50.0, *(round(100 - tail, 1) for tail in reversed(_TAILS)))
-    for percent, value in zip(shares, quantiles(kl, tuple(p / 100 for p in shares)), strict=True):
-        result["Median KLD" if percent == 50 else f"{percent:.1f}% KLD"] = value
-    result["Minimum KLD"] = float(kl.min()) if kl.size else math.nan
-    return result
-
-
-def _changes(change: Array) -> dict[str, Any]:
-    """Of the change of the target's probability, in percent."""
-    result: dict[str, Any] = {"Mean Δp": _percent(_uncertain(change))}
-    result["Maximum Δp"] = 100 * float(change.max()) if change.size else math.nan
-    shares = (*_TAILS, 75.0, 50.0, 25.0, *(round(100 - tail, 1) for tail in reversed(_TAILS)))
-    for percent, value in zip(shares, quantiles(change, tuple(p / 100 for p in shares)), strict=True):
-        result["Median Δp" if percent == 50 else f"{percent:.1f}% Δp"] = 100 * value
-    result["Minimum Δp"] = 100 * float(change.min()) if change.size else math.nan
-    square, error = _uncertain(change**2)
-    root = math.sqrt(square) if square >= 0 else math.nan
-    result["RMS Δp"] = _percent((root, 0.5 / root * error if root else 0.0))
-    return result
-
-
-def _percent(pair: tuple[float, float]) -> tuple[float, float]:
-    return 100 * pair[0], 100 * pair[1]
-
-
-def _same_top(same: Array) -> tuple[float, float]:
-    """The share of rows with one arg max, in percent."""
-    p = share(same)
-    return _percent((p, math.sqrt(p * (1 - p) / (same.size - 1)) if same.size > 1 else math.nan))

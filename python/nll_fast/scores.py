@@ -17,6 +17,7 @@ from nll_fast._core import Partial
 from nll_fast._llama import CodedLogits
 from nll_fast._options import as_integer, as_number, shown
 from nll_fast._shift import named_targets, shift_and_mask
+from nll_fast._statistics import quantiles, share
 from nll_fast._types import Array
 
 
@@ -360,16 +361,3 @@ def _as_token_ids(token_ids: Any, rows: tuple[int, ...], shift: int, classes: in
         index = tuple(map(int, np.unravel_index(np.argmax(wrong), wrong.shape)))
         raise IndexError(f"token_ids is {ids[index]} at index {index}, but there are {classes} classes")
     return np.require(ids, np.int64, ["C", "A"])
-
-
-def quantiles(x: Array, shares: tuple[float, ...]) -> list[float]:
-    """The quantiles of numbers, interpolated; NaN of none."""
-    if not x.size:
-        return [math.nan] * len(shares)
-    with np.errstate(invalid="ignore"):  # between two infinite ones
-        return [float(q) for q in np.quantile(x.astype(np.float64), shares)]
-
-
-def share(flags: Array) -> float:
-    """How large a part of some booleans are True; NaN of none."""
-    return float(np.count_nonzero(flags) / flags.size) if flags.size else math.nan

@@ -1,0 +1,95 @@
+"""What describes many tokens together: means with their errors, quantiles, and the statistics of llama.cpp."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nll_fast import _core
+from nll_fast._core import Partial
+from nll_fast._types import Array
+
+
+def quantiles(x: Array, shares: tuple[float, ...]) -> list[float]:
+    """The quantiles of numbers, interpolated; NaN of none."""
+    if not x.size:
+        return [math.nan] * len(shares)
+    with np.errstate(invalid="ignore"):  # between two infinite ones
+        return [float(q) for q in np.quantile(x.astype(np.float64), shares)]
+
+
+def share(flags: Array) -> float:
+    """How large a part of some booleans are True; NaN of none."""
+    return float(np.count_nonzero(flags) / flags.size) if flags.size else math.nan
+
+
+def describe(x: Array) -> dict[str, float]:
+    """The mean, rounded once, its standard error, quantiles and the largest."""
+    mean, (median, p90, p99) = Partial.of(x), quantiles(x, (0.5, 0.9, 0.99))
+    most = float(x.max()) if x.size else math.nan
+    return {"mean": mean.mean, "error": mean.standard_error, "median": median, "p90": p90, "p99": p99, "max": most}
+
+
+def uncertain(x: Array) -> tuple[float, float]:
+    """The mean and its standard error as llama.cpp has it, which is 0 up to ten values."""
+    if not x.size:
+        return math.nan, math.nan
+    return float(x.mean()), math.sqrt(x.var() / (x.size - 1)) if x.size > 10 else 0.0
+
+
+def perplexities(base: Array, other: Array) -> dict[str, Any]:
+    """llama.cpp's statistics of the losses of two models."""
+    (b, b_error), (o, o_error) = uncertain(base), uncertain(other)
+    covariance = float(((base - b) * (other - o)).mean() / (base.size - 1)) if base.size > 10 else 0.0
+    spread = b_error * o_error
+    ratio_error = math.sqrt(max(b_error**2 + o_error**2 - 2 * covariance, 0.0))
+    ppl, ppl_base = _core.exp(o), _core.exp(b)
+    error = (ppl * o_error) ** 2 + (ppl_base * b_error) ** 2 - 2 * ppl * ppl_base * covariance
+    return {
+        "Mean PPL(Q)": (ppl, ppl * o_error),
+        "Mean PPL(base)": (ppl_base, ppl_base * b_error),
+        "Cor(ln(PPL(Q)), ln(PPL(base)))": covariance / spread if spread else math.nan,
+        "Mean ln(PPL(Q)/PPL(base))": (o - b, ratio_error),
+        "Mean PPL(Q)/PPL(base)": (_core.exp(o - b), _core.exp(o - b) * ratio_error),
+        "Mean PPL(Q)-PPL(base)": (ppl - ppl_base, math.sqrt(max(error, 0.0))),
+    }
+
+
+TAILS = (99.9, 99.0, 95.0, 90.0)
+
+
+def divergences(kl: Array) -> dict[str, Any]:
+    """llama.cpp's statistics of divergences."""
+    result: dict[str, Any] = {"Mean KLD": uncertain(kl)}
+    result["Maximum KLD"] = float(kl.max()) if kl.size else math.nan
+    shares = (*TAILS, 50.0, *(round(100 - tail, 1) for tail in reversed(TAILS)))
+    for percent, value in zip(shares, quantiles(kl, tuple(p / 100 for p in shares)), strict=True):
+        result["Median KLD" if percent == 50 else f"{percent:.1f}% KLD"] = value
+    result["Minimum KLD"] = float(kl.min()) if kl.size else math.nan
+    return result
+
+
+def changes(change: Array) -> dict[str, Any]:
+    """Of the change of the target's probability, in percent."""
+    result: dict[str, Any] = {"Mean Δp": in_percent(uncertain(change))}
+    result["Maximum Δp"] = 100 * float(change.max()) if change.size else math.nan
+    shares = (*TAILS, 75.0, 50.0, 25.0, *(round(100 - tail, 1) for tail in reversed(TAILS)))
+    for percent, value in zip(shares, quantiles(change, tuple(p / 100 for p in shares)), strict=True):
+        result["Median Δp" if percent == 50 else f"{percent:.1f}% Δp"] = 100 * value
+    result["Minimum Δp"] = 100 * float(change.min()) if change.size else math.nan
+    square, error = uncertain(change**2)
+    root = math.sqrt(square) if square >= 0 else math.nan
+    result["RMS Δp"] = in_percent((root, 0.5 / root * error if root else 0.0))
+    return result
+
+
+def in_percent(pair: tuple[float, float]) -> tuple[float, float]:
+    return 100 * pair[0], 100 * pair[1]
+
+
+def same_top(same: Array) -> tuple[float, float]:
+    """The share of rows with one arg max, in percent."""
+    p = share(same)
+    return in_percent((p, math.sqrt(p * (1 - p) / (same.size - 1)) if same.size > 1 else math.nan))
