@@ -90,6 +90,27 @@ def test_equal_models_do_not_differ_at_all(classes):
     assert summary["Mean PPL(Q)/PPL(base)"] == (1.0, 0.0)
 
 
+@pytest.mark.parametrize("classes", [4, 40, 300])
+def test_logits_of_1e38_differ_by_as_much_and_no_more(classes):
+    x = np.random.default_rng(0).standard_normal((20, classes)) * 8
+    y = np.random.default_rng(1).uniform(-1e38, 1e38, (20, classes))
+    log_p = nll_fast.log_softmax(x)
+    want = np.sum(np.exp(log_p) * (y.max(-1, keepdims=True) - y), -1)
+    assert nll_fast.compare(x, y).kl_pq == pytest.approx(want, rel=1e-12)
+    assert nll_fast.kl_divergence(x, y, reduction="none") == pytest.approx(want, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("classes", [3, 40, 300])
+def test_a_class_impossible_for_one_model_is_infinitely_far_in_both_directions(classes, dtype):
+    x = np.zeros((1, classes), dtype)
+    y = x.copy()
+    x[0, 1], y[0, 1] = -np.inf, -1e4  # which is no number above 0 as a probability
+    there, back = nll_fast.compare(x, y), nll_fast.compare(y, x)
+    assert there.kl_qp == back.kl_pq == nll_fast.kl_divergence(y, x) == np.inf
+    assert np.isfinite(there.kl_pq) and there.kl_pq == back.kl_qp
+
+
 @pytest.mark.parametrize("classes", [3, 200])
 def test_every_field_is_the_oracles(classes):
     x, y, target = draw(classes, "float64")

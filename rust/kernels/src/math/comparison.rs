@@ -44,6 +44,8 @@ pub fn class_share<S: Isa, F: Real, const NEAR: bool>(
     let back_near = apart.mul(isa, d).add(bend.neg());
     let product = if q.rounded() == 0.0 { F::Extended::new(0.0) } else { q.mul(isa, d) };
     let back_far = far.neg().add(product);
+    // Also where q is less than the least number.
+    let back_far = if x == f64::INFINITY { F::Extended::new(x) } else { back_far };
     let back = if is_near { back_near } else { back_far };
     // The q that is as far from p as `apart` says.
     let q = if is_near { F::Extended::new(p).add(apart) } else { q };
