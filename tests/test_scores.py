@@ -122,6 +122,24 @@ def test_a_cap_bounds_the_logits_and_keeps_small_ones(dtype):
         np.testing.assert_allclose(got.log_prob, want.log_prob, rtol=4 * np.finfo(dtype).eps)
 
 
+def test_a_cap_far_beyond_the_logits_keeps_their_order():
+    scores = nll_fast.score([[1e-300, 3e-300, 2e-300]], [0], softcap=1e30)
+    assert (scores.argmax, scores.rank, scores.ties) == (1, 3, 0)
+
+
+@pytest.mark.parametrize("classes", [2, 40, 300])
+def test_a_certain_target_has_the_log_prob_0_without_a_sign(classes):
+    x = np.zeros((3, classes), np.float32)
+    x[:, 1] = [200, 150, 30]  # -log p is 0 in float32, in f64 it is not
+    scores = nll_fast.score(x, [1, 1, 1], top_k=2, token_ids=[1])
+    want = nll_fast.token_log_probs(x, [1, 1, 1])
+    columns = scores.log_prob, scores.max_log_prob, scores.top_k_log_probs[:, 0], scores.token_ids_log_probs[:, 0]
+    for log_prob in columns:
+        assert log_prob.tobytes() == want.tobytes() and not np.signbit(log_prob[:2]).any()
+    both = nll_fast.compare(x, x, [1, 1, 1])
+    assert not np.signbit([both.p_log_prob[:2], both.q_log_prob[:2], both.p_max_log_prob[:2]]).any()
+
+
 @pytest.mark.parametrize("classes", [5, 300])
 def test_layout_axis_shift_mask_and_threads_change_no_bit(classes, threads):
     r = np.random.default_rng(1)

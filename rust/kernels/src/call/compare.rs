@@ -14,6 +14,7 @@ use crate::fold::{
     Candidate, Comparison, Fold, Largest, LongPair, Others, Pair, PairRow, TermRows, Terms, TopK,
     sweep,
 };
+use crate::math::row;
 use nll_simd::{Extended, Isa, Real};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -278,7 +279,7 @@ impl<F: Real> Comparisons<'_, F> {
             compared.js,
             compared.total_variation,
             entropy,
-            0.0 - p.loss.rounded(),
+            row::log_prob::<F>(p.loss.rounded()),
             p_target,
             q_target,
         ];

@@ -271,11 +271,13 @@ impl<F: Real> Scores<'_, F> {
         let numbers = known.as_ref().filter(|(_, score)| !score.rank.has_nan);
         let number = |of: &dyn Fn(&RowScore<F>) -> f64| numbers.map_or(f64::NAN, |(_, s)| of(s));
         let class = |of: &dyn Fn(&RowScore<F>) -> u64| numbers.map_or(-1, |(_, s)| of(s) as i64);
-        let log_prob = number(&|score| 0.0 - score.loss);
+        let log_prob = number(&|score| row::log_prob::<F>(score.loss));
         columns.log_prob.write(&[log_prob], None);
         columns.logsumexp.write(&[number(&|score| score.largest.log_sum_exp())], None);
         columns.entropy.write(&[number(&|score| score.entropy)], None);
-        columns.max_log_prob.write(&[number(&|score| 0.0 - score.largest.loss.rounded())], None);
+        columns
+            .max_log_prob
+            .write(&[number(&|score| row::log_prob::<F>(score.largest.loss.rounded()))], None);
         columns.argmax.write(class(&|score| score.largest.at as u64));
         columns.rank.write(class(&|score| score.rank.above + 1));
         columns.ties.write(class(&|score| score.rank.equal.saturating_sub(1)));

@@ -71,7 +71,7 @@ impl<F: Real> Largest<F> {
     /// log softmax(x) of a class with the logit `x`: its distance from the largest, less the loss.   Never above 0.
     #[inline(always)]
     pub(crate) fn log_prob(&self, x: F) -> f64 {
-        0.0 - row::below_largest::<F>(x, self.x, self.loss)
+        row::log_prob::<F>(row::below_largest::<F>(x, self.x, self.loss))
     }
 }
 

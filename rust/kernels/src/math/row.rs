@@ -245,6 +245,12 @@ pub fn below_largest<F: Real>(x: F, x_m: F, loss: F::Extended) -> f64 {
     if x == F::NEG_INFINITY && x_m > x { f64::INFINITY } else { below }
 }
 
+/// log p from −log p, rounded to `F` before it takes its sign: what rounds to 0 has the sign of 0 (never −0).
+#[inline(always)]
+pub fn log_prob<F: Real>(loss: f64) -> f64 {
+    0.0 - F::from_f64(loss).to_f64()
+}
+
 /// c·tanh(x/c), which lies between −c and c.   ±∞ → ±c, 0 → 0, NaN → NaN.
 ///
 /// tanh z = (e^{2z} − 1) / (e^{2z} + 1), whose numerator is a series near 0, where the difference
@@ -267,6 +273,9 @@ pub fn soft_capped<F: Real>(x: F, c: f64) -> F {
     let above = if d.rounded() < 1.0 { near } else { far };
     let tanh = above.div(Baseline, above.add(F::Extended::new(2.0)));
     let capped = F::from_f64(tanh.mul(Baseline, F::Extended::new(c)).rounded());
+    // So near 0 that it rounds to x, which the quotient may have lost.
+    let is_tiny = size.rounded() < 1e-9;
+    let capped = if is_tiny { x.abs() } else { capped };
     let capped = if x.is_nan() { x } else { capped };
     if x < F::ZERO { F::ZERO - capped } else { capped }
 }
