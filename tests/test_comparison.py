@@ -176,6 +176,10 @@ def test_layout_axis_shift_mask_and_threads_change_no_bit(classes, threads):
         ({"classes": 0}, "classes is 0"),
         ({"top_k": -1}, "top_k is -1"),
         ({"temperature": -1.0}, "temperature is -1.0"),
+        (
+            {"temperature": 1e-46, "p_logits": np.zeros((2, 5), "f4"), "q_logits": np.zeros((2, 5), "f2")},
+            "temperature is 1e-46, which is 0 in float32",
+        ),
         ({"softcap": 0.0}, "softcap is 0.0"),
         ({"mask": [True]}, r"mask has shape \(1,\)"),
     ],

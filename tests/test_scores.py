@@ -232,6 +232,7 @@ def test_columns_make_a_table():
         ({"top_k": -1}, ValueError, "top_k is -1"),
         ({"temperature": 0.0}, ValueError, "temperature is 0.0"),
         ({"temperature": float("nan")}, ValueError, "temperature is nan"),
+        ({"temperature": 1e-46}, ValueError, "temperature is 1e-46, which is 0 in float32"),
         ({"softcap": -1.0}, ValueError, "softcap is -1.0"),
         ({"token_ids": [7]}, IndexError, "token_ids is 7 at index"),
         ({"token_ids": [[1]]}, ValueError, "token_ids has shape"),
@@ -241,6 +242,20 @@ def test_columns_make_a_table():
 def test_wrong_options_are_named(options, error, words):
     with pytest.raises(error, match=words):
         nll_fast.score(np.zeros((2, 5), np.float32), [0, 1], **options)
+
+
+@pytest.mark.parametrize(
+    ("ids", "error", "words"),
+    [
+        ([0.5, 1.0], TypeError, "ids is .*; pass integers"),
+        ([np.nan, 0], TypeError, "ids is .*; pass integers"),
+        (np.array([2**63, 0], np.uint64), ValueError, f"ids go up to {2**63} for 2 tokens"),
+        ([0], ValueError, "ids has shape"),
+    ],
+)
+def test_groups_that_are_no_integers_are_named(ids, error, words):
+    with pytest.raises(error, match=words):
+        nll_fast.score(np.zeros((2, 5)), [0, 1]).segments(ids)
 
 
 def test_no_rows_and_no_ids():

@@ -18,7 +18,7 @@ from nll_fast._options import as_integer
 from nll_fast._shift import named_targets, shift_and_mask, shifted
 from nll_fast._statistics import changes, describe, divergences, perplexities, same_top, share
 from nll_fast._types import Array
-from nll_fast.scores import as_positive, rows_or_codes, stored
+from nll_fast.scores import as_positive, check_temperature, rows_or_codes, stored
 
 _BUCKETS = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 """The bounds of p's largest probability between which divergences are averaged, as in exllamav3."""
@@ -256,6 +256,7 @@ def compare(
         known = as_targets(known)
     shape = p.shape[:-1]
     real = np.float64 if np.float64 in (p.dtype, q.dtype) else np.float32
+    check_temperature(temperature, real)
     numbers = [np.empty(shape, real) for _ in range(8)]
     integers = [np.empty(shape, np.int64) for _ in range(4)]
     with named_targets(shift):

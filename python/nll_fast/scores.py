@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nll_fast import _core
-from nll_fast._arrays import as_array, as_int64, as_rows, as_targets
+from nll_fast._arrays import as_array, as_rows, as_targets
 from nll_fast._bfloat16 import is_bfloat16
 from nll_fast._core import Partial
 from nll_fast._llama import CodedLogits
@@ -152,9 +152,10 @@ class TokenScores:
         >>> scores.segments([0, 0, 1]).log_prob.round(4)
         array([-2.7726, -1.3863])
         """
-        ids = as_int64(as_array(ids, "ids"))
+        ids = as_array(ids, "ids")
         if ids.shape != self.target.shape:
             raise ValueError(f"ids has shape {ids.shape}, but target has {self.target.shape}: give each token a group")
+        ids = _as_groups(ids)
         kept = self.counted & (ids >= 0)
         groups, count = ids[kept], int(ids.max(initial=-1)) + 1
         if count > max(2 * ids.size, 1 << 20):
@@ -213,6 +214,17 @@ class TokenSegments:
     log_prob: Array
     count: Array
     is_greedy: Array
+
+
+def _as_groups(ids: Array) -> Array:
+    """The group of each token as int64."""
+    if ids.size == 0:
+        return ids.astype(np.int64)
+    if ids.dtype.kind not in "iu" or is_bfloat16(ids):
+        raise TypeError(f"ids is {shown(ids)}; pass integers")
+    if int(ids.max()) > np.iinfo(np.int64).max:
+        raise ValueError(f"ids go up to {ids.max()} for {ids.size} tokens; number the groups from 0 on")
+    return ids.astype(np.int64)
 
 
 _COLUMNS = (
@@ -295,6 +307,7 @@ def score(
         raise ValueError(f"top_k is {top_k}, but there are {classes} classes")
     given = _as_token_ids(token_ids, shape, shift, classes)
     real = np.float64 if rows.dtype == np.float64 else np.float32
+    check_temperature(temperature, real)
     numbers = [np.empty(s, real) for s in (shape, shape, shape, shape, (*shape, top_k), (*shape, given.shape[-1]))]
     classes_of = [np.empty(s, np.int64) for s in (shape, shape, shape, (*shape, top_k))]
     with named_targets(shift):
@@ -340,6 +353,15 @@ def as_positive(x: Any, name: str) -> float:
     if not 0 < number < math.inf:
         raise ValueError(f"{name} is {number}; it must be positive and finite")
     return number
+
+
+def check_temperature(temperature: float, real: type) -> None:
+    """Raise ValueError if the temperature is 0 when it is rounded to the type of the computation."""
+    with np.errstate(under="ignore"):
+        if real(temperature) == 0:
+            raise ValueError(
+                f"temperature is {temperature}, which is 0 in float32; pass float64 logits or a larger one"
+            )
 
 
 def _as_token_ids(token_ids: Any, rows: tuple[int, ...], shift: int, classes: int) -> Array:
