@@ -39,13 +39,13 @@ class TokenScores:
     log_prob : ndarray
         log p of the target, the bits of :func:`token_log_probs`. Never above 0.
     logsumexp, entropy : ndarray
-        log Σ e^x and -Σ p·log p, as the functions of these names compute them.
+        log Σ e^x, as exact as :func:`logsumexp`, and -Σ p·log p, the bits of :func:`entropy`.
     argmax : ndarray of int64
         The class with the largest logit, of equal ones the first.
     max_log_prob : ndarray
         log p of ``argmax``.
     is_greedy : ndarray of bool
-        Whether the target is ``argmax``.
+        Whether the target is ``argmax``, and has a log-probability: where its logit is +∞ it has none.
     rank : ndarray of int64
         1 + the number of classes with a larger logit than the target's.
     ties : ndarray of int64
