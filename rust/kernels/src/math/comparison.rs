@@ -104,7 +104,7 @@ pub const UNSURE: f64 = 1e-6;
 /// What these sums come to.
 ///
 /// The d of all classes are off by the same small u, because the losses they were computed from are
-/// rounded, as [`divergence`](crate::math::row::divergence) says. What that has added is taken off
+/// rounded, as [`divergence`] says. What that has added is taken off
 /// to the second order.
 #[derive(Clone, Copy)]
 pub struct Compared {
