@@ -78,11 +78,11 @@ def run(*arguments, **options):
 
 
 def shared(name):
-    """The folder ``name`` of data too large for the repository, which lies in ../shared/data or in $NLL_FAST_SHARED."""
-    folder = Path(os.environ.get("NLL_FAST_SHARED", ROOT.resolve().parent / "shared")) / "data" / name
-    if not folder.is_dir():
-        pytest.skip(f"there is no {folder}; NLL_FAST_SHARED may name the folder that has data/{name}")
-    return folder
+    """The folder ``data/name``, of data too large for the repository, in the folder that $NLL_FAST_SHARED names."""
+    parent = os.environ.get("NLL_FAST_SHARED")
+    if parent is None or not (Path(parent) / "data" / name).is_dir():
+        pytest.skip(f"NLL_FAST_SHARED names no folder with data/{name}")
+    return Path(parent) / "data" / name
 
 
 def write_llama(path, log_probs, tokens, magic=b"_logits_"):

@@ -197,7 +197,7 @@ def compare(
     mask : array_like of bool, optional
         Which rows count: of the shape of ``target``, or of the logits without ``axis``.
     classes : int, optional
-        Compare only the first so many classes, where vocabularies are padded to different sizes.
+        Compare only this many classes, the first, where vocabularies are padded to different sizes.
     top_k : int
         How many of the likeliest classes to compare; all, where there are fewer.
     temperature, softcap

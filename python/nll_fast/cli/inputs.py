@@ -162,8 +162,8 @@ def read_logits(argument: str, dtype_wanted: str | None) -> Logits:
 def read_targets(argument: str, shape: tuple[int, ...], classes: int, shift: int, ignore_index: int) -> np.ndarray:
     """The class of each row as native int64, of the shape of the logits without their classes.
 
-    With ``shift`` the class of a position is the target so many positions later; the last ones of a text have
-    none and hold the ignored index.
+    With ``shift`` s, the class at position t is the target at t + s. The last s positions of a text have no target
+    and hold the ignored index.
     """
     stored = load(argument)
     if stored.dtype.kind not in "iu" or stored.bfloat16:

@@ -116,7 +116,7 @@ def _place(argument: str) -> tuple[str, str | None]:
 
 
 def _may_open(files: int) -> None:
-    """Let this process have so many files open, if the system lets it: each is opened once, before any is read."""
+    """Let this process open that many files, if the system allows it: all are opened before any is read."""
     try:
         import resource  # which Windows has not
     except ImportError:

@@ -23,7 +23,7 @@ def mean_and_error(values: Array) -> tuple[float, float]:
 def by_position(values: Array, length: int) -> list[dict[str, Any]]:
     """Means with standard errors over at most 64 stretches of positions, of all texts of ``length`` tokens together.
 
-    What is not finite is left out. A stretch holds 4 tokens on the average, if there are so many.
+    What is not finite is left out. A stretch holds 4 tokens on average, unless there are fewer.
     """
     values = values.reshape(-1, length) if length else values.reshape(0, 1)
     finite = int(np.isfinite(values).sum())

@@ -12,7 +12,7 @@ from typing import Any
 
 from nll_fast.report.tokens import as_json, plain
 
-LIMIT, LIMITED_TOKENS = 500_000, 10_000  # bytes of a page of so many tokens; in proportion above
+LIMIT, LIMITED_TOKENS = 500_000, 10_000  # the bytes of a page, and of how many tokens; above, in proportion
 # What is left out, step by step, until a page is within its limit: alternatives, and the length of strings.
 STEPS = [(5, 200), (3, 200), (1, 200), (0, 200), (0, 48), (0, 12), (0, 4)]
 

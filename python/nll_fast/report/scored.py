@@ -18,7 +18,7 @@ from nll_fast.scores import TokenScores
 def scored(
     scores: TokenScores, strings: Strings, about: Mapping[str, Any], alternatives: int, clip: int
 ) -> dict[str, Any]:
-    """Everything that the page of a TokenScores shows, with so many alternatives and strings of ``clip`` characters."""
+    """What the page of a TokenScores shows, with this many alternatives, and strings cut to ``clip`` characters."""
     surprisal = 0.0 - np.asarray(scores.log_prob, np.float64).reshape(-1)
     length = scores.target.shape[-1] if scores.target.ndim else 1
     worst = largest(surprisal, WORST)

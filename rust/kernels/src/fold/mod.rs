@@ -15,6 +15,8 @@
 //! log softmax        Others, then the results                              two sweeps
 //! gradient           Terms, then the results                               one sweep
 //! divergence         Terms of both rows, then Divergence                   two sweeps
+//! score              LogSum, Entropy, Standing and TopK (`Score`)          one sweep
+//! compare            Terms and TopK of both rows, then Comparison          two sweeps
 //! ```
 //!
 //! Rows of very many classes are folded in pieces, whose states merge (`call/long_rows.rs`): there a
