@@ -37,7 +37,8 @@ def test_counts_are_numpys_and_log_probs_the_bits_of_token_log_probs(classes, dt
     k = min(classes, 7)
     scores = nll_fast.score(x, target, top_k=k, token_ids=[0, classes - 1])
     np.testing.assert_array_equal(scores.log_prob, nll_fast.token_log_probs(x, target))
-    np.testing.assert_array_equal(scores.entropy, nll_fast.entropy(x))
+    of_one_ulp = {"rtol": 3e-7} if dtype != "float64" else {"rtol": 6e-16}
+    np.testing.assert_allclose(scores.entropy, nll_fast.entropy(x), **of_one_ulp)
     np.testing.assert_allclose(scores.logsumexp, nll_fast.logsumexp(x), rtol=1e-6 if dtype != "float64" else 1e-14)
     wide = x.astype(np.float64)
     x_t = wide[np.arange(len(x)), target][:, None]
@@ -53,6 +54,32 @@ def test_counts_are_numpys_and_log_probs_the_bits_of_token_log_probs(classes, dt
     np.testing.assert_allclose(scores.token_ids_log_probs, log_p[:, [0, -1]], **close)
     assert (np.diff(scores.top_k_log_probs) <= 0).all()
     assert (scores.log_prob <= 0).all() and (scores.max_log_prob <= 0).all()
+
+
+@pytest.mark.parametrize("of_target", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("classes", [2, 128, 129, 1000, 5000])
+def test_entropy_and_largest_keep_their_digits_in_certain_rows(classes, dtype, of_target):
+    # One class leads by 0 to 60 nats; the target is that class, or another.
+    r = np.random.default_rng(classes)
+    x = (r.standard_normal((400, classes)) * 3).astype(np.float64)
+    top = r.integers(0, classes, len(x))
+    x[np.arange(len(x)), top] = x.max(-1) + np.linspace(0, 60, len(x))
+    x = x.astype(dtype)
+    target = top if of_target else (top + 1) % classes
+    scores = nll_fast.score(x, target)
+    wide = x.astype(np.longdouble)
+    below = wide.max(-1, keepdims=True) - wide
+    terms = np.exp(-below)
+    others = np.where(np.arange(classes) == top[:, None], 0, terms).sum(-1)
+    loss = np.log1p(others)
+    entropy = loss + (terms * below).sum(-1) / (1 + others)
+    for got, want in ((scores.max_log_prob, -loss), (scores.entropy, entropy)):
+        want = want.astype(np.float64)
+        least = np.abs(np.spacing(want.astype(dtype))).astype(np.float64)
+        # In float64, what is wanted is rounded itself.
+        limit = 2 if dtype == "float32" else 3
+        np.testing.assert_array_less(np.abs(got.astype(np.float64) - want) / least, limit)
 
 
 @pytest.mark.parametrize("classes", [2, 10, 200])

@@ -112,6 +112,8 @@ pub trait Float:
     fn abs(self) -> Self;
     /// Whether the number is NaN.
     fn is_nan(self) -> bool;
+    /// The largest number below.
+    fn next_down(self) -> Self;
     /// (k, m) with x = 2^k · m and √½ ≤ m < √2, for finite x > 0.
     #[inline(always)]
     fn split(x: Self) -> (Self, Self) {
@@ -197,6 +199,10 @@ macro_rules! shared_items {
         #[inline(always)]
         fn is_nan(self) -> bool {
             $float::is_nan(self)
+        }
+        #[inline(always)]
+        fn next_down(self) -> Self {
+            $float::next_down(self)
         }
         #[inline(always)]
         fn from_f64(x: f64) -> Self {

@@ -4,6 +4,7 @@
 
 use crate::double_word::Extended;
 use crate::float::{Float, two_sum_error};
+use crate::isa::Isa;
 use crate::real::Real;
 use crate::width::{CHUNK_LANES, SUM_LANES};
 
@@ -127,6 +128,7 @@ impl LaneSum {
 /// A sum of f64 with its rounding errors, in a lane for each number of a chunk.
 ///
 /// Eight lanes would do, but there LLVM adds four at a time.
+#[derive(Clone, Copy, Debug)]
 pub struct ChunkSum {
     sum: [f64; CHUNK_LANES],
     error: [f64; CHUNK_LANES],
@@ -142,14 +144,49 @@ impl ChunkSum {
         add_chunk(&mut self.sum, &mut self.error, chunk);
     }
 
+    /// Adds to each lane its number times the factor that the function says.
+    #[inline(always)]
+    pub fn add_products<S: Isa, F: Real>(
+        &mut self,
+        isa: S,
+        chunk: &[F; CHUNK_LANES],
+        factor: impl Fn(usize) -> F::Extended,
+    ) {
+        add_products(isa, (&mut self.sum, &mut self.error), chunk, factor);
+    }
+
+    /// Adds one more number.
+    #[inline(always)]
+    pub fn plus<F: Real>(&mut self, x: F::Extended) {
+        let [x, lost] = x.words();
+        let s = self.sum[0] + x;
+        self.error[0] += two_sum_error(self.sum[0], x, s) + lost;
+        self.sum[0] = s;
+    }
+
+    /// Makes the sum larger by `factor`.
+    #[inline(always)]
+    pub fn scale(&mut self, factor: f64) {
+        for i in 0..CHUNK_LANES {
+            self.sum[i] *= factor;
+            self.error[i] *= factor;
+        }
+    }
+
+    /// Adds another sum.
+    #[inline(always)]
+    pub fn merge(&mut self, other: &ChunkSum) {
+        add_lanes((&mut self.sum, &other.sum), (&mut self.error, &other.error));
+    }
+
     /// The sum in eight lanes.
     #[inline(always)]
     pub fn lanes(self) -> LaneSum {
         let ChunkSum { mut sum, mut error } = self;
-        let (low, high) = (sum.split_at_mut(16), error.split_at_mut(16));
-        add_lanes(low, high);
-        let (low, high) = (sum[..16].split_at_mut(8), error[..16].split_at_mut(8));
-        add_lanes(low, high);
+        for half in [16, 8] {
+            let (low, high) = (sum.split_at_mut(half), error.split_at_mut(half));
+            add_lanes((low.0, &low.1[..half]), (high.0, &high.1[..half]));
+        }
         match (sum.first_chunk(), error.first_chunk()) {
             (Some(&sum), Some(&error)) => LaneSum { sum, error },
             _ => LaneSum::ZERO,
@@ -173,9 +210,31 @@ fn add_chunk<F: Real>(
     }
 }
 
+/// Adds a product to each lane, and what rounding took from it where f64 is not wider than the numbers.
+/// A function of its own as [`add_chunk`] is.
+#[inline(always)]
+fn add_products<S: Isa, F: Real>(
+    isa: S,
+    (sum, error): (&mut [f64; CHUNK_LANES], &mut [f64; CHUNK_LANES]),
+    chunk: &[F; CHUNK_LANES],
+    factor: impl Fn(usize) -> F::Extended,
+) {
+    for i in 0..CHUNK_LANES {
+        let x = chunk[i].to_f64();
+        if F::COMPENSATED {
+            let [x, lost] = F::Extended::new(x).mul(isa, factor(i)).words();
+            let s = sum[i] + x;
+            error[i] += two_sum_error(sum[i], x, s) + lost;
+            sum[i] = s;
+        } else {
+            sum[i] = isa.mul_add(x, factor(i).rounded(), sum[i]);
+        }
+    }
+}
+
 /// Adds the second sums to the first. A function of its own as [`add_chunk`] is.
 #[inline(always)]
-fn add_lanes((sum, sums): (&mut [f64], &mut [f64]), (error, errors): (&mut [f64], &mut [f64])) {
+fn add_lanes((sum, sums): (&mut [f64], &[f64]), (error, errors): (&mut [f64], &[f64])) {
     for i in 0..sum.len() {
         let s = sum[i] + sums[i];
         error[i] += errors[i] + two_sum_error(sum[i], sums[i], s);

@@ -3,7 +3,7 @@
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::targets::Counted;
-use crate::fold::{Divergence, Entropy, Fold, Pair, SoftTarget, Terms, Weighting, sweep};
+use crate::fold::{Divergence, Entropy, Fold, Others, Pair, SoftTarget, Terms, Weighting, sweep};
 use crate::math::row;
 use nll_simd::{Buffer, Extended, Isa, Real};
 use std::ops::Range;
@@ -32,19 +32,11 @@ impl<F: Real> Memory<F> {
         (group, counted): (Range<usize>, Counted<'_>),
         values: &mut [f64],
     ) {
-        let scratch = (core::array::from_mut(&mut self.reading[0]), &mut self.computing);
         let mut numbers = [[F::Extended::new(0.0); 3]; GROUP];
-        sweep(
-            isa,
-            rows,
-            (group, BLOCK),
-            |row| counted.counts(row),
-            scratch,
-            #[inline(always)]
-            |_| Entropy::<F>::empty(),
-            #[inline(always)]
-            |i, fold| numbers[i] = fold.finish(isa),
-        );
+        let wanted = |row: usize| counted.counts(row);
+        let scratch = [&mut self.reading[0], &mut self.computing];
+        let end = &mut |i: usize, (found, _): EntropyRow<F>| numbers[i] = found;
+        entropy_rows(isa, rows, (group, &wanted), scratch, end);
         for (value, &numbers) in values.iter_mut().zip(&numbers) {
             *value = Entropy::<F>::value(isa, numbers);
         }
@@ -161,6 +153,38 @@ impl<F: Real> Memory<F> {
             |i, fold| folds[i] = Some(fold),
         );
     }
+}
+
+/// What [`Entropy`] comes to, and its largest logit.
+pub(crate) type EntropyRow<F> = ([<F as Real>::Extended; 3], Others<F>);
+
+/// The entropies of the rows of a group that are wanted.
+///
+/// Called, not inlined: several calls share it.
+#[inline(never)]
+pub(crate) fn entropy_rows<S: Isa, F: Real>(
+    isa: S,
+    rows: &Rows<'_>,
+    (group, wanted): (Range<usize>, &dyn Fn(usize) -> bool),
+    [reading, computing]: [&mut Scratch<F>; 2],
+    end: &mut dyn FnMut(usize, EntropyRow<F>),
+) {
+    isa.vectorize(
+        #[inline(always)]
+        || {
+            sweep(
+                isa,
+                rows,
+                (group, BLOCK),
+                wanted,
+                (core::array::from_mut(reading), computing),
+                #[inline(always)]
+                |_| Entropy::<F>::empty(),
+                #[inline(always)]
+                |i, fold| end(i, (fold.finish(isa), *fold.others())),
+            );
+        },
+    );
 }
 
 /// How many classes of both rows a divergence looks at together: their products stay in L1.

@@ -17,7 +17,9 @@
 //!    become 32 scalars. For the same reason every array that is written is a local variable.
 
 use crate::data::lines::{LANES, Lines};
+use crate::fold::Rank;
 use crate::math::row::ScaledSum;
+use crate::math::terms::NONE;
 use crate::math::terms::max2;
 use nll_simd::math::exp_parts;
 use nll_simd::{Extended, Isa, Real, two_sum_error};
@@ -269,4 +271,35 @@ fn linear_here<F: Real>(lines: Lines<'_, F>, weight: Option<&[f64]>) -> [[f64; L
         sum[i] = sums.value::<F>(i).rounded();
     }
     [sum, shift]
+}
+
+/// How the target of each row stands among its classes, as [`Standing`](crate::fold::Standing) counts.
+pub(crate) struct Ranks {
+    above: [u32; LANES],
+    equal: [u32; LANES],
+    nan: [u32; LANES],
+}
+
+impl Ranks {
+    /// That of a row.
+    #[inline(always)]
+    pub(crate) fn of(&self, row: usize) -> Rank {
+        let [above, equal, nan] = [&self.above, &self.equal, &self.nan].map(|counts| counts[row]);
+        Rank { above: above.into(), equal: equal.into(), first: NONE, has_nan: nan > 0 }
+    }
+}
+
+/// The ranks of targets with the logits `x_t`.
+#[inline(always)]
+pub(crate) fn ranks<F: Real>(lines: Lines<'_, F>, x_t: &[F; LANES]) -> Ranks {
+    let [mut above, mut equal, mut nan] = [[0; LANES]; 3];
+    for class in 0..lines.classes() {
+        let line = lines.line(class);
+        for i in 0..LANES {
+            above[i] += u32::from(line[i] > x_t[i]);
+            equal[i] += u32::from(line[i] == x_t[i]);
+            nan[i] += u32::from(line[i].is_nan());
+        }
+    }
+    Ranks { above, equal, nan }
 }

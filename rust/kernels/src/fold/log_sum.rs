@@ -37,22 +37,80 @@ use core::hint::black_box;
 use nll_simd::math::{power_of_two, round};
 use nll_simd::{CHUNK_LANES, Extended, Isa, LaneSum, Prefetch, Real, zip};
 
-/// Σ e^x over the classes pushed so far, and the largest x.
+/// Σ e^x over the classes pushed so far, the largest x, and what else is summed from the same terms.
 #[derive(Clone, Copy, Debug)]
-pub struct LogSum<F> {
+pub struct LogSum<F, B = ()> {
     /// The class that is left out, [`NONE`](crate::math::terms::NONE) for none.
     skip: usize,
     scale: SumScale<F>,
     total: LaneSum,
     max: F,
+    beside: B,
+}
+
+/// A sum of the terms of a [`LogSum`], each times something: it has the scale of that sum, and is
+/// scaled with it.
+pub trait Beside<F: Real>: Copy {
+    /// Takes in some chunks of a block: their classes and their terms. `total` is the sum of all
+    /// terms before these, and `lanes` are the largest classes of the block up to these.
+    fn add<S: Isa>(&mut self, isa: S, chunks: &Chunks<'_, F>, total: &LaneSum);
+
+    /// Makes all terms so far larger by `factor`.
+    fn scale(&mut self, factor: f64);
+
+    /// Takes in the sum of the classes behind these, at the same scale; `totals` are those of their terms.
+    fn merge<S: Isa>(&mut self, isa: S, later: Self, totals: [&LaneSum; 2]);
+}
+
+/// Some chunks of a block, with −∞ in the place of a class that is left out.
+pub struct Chunks<'c, F> {
+    /// The class in the first lane.
+    pub first: usize,
+    /// The classes.
+    pub x: &'c [[F; CHUNK_LANES]],
+    /// The largest classes of the block up to these.
+    pub lanes: [F; CHUNK_LANES],
+    /// e^x of each, at the scale of the sum.
+    pub terms: &'c [F],
+}
+
+impl<F: Real> Beside<F> for () {
+    #[inline(always)]
+    fn add<S: Isa>(&mut self, _isa: S, _chunks: &Chunks<'_, F>, _total: &LaneSum) {}
+
+    #[inline(always)]
+    fn scale(&mut self, _factor: f64) {}
+
+    #[inline(always)]
+    fn merge<S: Isa>(&mut self, _isa: S, (): Self, _totals: [&LaneSum; 2]) {}
 }
 
 impl<F: Real> LogSum<F> {
     /// The sum over no classes, from which class `skip` will be left out.
     #[inline(always)]
     pub fn without(skip: usize) -> Self {
+        LogSum::beside(skip, ())
+    }
+}
+
+impl<F: Real, B: Beside<F>> LogSum<F, B> {
+    /// The sum over no classes, from which class `skip` will be left out, and `beside` it another.
+    #[inline(always)]
+    pub(crate) fn beside(skip: usize, beside: B) -> Self {
         let scale = SumScale::new(0.0, 0.0);
-        LogSum { skip, scale, total: LaneSum::ZERO, max: F::NEG_INFINITY }
+        LogSum { skip, scale, total: LaneSum::ZERO, max: F::NEG_INFINITY, beside }
+    }
+
+    /// The sum beside it, and that of the terms at the same scale.
+    #[inline(always)]
+    pub(crate) fn sums(&self) -> (&B, &LaneSum) {
+        (&self.beside, &self.total)
+    }
+
+    /// Whether a class so far is NaN or +∞.
+    #[inline(always)]
+    pub(crate) fn is_nan(&self) -> bool {
+        self.total.value::<F>().is_nan()
     }
 
     /// Brings the sum to the scale `scale`. Without a class above −∞ it is 0, or NaN, at any scale;
@@ -60,7 +118,9 @@ impl<F: Real> LogSum<F> {
     #[inline(always)]
     fn rescale<S: Isa>(&mut self, isa: S, scale: SumScale<F>) {
         if self.max != F::NEG_INFINITY {
-            self.total = self.total.scaled(self.scale.factor(isa, scale));
+            let factor = self.scale.factor(isa, scale);
+            self.total = self.total.scaled(factor);
+            self.beside.scale(factor);
         }
         self.scale = scale;
     }
@@ -81,24 +141,24 @@ impl<F: Real> LogSum<F> {
             #[inline(always)]
             || {
                 self.rescale(isa, SumScale::at(max));
-                let mut sweep = Sweep::new(&block, self.skip, self.scale, self.total);
+                let mut sweep = Sweep::new(&block, self);
                 sweep.add(isa, scratch);
-                LogSum { total: sweep.total, max, ..self }
+                LogSum { max, ..sweep.sum }
             },
         )
     }
 }
 
-impl<F: Real> Fold<F> for LogSum<F> {
+impl<F: Real, B: Beside<F>> Fold<F> for LogSum<F, B> {
     type Row = ScaledSum;
 
     #[inline(always)]
     fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, scratch: &mut Scratch<F>) {
-        let mut sweep = Sweep::new(block, self.skip, self.scale, self.total);
+        let mut sweep = Sweep::new(block, *self);
         sweep.add(isa, scratch);
         let max = max2(max_lane(sweep.lanes), self.max);
         if self.scale.fits(max) {
-            (self.total, self.max) = (sweep.total, max);
+            *self = LogSum { max, ..sweep.sum };
         } else {
             *self = self.push_again(isa, *block, scratch, max);
         }
@@ -112,6 +172,7 @@ impl<F: Real> Fold<F> for LogSum<F> {
             later.rescale(isa, self.scale);
         }
         self.max = max2(later.max, self.max);
+        self.beside.merge(isa, later.beside, [&self.total, &later.total]);
         self.total = self.total.merge::<F>(later.total);
     }
 
@@ -136,10 +197,9 @@ impl<F: Real> Fold<F> for LogSum<F> {
 }
 
 /// The sum on its way through a block.
-struct Sweep<'b, 's, F> {
+struct Sweep<'b, 's, F, B> {
     block: &'b Block<'s, F>,
-    scale: SumScale<F>,
-    total: LaneSum,
+    sum: LogSum<F, B>,
     /// The largest classes so far.
     lanes: [F; CHUNK_LANES],
     /// The class that is left out, counted from the next class of the block.
@@ -147,11 +207,11 @@ struct Sweep<'b, 's, F> {
     prefetch: Prefetch,
 }
 
-impl<'b, 's, F: Real> Sweep<'b, 's, F> {
+impl<'b, 's, F: Real, B: Beside<F>> Sweep<'b, 's, F, B> {
     #[inline(always)]
-    fn new(block: &'b Block<'s, F>, skip: usize, scale: SumScale<F>, total: LaneSum) -> Self {
-        let (skip, prefetch) = (skip.wrapping_sub(block.first), block.prefetch[0]);
-        Sweep { block, scale, total, lanes: [F::NEG_INFINITY; CHUNK_LANES], skip, prefetch }
+    fn new(block: &'b Block<'s, F>, sum: LogSum<F, B>) -> Self {
+        let (skip, prefetch) = (sum.skip.wrapping_sub(block.first), block.prefetch[0]);
+        Sweep { block, sum, lanes: [F::NEG_INFINITY; CHUNK_LANES], skip, prefetch }
     }
 
     /// The `rest` classes that are left after the full chunks, and −∞ in the other lanes.
@@ -174,15 +234,18 @@ impl<'b, 's, F: Real> Sweep<'b, 's, F> {
     fn add<S: Isa>(&mut self, isa: S, scratch: &mut Scratch<F>) {
         let [x] = self.block.classes();
         let (chunks, rest) = x.as_chunks::<CHUNK_LANES>();
-        for piece in chunks.chunks(PIECE) {
-            self.add_chunks(isa, piece, scratch);
+        for (i, piece) in chunks.chunks(PIECE).enumerate() {
+            self.add_chunks(isa, (self.block.first + i * PIECE * CHUNK_LANES, piece), scratch);
         }
         if !rest.is_empty() {
             // Loaded only now: a load from memory before its turn would hold up all that follow.
             let (tail, mut terms) = (self.tail(rest.len()), [F::ZERO; CHUNK_LANES]);
-            write_terms::<S, F, false>(isa, self.scale, &tail, &mut terms);
-            self.total = self.total.add_chunk::<F, F>(&terms);
+            write_terms::<S, F, false>(isa, self.sum.scale, &tail, &mut terms);
             self.lanes = zip(tail, self.lanes, max2);
+            let first = self.block.first + x.len().max(CHUNK_LANES) - CHUNK_LANES;
+            let chunks = Chunks { first, x: &[tail], lanes: self.lanes, terms: &terms };
+            self.sum.beside.add(isa, &chunks, &self.sum.total);
+            self.sum.total = self.sum.total.add_chunk::<F, F>(&terms);
         }
     }
 
@@ -191,7 +254,7 @@ impl<'b, 's, F: Real> Sweep<'b, 's, F> {
     fn add_chunks<'c, S: Isa>(
         &mut self,
         isa: S,
-        mut chunks: &'c [[F; CHUNK_LANES]],
+        (first, mut chunks): (usize, &'c [[F; CHUNK_LANES]]),
         Scratch { piece: terms, held, .. }: &'c mut Scratch<F>,
     ) {
         let length = chunks.len() * CHUNK_LANES;
@@ -204,17 +267,21 @@ impl<'b, 's, F: Real> Sweep<'b, 's, F> {
             chunks = held;
         }
         let terms = &mut terms.0[..length];
-        write_terms::<S, F, false>(isa, self.scale, chunks.as_flattened(), terms);
+        write_terms::<S, F, false>(isa, self.sum.scale, chunks.as_flattened(), terms);
+        let (before, mut total) = (self.sum.total, self.sum.total);
         if F::COMPENSATED {
-            add_values::<S, F, F>(isa, &mut self.total, terms);
+            add_values::<S, F, F>(isa, &mut total, terms);
         } else {
             for chunk in terms.as_chunks::<CHUNK_LANES>().0 {
-                self.total = self.total.add_chunk::<F, F>(chunk);
+                total = total.add_chunk::<F, F>(chunk);
             }
         }
+        self.sum.total = total;
         for chunk in chunks {
             self.lanes = zip(*chunk, self.lanes, max2);
         }
+        let chunks = Chunks { first, x: chunks, lanes: self.lanes, terms };
+        self.sum.beside.add(isa, &chunks, &before);
         self.skip = self.skip.wrapping_sub(length);
     }
 }

@@ -15,7 +15,7 @@
 //! log softmax        Others, then the results                              two sweeps
 //! gradient           Terms, then the results                               one sweep
 //! divergence         Terms of both rows, then Divergence                   two sweeps
-//! score              LogSum, Entropy, Standing and TopK (`Score`)          one sweep
+//! score              LogSum with Below, Standing and TopK (`Score`)       one sweep
 //! compare            Terms and TopK of both rows, then Comparison          two sweeps
 //! ```
 //!
@@ -34,6 +34,7 @@
 //! for one row or in a loop over the lanes. Which of the two ways a row goes is decided by its
 //! number of classes alone, so its bits do not depend on layout or batch.
 
+mod below;
 mod comparison;
 mod divergence;
 mod entropy;

@@ -2,18 +2,20 @@
 
 use crate::data::rows::Block;
 use crate::data::scratch::Scratch;
-use crate::fold::{Candidate, Entropy, Fold, LogSum, Others, Rank, Standing, TopK};
+use crate::fold::below::Below;
+use crate::fold::{Candidate, Fold, LogSum, Others, Rank, Standing, TopK};
 use crate::math::row::{self, ScaledSum};
+use crate::math::terms::NONE;
 use nll_simd::{Extended, Isa, Real};
 
 /// The state of everything about a row.
 ///
-/// The cross entropy is that of the fold of the same name, so its bits are too; so is the entropy, which
-/// knows the largest logit as well.
+/// The cross entropy is that of the fold of the same name, so its bits are too. The entropy comes from the
+/// same terms, and so does the loss of the largest class, as [`row::target_and_rest`] says. Of a row of
+/// which neither can be had so, both are those of [`Entropy`](crate::fold::Entropy), from a sweep of its own.
 #[derive(Clone)]
 pub(crate) struct Score<F: Real> {
-    rest: LogSum<F>,
-    entropy: Entropy<F>,
+    rest: LogSum<F, Below<F>>,
     standing: Standing<F>,
     top: Option<TopK<F>>,
 }
@@ -22,9 +24,9 @@ impl<F: Real> Score<F> {
     /// Of no classes; the target is `class`, whose logit is `x_t`.
     #[inline(always)]
     pub(crate) fn empty((class, x_t): (usize, F), top_k: usize) -> Self {
-        let (rest, entropy) = (LogSum::without(class), Entropy::empty());
+        let rest = LogSum::beside(class, Below::target(x_t));
         let top = (top_k > 0).then(|| TopK::of(top_k));
-        Score { rest, entropy, standing: Standing::of(x_t), top }
+        Score { rest, standing: Standing::of(x_t), top }
     }
 }
 
@@ -32,9 +34,11 @@ impl<F: Real> Score<F> {
 #[derive(Clone)]
 pub(crate) struct Scored<F: Real> {
     pub(crate) x_t: F,
+    /// The largest logit, and the first class that has it.
+    pub(crate) largest: (F, usize),
     pub(crate) rest: ScaledSum,
-    pub(crate) entropy: f64,
-    pub(crate) largest: Largest<F>,
+    /// How far the rest is below the largest logit in the mean.
+    pub(crate) below: F::Extended,
     pub(crate) rank: Rank,
     pub(crate) top: Option<Vec<Candidate<F>>>,
 }
@@ -81,27 +85,32 @@ impl<F: Real> Fold<F> for Score<F> {
     #[inline(always)]
     fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, scratch: &mut Scratch<F>) {
         self.rest.push(isa, block, scratch);
-        self.entropy.push(isa, block, scratch);
         self.standing.push(isa, block, scratch);
+        if self.rest.is_nan() {
+            self.standing.look_for_nan(block.classes()[0]);
+        }
         self.top.push(isa, block, scratch);
     }
 
     #[inline(always)]
     fn merge<S: Isa>(&mut self, isa: S, later: Self) {
         Fold::<F>::merge(&mut self.rest, isa, later.rest);
-        Fold::<F>::merge(&mut self.entropy, isa, later.entropy);
         Fold::<F>::merge(&mut self.standing, isa, later.standing);
         Fold::<F>::merge(&mut self.top, isa, later.top);
     }
 
     #[inline(always)]
     fn finish<S: Isa>(&self, isa: S) -> Scored<F> {
+        let (below, total) = self.rest.sums();
+        let (x_m, at) = below.largest();
+        let rank = self.standing.finish(isa);
+        let at = if at == NONE { rank.first } else { at };
         Scored {
             x_t: self.standing.x_t(),
+            largest: (x_m, at),
             rest: self.rest.finish(isa),
-            entropy: Entropy::<F>::value(isa, self.entropy.finish(isa)),
-            largest: Largest::new(isa, self.entropy.others()),
-            rank: self.standing.finish(isa),
+            below: below.mean(isa, total),
+            rank,
             top: self.top.finish(isa),
         }
     }

@@ -3,6 +3,7 @@
 use crate::data::rows::Block;
 use crate::data::scratch::Scratch;
 use crate::fold::Fold;
+use crate::math::terms::{NONE, position};
 use nll_simd::{Isa, Real};
 
 /// How many classes are above the target, and how many are equal to it, the target itself included.
@@ -12,16 +13,20 @@ pub struct Standing<F> {
     x_t: F,
     above: u64,
     equal: u64,
+    /// The first class that is equal to it, if none of those before is above it; else [`NONE`].
+    first: usize,
     has_nan: bool,
 }
 
 /// What a [`Standing`] comes to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Rank {
     /// How many logits are larger than the target's.
     pub above: u64,
     /// How many are equal to it, its own included.
     pub equal: u64,
+    /// The first class that is equal to it if none is above it.
+    pub first: usize,
     /// Whether any logit is NaN, which stands nowhere.
     pub has_nan: bool,
 }
@@ -30,7 +35,14 @@ impl<F: Real> Standing<F> {
     /// Of no classes, for a target whose logit is `x_t`.
     #[inline(always)]
     pub fn of(x_t: F) -> Self {
-        Standing { x_t, above: 0, equal: 0, has_nan: false }
+        Standing { x_t, above: 0, equal: 0, first: NONE, has_nan: false }
+    }
+
+    /// Looks for a NaN in a block. A row has one only if the sum of its terms is NaN.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn look_for_nan(&mut self, x: &[F]) {
+        self.has_nan |= x.iter().any(|x| x.is_nan());
     }
 
     /// The logit of the target.
@@ -49,19 +61,23 @@ impl<F: Real> Fold<F> for Standing<F> {
         // A loop for each: their counts stay in registers. A block has fewer classes than 32 bits count.
         self.above += count(x, |x| x > x_t);
         self.equal += count(x, |x| x == x_t);
-        self.has_nan |= count(x, |x| x.is_nan()) > 0;
+        if self.above == 0 && self.equal > 0 && self.first == NONE {
+            self.first = position(x, x_t).map_or(NONE, |at| block.first + at);
+        }
     }
 
     #[inline(always)]
     fn merge<S: Isa>(&mut self, _isa: S, later: Self) {
         self.above += later.above;
         self.equal += later.equal;
+        self.first = self.first.min(later.first);
         self.has_nan |= later.has_nan;
     }
 
     #[inline(always)]
     fn finish<S: Isa>(&self, _isa: S) -> Rank {
-        Rank { above: self.above, equal: self.equal, has_nan: self.has_nan }
+        let Standing { above, equal, first, has_nan, .. } = *self;
+        Rank { above, equal, first, has_nan }
     }
 }
 

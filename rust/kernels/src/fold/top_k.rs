@@ -1,18 +1,21 @@
 //! The k largest logits of a row, with their classes.
 //!
-//! Candidates are all logits larger than the k-th largest so far, which the rest of a row seldom
-//! holds: a block without one costs a comparison a class. They are collected in a buffer with more
-//! than k places. When it is full, a selection leaves the k largest, so that no order of the classes
-//! costs more than a few steps a candidate.
+//! Candidates are all logits larger than the least that can be among the k largest, which the rest of a
+//! row seldom holds: a chunk without one costs a comparison a class. That least logit is the k-th
+//! largest when the last selection was made; before, of a row's first block, the k-th largest of 32
+//! classes, each the largest of every 32nd. Candidates are collected in a buffer with more than k
+//! places. When it is full, a selection leaves the k largest, so that no order of the classes costs
+//! more than a few steps a candidate.
 
 use crate::data::rows::Block;
 use crate::data::scratch::Scratch;
 use crate::fold::Fold;
-use nll_simd::{CHUNK_LANES, Isa, Real};
+use crate::math::terms::max2;
+use nll_simd::{CHUNK_LANES, Isa, Real, zip};
 use std::cmp::Ordering;
 
 /// How many candidates there are beyond k at least before the k largest are selected: few, because until
-/// then the rest of the row is compared with the k-th largest of the last time.
+/// then the rest of the row is compared with the least of the last time.
 const SPARE: usize = 8;
 
 /// How many classes are looked at together where one of a chunk is a candidate.
@@ -31,30 +34,47 @@ pub struct Candidate<F> {
 #[derive(Clone, Debug)]
 pub struct TopK<F> {
     k: usize,
-    /// The k-th largest when the last selection was made.
-    least: F,
+    /// Logits up to this are not among the largest; None as long as any may be.
+    least: Option<F>,
     candidates: Vec<Candidate<F>>,
 }
 
 impl<F: Real> TopK<F> {
     /// Of no classes.
     pub fn of(k: usize) -> Self {
-        TopK { k, least: F::NEG_INFINITY, candidates: Vec::new() }
+        TopK { k, least: None, candidates: Vec::with_capacity(k + k.max(SPARE)) }
+    }
+
+    /// The k largest of a whole row, in order, in `candidates`.
+    pub(crate) fn of_row(
+        k: usize,
+        row: impl Iterator<Item = F>,
+        candidates: &mut Vec<Candidate<F>>,
+    ) {
+        candidates.clear();
+        candidates.extend(row.enumerate().map(|(class, x)| Candidate::new(x, class)));
+        if k < candidates.len() {
+            candidates.select_nth_unstable_by(k, compare);
+            candidates.truncate(k);
+        }
+        candidates.sort_unstable_by(compare);
     }
 
     /// Whether any of these may be among the largest.
     #[inline(always)]
     fn wants_any(&self, x: &[F]) -> bool {
-        let larger = x.iter().fold(0, |count, &x| count + u32::from(x > self.least));
-        larger > 0 || self.candidates.len() < self.k
+        let Some(least) = self.least else { return true };
+        x.iter().fold(false, |any, &x| any | (x > least))
     }
 
-    /// Takes in a few classes from `first` on.
+    /// Takes in some classes from `first` on.
     #[inline(always)]
-    fn offer_some(&mut self, x: &[F], first: usize) {
-        if self.wants_any(x) {
-            for (class, &x) in (first..).zip(x) {
-                self.offer(x, class);
+    fn offer_chunk(&mut self, x: &[F], first: usize) {
+        for (few, first) in x.chunks(FEW).zip((first..).step_by(FEW)) {
+            if self.wants_any(few) {
+                for (class, &x) in (first..).zip(few) {
+                    self.offer(x, class);
+                }
             }
         }
     }
@@ -62,12 +82,22 @@ impl<F: Real> TopK<F> {
     /// Takes in one class.
     #[inline(always)]
     fn offer(&mut self, x: F, class: usize) {
-        let x = if x.is_nan() { F::NEG_INFINITY } else { x };
-        if x > self.least || self.candidates.len() < self.k {
-            self.candidates.push(Candidate { x, class });
+        let candidate = Candidate::new(x, class);
+        if self.least.is_none_or(|least| candidate.x > least) {
+            self.candidates.push(candidate);
             if self.candidates.len() >= self.k + self.k.max(SPARE) {
                 self.select();
             }
+        }
+    }
+
+    /// Leaves out what is less than the k-th largest of the lanes of the first block.
+    #[inline(never)]
+    fn start(&mut self, mut lanes: [F; CHUNK_LANES]) {
+        if (1..CHUNK_LANES).contains(&self.k) {
+            let order = |a: &F, b: &F| b.partial_cmp(a).unwrap_or(Ordering::Equal);
+            let (_, &mut least, _) = lanes.select_nth_unstable_by(self.k - 1, order);
+            self.least = (least > F::NEG_INFINITY).then(|| least.next_down());
         }
     }
 
@@ -76,9 +106,16 @@ impl<F: Real> TopK<F> {
     fn select(&mut self) {
         if self.k > 0 && self.candidates.len() > self.k {
             let (_, last, _) = self.candidates.select_nth_unstable_by(self.k - 1, compare);
-            self.least = last.x;
+            self.least = Some(last.x);
         }
         self.candidates.truncate(self.k);
+    }
+}
+
+impl<F: Real> Candidate<F> {
+    #[inline(always)]
+    fn new(x: F, class: usize) -> Self {
+        Candidate { x: if x.is_nan() { F::NEG_INFINITY } else { x }, class }
     }
 }
 
@@ -93,13 +130,21 @@ impl<F: Real> Fold<F> for TopK<F> {
     #[inline(always)]
     fn push<S: Isa>(&mut self, _isa: S, block: &Block<'_, F>, _scratch: &mut Scratch<F>) {
         let [x] = block.classes();
-        for (i, chunk) in x.chunks(CHUNK_LANES).enumerate() {
+        let (chunks, rest) = x.as_chunks::<CHUNK_LANES>();
+        if self.least.is_none() && self.candidates.is_empty() {
+            let mut lanes = [F::NEG_INFINITY; CHUNK_LANES];
+            for chunk in chunks {
+                lanes = zip(*chunk, lanes, max2);
+            }
+            self.start(lanes);
+        }
+        let firsts = (block.first..).step_by(CHUNK_LANES);
+        for (chunk, first) in chunks.iter().zip(firsts) {
             if self.wants_any(chunk) {
-                for (j, few) in chunk.chunks(FEW).enumerate() {
-                    self.offer_some(few, block.first + i * CHUNK_LANES + j * FEW);
-                }
+                self.offer_chunk(chunk, first);
             }
         }
+        self.offer_chunk(rest, block.first + x.len() - rest.len());
     }
 
     #[inline(always)]

@@ -83,10 +83,59 @@ pub fn target_against_rest<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -
 /// log(1 + Σ e^x / e^{x_t}), the sum being `rest`, of finite numbers.
 #[inline(always)]
 fn log_one_plus_ratio<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -> F::Extended {
-    let gap = F::Extended::sum(rest.center, -x_t)
+    log_one_plus_scaled_exp::<S, F>(isa, rest.sum, gap::<F>(rest, x_t))
+}
+
+/// log(Σ e^x / e^{x_t}) without the logarithm of `rest.sum`.
+#[inline(always)]
+fn gap<F: Real>(rest: ScaledSum, x_t: f64) -> F::Extended {
+    F::Extended::sum(rest.center, -x_t)
         .add(F::Extended::ln_2_times(rest.exponent))
-        .add(F::Extended::new(rest.correction));
-    log_one_plus_scaled_exp::<S, F>(isa, rest.sum, gap)
+        .add(F::Extended::new(rest.correction))
+}
+
+/// What is known of a row from its target t and the rest.
+#[derive(Clone, Copy)]
+pub struct TargetAndRest<E> {
+    /// −log p_t
+    pub loss: f64,
+    /// −log p_m, of the largest logit.
+    pub largest: E,
+    /// −Σ p·log p
+    pub entropy: f64,
+    /// Whether the last two have their digits.
+    pub is_sure: bool,
+}
+
+/// −log p_t, −log p_m and the entropy of a row, with g = x_m − x_t and `below` = Σ_{j≠t} e^{x_j}·(x_m − x_j) /
+/// Σ_{j≠t} e^{x_j}:
+///
+/// ```text
+/// −log p_m  =  −log p_t − g
+/// entropy   =  −log p_m + p_t·g + (1 − p_t)·below
+/// ```
+///
+/// If the target is not the largest, the first difference cancels where p_m is nearly 1. With −log p_m ≥ 1/2
+/// it has all its digits; below that, and where a logit is not finite, the row is not sure.
+#[inline(always)]
+pub fn target_and_rest<S: Isa, F: Real>(
+    isa: S,
+    (rest, below): (ScaledSum, F::Extended),
+    [x_t, x_m]: [f64; 2],
+) -> TargetAndRest<F::Extended> {
+    let (most, one) = (F::Extended::new(512.0), F::Extended::new(1.0));
+    let gap = gap::<F>(rest, x_t);
+    let gap = if gap.rounded() > 512.0 { most } else { gap };
+    let ratio = gap.mul_exp(isa, rest.sum);
+    let others = ratio.div(isa, one.add(ratio));
+    let further = F::Extended::sum(x_m, -x_t);
+    let largest = log_one_plus_ratio::<S, F>(isa, rest, x_t).add(further.neg());
+    let share = further.mul(isa, one.add(others.neg()));
+    let entropy = largest.add(share).add(others.mul(isa, below)).rounded();
+    let least = if x_m > x_t { 0.5 } else { 0.0 };
+    let is_sure = largest.rounded() >= least && entropy < f64::INFINITY;
+    let loss = target_against_rest::<S, F>(isa, rest, x_t);
+    TargetAndRest { loss, largest, entropy, is_sure }
 }
 
 /// log(1 + s·e^d); softplus(d) where s = 1.   d = −∞ → 0, d = +∞ → +∞, NaN → NaN.

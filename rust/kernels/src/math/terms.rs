@@ -216,7 +216,7 @@ pub(crate) fn max<F: Real>(x: &[F]) -> F {
 #[inline(always)]
 pub(crate) fn position<F: Real>(values: &[F], x: F) -> Option<usize> {
     let mut chunks = values.chunks(CHUNK_LANES).zip((0..).step_by(CHUNK_LANES));
-    let holds = |chunk: &[F]| chunk.iter().fold(0, |count, &v| count + u32::from(v == x)) > 0;
+    let holds = |chunk: &[F]| chunk.iter().fold(false, |any, &v| any | (v == x));
     let (chunk, start) = chunks.find(|(chunk, _)| holds(chunk))?;
     Some(start + chunk.iter().position(|&v| v == x)?)
 }
