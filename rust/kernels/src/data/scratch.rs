@@ -37,6 +37,8 @@ pub struct Scratch<F> {
     pub(crate) lost: Buffer<f64>,
     /// … and a second product of each class.
     pub(crate) second: Buffer<f64>,
+    /// What some classes add to the sums of a comparison.
+    pub(crate) shares: Buffer<f64>,
     /// The exponentials of some chunks; of a known length, so that LLVM unrolls the loops over it.
     pub(crate) piece: Aligned<[F; PIECE * CHUNK_LANES]>,
     /// The same chunks with one of their classes hidden.
@@ -68,6 +70,7 @@ impl<F: Real> Default for Scratch<F> {
             rounded: Buffer::default(),
             lost: Buffer::default(),
             second: Buffer::default(),
+            shares: Buffer::default(),
             piece: Aligned([F::ZERO; PIECE * CHUNK_LANES]),
             held: Aligned([[F::ZERO; CHUNK_LANES]; PIECE]),
         }

@@ -6,7 +6,7 @@
 //! [divergence](crate::math::row::divergence_terms) knows with all its digits, and for −1 < d < 1 by a
 //! polynomial.
 
-use crate::math::row::{divergence, divergence_terms};
+use crate::math::row::{bend, divergence, divergence_terms};
 use nll_simd::math::horner;
 use nll_simd::{Extended, Isa, Real};
 
@@ -16,7 +16,7 @@ pub struct ClassShare<F: Real> {
     /// q − p − p·d, whose sum is the divergence of p from q.
     pub bend: F::Extended,
     /// p·d
-    pub slope: f64,
+    pub slope: F::Extended,
     /// p − q + q·d, whose sum is the divergence of q from p.
     pub back: F::Extended,
     /// q − p
@@ -25,11 +25,28 @@ pub struct ClassShare<F: Real> {
     pub middle: f64,
 }
 
-/// The share of a class.   p = q = 0 → 0. p = 0 < q: `back` is +∞; q = 0 < p: `bend` is. NaN → NaN.
-///
-/// `NEAR` promises |d| < 1, and saves the formulas of other classes.
+/// Whether |d| < 1.
 #[inline(always)]
-pub fn class_share<S: Isa, F: Real, const NEAR: bool>(
+pub fn is_near(d: f64) -> bool {
+    d.abs() < 1.0
+}
+
+/// The share of a class with |d| < 1.
+#[inline(always)]
+pub fn near_share<S: Isa, F: Real>(isa: S, p: f64, d: F::Extended) -> ClassShare<F> {
+    let slope = F::Extended::new(p).mul(isa, d);
+    let bend = bend::<S, F>(isa, slope, d);
+    let apart = bend.add(slope);
+    let back = apart.mul(isa, d).add(bend.neg());
+    let middle = near_middle::<S, F>(isa, slope, d);
+    ClassShare { bend, slope, back, apart: apart.rounded(), middle }
+}
+
+/// The share of any class.   p = q = 0 → 0. p = 0 < q: `back` is +∞; q = 0 < p: `bend` is. NaN → NaN.
+///
+/// For |d| < 1 it is [`near_share`]'s, bit for bit.
+#[inline(always)]
+pub fn class_share<S: Isa, F: Real>(
     isa: S,
     p: f64,
     q: F::Extended,
@@ -39,7 +56,7 @@ pub fn class_share<S: Isa, F: Real, const NEAR: bool>(
     let [bend, slope] = divergence_terms::<S, F>(isa, p, q, d);
     let near = bend.add(slope);
     let far = q.add(F::Extended::new(-p));
-    let is_near = NEAR | (x > -1.0 && x < 3.0);
+    let is_near = x > -1.0 && x < 3.0;
     let apart = if is_near { near } else { far };
     let back_near = apart.mul(isa, d).add(bend.neg());
     let product = if q.rounded() == 0.0 { F::Extended::new(0.0) } else { q.mul(isa, d) };
@@ -49,16 +66,17 @@ pub fn class_share<S: Isa, F: Real, const NEAR: bool>(
     let back = if is_near { back_near } else { back_far };
     // The q that is as far from p as `apart` says.
     let q = if is_near { F::Extended::new(p).add(apart) } else { q };
-    let curve = F::Extended::new(horner(isa, F::MIDDLE, x));
-    let near = slope.mul(isa, d).mul(isa, curve).rounded();
-    let middle = match NEAR {
-        true => near,
-        false => {
-            let far = middle_of_far::<S, F>(isa, (p, q), d);
-            if x.abs() < 1.0 { near } else { far }
-        }
-    };
-    ClassShare { bend, slope: slope.rounded(), back, apart: apart.rounded(), middle }
+    let near = near_middle::<S, F>(isa, slope, d);
+    let far = middle_of_far::<S, F>(isa, (p, q), d);
+    let middle = if x.abs() < 1.0 { near } else { far };
+    ClassShare { bend, slope, back, apart: apart.rounded(), middle }
+}
+
+/// [`ClassShare::middle`] for |d| < 1, with `slope` = p·d.
+#[inline(always)]
+fn near_middle<S: Isa, F: Real>(isa: S, slope: F::Extended, d: F::Extended) -> f64 {
+    let curve = F::Extended::new(horner(isa, F::MIDDLE, d.rounded()));
+    slope.mul(isa, d).mul(isa, curve).rounded()
 }
 
 /// (p·log(2p/(p+q)) + q·log(2q/(p+q)))/2 = ((p + q)·(log 2 − log(1 + r)) − least·|d|)/2, with r = least/most
@@ -85,8 +103,6 @@ pub struct Shares<F: Real> {
     pub slope: F::Extended,
     /// Σ back
     pub back: F::Extended,
-    /// Σ apart
-    pub excess: f64,
     /// Σ |apart|
     pub distance: f64,
     /// Σ q·sign(apart)
@@ -125,9 +141,10 @@ impl Compared {
     #[inline(always)]
     pub fn new<S: Isa, F: Real>(isa: S, sums: Shares<F>, p_sum: F::Extended) -> Self {
         let [bend, back] = [sums.bend, sums.back].map(|sum| sum.div(isa, p_sum).rounded());
-        let [u, distance, lean, unsure, middle] =
-            [sums.excess, sums.distance, sums.lean, sums.unsure, sums.middle]
-                .map(|sum| sum / p_sum.rounded());
+        let excess = sums.bend.add(sums.slope).div(isa, p_sum);
+        let u = excess.rounded();
+        let [distance, lean, unsure, middle] =
+            [sums.distance, sums.lean, sums.unsure, sums.middle].map(|sum| sum / p_sum.rounded());
         let u = if u.abs() < 0.5 { u } else { 0.0 };
         let kl_pq = divergence::<S, F>(isa, sums.bend, sums.slope, p_sum);
         let kl_qp = back / (1.0 + u) - u * u * (0.5 - u / 1.5);

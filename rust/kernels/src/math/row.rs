@@ -228,15 +228,22 @@ pub fn divergence_terms<S: Isa, F: Real>(
     d: F::Extended,
 ) -> [F::Extended; 2] {
     let x = d.rounded();
+    let slope = F::Extended::new(p).mul(isa, if p == 0.0 { F::Extended::new(0.0) } else { d });
+    let near = bend::<S, F>(isa, slope, d);
+    let far = q.add(F::Extended::new(-p)).add(slope.neg());
+    let far = if x == f64::NEG_INFINITY { F::Extended::new(f64::INFINITY) } else { far };
+    [if x > -1.0 && x < 3.0 { near } else { far }, slope]
+}
+
+/// p·(e^d − 1 − d) for −1 < d < 3, with `slope` = p·d.
+#[inline(always)]
+pub fn bend<S: Isa, F: Real>(isa: S, slope: F::Extended, d: F::Extended) -> F::Extended {
+    let x = d.rounded();
     // (e^x − 1 − x)/x² = 1/2! + x/3! + x²/4! + …
     let curve = F::Extended::new(horner(isa, &F::EXPM1_TAIL[2..], x))
         .mul_add(isa, x, F::EXPM1_TAIL[1])
         .mul_add(isa, x, F::EXPM1_TAIL[0]);
-    let slope = F::Extended::new(p).mul(isa, if p == 0.0 { F::Extended::new(0.0) } else { d });
-    let near = slope.mul(isa, d).mul(isa, curve);
-    let far = q.add(F::Extended::new(-p)).add(slope.neg());
-    let far = if x == f64::NEG_INFINITY { F::Extended::new(f64::INFINITY) } else { far };
-    [if x > -1.0 && x < 3.0 { near } else { far }, slope]
+    slope.mul(isa, d).mul(isa, curve)
 }
 
 /// The derivatives of the divergence of p from q by the logits of one class, −p·(d + divergence) and
