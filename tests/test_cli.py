@@ -26,7 +26,7 @@ def test_shift_and_bytes(tmp_path, capsys):
     assert score(*where, "--bytes", 50, "--json") == 0
     got = json.loads(capsys.readouterr().out)
     assert got["tokens"] == 16
-    assert got["mean_nll"] == nll_fast.cross_entropy(x, t, shift=1)
+    assert got["nll"] == nll_fast.cross_entropy(x, t, shift=1)
     np.testing.assert_allclose(got["bits_per_byte"], nll_fast.bits_per_byte(x, t, 50, shift=1), rtol=1e-14)
     assert score(*where, "--bytes", 50) == 0 and "bits per byte" in capsys.readouterr().out
     assert score(*where[:3], "--shift", 10) == 2 and "there are 9 positions" in capsys.readouterr().err
@@ -39,10 +39,10 @@ def test_summary(example, capsys):
     assert score(folder / "x.npy", "--targets", folder / "t.npy", "--json", "--per-token", out) == 0
     got = json.loads(capsys.readouterr().out)
     each = nll_fast.cross_entropy(x, t, reduction="none", out=np.empty(50))
-    assert got["mean_nll"] == nll_fast.cross_entropy(x, t)
+    assert got["nll"] == nll_fast.cross_entropy(x, t)
     assert (got["tokens"], got["ignored"]) == (49, 1)
     counted = t != -100
-    np.testing.assert_allclose(got["standard_error"], each[counted].std(ddof=1) / 7, rtol=1e-12)
+    np.testing.assert_allclose(got["nll_error"], each[counted].std(ddof=1) / 7, rtol=1e-12)
     assert got["top1_accuracy"] == np.mean((x.argmax(-1) == t)[counted])
     assert (np.load(out) == -each).all()
     assert sorted(p.name for p in folder.iterdir()) == ["out.npy", "t.npy", "x.npy"]
@@ -231,7 +231,7 @@ def test_rows_that_are_nan_or_infinite_are_counted_apart(tmp_path, capsys):
     x, t = np.zeros((2, 4, 3)), np.array([[1, 1, 1, 1], [-100, 1, 1, 1]])
     where = tmp_path / "x.npy", "--targets", tmp_path / "t.npy"
     np.save(tmp_path / "t.npy", t)
-    keys = ["mean_nll", "nan_rows", "first_nan_row", "infinite_rows", "first_infinite_row"]
+    keys = ["nll", "nan", "first_nan", "infinite", "first_infinite"]
 
     def fields():
         np.save(tmp_path / "x.npy", x)

@@ -54,8 +54,11 @@ def test_rows_that_are_not_finite_are_counted_alike_with_and_without_columns(tmp
         said = capsys.readouterr()
         got = json.loads(said.out)
         assert not said.err
-        found.append({key: x for key, x in got.items() if key not in ("seconds", "gb_per_s")})
-    assert found[0] == {key: found[1][key] for key in found[0]} and found[0]["nan_rows"] and found[0]["infinite_rows"]
+        found.append({key: x for key, x in got.items() if key not in ("seconds", "gb_per_s", "top_k")})
+    known = [key for key, x in found[0].items() if x is not None]
+    assert found[0].keys() == found[1].keys()
+    assert [found[0][key] for key in known] == [found[1][key] for key in known]
+    assert found[0]["nan"] and found[0]["infinite"]
     np.testing.assert_array_equal(*(np.load(tmp_path / f"out{k}.npy") for k in (0, 2)))
 
 
@@ -98,20 +101,39 @@ def test_a_table_has_every_column_of_score_in_the_order_of_the_rows(tmp_path, ca
     assert got["row"].tolist() == [*range(120)]
 
 
-def test_numbers_of_the_summary_are_those_of_the_library(example, capsys):
+OF_THE_COMMAND = {"top_k", "temperature", "softcap", "storage", "seconds", "gb_per_s"}
+"""What the command's JSON has beside the summary of the library: options, files and time."""
+
+
+def test_the_json_is_the_summary_of_the_library(example, capsys):
+    x, t, folder = example
+    where = folder / "x.npy", "--targets", folder / "t.npy", "--json"
+    want = nll_fast.score(x, t, top_k=7).summary()
+    assert score(*where, "--top-k", 7, "--worst", 2, "--per-token", folder / "o.npy", "--bytes", 150) == 0
+    got = json.loads(capsys.readouterr().out)
+    assert got.keys() - want.keys() == {"worst", "bits_per_byte"} | OF_THE_COMMAND
+    assert {name: got[name] for name in want} == want
+    # Of the losses alone, what takes more is null.
+    assert score(*where) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert plain.keys() - want.keys() == OF_THE_COMMAND
+    unknown = {"nll_median", "nll_p90", "nll_p99", "top_k_accuracy", "entropy"}
+    assert {name: plain[name] for name in want} == {name: None if name in unknown else x for name, x in want.items()}
+    for more in ([], ["--top-k", 7]):
+        np.save(folder / "both.npy", np.concatenate([t, t]))
+        assert score(folder / "x.npy", *where[:1], "--targets", folder / "both.npy", "--json", *more) == 0
+        both = json.loads(capsys.readouterr().out)
+        assert both.keys() - want.keys() == {"files"} | OF_THE_COMMAND
+        alone = want if more else {name: plain[name] for name in want}
+        assert [{name: file[name] for name in want} for file in both["files"]] == [alone] * 2
+        assert all(file.keys() - want.keys() == {"file", "targets"} for file in both["files"])
+
+
+def test_the_screen_shows_what_is_in_the_json(example, capsys):
     x, t, folder = example
     where = folder / "x.npy", "--targets", folder / "t.npy"
     assert score(*where, "--json", "--top-k", 7, "--worst", 2, "--per-token", folder / "o.npy") == 0
     got = json.loads(capsys.readouterr().out)
-    assert score(*where, "--json") == 0
-    plain = json.loads(capsys.readouterr().out)
-    assert {name: got[name] for name in plain if name not in ("seconds", "gb_per_s")} == {
-        name: plain[name] for name in plain if name not in ("seconds", "gb_per_s")
-    }
-    want = nll_fast.score(x, t, top_k=7).summary()
-    keys = {"median_nll": "nll_median", "p90_nll": "nll_p90", "p99_nll": "nll_p99", "mean_entropy": "entropy"}
-    for name, other in (*keys.items(), ("top_k_accuracy", "top_k"), ("mean_nll", "nll")):
-        assert got[name] == want[other]
     np.testing.assert_array_equal(np.load(folder / "o.npy")[t != -100], nll_fast.token_log_probs(x, t)[t != -100])
     # What the screen shows is in the JSON.
     assert score(*where, "--top-k", 7, "--worst", 2) == 0

@@ -55,9 +55,10 @@ def test_score_tokens_prints_the_summary_in_float64(known, capsys, monkeypatch, 
         "nll_p90": np.quantile(-own, 0.9),
         "nll_p99": np.quantile(-own, 0.99),
         "perplexity": np.exp(-own.mean()),
+        "perplexity_error": np.exp(-own.mean()) * own.std(ddof=1) / np.sqrt(24),
         "bits_per_token": -own.mean() / np.log(2),
-        "top1": (log_p.argmax(-1) == target).mean(),
-        "top_k": (rank <= 5).mean(),
+        "top1_accuracy": (log_p.argmax(-1) == target).mean(),
+        "top_k_accuracy": (rank <= 5).mean(),
         "entropy": -(np.exp(log_p) * log_p).sum(-1).mean(),
     }
     for name, value in want.items():

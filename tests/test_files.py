@@ -27,7 +27,7 @@ def test_safetensors_and_npz(example, capsys):
     np.savez(folder / "t.npz", a=t, b=t)
     assert score(folder / "x.safetensors", "--targets", f"{folder / 't.npz'}:b", "--json") == 0
     exact = (bits.astype(np.uint32) << 16).view(np.float32)
-    assert json.loads(capsys.readouterr().out)["mean_nll"] == nll_fast.cross_entropy(exact, t)
+    assert json.loads(capsys.readouterr().out)["nll"] == nll_fast.cross_entropy(exact, t)
 
 
 def test_bad_files(example, capsys):
@@ -94,7 +94,7 @@ def test_nothing_the_size_of_the_logits_is_allocated_in_any_order_and_layout(tmp
                 assert score(tmp_path / "x.npy", "--targets", tmp_path / "t.npy", "--json") == 0
                 shares[shape, order, dtype] = tracemalloc.get_traced_memory()[1] / logits.nbytes
                 tracemalloc.stop()
-                assert json.loads(capsys.readouterr().out)["mean_nll"] == want
+                assert json.loads(capsys.readouterr().out)["nll"] == want
     assert not {name: share for name, share in shares.items() if share > 0.1}
 
 
@@ -109,7 +109,7 @@ def test_fortran_order_keeps_the_order_of_the_rows(tmp_path, capsys):
         where = tmp_path / "x.npy", "--targets", tmp_path / "t.npy", "--json"
         assert score(*where, "--per-token", tmp_path / "out.npy") == 0
         np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), each)
-        assert json.loads(capsys.readouterr().out)["first_nan_row"] == np.ravel_multi_index((1, 2, 3), t.shape)
+        assert json.loads(capsys.readouterr().out)["first_nan"] == np.ravel_multi_index((1, 2, 3), t.shape)
         np.save(tmp_path / "t.npy", np.where(np.arange(t.size).reshape(t.shape) == 71, 11, target))
         assert score(*where) == 2 and "target 11 at row 71 is out of bounds" in capsys.readouterr().err
 
@@ -131,7 +131,7 @@ def test_foreign_byte_order_is_read(tmp_path, capsys, dtype, integer):
     for logits, targets in (("x.npy", "t.npy"), ("f.npy", "t.npy"), ("all.npz:x", "all.npz:t")):
         where = tmp_path / logits, "--targets", tmp_path / targets, "--shift", 1, "--json"
         assert score(*where, *bfloat16) == 0, capsys.readouterr().err
-        assert json.loads(capsys.readouterr().out)["mean_nll"] == want
+        assert json.loads(capsys.readouterr().out)["nll"] == want
 
 
 def write_odd_npy(path, array):
@@ -169,7 +169,7 @@ def test_data_that_is_not_aligned_is_read(tmp_path, capsys):
         ("odd.npy", "odd_t.npy", want),
     ):
         assert score(tmp_path / logits, "--targets", tmp_path / targets, "--json") == 0, capsys.readouterr().err
-        assert json.loads(capsys.readouterr().out)["mean_nll"] == mean
+        assert json.loads(capsys.readouterr().out)["nll"] == mean
 
 
 def test_endings_may_be_upper_case(example, capsys):
@@ -182,7 +182,7 @@ def test_endings_may_be_upper_case(example, capsys):
     out = folder / "OUT.NPY"
     for logits in ("X.NPY", "X.SafeTensors"):
         assert score(folder / logits, "--targets", folder / "T.NPZ", "--json", "--per-token", out) == 0
-        assert json.loads(capsys.readouterr().out)["mean_nll"] == nll_fast.cross_entropy(x, t)
+        assert json.loads(capsys.readouterr().out)["nll"] == nll_fast.cross_entropy(x, t)
         assert len(np.load(out)) == 50
 
 
@@ -201,7 +201,7 @@ def test_names_with_colons(example, monkeypatch, capsys):
     want = nll_fast.cross_entropy(x, t)
     for logits in ("c:d.npy", "e:f.npz:a:b", "./c:d.npy", str(folder / "e:f.npz:t:t")):
         assert score(logits, "--targets", "e:f.npz:t", "--json") == 0, capsys.readouterr().err
-        assert json.loads(capsys.readouterr().out)["mean_nll"] == want
+        assert json.loads(capsys.readouterr().out)["nll"] == want
     assert score("c:d.npy", "--targets", "t.npy", "--per-token", "c:d.npy") == 2
     assert "would overwrite the input c:d.npy" in capsys.readouterr().err
 

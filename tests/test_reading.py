@@ -25,7 +25,7 @@ def test_classes_that_lie_near_or_far_from_each_other_are_read_alike(tmp_path, c
         np.save(tmp_path / "x.npy", x.astype(dtype, order="F"))
         where = tmp_path / "x.npy", "--targets", tmp_path / "t.npy", "--per-token", tmp_path / "out.npy", "--json"
         assert score(*where) == 0
-        assert json.loads(capsys.readouterr().out)["mean_nll"] == nll_fast.cross_entropy(x, t)
+        assert json.loads(capsys.readouterr().out)["nll"] == nll_fast.cross_entropy(x, t)
         np.testing.assert_array_equal(
             np.load(tmp_path / "out.npy"), nll_fast.token_log_probs(x, t, out=np.empty(len(t)))
         )
@@ -88,7 +88,7 @@ def test_a_file_that_grows_or_is_replaced_while_it_is_scored_is_read_as_it_was(t
         )
         assert score(path, "--targets", tmp_path / "t.npy", "--json") == 0
         monkeypatch.undo()
-        assert json.loads(capsys.readouterr().out)["mean_nll"] == want
+        assert json.loads(capsys.readouterr().out)["nll"] == want
 
 
 @pytest.mark.parametrize("threads_wanted", [1, 2, 5])
@@ -103,7 +103,7 @@ def test_threads_read_every_row_once_and_give_the_bits_of_one_call(tmp_path, cap
     where = tmp_path / "x.npy", "--targets", tmp_path / "t.npy", "--per-token", tmp_path / "out.npy", "--json"
     assert score(*where) == 0
     got, want = json.loads(capsys.readouterr().out), nll_fast.cross_entropy(x, t, reduction="partial")
-    assert (got["mean_nll"], got["standard_error"], got["tokens"]) == (want.mean, want.standard_error, 3001)
+    assert (got["nll"], got["nll_error"], got["tokens"]) == (want.mean, want.standard_error, 3001)
     assert got["top1_accuracy"] == want.top1 / 3001
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), nll_fast.token_log_probs(x, t))
 

@@ -114,7 +114,7 @@ def test_the_numbers_of_the_page_are_those_of_the_summary():
     figures = {figure["label"]: figure["value"] for figure in page.data["figures"]}
     summary = scores.summary()
     assert (figures["NLL"], figures["Perplexity"], figures["Top-1"], figures["Tokens"], figures["Ignored"]) == (
-        summary["nll"], summary["perplexity"], summary["top1"], summary["tokens"], summary["ignored"],
+        summary["nll"], summary["perplexity"], summary["top1_accuracy"], summary["tokens"], summary["ignored"],
     )  # fmt: skip
     assert figures["Bits per byte"] == pytest.approx(-np.nansum(scores.log_prob) / np.log(2) / 700, rel=1e-6)
     assert dict(page.data["marks"]) == {name: summary[f"nll_{name}"] for name in ("median", "p90", "p99")}

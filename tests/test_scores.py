@@ -105,7 +105,8 @@ def test_rows_that_do_not_count_or_hold_a_nan_have_no_plausible_number():
     assert scores.counted.sum() == len(x) - 1
     summary = scores.summary()
     assert (summary["tokens"], summary["ignored"]) == (len(x) - 1, 1)
-    assert (summary["nonfinite"], summary["nan"], summary["infinite"], summary["first_nonfinite"]) == (1, 1, 0, 5)
+    assert (summary["nonfinite"], summary["nan"], summary["first_nan"]) == (1, 1, 5)
+    assert (summary["infinite"], summary["first_infinite"]) == (0, None)
     x[3] = np.nan  # not read
     same(nll_fast.score(x, target, top_k=3, token_ids=[2]), scores)
 
@@ -214,8 +215,8 @@ def test_real_logits_have_numpys_ranks(real_logits):
     summary = scores.summary()
     assert summary["nll"] == nll_fast.cross_entropy(x, target)
     assert summary["perplexity"] == nll_fast.perplexity(x, target)
-    assert summary["top1"] == np.mean(wide.argmax(-1) == target)
-    assert summary["top_k"] == np.mean(scores.rank <= 5)
+    assert summary["top1_accuracy"] == np.mean(wide.argmax(-1) == target)
+    assert summary["top_k_accuracy"] == np.mean(scores.rank <= 5)
 
 
 def test_segments_are_sums_over_groups():
@@ -289,7 +290,7 @@ def test_no_rows_and_no_ids():
     scores = nll_fast.score(np.zeros((0, 5)), np.zeros(0, int), top_k=2, token_ids=[])
     assert scores.top_k_ids.shape == (0, 2) and scores.token_ids_log_probs.shape == (0, 0)
     summary = scores.summary()
-    assert summary["tokens"] == 0 and np.isnan(summary["nll"]) and summary["first_nonfinite"] is None
+    assert summary["tokens"] == 0 and np.isnan(summary["nll"]) and summary["first_nan"] is None
 
 
 def test_rising_rows_give_the_largest_classes_too():

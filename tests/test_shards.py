@@ -53,10 +53,10 @@ def test_the_total_is_exact_and_each_file_has_its_line(shards, capsys):
     for given in (folder / "all.npy", folder / "targets", f"{folder}/targets/*.npy"):
         assert score(folder / "logits", "--targets", given, "--json", "--per-token", out) == 0
         got = json.loads(capsys.readouterr().out)
-        assert (got["mean_nll"], got["standard_error"], got["tokens"]) == (want.mean, want.standard_error, len(t))
+        assert (got["nll"], got["nll_error"], got["tokens"]) == (want.mean, want.standard_error, len(t))
         assert [file["file"] for file in got["files"]] == [f"{folder}/logits/shard-{k}.npy" for k in range(12)]
         for file, a, b in zip(got["files"], logits, targets, strict=True):
-            assert (file["mean_nll"], file["tokens"]) == (nll_fast.cross_entropy(a, b), len(b))
+            assert (file["nll"], file["tokens"]) == (nll_fast.cross_entropy(a, b), len(b))
         np.testing.assert_array_equal(np.load(out), each)
     assert score(folder / "logits", "--targets", folder / "all.npy") == 0
     table = capsys.readouterr().out
@@ -68,20 +68,45 @@ def test_a_shift_goes_over_the_ends_of_shards_of_one_text_and_not_over_those_of_
     x, t = np.concatenate(logits), np.concatenate(targets)
     assert score(folder / "logits", "--targets", folder / "all.npy", "--shift", 1, "--json") == 0
     got = json.loads(capsys.readouterr().out)
-    assert (got["mean_nll"], got["tokens"]) == (nll_fast.cross_entropy(x, t, shift=1), len(t) - 1)
+    assert (got["nll"], got["tokens"]) == (nll_fast.cross_entropy(x, t, shift=1), len(t) - 1)
     assert score(folder / "logits", "--targets", folder / "targets", "--shift", 1, "--json") == 0
     assert json.loads(capsys.readouterr().out)["tokens"] == len(t) - 12
 
 
-def test_targets_of_the_shape_of_each_file_are_those_of_each(tmp_path, capsys):
+def test_models_of_one_text_have_a_line_each_and_no_total(tmp_path, capsys, llama):
     rng = np.random.default_rng(4)
     x, t = rng.standard_normal((2, 6, 9)), rng.integers(0, 9, 6)
+    x[1, 3, 0] = np.nan
     for name, each in zip(("b", "a"), x, strict=True):
         np.save(tmp_path / f"{name}.npy", each)
     np.save(tmp_path / "t.npy", t)
-    assert score(tmp_path / "b.npy", tmp_path / "a.npy", "--targets", tmp_path / "t.npy", "--json") == 0
-    files = json.loads(capsys.readouterr().out)["files"]
-    assert [file["mean_nll"] for file in files] == [nll_fast.cross_entropy(each, t) for each in x]
+    models, targets = (tmp_path / "b.npy", tmp_path / "a.npy"), ("--targets", tmp_path / "t.npy")
+    wanted = [{**nll_fast.score(each, t, top_k=2).summary(), "bits_per_byte": 0} for each in x]
+    for more in (targets, (*targets, *targets)):
+        assert score(*models, *more, "--json", "--top-k", 2, "--bytes", 12) == 0
+        got = json.loads(capsys.readouterr().out)
+        assert not got.keys() & wanted[0].keys() and [file.keys() - {"file", "targets"} for file in got["files"]] == [
+            each.keys() for each in wanted
+        ]
+        assert [file["nll"] for file in got["files"]] == [wanted[0]["nll"], None]
+        assert got["files"][0]["bits_per_byte"] == wanted[0]["bits_per_token"] * 6 / 12
+    assert score(*models, *targets, "--bytes", 12) == 0
+    table = capsys.readouterr().out
+    assert "bits per byte" in table and "mean NLL  " in table and "\nmean NLL" not in table
+    assert "\ntotal           none, as these files are of one text\n" in table
+    assert f"NaN rows        1, the first of them row 3 of {models[1]}, counted from 0\n" in table
+    assert score(*models, *targets, "--top-k", 2) == 0 and " top-2\n" in capsys.readouterr().out
+    for option in (["--show"], ["--html", tmp_path / "o.html"]):
+        assert score(*models, *targets, *option) == 2
+        assert f"{option[0]} shows a text as one model sees it, but {models[0]} and" in capsys.readouterr().err
+    # Files of llama.cpp say themselves which text they are of.
+    path, log_probs, tokens = llama
+    write_llama(tmp_path / "same.kld", log_probs - 1, tokens)
+    tokens[2, 11] += 1 if tokens[2, 11] < 32 else -1
+    write_llama(tmp_path / "another.kld", log_probs - 1, tokens)
+    for other, pools in (("same", False), ("another", True)):
+        assert score(path, tmp_path / f"{other}.kld", "--json") == 0
+        assert ("nll" in json.loads(capsys.readouterr().out)) == pools
 
 
 def test_files_of_llama_have_their_targets_and_the_log_probabilities_that_they_store(tmp_path, capsys, llama):
@@ -90,9 +115,9 @@ def test_files_of_llama_have_their_targets_and_the_log_probabilities_that_they_s
     assert score(path, tmp_path / "y.kld", "--json", "--top-k", 2, "--per-token", tmp_path / "out.npz") == 0
     got = json.loads(capsys.readouterr().out)
     picked = np.take_along_axis(x, tokens[:, 7:, None], -1)
-    np.testing.assert_allclose(got["files"][0]["mean_nll"], -picked.mean(), rtol=1e-6)
-    np.testing.assert_allclose(got["files"][1]["mean_nll"], 1 - picked[:2].mean(), rtol=1e-4)
-    assert "16-bit" in got["storage"]
+    np.testing.assert_allclose(got["files"][0]["nll"], -picked.mean(), rtol=1e-6)
+    np.testing.assert_allclose(got["files"][1]["nll"], 1 - picked[:2].mean(), rtol=1e-4)
+    assert got["storage"] == ["16-bit codes"] * 2
     columns = np.load(tmp_path / "out.npz")
     top = np.sort(x.reshape(-1, 33))[:, :-3:-1]
     np.testing.assert_allclose(columns["top_k_log_probs"][:15], top, rtol=1e-5, atol=1e-6)
@@ -100,7 +125,7 @@ def test_files_of_llama_have_their_targets_and_the_log_probabilities_that_they_s
     # Of changed logits it is what softmax makes of them.
     assert score(path, "--json", "--temperature", 2) == 0
     got = json.loads(capsys.readouterr().out)
-    np.testing.assert_allclose(got["mean_nll"], nll_fast.cross_entropy(x / 2, tokens[:, 7:]), rtol=1e-5)
+    np.testing.assert_allclose(got["nll"], nll_fast.cross_entropy(x / 2, tokens[:, 7:]), rtol=1e-5)
 
 
 def test_the_most_surprising_tokens_of_several_files_are_named_by_file_and_row(tmp_path, capsys):
@@ -125,7 +150,7 @@ def test_a_shard_may_have_no_rows(shards, capsys):
     for more in ([], ["--top-k", 2, "--worst", 1], ["--per-token", folder / "out.npz"]):
         assert score(folder / "logits", "--targets", folder / "all.npy", "--json", *more) == 0
         got = json.loads(capsys.readouterr().out)
-        assert (got["tokens"], got["files"][5]["tokens"]) == (94, 0) and got["files"][5]["mean_nll"] is None
+        assert (got["tokens"], got["files"][5]["tokens"]) == (94, 0) and got["files"][5]["nll"] is None
     assert np.load(folder / "out.npz")["log_prob"].dtype == np.float32
     assert score(folder / "logits", "--targets", folder / "all.npy") == 0
 
@@ -156,7 +181,7 @@ def test_a_folder_or_a_pattern_may_hold_the_targets_as_well(shards, monkeypatch,
             assert score(given, "--targets", target, "--json") == 0, capsys.readouterr().err
             got = json.loads(capsys.readouterr().out)
             assert [file["file"].rpartition("/")[2] for file in got["files"]] == [f"shard-{k}.npy" for k in range(12)]
-            assert got["mean_nll"] == nll_fast.cross_entropy(np.concatenate(logits), np.concatenate(targets))
+            assert got["nll"] == nll_fast.cross_entropy(np.concatenate(logits), np.concatenate(targets))
     assert score("all.npy", "--targets", "all.npy") == 2  # they cannot be both
     assert "all.npy holds int64" in capsys.readouterr().err
 

@@ -32,6 +32,48 @@ def describe(x: Array) -> dict[str, float]:
     return {"mean": mean.mean, "error": mean.standard_error, "median": median, "p90": p90, "p99": p99, "max": most}
 
 
+BY_COLUMNS = ("nll_median", "nll_p90", "nll_p99", "top_k_accuracy", "entropy")
+"""What a summary of tokens has beside what their losses alone give; None where these were all that was computed."""
+
+
+def total_of(log_prob: Array, counted: Array, is_greedy: Array) -> Partial:
+    """The exact total of the losses of tokens, with the numbers that ``cross_entropy`` counts."""
+    total = Partial.of(0.0 - log_prob[counted]).to_dict()
+    counts = {"ignored": int(np.count_nonzero(~counted)), "top1": int(np.count_nonzero(is_greedy[counted]))}
+    return Partial.from_dict(total | counts)
+
+
+def describe_losses(total: Partial, losses: Array) -> dict[str, Any]:
+    """What the losses of tokens give to their summary: the exact ``total`` of those that count, and where those of all
+    tokens in a row, 0 where one does not count, are not finite.
+    """
+    tokens, perplexity = total.count, total.perplexity
+    error = total.standard_error if tokens else math.nan
+    (nan, first_nan), (infinite, first_infinite) = (_places(wrong(losses)) for wrong in (np.isnan, np.isinf))
+    return {
+        "tokens": tokens,
+        "ignored": total.ignored,
+        "nonfinite": nan + infinite,
+        "nan": nan,
+        "first_nan": first_nan,
+        "infinite": infinite,
+        "first_infinite": first_infinite,
+        "nll": total.mean,
+        "nll_error": error,
+        "perplexity": perplexity,
+        # To first order: e^mean changes by e^mean for each nat.
+        "perplexity_error": perplexity * error if math.isfinite(perplexity) else math.nan,
+        "bits_per_token": total.mean / math.log(2),
+        "top1_accuracy": (total.top1 or 0) / tokens if tokens else math.nan,
+    }
+
+
+def _places(wrong: Array) -> tuple[int, int | None]:
+    """How many are ``wrong``, and the place of the first."""
+    count = int(np.count_nonzero(wrong))
+    return count, int(wrong.argmax()) if count else None
+
+
 def uncertain(x: Array) -> tuple[float, float]:
     """The mean and its standard error as llama.cpp has it, which is 0 up to ten values."""
     if not x.size:

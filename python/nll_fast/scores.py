@@ -17,7 +17,7 @@ from nll_fast._core import Partial
 from nll_fast._llama import CodedLogits
 from nll_fast._options import as_integer, as_number, shown
 from nll_fast._shift import named_targets, shift_and_mask
-from nll_fast._statistics import quantiles, share
+from nll_fast._statistics import describe_losses, quantiles, share, total_of
 from nll_fast._types import Array
 
 
@@ -96,39 +96,32 @@ class TokenScores:
         dict
             * ``tokens`` and ``ignored``: how many count, and how many do not.
             * ``nonfinite``: how many log-probabilities are not finite, of which ``nan`` are NaN and ``infinite`` are
-              not; ``first_nonfinite``: the place of the first in the flattened targets, or None.
+              not; ``first_nan`` and ``first_infinite``: the place of the first of each in the flattened targets, or
+              None.
             * ``nll``: the mean of -log p, exact and rounded once; ``nll_error``: its standard error.
             * ``nll_median``, ``nll_p90``, ``nll_p99``: quantiles of -log p.
-            * ``perplexity``, ``bits_per_token``.
-            * ``top1``: the share of targets that are the arg max.
-            * ``top_k``: the share of targets whose ``rank`` is at most k; None for ``top_k=0``.
+            * ``perplexity``, e^nll; ``perplexity_error``: its standard error to first order; ``bits_per_token``.
+            * ``top1_accuracy``: the share of targets that are the arg max.
+            * ``top_k_accuracy``: the share of targets whose ``rank`` is at most k; None for ``top_k=0``.
             * ``entropy``: the mean entropy.
 
-            Numbers that are not finite are part of the means, which then are not finite either.
+            Numbers that are not finite are part of the means, which then are not finite either. Means and shares of no
+            tokens are NaN.
+
+        Notes
+        -----
+        ``nll-fast score --json`` prints these numbers under the same names.
         """
-        log_prob = self.log_prob[self.counted]
-        nll = Partial.of(0.0 - log_prob)
-        bad = ~np.isfinite(self.log_prob) & self.counted
+        losses = np.where(self.counted, 0.0 - self.log_prob, 0.0).ravel()
         k = 0 if self.top_k_ids is None else self.top_k_ids.shape[-1]
         rank = self.rank[self.counted]
-        median, p90, p99 = quantiles(0.0 - log_prob, (0.5, 0.9, 0.99))
-        nan = int(np.isnan(log_prob).sum())
+        median, p90, p99 = quantiles(losses[self.counted.ravel()], (0.5, 0.9, 0.99))
         return {
-            "tokens": log_prob.size,
-            "ignored": self.counted.size - log_prob.size,
-            "nonfinite": int(bad.sum()),
-            "nan": nan,
-            "infinite": int(bad.sum()) - nan,
-            "first_nonfinite": int(np.argmax(bad.ravel())) if bad.any() else None,
-            "nll": nll.mean,
-            "nll_error": nll.standard_error,
+            **describe_losses(total_of(self.log_prob, self.counted, self.is_greedy), losses),
             "nll_median": median,
             "nll_p90": p90,
             "nll_p99": p99,
-            "perplexity": nll.perplexity,
-            "bits_per_token": nll.mean / math.log(2),
-            "top1": share(self.is_greedy[self.counted]),
-            "top_k": share((rank > 0) & (rank <= k)) if k else None,
+            "top_k_accuracy": share((rank > 0) & (rank <= k)) if k else None,
             "entropy": Partial.of(self.entropy[self.counted]).mean,
         }
 

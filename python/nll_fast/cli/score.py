@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import nll_fast
+from nll_fast._statistics import BY_COLUMNS, describe_losses, total_of
 from nll_fast.cli import terminal
 from nll_fast.cli.arguments import check_changes
 from nll_fast.cli.blocks import Progress, in_blocks
@@ -18,7 +19,6 @@ from nll_fast.cli.columns import ENDINGS, Columns, flat_columns, joined, write
 from nll_fast.cli.outputs import check_outputs, write_page
 from nll_fast.cli.shards import Shard, expand, read_shards
 from nll_fast.cli.strings import Strings, read_strings
-from nll_fast.cli.summary import summarise
 
 
 class Scored(NamedTuple):
@@ -34,25 +34,33 @@ def score(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     start_time = time.perf_counter()
     _check(options)
     strings = None if options.strings is None else read_strings(options.strings)
-    shards = read_shards(options)
+    shards, of_one_text = read_shards(options)
     _check_rows(shards, options)
+    if of_one_text:
+        _check_page(shards, options)
     progress = Progress(sum(shard.logits.rows for shard in shards))
-    scored = [_score_file(shard, options, progress) for shard in shards]
-    total = sum((each.total for each in scored), nll_fast.Partial())
-    losses = np.concatenate([each.losses for each in scored])
-    scores = joined([each.scores for each in scored if each.scores]) if _wants_columns(options, shards) else None
+    wants_columns = _wants_columns(options, shards)
+    scored = [_score_file(shard, options, wants_columns, progress) for shard in shards]
+    whole = _joined(scored)
     seconds = time.perf_counter() - start_time
-    summary = summarise(total, losses)
-    summary |= {"seconds": seconds, "gb_per_s": sum(s.logits.nbytes for s in shards) / max(seconds, 1e-9) / 1e9}
-    if options.bytes is not None:
-        summary["bits_per_byte"] = summary["bits_per_token"] * summary["tokens"] / options.bytes
-    if any(shard.logits.coded for shard in shards):
-        summary["storage"] = "16-bit codes of llama.cpp"
+    summary = {} if of_one_text else _summary(whole, options)
     if len(shards) > 1:
-        summary["files"] = [_of_file(shard, each) for shard, each in zip(shards, scored, strict=True)]
+        summary["files"] = [
+            {"file": shard.argument, "targets": shard.targets, **_summary(each, options if of_one_text else None)}
+            for shard, each in zip(shards, scored, strict=True)
+        ]
+    summary |= {
+        "top_k": options.top_k,
+        "temperature": options.temperature,
+        "softcap": options.softcap,
+        "storage": [shard.logits.dtype_name for shard in shards],
+        "seconds": seconds,
+        "gb_per_s": sum(shard.logits.nbytes for shard in shards) / max(seconds, 1e-9) / 1e9,
+    }
+    scores = whole.scores
     if options.per_token is not None:
         columns = {} if scores is None else _table(scores, shards, strings)
-        write(options.per_token, 0.0 - losses, columns)
+        write(options.per_token, 0.0 - whole.losses, columns)
     if scores is not None and strings is not None:
         summary["without_string"] = strings.unknown(scores.target, scores.counted)
     shown = "" if scores is None else _show(scores, strings, shards, summary, options)
@@ -61,10 +69,29 @@ def score(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     return summary, shown
 
 
-def _score_file(shard: Shard, options: argparse.Namespace, progress: Progress) -> Scored:
+def _joined(scored: list[Scored]) -> Scored:
+    """What all files come to together, their rows one after another."""
+    total = sum((each.total for each in scored), nll_fast.Partial())
+    losses = np.concatenate([each.losses for each in scored])
+    columns = [each.scores for each in scored if each.scores is not None]
+    return Scored(total, losses, joined(columns) if columns else None)
+
+
+def _summary(scored: Scored, options: argparse.Namespace | None) -> dict[str, Any]:
+    """The numbers of :meth:`TokenScores.summary`, and bits per byte where ``options`` have the bytes of this text."""
+    if scored.scores is not None:
+        summary: dict[str, Any] = scored.scores.summary()
+    else:
+        summary = describe_losses(scored.total, scored.losses) | dict.fromkeys(BY_COLUMNS)
+    if options is not None and options.bytes is not None:
+        summary["bits_per_byte"] = summary["bits_per_token"] * summary["tokens"] / options.bytes
+    return summary
+
+
+def _score_file(shard: Shard, options: argparse.Namespace, wants_columns: bool, progress: Progress) -> Scored:
     logits, target = shard.logits, shard.logits.flat(shard.target)
     losses, turn = np.empty(logits.rows), threading.Lock()
-    columns = Columns(logits) if _wants_columns(options, [shard]) else None
+    columns = Columns(logits) if wants_columns else None
     total = nll_fast.Partial()
 
     def score_block(piece: slice, block: Any) -> None:
@@ -76,7 +103,7 @@ def _score_file(shard: Shard, options: argparse.Namespace, progress: Progress) -
         else:
             scores = _scores(block, target[piece], options, logits.coded)
             columns.put(piece, scores)
-            part = _total(scores)
+            part = total_of(scores.log_prob, scores.counted, scores.is_greedy)
             losses[piece] = np.where(scores.counted, 0.0 - scores.log_prob, 0.0)
         with turn:
             total += part
@@ -94,14 +121,6 @@ def _scores(block: Any, target: np.ndarray, options: argparse.Namespace, coded: 
         block, target, ignore_index=options.ignore_index, top_k=options.top_k, token_ids=options.token_ids, **changed
     )
     return scores_as_stored(scores) if coded and changed == {"temperature": 1.0, "softcap": None} else scores
-
-
-def _total(scores: nll_fast.TokenScores) -> nll_fast.Partial:
-    """The exact total of the losses, with the numbers that ``cross_entropy`` counts."""
-    total = nll_fast.Partial.of(0.0 - scores.log_prob[scores.counted]).to_dict()
-    top1 = np.count_nonzero(scores.is_greedy & ~np.isnan(scores.log_prob))
-    counts = {"ignored": int(np.count_nonzero(~scores.counted)), "top1": int(top1)}
-    return nll_fast.Partial.from_dict(total | counts)
 
 
 def _wants_columns(options: argparse.Namespace, shards: list[Shard]) -> bool:
@@ -138,6 +157,16 @@ def _check_rows(shards: list[Shard], options: argparse.Namespace) -> None:
         for token in options.token_ids or ():
             if not 0 <= token < logits.classes:
                 raise ValueError(f"--token-ids has {token}, which is none of the {logits.classes} classes of {file}")
+
+
+def _check_page(shards: list[Shard], options: argparse.Namespace) -> None:
+    """Raise ValueError for what shows one text as one model sees it, where the files are those of several models."""
+    wanted = "--html" if options.html is not None else "--show" if options.show else None
+    if wanted is not None:
+        raise ValueError(
+            f"{wanted} shows a text as one model sees it, but {shards[0].argument} and {shards[1].argument} are of one "
+            "text: give one file of logits, or two of them to `nll-fast compare`"
+        )
 
 
 def _table(scores: nll_fast.TokenScores, shards: list[Shard], strings: Strings | None) -> dict[str, np.ndarray]:
@@ -178,19 +207,7 @@ def _show(
     summary: dict[str, Any],
     options: argparse.Namespace,
 ) -> str:
-    """Add to the summary what the columns tell, and return what is shown of single tokens."""
-    with np.errstate(all="ignore"):  # between two quantiles, one of them infinite
-        of_scores = scores.summary()
-    summary |= {
-        "median_nll": of_scores["nll_median"],
-        "p90_nll": of_scores["nll_p90"],
-        "p99_nll": of_scores["nll_p99"],
-        "mean_entropy": of_scores["entropy"],
-        "temperature": options.temperature,
-        "softcap": options.softcap,
-    }
-    if options.top_k:
-        summary |= {"top_k": options.top_k, "top_k_accuracy": of_scores["top_k"]}
+    """Add the most surprising tokens to the summary, and return what is shown of single tokens."""
     shown = []
     if options.show:
         shown.append(terminal.coloured(scores, strings, terminal.wants_colour(options.color)))
@@ -199,7 +216,3 @@ def _show(
         summary["worst"] = terminal.worst_tokens(scores, strings, options.worst, files)
         shown.append(terminal.worst_table(summary["worst"]))
     return "\n\n".join(shown)
-
-
-def _of_file(shard: Shard, scored: Scored) -> dict[str, Any]:
-    return {"file": shard.argument, "targets": shard.targets, **summarise(scored.total, scored.losses)}

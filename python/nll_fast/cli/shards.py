@@ -78,26 +78,32 @@ def _in_order(names: list[str]) -> list[str]:
     return sorted(names, key=lambda name: keys[name])
 
 
-def read_shards(options: argparse.Namespace) -> list[Shard]:
-    """The logits and the targets that ``options`` name, of which all headers and all targets are checked."""
+def read_shards(options: argparse.Namespace) -> tuple[list[Shard], bool]:
+    """The logits and the targets that ``options`` name, of which all headers and all targets are checked, and whether
+    several files are of one text, as those of several models are.
+    """
     given = None if options.targets is None else expand(options.targets)
     files = _without_targets(expand(options.logits), given or [])
     _may_open(len(files))
     logits = [read_logits(file, options.dtype) for file in files]
     if given is None:
-        pairs = [_targets_inside(file, each, options.shift) for file, each in zip(files, logits, strict=True)]
-    elif len(given) == 1:
-        pairs = [(target, given[0]) for target in _one_for_all(given[0], files, logits, options)]
+        targets = [_targets_inside(file, each, options.shift) for file, each in zip(files, logits, strict=True)]
+        names, of_one_text = files, all(np.array_equal(targets[0], target) for target in targets)
+    elif len({_place(name) for name in given}) == 1:
+        targets, of_one_text = _one_for_all(given[0], files, logits, options)
+        names = given[:1] * len(files)
     elif len(given) == len(files):
-        pairs = [
-            (read_targets(name, each.shape, each.classes, options.shift, options.ignore_index), name)
+        targets = [
+            read_targets(name, each.shape, each.classes, options.shift, options.ignore_index)
             for name, each in zip(given, logits, strict=True)
         ]
+        names, of_one_text = given, False
     else:
         raise ValueError(
             f"--targets names {len(given)} files for {len(files)} of logits; give one for all of them, or one for each"
         )
-    return [Shard(file, each, *pair) for file, each, pair in zip(files, logits, pairs, strict=True)]
+    shards = [Shard(*each) for each in zip(files, logits, targets, names, strict=True)]
+    return shards, of_one_text and len(shards) > 1
 
 
 def _without_targets(files: list[str], targets: list[str]) -> list[str]:
@@ -127,27 +133,32 @@ def _may_open(files: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _targets_inside(file: str, logits: Logits, shift: int) -> tuple[np.ndarray, str]:
+def _targets_inside(file: str, logits: Logits, shift: int) -> np.ndarray:
     target = logits.targets()
     if target is None:
         raise ValueError(f"--targets is missing: {file} holds logits alone, and each of their rows needs a class")
     if shift:
         raise ValueError(f"--shift {shift} is for targets that are given: those in {file} are aligned with its rows")
-    return target, file
+    return target
 
 
-def _one_for_all(name: str, files: list[str], logits: list[Logits], options: argparse.Namespace) -> list[np.ndarray]:
-    """The targets of one file: the same for all logits if they have its shape, else those of all, one after another."""
+def _one_for_all(
+    name: str, files: list[str], logits: list[Logits], options: argparse.Namespace
+) -> tuple[list[np.ndarray], bool]:
+    """The targets of one file: the same for all logits if they have its shape, which is then said, else those of all,
+    one after another.
+    """
     shapes, classes = {each.shape for each in logits}, {each.classes for each in logits}
     if len(logits) == 1 or shapes == {load(name).shape}:
-        return [read_targets(name, each.shape, each.classes, options.shift, options.ignore_index) for each in logits]
+        same = [read_targets(name, each.shape, each.classes, options.shift, options.ignore_index) for each in logits]
+        return same, True
     if len(classes) > 1 or () in shapes or len({shape[1:] for shape in shapes}) > 1:
         first, other = _two_that_differ(files, logits)
         raise ValueError(f"{first} and {other}: no targets can be of both, so give --targets for each file")
     shape = (sum(each.shape[0] for each in logits), *logits[0].shape[1:])
     target = read_targets(name, shape, logits[0].classes, options.shift, options.ignore_index)
     ends = np.cumsum([each.shape[0] for each in logits])
-    return np.split(target, ends[:-1])
+    return np.split(target, ends[:-1]), False
 
 
 def _two_that_differ(files: list[str], logits: list[Logits]) -> tuple[str, str]:

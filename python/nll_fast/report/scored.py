@@ -80,15 +80,15 @@ def _calibration(scores: TokenScores) -> list[dict[str, Any]]:
 
 def _figures(summary: Mapping[str, Any], n_bytes: int | None, k: int) -> list[dict[str, Any]]:
     nll, error = summary.get("nll", math.nan), summary.get("nll_error", math.nan)
-    perplexity = summary.get("perplexity", math.nan)
     tokens = summary.get("tokens", 0)
     bits = math.nan if n_bytes is None else nll * tokens / math.log(2) / n_bytes
     return [
         {"label": "NLL", "value": nll, "error": error, "unit": "nats per token, ± standard error"},
-        {"label": "Perplexity", "value": perplexity, "error": perplexity * error, "unit": "e to the NLL"},
+        {"label": "Perplexity", "value": summary.get("perplexity", math.nan),
+         "error": summary.get("perplexity_error", math.nan), "unit": "e to the NLL"},
         {"label": "Bits per byte", "value": bits if n_bytes else None,
          "unit": f"of {n_bytes:,} bytes" if n_bytes else "the bytes of the text were not given"},
-        {"label": "Top-1", "value": summary.get("top1", math.nan), "kind": "share",
+        {"label": "Top-1", "value": summary.get("top1_accuracy", math.nan), "kind": "share",
          "unit": "of tokens were the most likely one"},
         {"label": "Tokens", "value": tokens, "kind": "whole"},
         {"label": "Ignored", "value": summary.get("ignored", 0), "kind": "whole"},
@@ -96,14 +96,14 @@ def _figures(summary: Mapping[str, Any], n_bytes: int | None, k: int) -> list[di
         {"label": "Bits per token", "value": summary.get("bits_per_token", math.nan)},
         *({"label": f"NLL, {name}", "value": summary.get(f"nll_{key}", math.nan)} for name, key in _MARKS),
         {"label": "Mean entropy", "value": summary.get("entropy", math.nan)},
-        *({"label": f"Top-{k}", "value": share, "kind": "share"} for share in [summary.get("top_k")] if k > 1),
+        *({"label": f"Top-{k}", "value": share, "kind": "share"} for share in [summary.get("top_k_accuracy")] if k > 1),
     ]  # fmt: skip
 
 
 def _notes(summary: Mapping[str, Any], n_bytes: int | None, computed: int, shown: int) -> list[str]:
     notes = []
     if summary.get("nonfinite"):
-        first = summary.get("first_nonfinite")
+        first = min(at for at in (summary.get("first_nan"), summary.get("first_infinite")) if at is not None)
         notes.append(
             f"{summary['nonfinite']:,} tokens have no finite log-probability: {summary.get('nan', 0):,} NaN, "
             f"{summary.get('infinite', 0):,} infinite; the first is token {first}."
