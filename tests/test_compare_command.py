@@ -125,6 +125,13 @@ def test_files_of_llama_are_compared_as_they_are_stored(tmp_path, capsys, coded)
     out = tmp_path / "out.npz"
     got = compared(capsys, *files, "--per-token", out)
     columns = np.load(out)
+    # So are the arrays of the library, and those of rows that a shift leaves.
+    logits = [nll_fast.read_llama_logits(file).logits for file in files]
+    both = nll_fast.compare(*logits, target)
+    for name, column in both.to_dict().items():
+        np.testing.assert_array_equal(columns[name], column, err_msg=name)
+    later = nll_fast.compare(*logits, target, shift=1)
+    np.testing.assert_array_equal(later.kl_pq, both.kl_pq[:, :-1])
     np.testing.assert_allclose(columns["kl_pq"], divergence(p, q).ravel(), rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(columns["kl_qp"], divergence(q, p).ravel(), rtol=1e-5, atol=1e-7)
     for name, x in (("p_log_prob", p), ("q_log_prob", q)):
@@ -269,6 +276,13 @@ def test_what_llama_cpp_printed_is_found_in_its_files(capsys):
             # Of `other` llama.cpp took float32 logits, of which the file has 16 bits down to 16 nats below the largest.
             allowed = {"K": 1.3e-3, "Δ": 3e-3}.get(next((x for x in "KΔ" if x in label), ""), 5e-5)
             assert abs(float(got) - float(want)) <= allowed, (label, got, want)
+    base, other = (nll_fast.read_llama_logits(folder / f"{name}.kld") for name in ("base", "other"))
+    summary = nll_fast.compare(base.logits, other.logits, base.target).summary()
+    assert compare(folder / "base.kld", folder / "other.kld", "--json") == 0
+    same(json.loads(capsys.readouterr().out), summary)
+    assert abs(summary["Mean KLD"][0] - 0.414801) < 5e-5 and abs(summary["Mean PPL(base)"][0] - 36.379274) < 1e-4
+    perplexity = nll_fast.score(base.logits, base.target).summary()["perplexity"]
+    assert abs(perplexity - 36.379274) < 1e-4
     mean = next(float(x.split("±")[0]) for label, x in shown.items() if label.split() == ["Mean", "KLD"])
     assert abs(mean - 0.414801) < 5e-5
 

@@ -34,7 +34,8 @@ class CodedLogits:
     """Log-probabilities in 16 bits each, as llama.cpp stores them: log_prob = scale * code + minimum.
 
     They are logits too, as all functions of rows take them. llama.cpp stores at most 16 nats: what is less likely than
-    e^-16 of the likeliest class counts as that, so the probabilities of a row add up to a little more than 1.
+    e^-16 of the likeliest class counts as that, so the probabilities of a row add up to a little more than 1. What
+    ``score`` and ``compare`` make of that is in ``_as_stored.py``.
 
     Slices by all axes but the last are views. ``numpy.asarray`` decodes into float32.
 

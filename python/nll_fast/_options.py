@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import reprlib
 from typing import Any
@@ -61,6 +62,23 @@ def as_number(x: Any, name: str) -> float:
         raise ValueError(f"{name} is {shown(x)}, which float64 does not hold") from None
     except Exception:
         raise TypeError(f"{name} is {shown(x)}; it must be one number") from None
+
+
+def as_positive(x: Any, name: str) -> float:
+    """A finite number above 0."""
+    number = as_number(x, name)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name} is {number}; it must be positive and finite")
+    return number
+
+
+def check_temperature(temperature: float, real: type) -> None:
+    """Raise ValueError if the temperature is 0 when it is rounded to the type of the computation."""
+    with np.errstate(under="ignore"):
+        if real(temperature) == 0:
+            raise ValueError(
+                f"temperature is {temperature}, which is 0 in float32; pass float64 logits or a larger one"
+            )
 
 
 def as_whole(x: Any, name: str) -> int:

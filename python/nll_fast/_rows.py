@@ -18,11 +18,24 @@ from nll_fast._arrays import (
 )
 from nll_fast._core import Partial
 from nll_fast._gradients import quantity_gradients, row_gradient
+from nll_fast._llama import CodedLogits
 from nll_fast._options import as_integer, as_names, as_number, shown
 from nll_fast._shift import named_targets, shift_and_mask, shifted
 from nll_fast._types import Array
 
 REDUCTIONS = ("mean", "sum", "none", "partial")
+
+
+def rows_or_codes(x: Any, name: str, axis: int) -> Any:
+    """Floating-point rows with the class axis last, or those of llama.cpp as they are stored."""
+    if isinstance(x, CodedLogits) and as_integer(axis, "axis") in (-1, x.ndim - 1):
+        return x
+    return as_rows(x, name, axis)
+
+
+def stored(rows: Any) -> Any:
+    """Rows as the kernels take them."""
+    return rows.parts() if isinstance(rows, CodedLogits) else rows
 
 
 def check_reduction(reduction: str, empty_mean: float = math.nan) -> float:

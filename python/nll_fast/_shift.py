@@ -9,13 +9,19 @@ from typing import Any
 import numpy as np
 
 from nll_fast._arrays import as_array, as_mask, as_targets
+from nll_fast._llama import CodedLogits
 from nll_fast._options import as_integer
 
 
-def shifted(x: np.ndarray, name: str, axis: int, shift: int) -> np.ndarray:
+def shifted(x: Any, name: str, axis: int, shift: int) -> Any:
     """Rows without the last ``shift`` positions; targets, which belong to earlier positions, without the first."""
     positions = shiftable(x, name, axis, shift)
-    return x[..., shift:, :] if name == "target" else x[..., : positions - shift, :]
+    return x[..., shift:, :] if name == "target" else _first_positions(x, positions - shift)
+
+
+def _first_positions(x: Any, positions: int) -> Any:
+    """Rows of the first positions; an index of those of llama.cpp knows no classes."""
+    return x[..., :positions] if isinstance(x, CodedLogits) else x[..., :positions, :]
 
 
 @contextmanager
@@ -41,16 +47,17 @@ def shift_and_mask(
     mask = None if mask is None else as_mask(mask)
     target = as_array(target, "target") if mask is not None else target
     if mask is not None and mask.shape != target.shape:
-        whole = np.shape(as_array(logits, "logits"))
+        whole = logits.shape if isinstance(logits, CodedLogits) else as_array(logits, "logits").shape
         raise ValueError(f"mask has shape {mask.shape}, but target has {target.shape}, and logits have {whole}")
     if shift:
-        logits, target = as_array(logits, "logits"), as_array(target, "target")
+        logits = logits if isinstance(logits, CodedLogits) else as_array(logits, "logits")
+        target = as_array(target, "target")
         positions = shiftable(logits, "logits", axis, shift)
         if target.shape != logits.shape[:-1]:
             raise ValueError(
                 f"target has shape {target.shape}, but logits of shape {logits.shape} need {logits.shape[:-1]}"
             )
-        logits, target = logits[..., : positions - shift, :], target[..., shift:]
+        logits, target = _first_positions(logits, positions - shift), target[..., shift:]
         mask = mask if mask is None else mask[..., shift:]
     if mask is None:
         return logits, target, ignore_index
@@ -61,7 +68,7 @@ def shift_and_mask(
     return logits, np.where(mask, as_targets(target), ignored), ignored
 
 
-def shiftable(logits: np.ndarray, name: str, axis: int, shift: int) -> int:
+def shiftable(logits: Any, name: str, axis: int, shift: int) -> int:
     """The number of positions of logits that can be shifted."""
     axis = as_integer(axis, "axis")
     if axis not in (-1, logits.ndim - 1) or logits.ndim < 2:
@@ -69,7 +76,7 @@ def shiftable(logits: np.ndarray, name: str, axis: int, shift: int) -> int:
             f"shift is {shift}, which needs positions before a last class axis, not axis {axis} of {name} of shape "
             f"{logits.shape}"
         )
-    positions = logits.shape[-2]
+    positions = int(logits.shape[-2])
     if not 0 < shift <= positions:
         raise ValueError(f"shift is {shift}; it must lie in [0, {positions}] with {name} of shape {logits.shape}")
     return positions

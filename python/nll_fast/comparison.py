@@ -12,13 +12,14 @@ from numpy.typing import ArrayLike
 
 from nll_fast import _core
 from nll_fast._arrays import as_array, as_mask, as_targets
+from nll_fast._as_stored import comparison_as_stored
 from nll_fast._core import Partial
 from nll_fast._llama import CodedLogits
-from nll_fast._options import as_integer
+from nll_fast._options import as_integer, as_positive, check_temperature
+from nll_fast._rows import rows_or_codes, stored
 from nll_fast._shift import named_targets, shift_and_mask, shifted
 from nll_fast._statistics import changes, describe, divergences, perplexities, same_top, share
 from nll_fast._types import Array
-from nll_fast.scores import as_positive, check_temperature, rows_or_codes, stored
 
 _BUCKETS = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 """The bounds of p's largest probability between which divergences are averaged, as in exllamav3."""
@@ -40,7 +41,8 @@ class Comparison:
     counted : ndarray of bool
         Which rows count.
     kl_pq, kl_qp : ndarray
-        Σ p·(log p - log q) and Σ q·(log q - log p); never below 0, and 0 for equal rows.
+        Σ p·(log p - log q) and Σ q·(log q - log p); 0 for equal rows, and never below but for the logits of
+        :func:`read_llama_logits`.
     js : ndarray
         The Jensen-Shannon divergence, the mean of the divergences of p and of q from (p + q)/2; at most log 2.
     total_variation : ndarray
@@ -218,6 +220,12 @@ def compare(
     The divergences keep their digits when the models are nearly equal: that of two quantisations may be 1e-12. With
     d = log q - log p, the terms of the sum are q - p - p·d, which is p·(e^d - 1 - d) and never negative.
 
+    Of the logits that :func:`read_llama_logits` reads, log-probabilities are those of the file, and the divergence from
+    them leaves out the classes to which they give less than e^-16: both as llama.cpp and ``nll-fast compare`` have it.
+    As these probabilities add up to a little more than 1, ``kl_pq`` and ``kl_qp`` may then be a little below 0. All
+    else is of probabilities that are divided by their sum; so is everything with ``temperature``, ``softcap``, or
+    fewer ``classes`` than there are, which make a new distribution.
+
     Examples
     --------
     >>> import numpy as np
@@ -234,8 +242,7 @@ def compare(
     temperature = as_positive(temperature, "temperature")
     softcap = softcap if softcap is None else as_positive(softcap, "softcap")
     p, q = rows_or_codes(p_logits, "p_logits", axis), rows_or_codes(q_logits, "q_logits", axis)
-    if shift:
-        p, q = np.asarray(p), np.asarray(q)
+    given = p.shape[-1], q.shape[-1]
     p, q = _of_one_size(p, q, None if classes is None else as_integer(classes, "classes", 1))
     top_k = min(as_integer(top_k, "top_k", 0), p.shape[-1])
     if target is None:
@@ -263,7 +270,7 @@ def compare(
         _core.compare(stored(p), stored(q), known, ignore_index, top_k, temperature, softcap, numbers, integers)
     kl_pq, kl_qp, js, total_variation, p_entropy, p_max_log_prob, p_log_prob, q_log_prob = numbers
     p_argmax, q_argmax, overlap, in_order = integers
-    return Comparison(
+    comparison = Comparison(
         target=None if target is None else known,
         counted=np.ones(shape, bool) if ignore_index is None else np.asarray(known != ignore_index),
         kl_pq=kl_pq,
@@ -283,6 +290,10 @@ def compare(
         temperature=temperature,
         softcap=softcap,
     )
+    is_changed = temperature != 1 or softcap is not None or given != (p.shape[-1], q.shape[-1])
+    if is_changed or not (isinstance(p, CodedLogits) or isinstance(q, CodedLogits)):
+        return comparison
+    return comparison_as_stored(comparison, p, q)
 
 
 def _of_one_size(p: Any, q: Any, classes: int | None) -> tuple[Any, Any]:

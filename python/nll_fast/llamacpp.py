@@ -52,10 +52,10 @@ def read_llama_logits(path: str | os.PathLike[str], *, start: int = 0, stop: int
 
     Notes
     -----
-    Because of the cut, the stored probabilities of a row add up to a little more than 1. The functions of this library
-    take them as logits and so divide by that sum: each loss is larger than the one that llama.cpp and
-    ``nll-fast score`` report by ``logsumexp(logits)``, usually by some thousandths of a nat. The log-probabilities as
-    they are stored are ``scores.log_prob + scores.logsumexp`` of :func:`score`.
+    Because of the cut, the stored probabilities of a row add up to a little more than 1. :func:`score` and
+    :func:`compare` report log-probabilities as they are stored, as llama.cpp and the commands do. The other functions
+    of this library take them as logits and so divide by that sum: each loss is larger, usually by some thousandths of
+    a nat.
 
     Examples
     --------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -11,11 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nll_fast import _core
-from nll_fast._arrays import as_array, as_rows, as_targets
+from nll_fast._arrays import as_array, as_targets
+from nll_fast._as_stored import scores_as_stored
 from nll_fast._bfloat16 import is_bfloat16
 from nll_fast._core import Partial
 from nll_fast._llama import CodedLogits
-from nll_fast._options import as_integer, as_number, shown
+from nll_fast._options import as_integer, as_positive, check_temperature, shown
+from nll_fast._rows import rows_or_codes, stored
 from nll_fast._shift import named_targets, shift_and_mask
 from nll_fast._statistics import describe_losses, quantiles, share, total_of
 from nll_fast._types import Array
@@ -37,7 +38,8 @@ class TokenScores:
     counted : ndarray of bool
         Which rows count: those whose target is not ``ignore_index`` and that ``mask`` does not leave out.
     log_prob : ndarray
-        log p of the target, the bits of :func:`token_log_probs`. Never above 0.
+        log p of the target, the bits of :func:`token_log_probs`, but for the logits of :func:`read_llama_logits`.
+        Never above 0.
     logsumexp, entropy : ndarray
         log Σ e^x, as exact as :func:`logsumexp`, and -Σ p·log p, the bits of :func:`entropy`.
     argmax : ndarray of int64
@@ -244,7 +246,7 @@ def score(
     ----------
     logits, target, axis, ignore_index, shift, mask
         As in :func:`cross_entropy`. Rows that do not count are not read. Logits of :func:`read_llama_logits` are
-        decoded as they are read, and normalised as any logits are.
+        decoded as they are read, and are log-probabilities as they are; see the notes.
     top_k : int
         How many of the classes with the largest logits to return for each row; no more than there are.
     token_ids : array_like of int, optional
@@ -273,6 +275,11 @@ def score(
     Nothing is kept of a row but its results: memory is O(rows). What vLLM calls prompt log-probabilities are
     ``log_prob`` and ``rank``; its ``logprob_token_ids`` are ``token_ids``.
 
+    Of the logits that :func:`read_llama_logits` reads, log-probabilities are those of the file, as llama.cpp and
+    ``nll-fast score`` report them. It cuts them at 16 nats below the largest, so ``logsumexp`` is a little above 0;
+    the entropy is of probabilities that are divided by their sum. With ``temperature`` or ``softcap`` there is a new
+    distribution, and they are logits as any others.
+
     Examples
     --------
     >>> import numpy as np
@@ -288,10 +295,8 @@ def score(
     shift = as_integer(shift, "shift")
     if ignore_index is not None:
         ignore_index = as_integer(ignore_index, "ignore_index")
-    temperature, softcap = (
-        as_positive(temperature, "temperature"),
-        softcap if softcap is None else as_positive(softcap, "softcap"),
-    )
+    temperature = as_positive(temperature, "temperature")
+    softcap = softcap if softcap is None else as_positive(softcap, "softcap")
     logits, target, ignore_index = shift_and_mask(logits, target, axis, shift, mask, ignore_index)
     rows, target = rows_or_codes(logits, "logits", axis), as_targets(target)
     classes, shape = rows.shape[-1], target.shape
@@ -308,7 +313,7 @@ def score(
     log_prob, logsumexp, entropy, max_log_prob, top_log_probs, given_log_probs = numbers
     argmax, rank, ties, top_ids = classes_of
     counted = np.ones(shape, bool) if ignore_index is None else np.asarray(target != ignore_index)
-    return TokenScores(
+    scores = TokenScores(
         target=target,
         counted=counted,
         log_prob=log_prob,
@@ -326,35 +331,8 @@ def score(
         temperature=temperature,
         softcap=softcap,
     )
-
-
-def rows_or_codes(x: Any, name: str, axis: int) -> Any:
-    """Floating-point rows with the class axis last, or those of llama.cpp as they are stored."""
-    if isinstance(x, CodedLogits) and as_integer(axis, "axis") in (-1, x.ndim - 1):
-        return x
-    return as_rows(x, name, axis)
-
-
-def stored(rows: Any) -> Any:
-    """Rows as the kernels take them."""
-    return rows.parts() if isinstance(rows, CodedLogits) else rows
-
-
-def as_positive(x: Any, name: str) -> float:
-    """A finite number above 0."""
-    number = as_number(x, name)
-    if not 0 < number < math.inf:
-        raise ValueError(f"{name} is {number}; it must be positive and finite")
-    return number
-
-
-def check_temperature(temperature: float, real: type) -> None:
-    """Raise ValueError if the temperature is 0 when it is rounded to the type of the computation."""
-    with np.errstate(under="ignore"):
-        if real(temperature) == 0:
-            raise ValueError(
-                f"temperature is {temperature}, which is 0 in float32; pass float64 logits or a larger one"
-            )
+    is_changed = temperature != 1 or softcap is not None
+    return scores_as_stored(scores) if isinstance(rows, CodedLogits) and not is_changed else scores
 
 
 def _as_token_ids(token_ids: Any, rows: tuple[int, ...], shift: int, classes: int) -> Array:

@@ -11,7 +11,6 @@ import numpy as np
 import nll_fast
 from nll_fast.cli.arguments import check_changes
 from nll_fast.cli.blocks import Progress, in_blocks
-from nll_fast.cli.coded import comparison_as_stored
 from nll_fast.cli.columns import ENDINGS, Columns, flat_columns, write
 from nll_fast.cli.inputs import Logits, read_logits, read_targets
 from nll_fast.cli.outputs import check_outputs, write_page
@@ -59,16 +58,12 @@ def _compare_rows(
     columns = Columns(base)
     known = None if target is None else base.flat(target)
     cut = None if classes == base.classes == other.classes else classes
-    changed: dict[str, Any] = {"temperature": options.temperature, "softcap": options.softcap}
-    are_stored = cut is None and changed == {"temperature": 1.0, "softcap": None}
-    more = {"ignore_index": options.ignore_index, "top_k": min(options.top_k, classes), **changed}
+    more: dict[str, Any] = {"ignore_index": options.ignore_index, "top_k": min(options.top_k, classes)}
+    more |= {"temperature": options.temperature, "softcap": options.softcap}
 
     def compare_block(piece: slice, p: Any, q: Any) -> None:
         here = None if known is None else known[piece]
-        part = nll_fast.compare(p, q, here, classes=cut, **more)
-        if are_stored and (base.coded or other.coded):
-            part = comparison_as_stored(part, p, q)
-        columns.put(piece, part)
+        columns.put(piece, nll_fast.compare(p, q, here, classes=cut, **more))
 
     in_blocks([base, other], compare_block, Progress(base.rows))
     comparison: nll_fast.Comparison = columns.result()

@@ -14,7 +14,6 @@ from nll_fast._statistics import BY_COLUMNS, describe_losses, total_of
 from nll_fast.cli import terminal
 from nll_fast.cli.arguments import check_changes
 from nll_fast.cli.blocks import Progress, in_blocks
-from nll_fast.cli.coded import scores_as_stored
 from nll_fast.cli.columns import ENDINGS, Columns, flat_columns, joined, write
 from nll_fast.cli.outputs import check_outputs, write_page
 from nll_fast.cli.shards import Shard, expand, read_shards
@@ -101,7 +100,7 @@ def _score_file(shard: Shard, options: argparse.Namespace, wants_columns: bool, 
                 block, target[piece], ignore_index=options.ignore_index, reduction="partial", out=losses[piece]
             )
         else:
-            scores = _scores(block, target[piece], options, logits.coded)
+            scores = _scores(block, target[piece], options)
             columns.put(piece, scores)
             part = total_of(scores.log_prob, scores.counted, scores.is_greedy)
             losses[piece] = np.where(scores.counted, 0.0 - scores.log_prob, 0.0)
@@ -111,16 +110,20 @@ def _score_file(shard: Shard, options: argparse.Namespace, wants_columns: bool, 
     if logits.rows:
         in_blocks([logits], score_block, progress)
     elif columns is not None:  # columns without rows have a dtype too
-        columns.put(slice(0), _scores(np.zeros((0, logits.classes), np.float16), target, options, coded=False))
+        columns.put(slice(0), _scores(np.zeros((0, logits.classes), np.float16), target, options))
     return Scored(total, logits.unflat(losses), None if columns is None else columns.result())
 
 
-def _scores(block: Any, target: np.ndarray, options: argparse.Namespace, coded: bool) -> nll_fast.TokenScores:
-    changed: dict[str, Any] = {"temperature": options.temperature, "softcap": options.softcap}
-    scores = nll_fast.score(
-        block, target, ignore_index=options.ignore_index, top_k=options.top_k, token_ids=options.token_ids, **changed
+def _scores(block: Any, target: np.ndarray, options: argparse.Namespace) -> nll_fast.TokenScores:
+    return nll_fast.score(
+        block,
+        target,
+        ignore_index=options.ignore_index,
+        top_k=options.top_k,
+        token_ids=options.token_ids,
+        temperature=options.temperature,
+        softcap=options.softcap,
     )
-    return scores_as_stored(scores) if coded and changed == {"temperature": 1.0, "softcap": None} else scores
 
 
 def _wants_columns(options: argparse.Namespace, shards: list[Shard]) -> bool:
