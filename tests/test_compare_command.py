@@ -39,6 +39,10 @@ def models(tmp_path):
     return p, q, t, tmp_path
 
 
+OF_THE_COMMAND = {"p", "q", "classes", "top_k", "temperature", "softcap", "storage", "seconds", "gb_per_s"}
+"""What the command's JSON has beside the summary of the library: files, options and time."""
+
+
 def same(got, want):
     """Whether a summary from JSON has every number of one of the library."""
     for key, value in want.items():
@@ -50,7 +54,10 @@ def test_the_summary_is_that_of_the_library(models, capsys):
     p, q, t, folder = models
     files = folder / "p.npy", folder / "q.npy"
     same(compared(capsys, *files, "--targets", folder / "t.npy"), nll_fast.compare(p, q, t).summary())
-    same(compared(capsys, *files), nll_fast.compare(p, q).summary())
+    got = compared(capsys, *files)
+    same(got, nll_fast.compare(p, q).summary())
+    assert got.keys() - nll_fast.compare(p, q).summary().keys() == OF_THE_COMMAND
+    assert (got["p"], got["q"]) == tuple(map(str, files))
     options = "--shift", 1, "--top-k", 3, "--ignore-index", 5
     t[t == -100] = 5
     np.save(folder / "t.npy", t)
@@ -164,6 +171,7 @@ def test_the_page_of_llamas_files_names_the_one_that_has_the_targets(tmp_path, c
     for files in ((file, tmp_path / "p.npy"), (tmp_path / "p.npy", file)):
         compared(capsys, *files, "--html", tmp_path / "o.html")
         assert json.dumps(["Targets", str(file)]).replace(", ", ",") in (tmp_path / "o.html").read_text()
+    assert json.dumps(["P, the base", str(files[0])]).replace(', "/', ',"/') in (tmp_path / "o.html").read_text()
     assert compare(*files) == 0 and "quantised to 16 bits by llama.cpp" in capsys.readouterr().out
     own = compared(capsys, files[0], files[0])
     assert own["kl_pq"]["max"] == own["kl_qp"]["max"] == 0 and own["Same top p"][0] == 100
@@ -263,6 +271,15 @@ def test_every_number_of_the_table_is_in_the_json(models, capsys):
     for number in re.findall(r"(?<![\w.-])-?\d+\.\d{2,}", shown):
         rounded = 0.51 * 10.0 ** -len(number.partition(".")[2])
         assert any(abs(float(number) - k * unit) <= rounded for k in known for unit in (1, 100)), number
+
+
+def test_the_screen_says_which_model_is_which(models, capsys):
+    _, _, _, folder = models
+    assert compare(folder / "p.npy", folder / "q.npy") == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"base            {folder}/p.npy\nother           {folder}/q.npy, llama.cpp's Q\n\n")
+    assert cli.main(["compare", "--help"]) == 0
+    assert "BASE OTHER" in capsys.readouterr().out
 
 
 def test_what_llama_cpp_printed_is_found_in_its_files(capsys):

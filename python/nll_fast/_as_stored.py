@@ -31,7 +31,7 @@ def scores_as_stored(scores: Any) -> Any:
         if log_probs is None:
             return None
         with np.errstate(invalid="ignore"):  # a row of a model that failed may have any sum
-            return np.minimum(log_probs + (mass if log_probs.ndim == mass.ndim else mass[..., None]), 0)
+            return np.asarray(np.minimum(log_probs + (mass if log_probs.ndim == mass.ndim else mass[..., None]), 0))
 
     names = ("log_prob", "max_log_prob", "top_k_log_probs", "token_ids_log_probs")
     return dataclasses.replace(scores, **{name: stored(getattr(scores, name)) for name in names})

@@ -52,7 +52,7 @@ class Comparison:
     p_argmax, q_argmax : ndarray of int64
         The class with the largest logit in each, of equal ones the first.
     p_max_log_prob : ndarray
-        log p of ``p_argmax``: how sure the first model is.
+        log p of ``p_argmax``: how sure p is.
     same_top : ndarray of bool
         Whether ``p_argmax`` is ``q_argmax``.
     top_k : int

@@ -52,8 +52,14 @@ def add_score(command: argparse.ArgumentParser) -> None:
 
 def add_compare(command: argparse.ArgumentParser) -> None:
     """The arguments of ``nll-fast compare``."""
-    command.add_argument("base", help="logits of the model to compare with, FILE or FILE:NAME as for `score`")
-    command.add_argument("other", help="logits of the other model for the same rows")
+    command.add_argument(
+        "base",
+        metavar="BASE",
+        help="logits of the model to compare with, FILE or FILE:NAME as for `score`; p in JSON and in tables",
+    )
+    command.add_argument(
+        "other", metavar="OTHER", help="logits of the other model for the same rows; q in JSON and in tables"
+    )
     command.add_argument(
         "--targets", help="FILE or FILE:NAME with the class of each row; llama.cpp's files hold their own"
     )

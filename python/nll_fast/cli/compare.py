@@ -33,8 +33,8 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     seconds = time.perf_counter() - start_time
     bytes_read = base.nbytes + other.nbytes
     summary = {
-        "base": options.base,
-        "other": options.other,
+        "p": options.base,
+        "q": options.other,
         "classes": classes,
         "top_k": comparison.top_k,
         "temperature": comparison.temperature,

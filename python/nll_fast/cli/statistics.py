@@ -1,10 +1,14 @@
-"""The table of ``nll-fast compare``: llama.cpp's statistics as llama.cpp prints them, and what it has not."""
+"""The table of ``nll-fast compare``: llama.cpp's statistics as llama.cpp prints them, and what it has not.
+
+The two models are BASE and OTHER, as in the usage of the command. In JSON, tables and Python they are p and q.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from nll_fast.cli.summary import changes
+from nll_fast.cli.terminal import visible
 
 _PERPLEXITIES = (
     "Mean PPL(Q)",
@@ -21,7 +25,7 @@ _CHANGE = ("Mean", "Maximum", "99.9%", "99.0%", "95.0%", "90.0%", "75.0%", "Medi
 
 def statistics(s: dict[str, Any]) -> str:
     """The summary as lines of text."""
-    blocks = []
+    blocks = ["\n".join(_lines([("base", visible(s["p"])), ("other", f"{visible(s['q'])}, llama.cpp's Q")]))]
     if "Mean PPL(Q)" in s:
         blocks.append(_titled("Perplexity statistics", [_perplexity(label, s[label]) for label in _PERPLEXITIES]))
     blocks.append(_titled("KL divergence statistics", [f"{_place(x):<7} KLD: {_nats(s[f'{x} KLD'])}" for x in _KLD]))
@@ -90,9 +94,9 @@ def _last_lines(s: dict[str, Any]) -> list[str]:
     if s["nonfinite"]:
         lines.append(("not finite", f"{s['nonfinite']} rows, in none of the numbers above"))
     lines += changes(s)
-    coded = [name for name, storage in zip(("base", "other"), s["storage"], strict=True) if "codes" in storage]
+    coded = [file for file, storage in zip((s["p"], s["q"]), s["storage"], strict=True) if "codes" in storage]
     if coded:
-        which = "both files are" if len(coded) == 2 else f"{s[coded[0]]} is"
+        which = "both files are" if len(coded) == 2 else f"{visible(coded[0])} is"
         lines.append(
             (
                 "storage",
@@ -101,4 +105,8 @@ def _last_lines(s: dict[str, Any]) -> list[str]:
             )
         )
     lines.append(("time", f"{s['seconds']:.3f} s{rate}"))
-    return [f"{label:<16}{text}" for label, text in lines]
+    return _lines(lines)
+
+
+def _lines(pairs: list[tuple[str, str]]) -> list[str]:
+    return [f"{label:<16}{text}" for label, text in pairs]

@@ -82,7 +82,7 @@ def calibration_error(rows: list[dict[str, Any]]) -> float:
 
 
 def by_confidence(confidence: Array, values: Array) -> list[dict[str, Any]]:
-    """The mean of values, with its standard error, in five buckets of the probability of the first model's arg max."""
+    """The mean of values, with its standard error, in five buckets of the probability of p's arg max."""
     rows = []
     for low, high in pairwise(BUCKETS):
         here = values[(confidence >= low) & ((confidence < high) | (high == 1))]

@@ -59,7 +59,7 @@ def _columns(comparison: Comparison, ranges: list[list[int]], strings: Strings, 
         return np.asarray(getattr(comparison, name)).reshape(-1)[here]
 
     columns.whole("ignored", np.where(flat("counted"), -1, 0))
-    # Without targets, the text is what the first model finds most likely, unless its strings are given.
+    # Without targets, the text is what p finds most likely, unless its strings are given.
     columns.whole("token", table.of_positions(here, flat("p_argmax" if comparison.target is None else "target")) - 1)
     columns.whole("p_argmax", table.of_ids(flat("p_argmax")) - 1)
     columns.whole("q_argmax", table.of_ids(flat("q_argmax")) - 1)

@@ -12,8 +12,8 @@ from nll_fast.report.tokens import CONTEXT, MOST_TOKENS, WORST, Columns, Strings
 from nll_fast.scores import TokenScores
 
 LABELS = {
-    "logits": "Logits", "p": "P", "q": "Q", "targets": "Targets", "strings": "Token strings", "dtype": "Dtype",
-    "bytes": "Bytes of the text", "command": "Command",
+    "logits": "Logits", "p": "P, the base", "q": "Q, the other", "targets": "Targets", "strings": "Token strings",
+    "dtype": "Dtype", "bytes": "Bytes of the text", "command": "Command",
 }  # fmt: skip
 
 

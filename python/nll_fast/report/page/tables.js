@@ -87,7 +87,7 @@ function drawStatistics() {
     return cells([name, number(mean, 5) + unit, error === undefined ? "" : `± ${number(error, 3)}${unit}`], "", "number", "number");
   });
   const section = document.getElementById("statistics");
-  section.append(element("h2", {}, "Statistics"), element("p", { class: "sub" }, "Under the names that llama.cpp gives them; P is its base model."),
+  section.append(element("h2", {}, "Statistics"), element("p", { class: "sub" }, "Under the names that llama.cpp gives them; P is its base model, and Q its Q."),
     element("div", { class: "columns" }, element("table", {}, headRow(["Statistic", "Value", "Standard error"]), element("tbody", {}, ...body)),
       element("div", {}, directions(), means())));
   section.hidden = false;
