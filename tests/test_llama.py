@@ -1,5 +1,6 @@
 """Logits files of llama.cpp: what is read, what is refused, and the rows as an array."""
 
+import errno
 import struct
 import tracemalloc
 
@@ -133,6 +134,15 @@ def test_a_header_of_llama_that_cannot_be_is_refused(tmp_path, name):
         assert said.startswith(f"cannot read {path}: ")
     else:
         assert said == refused(path).replace(str(path), f"the path {shown(str(path))}")
+
+
+def test_a_file_that_is_not_there_is_a_file_not_found_error(tmp_path):
+    for name in (str(tmp_path / "nope"), tmp_path / "nope"):
+        with pytest.raises(FileNotFoundError, match=r"cannot read the path '.*nope': No such file") as caught:
+            nll_fast.read_llama_logits(name)
+        assert caught.value.errno == errno.ENOENT and caught.value.__cause__ is None
+    with pytest.raises(ValueError, match="no regular file"):
+        nll_fast.read_llama_logits(tmp_path)
 
 
 def test_a_file_of_another_kind_is_refused_by_what_it_is(tmp_path, llama):

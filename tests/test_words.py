@@ -251,7 +251,8 @@ def faults(error, parameter, label):
         return []  # NumPy says what it could not allocate.
     words = str(error)
     right = {
-        "of the wrong type": type(error) in (TypeError, ValueError, IndexError),
+        "of the wrong type": type(error) in (TypeError, ValueError, IndexError)
+        or (parameter == "path" and isinstance(error, OSError)),
         "does not name it": re.search(rf"\b{parameter}\b", words),
         "does not show it": RELATION.search(words) or any(form in words for form in forms_of(label)),
         "long": len(words) <= 400,

@@ -20,8 +20,8 @@ float64 NumPy array of the losses' shape, C-contiguous, sharing no memory with a
 
 Errors
 ------
-TypeError for a dtype, ValueError for a shape or an option, IndexError for a target that is not a class. The
-sentence names the argument, its value and, for one of many values, its index.
+TypeError for a dtype, ValueError for a shape or an option, IndexError for a target that is not a class, OSError for a
+file that cannot be opened. The sentence names the argument, its value and, for one of many values, its index.
 
 Every loss has a readable NumPy twin in :mod:`nll_fast.reference`.
 """

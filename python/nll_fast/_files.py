@@ -158,7 +158,7 @@ def load(path: str | Path, name: str | None = None) -> Stored:
             file.close()
             raise
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
+        raise _unreadable(path, error) from error  # as read_llama_logits wants to know an OSError
 
 
 def names(path: str | Path) -> list[str | None]:

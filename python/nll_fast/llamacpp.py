@@ -47,8 +47,10 @@ def read_llama_logits(path: str | os.PathLike[str], *, start: int = 0, stop: int
 
     Raises
     ------
+    OSError
+        If the file cannot be opened: FileNotFoundError if there is none.
     ValueError
-        If the file cannot be read, is cut, or has another format, such as the ``_logp16_`` of forks.
+        If the file is cut, or has another format, such as the ``_logp16_`` of forks.
 
     Notes
     -----
@@ -93,6 +95,9 @@ def _load(path: str | os.PathLike[str]) -> _files.StoredCodes:
     try:
         stored = _files.load(name)
     except ValueError as error:
+        if isinstance(error.__cause__, OSError):  # FileNotFoundError and others, as by open()
+            why = error.__cause__.strerror or str(error.__cause__)
+            raise OSError(error.__cause__.errno, _unreadable(name, why)) from None
         raise ValueError(_unreadable(name, str(error).removeprefix(f"cannot read {name}: "))) from None
     if not isinstance(stored, _files.StoredCodes):
         raise ValueError(_unreadable(name, "it is no file of llama.cpp; numpy.load or safetensors read it"))
