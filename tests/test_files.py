@@ -37,6 +37,7 @@ def test_bad_files(example, capsys):
     np.save(folder / "pickle.npy", np.array([{}]), allow_pickle=True)
     np.save(folder / "ints.npy", np.zeros((50, 3), int))
     np.save(folder / "far.npy", np.full(50, 300))
+    np.save(folder / "half.npy", np.full(50, 0.5))
     (folder / "notes.txt").write_text("hello")
     good = folder / "x.npy", folder / "t.npy"
     cases = [
@@ -47,7 +48,8 @@ def test_bad_files(example, capsys):
         (folder / "absent.npy", good[1], "absent.npy"),
         (folder / "notes.txt", good[1], "ending"),
         (good[0], folder / "far.npy", "target 300 at row 0"),
-        (good[0], good[0], "integers"),
+        (good[0], good[0], "target has shape (50, 300)"),
+        (good[0], folder / "half.npy", "is 0.5 at index (0,); class indices are whole numbers"),
     ]
     for logits, targets, words in cases:
         out = folder / "out.npy"
@@ -57,6 +59,15 @@ def test_bad_files(example, capsys):
         assert captured.err.count("\n") == 1
         assert not captured.out
         assert not out.exists()
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", ">f4", "u2", ">i4"])
+def test_targets_may_have_every_type_that_the_library_takes(example, capsys, dtype):
+    x, t, folder = example
+    np.save(folder / "t.npy", np.maximum(t, 0).astype(dtype))
+    assert score(folder / "x.npy", "--targets", folder / "t.npy", "--json") == 0
+    want = nll_fast.cross_entropy(x, np.maximum(t, 0).astype(dtype))
+    assert json.loads(capsys.readouterr().out)["nll"] == want == nll_fast.cross_entropy(x, np.maximum(t, 0))
 
 
 def test_files_without_an_array(example, capsys):

@@ -197,7 +197,7 @@ def test_what_does_not_fit_is_said_in_a_sentence(shards, tmp_path, capsys, llama
         ([folder / "logits", "--targets", f"{folder}/targets/shard-1*.npy"], "names 3 files for 12 of logits"),
         ([one, two, folder / "wide.npy", "--targets", folder / "all.npy"], "wide.npy has shape (3, 21)"),
         ([llama[0], "--shift", 1], "--shift 1 is for targets that are given"),
-        ([llama[0], "--targets", one], "class indices must be integers"),
+        ([llama[0], "--targets", one], "but the logits need one class a row: (3, 5)"),
         ([one, two, "--targets", folder / "all.npy", "--per-token", two + ".npy"], "the logits need one class a row"),
         ([one, two, "--targets", folder / "targets", "--per-token", two], "would overwrite the input"),
     ):

@@ -12,6 +12,7 @@ import numpy as np
 
 import nll_fast
 from nll_fast import _files
+from nll_fast._arrays import as_targets
 from nll_fast._llama import CodedLogits
 
 _BLOCK = 1 << 22
@@ -160,17 +161,13 @@ def read_logits(argument: str, dtype_wanted: str | None) -> Logits:
 
 
 def read_targets(argument: str, shape: tuple[int, ...], classes: int, shift: int, ignore_index: int) -> np.ndarray:
-    """The class of each row as native int64, of the shape of the logits without their classes.
+    """The class of each row as native int64, of the shape of the logits without their classes. In the file they may
+    have any type that the functions of the library take.
 
     With ``shift`` s, the class at position t is the target at t + s. The last s positions of a text have no target
     and hold the ignored index.
     """
     stored = load(argument)
-    if stored.dtype.kind not in "iu" or stored.bfloat16:
-        raise TypeError(
-            f"target has dtype {stored.dtype_name}; class indices must be integers, one for each row: if these are "
-            "whole numbers, save target.astype(np.int64)"
-        )
     if stored.shape != shape:
         advice = "; of one-hot rows, target.argmax(-1)" if shape and stored.shape[:-1] == shape else ""
         advice = advice or ("" if shape else ": they are a single row")
@@ -178,7 +175,7 @@ def read_targets(argument: str, shape: tuple[int, ...], classes: int, shift: int
     positions = shape[-1] if shape else 0
     if not 0 <= shift <= positions:
         raise ValueError(f"--shift {shift} must lie in [0, {positions}]: there are {positions} positions")
-    given = stored.whole()
+    given = as_targets(stored.whole())
     target = np.full(shape, ignore_index, np.int64)
     here = (..., slice(positions - shift)) if shift else ...
     later = given[..., shift:] if shift else given
