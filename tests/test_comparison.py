@@ -175,6 +175,8 @@ def test_layout_axis_shift_mask_and_threads_change_no_bit(classes, threads):
         ({"classes": 6}, r"classes is 6, but p_logits have shape \(2, 5\)"),
         ({"classes": 0}, "classes is 0"),
         ({"top_k": -1}, "top_k is -1"),
+        ({"top_k": 6}, "top_k is 6, but there are 5 classes"),
+        ({"top_k": 5, "classes": 4}, "top_k is 5, but there are 4 classes"),
         ({"temperature": -1.0}, "temperature is -1.0"),
         (
             {"temperature": 1e-46, "p_logits": np.zeros((2, 5), "f4"), "q_logits": np.zeros((2, 5), "f2")},
@@ -187,6 +189,13 @@ def test_layout_axis_shift_mask_and_threads_change_no_bit(classes, threads):
 def test_wrong_options_are_named(options, words):
     with pytest.raises(ValueError, match=words):
         nll_fast.compare(**{"p_logits": np.zeros((2, 5)), "q_logits": np.zeros((2, 5)), **options})
+
+
+@pytest.mark.parametrize(("classes", "top_k"), [(4, 4), (5, 5), (9, 5)])
+def test_five_of_the_likeliest_classes_are_compared_or_all_of_fewer(classes, top_k):
+    x = np.random.default_rng(0).standard_normal((2, 3, classes))
+    assert nll_fast.compare(*x).top_k == top_k
+    same(nll_fast.compare(*x), nll_fast.compare(*x, top_k=top_k))
 
 
 def test_statistics_are_llama_cpps_formulas():

@@ -72,6 +72,14 @@ def as_positive(x: Any, name: str) -> float:
     return number
 
 
+def as_top_k(top_k: Any, classes: int) -> int:
+    """How many of the largest classes: no more than there are, as in ``torch.topk``."""
+    number = as_integer(top_k, "top_k", 0)
+    if number > classes:
+        raise ValueError(f"top_k is {shown(number)}, but there are {classes} classes")
+    return number
+
+
 def check_temperature(temperature: float, real: type) -> None:
     """Raise ValueError if the temperature is 0 when it is rounded to the type of the computation."""
     with np.errstate(under="ignore"):

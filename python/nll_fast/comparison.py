@@ -15,7 +15,7 @@ from nll_fast._arrays import as_array, as_mask, as_targets
 from nll_fast._as_stored import comparison_as_stored
 from nll_fast._core import Partial
 from nll_fast._llama import CodedLogits
-from nll_fast._options import as_integer, as_positive, check_temperature
+from nll_fast._options import as_integer, as_positive, as_top_k, check_temperature
 from nll_fast._rows import rows_or_codes, stored
 from nll_fast._shift import named_targets, shift_and_mask, shifted
 from nll_fast._statistics import changes, describe, divergences, perplexities, same_top, share
@@ -23,6 +23,9 @@ from nll_fast._types import Array
 
 _BUCKETS = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 """The bounds of p's largest probability between which divergences are averaged, as in exllamav3."""
+
+_TOP_K = 5
+"""How many of the likeliest classes are compared where nobody says how many."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -181,7 +184,7 @@ def compare(
     shift: int = 0,
     mask: ArrayLike | None = None,
     classes: int | None = None,
-    top_k: int = 5,
+    top_k: int | None = None,
     temperature: float = 1.0,
     softcap: float | None = None,
 ) -> Comparison:
@@ -200,8 +203,8 @@ def compare(
         Which rows count: of the shape of ``target``, or of the logits without ``axis``.
     classes : int, optional
         Compare only this many classes, the first, where vocabularies are padded to different sizes.
-    top_k : int
-        How many of the likeliest classes to compare; all, where there are fewer.
+    top_k : int, optional
+        How many of the likeliest classes to compare, no more than there are; by default 5, or all of fewer.
     temperature, softcap
         As in :func:`score`, for both models.
 
@@ -244,7 +247,7 @@ def compare(
     p, q = rows_or_codes(p_logits, "p_logits", axis), rows_or_codes(q_logits, "q_logits", axis)
     given = p.shape[-1], q.shape[-1]
     p, q = _of_one_size(p, q, None if classes is None else as_integer(classes, "classes", 1))
-    top_k = min(as_integer(top_k, "top_k", 0), p.shape[-1])
+    top_k = min(_TOP_K, p.shape[-1]) if top_k is None else as_top_k(top_k, p.shape[-1])
     if target is None:
         rows = np.zeros(p.shape[:-1], np.int64)
         if mask is not None:

@@ -243,7 +243,7 @@ def compare(
     shift=0,
     mask=None,
     classes=None,
-    top_k=5,
+    top_k=None,
     temperature=1.0,
     softcap=None,
 ):
@@ -262,7 +262,7 @@ def compare(
         mean = (p + q) / 2
         middle = (np.sum(_excess(p, mean)) + np.sum(_excess(q, mean))) / 2
         first, second = (np.argsort(-row, kind="stable") for row in (x, y))
-        k = min(top_k, len(x))
+        k = min(5, len(x)) if top_k is None else top_k
         numbers = {
             "kl_pq": kl_divergence(x, y, reduction="none") if counts else np.nan,
             "kl_qp": kl_divergence(y, x, reduction="none") if counts else np.nan,

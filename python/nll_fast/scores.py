@@ -15,7 +15,7 @@ from nll_fast._as_stored import scores_as_stored
 from nll_fast._bfloat16 import is_bfloat16
 from nll_fast._core import Partial
 from nll_fast._llama import CodedLogits
-from nll_fast._options import as_integer, as_positive, check_temperature, shown
+from nll_fast._options import as_integer, as_positive, as_top_k, check_temperature, shown
 from nll_fast._rows import rows_or_codes, stored
 from nll_fast._shift import named_targets, shift_and_mask
 from nll_fast._statistics import describe_losses, quantiles, share, total_of
@@ -300,9 +300,7 @@ def score(
     logits, target, ignore_index = shift_and_mask(logits, target, axis, shift, mask, ignore_index)
     rows, target = rows_or_codes(logits, "logits", axis), as_targets(target)
     classes, shape = rows.shape[-1], target.shape
-    top_k = as_integer(top_k, "top_k", 0)
-    if top_k > classes:
-        raise ValueError(f"top_k is {top_k}, but there are {classes} classes")
+    top_k = as_top_k(top_k, classes)
     given = _as_token_ids(token_ids, shape, shift, classes)
     real = np.float64 if rows.dtype == np.float64 else np.float32
     check_temperature(temperature, real)

@@ -69,7 +69,10 @@ def add_compare(command: argparse.ArgumentParser) -> None:
         "--classes", type=int, metavar="N", help="only the first N classes, where a vocabulary is padded"
     )
     command.add_argument(
-        "--top-k", type=int, default=5, metavar="K", help="how many of the likeliest classes to compare (default: 5)"
+        "--top-k",
+        type=int,
+        metavar="K",
+        help="how many of the likeliest classes to compare (default: 5, or all of fewer)",
     )
     command.add_argument(
         "--per-token",

@@ -25,6 +25,8 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     base, other = (read_logits(file, options.dtype) for file in (options.base, options.other))
     _same_rows((options.base, base), (options.other, other))
     classes = _classes(base, other, options)
+    if options.top_k is not None and options.top_k > classes:
+        raise ValueError(f"--top-k {options.top_k} is more than the {classes} classes that are compared")
     target = _targets(base, other, classes, options)
     if not base.rows or (target is not None and not (target != options.ignore_index).any()):
         why = f"all targets are {options.ignore_index} or shifted out" if base.rows else "there are no rows"
@@ -58,7 +60,7 @@ def _compare_rows(
     columns = Columns(base)
     known = None if target is None else base.flat(target)
     cut = None if classes == base.classes == other.classes else classes
-    more: dict[str, Any] = {"ignore_index": options.ignore_index, "top_k": min(options.top_k, classes)}
+    more: dict[str, Any] = {"ignore_index": options.ignore_index, "top_k": options.top_k}
     more |= {"temperature": options.temperature, "softcap": options.softcap}
 
     def compare_block(piece: slice, p: Any, q: Any) -> None:
@@ -74,11 +76,13 @@ def _check(options: argparse.Namespace) -> None:
     """Raise, before anything is computed, for a wrong option or an output that would replace an input."""
     if not -(2**63) <= options.ignore_index < 2**63:
         raise ValueError(f"--ignore-index {options.ignore_index} does not fit in 64 bits")
-    if not 0 <= options.top_k < 2**63:
+    if options.top_k is not None and not 0 <= options.top_k < 2**63:
         raise ValueError(f"--top-k {options.top_k} must not be negative, and fit in 64 bits")
     check_changes(options)
     if options.shift and options.targets is None:
         raise ValueError(f"--shift {options.shift} is for --targets, which are missing")
+    if options.strings is not None and options.html is None:
+        raise ValueError(f"--strings {options.strings} is for --html, which is missing")
     sources = [options.base, options.other, *filter(None, [options.targets, options.strings])]
     check_outputs({"--per-token": (options.per_token, ENDINGS), "--html": (options.html, (".html", ".htm"))}, sources)
 
