@@ -264,7 +264,7 @@ def test_strings_that_are_none_are_refused_in_a_sentence(example, capsys, name):
     _, _, folder = example
     content = BAD_STRINGS[name]
     (folder / "s.json").write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert score(folder / "x.npy", "--targets", folder / "t.npy", "--strings", folder / "s.json") == 2
+    assert score(folder / "x.npy", "--targets", folder / "t.npy", "--show", "--strings", folder / "s.json") == 2
     said = capsys.readouterr().err
     assert said.startswith(f"nll-fast: cannot read --strings {folder / 's.json'}: ") and said.count("\n") == 1
 
@@ -287,7 +287,8 @@ def test_wrong_options_are_said_before_anything_is_read(example, monkeypatch, ca
         (("--html", folder / "o.txt"), "--html"),
         (("--html", folder / "absent/o.html"), "there is no folder"),
         (("--per-token", folder / "t.npy"), "would overwrite the input"),
-        (("--strings", folder / "absent.json"), "No such file"),
+        (("--strings", folder / "absent.json", "--show"), "No such file"),
+        (("--strings", folder / "absent.json"), "is for --show, --worst, --html or a table of --per-token"),
     ):
         assert score(*where, *arguments) == 2, arguments
         said = capsys.readouterr()

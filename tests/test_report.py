@@ -235,7 +235,14 @@ def test_the_page_asks_for_nothing_and_its_policy_allows_nothing_else(page):
 def test_what_is_missing_is_said():
     notes = " ".join(Page(of_text(top_k=0)).data["notes"])
     assert "No strings were given: token ids are shown." in notes
-    assert "The bytes of the text were not given" in notes and "top_k=0" in notes
+    assert "The bytes of the text were not given: about={'bytes': N} adds bits per byte." in notes
+    assert "No alternatives were computed: only the most likely token is shown; score(..., top_k=5) adds 5." in notes
+    by_command = Page(of_text(top_k=0, about={"command": "nll-fast score x.npy"}))
+    notes = " ".join(by_command.data["notes"])
+    assert "--bytes N adds" in notes and "--top-k 5 adds" in notes and "top_k" not in notes
+    # A number that nobody asked for has no place of its own.
+    assert [x["label"] for x in by_command.data["figures"] if "unit" in x] == ["NLL", "Perplexity", "Top-1"]
+    assert [x["label"] for x in Page(of_text(about={"bytes": 5})).data["figures"]][2] == "Bits per byte"
     assert not Page(of_text(strings="ab" * 25, about={"bytes": 5})).data["notes"]
     about = dict(Page(of_text(about={"logits": "x.npy", "bytes": 1234})).data["about"])
     assert (about["Logits"], about["Targets"], about["Bytes of the text"]) == ("x.npy", None, "1,234")

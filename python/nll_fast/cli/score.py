@@ -128,10 +128,17 @@ def _scores(block: Any, target: np.ndarray, options: argparse.Namespace) -> nll_
 
 def _wants_columns(options: argparse.Namespace, shards: list[Shard]) -> bool:
     """Whether more is wanted of the tokens than their losses, which alone are read in the shortest time."""
-    table = options.per_token is not None and not options.per_token.lower().endswith(".npy")
-    more = options.top_k or options.token_ids or options.worst or options.show or options.html is not None
-    changed = options.temperature != 1.0 or options.softcap is not None
-    return bool(table or more or changed or any(shard.logits.coded for shard in shards))
+    more = options.top_k or options.token_ids or options.temperature != 1.0 or options.softcap is not None
+    more = more or _writes_a_table(options) or _shows_tokens(options)
+    return bool(more or any(shard.logits.coded for shard in shards))
+
+
+def _writes_a_table(options: argparse.Namespace) -> bool:
+    return options.per_token is not None and not options.per_token.lower().endswith(".npy")
+
+
+def _shows_tokens(options: argparse.Namespace) -> bool:
+    return options.show or options.worst > 0 or options.html is not None
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -144,6 +151,8 @@ def _check(options: argparse.Namespace) -> None:
     for option, count in (("--top-k", options.top_k), ("--worst", options.worst)):
         if not 0 <= count < 2**63:
             raise ValueError(f"{option} {count} must not be negative, and fit in 64 bits")
+    if options.strings is not None and not (_writes_a_table(options) or _shows_tokens(options)):
+        raise ValueError(f"--strings {options.strings} is for --show, --worst, --html or a table of --per-token")
     sources = [*expand(options.logits), *expand(options.targets or []), *filter(None, [options.strings])]
     check_outputs({"--per-token": (options.per_token, ENDINGS), "--html": (options.html, (".html", ".htm"))}, sources)
 

@@ -32,7 +32,7 @@ def scored(
         "title": str(about.get("title") or about.get("logits") or "Scores of tokens"),
         "figures": _figures(summary, n_bytes, computed),
         "about": about_rows(scores, about, ("logits", "targets", "strings", "dtype", "bytes", "command")),
-        "notes": [*left_out(surprisal.size, strings, clip), *_notes(summary, n_bytes, computed, shown)],
+        "notes": [*left_out(surprisal.size, strings, clip), *_notes(summary, about, computed, shown)],
         "summary": summary,
         "tokens": tokens_of(ranges, surprisal.size, length, _columns(scores, surprisal, ranges, strings, shown, clip)),
         "worst": worst,
@@ -81,13 +81,15 @@ def _calibration(scores: TokenScores) -> list[dict[str, Any]]:
 def _figures(summary: Mapping[str, Any], n_bytes: int | None, k: int) -> list[dict[str, Any]]:
     nll, error = summary.get("nll", math.nan), summary.get("nll_error", math.nan)
     tokens = summary.get("tokens", 0)
-    bits = math.nan if n_bytes is None else nll * tokens / math.log(2) / n_bytes
+    per_byte = []
+    if n_bytes is not None:
+        bits = nll * tokens / math.log(2) / n_bytes
+        per_byte = [{"label": "Bits per byte", "value": bits, "unit": f"of {n_bytes:,} bytes"}]
     return [
         {"label": "NLL", "value": nll, "error": error, "unit": "nats per token, ± standard error"},
         {"label": "Perplexity", "value": summary.get("perplexity", math.nan),
          "error": summary.get("perplexity_error", math.nan), "unit": "e to the NLL"},
-        {"label": "Bits per byte", "value": bits if n_bytes else None,
-         "unit": f"of {n_bytes:,} bytes" if n_bytes else "the bytes of the text were not given"},
+        *per_byte,
         {"label": "Top-1", "value": summary.get("top1_accuracy", math.nan), "kind": "share",
          "unit": "of tokens were the most likely one"},
         {"label": "Tokens", "value": tokens, "kind": "whole"},
@@ -100,7 +102,8 @@ def _figures(summary: Mapping[str, Any], n_bytes: int | None, k: int) -> list[di
     ]  # fmt: skip
 
 
-def _notes(summary: Mapping[str, Any], n_bytes: int | None, computed: int, shown: int) -> list[str]:
+def _notes(summary: Mapping[str, Any], about: Mapping[str, Any], computed: int, shown: int) -> list[str]:
+    by_command = about.get("command") is not None  # else by a call of score_report
     notes = []
     if summary.get("nonfinite"):
         first = min(at for at in (summary.get("first_nan"), summary.get("first_infinite")) if at is not None)
@@ -108,10 +111,12 @@ def _notes(summary: Mapping[str, Any], n_bytes: int | None, computed: int, shown
             f"{summary['nonfinite']:,} tokens have no finite log-probability: {summary.get('nan', 0):,} NaN, "
             f"{summary.get('infinite', 0):,} infinite; the first is token {first}."
         )
-    if n_bytes is None:
-        notes.append("The bytes of the text were not given: bits per byte are not shown.")
+    if known_bytes(about) is None:
+        adds = "--bytes N" if by_command else "about={'bytes': N}"
+        notes.append(f"The bytes of the text were not given: {adds} adds bits per byte.")
     if not computed:
-        notes.append("No alternatives were computed (top_k=0): only the most likely token is shown.")
+        adds = "--top-k 5" if by_command else "score(..., top_k=5)"
+        notes.append(f"No alternatives were computed: only the most likely token is shown; {adds} adds 5.")
     elif shown < min(computed, 5):
         count = f"the first {shown} alternatives are" if shown > 1 else f"{'one' if shown else 'no'} alternative is"
         notes.append(f"To keep the page small, {count} in it, of {computed} that were computed.")
