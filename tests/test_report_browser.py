@@ -60,6 +60,12 @@ def details(page):
 PAGES = {"score": of_text, "compare": of_two}
 
 
+def test_the_head_of_a_comparison_says_which_model_is_which(show):
+    page = show(of_two(about={"p": "float16", "q": "4 bits"}))
+    assert page.evaluate("document.getElementById('sub').textContent").startswith("P is float16, Q is 4 bits · ")
+    assert "Q is" not in show(of_two()).evaluate("document.getElementById('sub').textContent")
+
+
 @pytest.mark.parametrize("kind", PAGES)
 def test_a_page_draws_and_what_is_in_its_strings_does_not_run(show, kind):
     page = show(PAGES[kind](about={"title": WORDS[46], "command": WORDS[45]}))

@@ -8,7 +8,9 @@ function drawHead() {
   document.getElementById("title").textContent = DATA.title;
   document.getElementById("kicker").textContent = kl ? "nll_fast · two models, one text" : "nll_fast · token by token";
   const about = Object.fromEntries(DATA.about), command = document.getElementById("command");
-  const parts = [about.Dtype ?? "dtype not given", `temperature ${about.Temperature}`,
+  const names = ["P, the base", "Q, the other"].map((label) => about[label]);
+  const parts = [kl && names.every(Boolean) ? `P is ${names[0]}, Q is ${names[1]}` : null,
+    about.Dtype ?? "dtype not given", `temperature ${about.Temperature}`,
     about.Softcap === "none" ? "no softcap" : `softcap ${about.Softcap}`,
     about["Token strings"] === null ? null : `strings of ${about["Token strings"]}`, about.Version];
   document.getElementById("sub").textContent = parts.filter(Boolean).join(" · ");
