@@ -4,9 +4,10 @@
 written twice, and what the oracle rounds is seen by 11 bits more.
 """
 
+import importlib
 import math
+import sys
 import types
-from pathlib import Path
 
 import nll_fast.reference
 import numpy as np
@@ -48,18 +49,29 @@ def _log_factorial(y):
 
 
 def _long_oracle():
-    text = Path(nll_fast.reference.__file__).read_text()
-    module = types.ModuleType("reference_long")
-    exec(compile(text, nll_fast.reference.__file__, "exec"), module.__dict__)
-    module.np = _LongNumPy()
-    module.math = types.SimpleNamespace(
-        nan=math.nan, prod=math.prod, lgamma=_log_factorial, log=lambda x: np.log(Long(x)), fsum=lambda x: np.sum(x)
-    )
-    module.log_softmax = log_softmax
-    slow = module._log_sum_exp
-    module._log_sum_exp = lambda x, sign=1.0: (
-        x.max() + np.min(losses(x)) if len(x) and np.isfinite(x.max()) and np.all(sign == 1) else slow(x, sign)
-    )
+    """The modules of the oracle, imported once more, each with the other NumPy."""
+    here = [name for name in sys.modules if f"{name}.".startswith("nll_fast.reference.")]
+    kept = {name: sys.modules.pop(name) for name in here}
+    try:
+        module = importlib.import_module("nll_fast.reference")
+        parts = {name: sys.modules[name] for name in here}
+    finally:
+        sys.modules.update(kept)
+        nll_fast.reference = kept["nll_fast.reference"]
+    slow = parts["nll_fast.reference.normalization"].log_sum_exp
+    others = {
+        "np": _LongNumPy(),
+        "math": types.SimpleNamespace(
+            nan=math.nan, prod=math.prod, lgamma=_log_factorial, log=lambda x: np.log(Long(x)), fsum=lambda x: np.sum(x)
+        ),
+        "log_softmax": log_softmax,
+        "log_sum_exp": lambda x, sign=1.0: (
+            x.max() + np.min(losses(x)) if len(x) and np.isfinite(x.max()) and np.all(sign == 1) else slow(x, sign)
+        ),
+    }
+    for part in parts.values():
+        for name in others.keys() & vars(part).keys():
+            setattr(part, name, others[name])
     return module
 
 
