@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 from nll_fast import reference
+from nll_fast._statistics import by_confidence
 
 from .cases import DTYPES, distance, kl, middle
 
@@ -121,6 +122,14 @@ def test_every_field_is_the_oracles(classes):
     got, want = nll_fast.compare(x, y, target, **options), reference.compare(x, y, target, **options)
     for name in (*FLOATS, *OTHERS):
         np.testing.assert_allclose(getattr(got, name), getattr(want, name), rtol=1e-10, atol=1e-12, err_msg=name)
+
+
+def test_buckets_of_confidence_take_every_row_once():
+    largest, kl = np.log(np.array([0.1, 0.25, 0.95, 1.0, 1 + 1e-15])), np.array([1.0, 2, 3, 5, 7])
+    rows = by_confidence(largest, kl)
+    assert [row["count"] for row in rows] == [1, 1, 0, 0, 3]
+    assert [row["kl_pq"] for row in rows if row["count"]] == [1, 2, 5]
+    assert rows[4]["kl_pq_error"] == pytest.approx(2 / np.sqrt(3)) and np.isnan(rows[2]["kl_pq"])
 
 
 def test_rows_that_are_not_finite_are_counted_apart():

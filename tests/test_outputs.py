@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from nll_fast import _files
+from nll_fast import _writing
 
 from .conftest import run, score
 
@@ -36,7 +36,7 @@ def permissions(path):
 def test_an_output_is_written_and_replaced_and_nothing_lies_beside_it(way, tmp_path):
     out = tmp_path / "out.npy"
     for array in (np.arange(5.0), np.arange(1e5), np.empty(0)):
-        _files.save(out, array)
+        _writing.save(out, array)
         assert (np.load(out) == array).all() and os.listdir(tmp_path) == ["out.npy"]
 
 
@@ -45,11 +45,11 @@ def test_an_output_is_written_and_replaced_and_nothing_lies_beside_it(way, tmp_p
 def test_a_new_file_has_the_permissions_of_the_umask_and_a_replaced_one_keeps_its_own(way, tmp_path, umask):
     out, before = tmp_path / "out.npy", os.umask(umask)
     try:
-        _files.save(out, np.arange(5.0))
+        _writing.save(out, np.arange(5.0))
         assert permissions(out) == 0o666 & ~umask
         for mode in (0o600, 0o664, 0o400):
             out.chmod(mode)
-            _files.save(out, np.arange(5.0))
+            _writing.save(out, np.arange(5.0))
             assert permissions(out) == mode
     finally:
         os.umask(before)
@@ -61,27 +61,27 @@ def test_an_output_that_is_a_link_is_written_where_it_points_and_stays_a_link(wa
     out, there = tmp_path / "out.npy", tmp_path / "there" / "real.npy"
     out.symlink_to(there)
     for array in (np.arange(5.0), np.arange(6.0)):
-        _files.save(out, array)
+        _writing.save(out, array)
         assert out.is_symlink() and len(np.load(there)) == len(array) and os.listdir(there.parent) == ["real.npy"]
 
 
 @posix
 def test_a_link_that_lies_where_the_file_grows_is_not_followed(way, tmp_path, monkeypatch):
-    monkeypatch.setattr(_files.secrets, "token_hex", lambda size: "guessed")
+    monkeypatch.setattr(_writing.secrets, "token_hex", lambda size: "guessed")
     victim = tmp_path / "victim"
     victim.write_text("as it was")
     out = tmp_path / "out.npy"
     out.write_text("old")
     (tmp_path / ".guessed.partial").symlink_to(victim)
     with pytest.raises(OSError, match=r"cannot write .*out\.npy: File exists"):
-        _files.save(out, np.arange(5.0))
+        _writing.save(out, np.arange(5.0))
     assert victim.read_text() == "as it was" and out.read_text() == "old"
 
 
 @pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no files without a name")
 def test_a_new_file_has_no_name_but_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", refuse)
-    _files.save(tmp_path / "out.npy", np.arange(5.0))
+    _writing.save(tmp_path / "out.npy", np.arange(5.0))
     assert os.listdir(tmp_path) == ["out.npy"]
 
 
@@ -90,7 +90,7 @@ def test_a_name_may_have_255_bytes(way, tmp_path):
     out = tmp_path / ("é" * 125 + "x.npy")
     assert len(os.fsencode(out.name)) == 255
     for _ in range(2):
-        _files.save(out, np.arange(5.0))
+        _writing.save(out, np.arange(5.0))
     assert len(np.load(out)) == 5 and len(os.listdir(tmp_path)) == 1
 
 
@@ -129,7 +129,7 @@ def test_the_file_is_on_the_disk_before_it_is_in_its_place(way, tmp_path, monkey
     monkeypatch.setattr(os, "replace", note("replace", replace))
     out = tmp_path / "out.npy"
     out.write_text("old")
-    _files.save(out, np.arange(5.0))
+    _writing.save(out, np.arange(5.0))
     before, after = done[: done.index("replace")], done[done.index("replace") + 1 :]
     assert before.count("sync") >= 1 and len(after) == (os.name == "posix")  # other systems cannot sync a folder
 

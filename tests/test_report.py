@@ -129,9 +129,6 @@ def test_the_numbers_of_a_comparison_are_those_of_its_summary_and_of_its_rows():
     assert figures["KL(P‖Q)"] == (summary["kl_pq"]["mean"], summary["kl_pq"]["error"])
     assert figures["Δp of targets"] == summary["Mean Δp"]
     assert figures["Perplexity Q ÷ P"] == summary["Mean PPL(Q)/PPL(base)"]
-    for mine, theirs in zip(page.data["buckets"], summary["buckets"], strict=True):
-        assert (mine["low"], mine["high"], mine["count"]) == (theirs["low"], theirs["high"], theirs["count"])
-        assert not mine["count"] or mine["mean"] == pytest.approx(theirs["kl_pq"], rel=1e-12)
     codes, counted = page.codes(), comparison.counted
     kl = 1e-16 * 10 ** ((codes["kl_pq"][0][counted] - 1) / 3000)
     np.testing.assert_allclose(kl, comparison.kl_pq[counted], rtol=4e-4)

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from nll_fast.report.aggregates import by_confidence, by_position, calibration, calibration_error, histogram, largest
+from nll_fast.report.aggregates import by_position, calibration, calibration_error, histogram, largest
 from nll_fast.report.tokens import Columns, kept
 
 
@@ -46,12 +46,6 @@ def test_calibration_counts_how_often_what_was_likely_was_right():
     assert [row["count"] for row in rows] == [1, 2, 0, 0, 0, 0, 0, 0, 0, 1]
     assert rows[1]["confidence"] == pytest.approx(0.17) and rows[1]["right"] == 0.5 and rows[2]["right"] is None
     assert calibration_error(rows) == pytest.approx((0.05 + 2 * 0.33 + 0) / 4)
-
-
-def test_buckets_of_confidence_take_every_token_once():
-    rows = by_confidence(np.array([0.1, 0.25, 0.95, 1.0]), np.array([1.0, 2, 3, 5]))
-    assert [row["count"] for row in rows] == [1, 1, 0, 0, 2]
-    assert [row["mean"] for row in rows if row["count"]] == [1, 2, 4]
 
 
 def test_the_largest_of_equal_values_is_the_first():

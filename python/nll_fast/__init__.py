@@ -43,7 +43,8 @@ from nll_fast.normalization import log_softmax, logsumexp
 from nll_fast.preference import bradley_terry_loss, dpo_loss
 from nll_fast.probabilities import categorical_nll, nll_loss
 from nll_fast.regression import gaussian_nll_loss, laplace_nll_loss, mse_loss, poisson_nll_loss
-from nll_fast.scores import TokenScores, TokenSegments, score
+from nll_fast.scores import TokenScores, score
+from nll_fast.segments import TokenSegments
 from nll_fast.threads import get_num_threads, set_num_threads, simd_level
 from nll_fast.tokens import bits_per_byte, bits_per_token, perplexity, sequence_log_probs, token_log_probs
 

@@ -191,6 +191,27 @@ def as_int64(target: np.ndarray) -> np.ndarray:
     return target.astype(np.int64, copy=False)
 
 
+def as_token_ids(token_ids: Any, rows: tuple[int, ...], shift: int, classes: int) -> Array:
+    """The given classes, of shape (m,) or (..., m); none if there are none."""
+    if token_ids is None:
+        return np.empty(0, np.int64)
+    ids = as_array(token_ids, "token_ids")
+    if ids.size == 0:
+        ids = ids.astype(np.int64)
+    if ids.dtype.kind not in "iu" or is_bfloat16(ids):
+        raise TypeError(f"token_ids is {shown(ids)}; pass integers")
+    if shift and ids.ndim == len(rows) + 1 and ids.ndim > 1 and ids.shape[-2] == rows[-1] + shift:
+        ids = ids[..., shift:, :]
+    if ids.ndim != 1 and ids.shape[:-1] != rows:
+        wanted = ", ".join(map(str, (*rows, "m")))
+        raise ValueError(f"token_ids has shape {ids.shape}; give (m,) for all rows, or ({wanted}) for each of them")
+    wrong = (ids < 0) | (ids >= classes)
+    if wrong.any():
+        index = tuple(map(int, np.unravel_index(np.argmax(wrong), wrong.shape)))
+        raise IndexError(f"token_ids is {ids[index]} at index {index}, but there are {classes} classes")
+    return np.require(ids, np.int64, ["C", "A"])
+
+
 def as_mask(mask: Any) -> np.ndarray:
     """Booleans, True where a row counts."""
     mask = as_array(mask, "mask")

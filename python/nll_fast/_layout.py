@@ -25,7 +25,7 @@ class Layout(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def shown(text: object, most: int = 60) -> str:
+def excerpt(text: object, most: int = 60) -> str:
     """``text`` on one line and cut: a message must not become a page because a name in a file is one."""
     line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(text)[: most + 1])
     return line if len(line) <= most else f"{line[:most]}…"
@@ -36,8 +36,8 @@ def pick(names: list[str], name: str | None, path: str) -> str:
     if name is None and len(names) == 1:
         return names[0]
     if name not in names:
-        wrong = "" if name is None else f"there is no {shown(repr(name), 40)} in it; "
-        raise ValueError(f"{wrong}it holds {_some(names)}: name one of them, as {shown(path, 40)}:NAME")
+        wrong = "" if name is None else f"there is no {excerpt(repr(name), 40)} in it; "
+        raise ValueError(f"{wrong}it holds {_some(names)}: name one of them, as {excerpt(path, 40)}:NAME")
     return name
 
 
@@ -45,7 +45,7 @@ def _some(names: list[str], most: int = 100) -> str:
     """The first of ``names``, as many as ``most`` characters have room for, and how many more there are."""
     some = ""
     for number, name in enumerate(names):
-        longer = f"{some}, {shown(name)}" if number else shown(name)
+        longer = f"{some}, {excerpt(name)}" if number else excerpt(name)
         if number and len(longer) > most:
             return f"{some} and {len(names) - number} more"
         some = longer
@@ -56,13 +56,13 @@ def refuse_twice(names: list[str], why: str) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise ValueError(f"{why} {shown(repr(name))}")
+            raise ValueError(f"{why} {excerpt(repr(name))}")
         seen.add(name)
 
 
 def check_shape(shape: tuple[int, ...], dtype: np.dtype) -> None:
     """Raise ValueError for an array that no NumPy has."""
-    claims = f"its header claims an array of shape {shown(shape)} and dtype {dtype}"
+    claims = f"its header claims an array of shape {excerpt(shape)} and dtype {dtype}"
     if min(shape, default=0) < 0:
         raise ValueError(f"{claims}, with a negative length")
     if dtype.itemsize < 1:  # below zero where the size overflows in NumPy 1

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from nll_fast._layout import Layout, check_shape, exactly, shown
+from nll_fast._layout import Layout, check_shape, exactly, excerpt
 from nll_fast._types import Array
 
 MAGIC = b"_logits_"
@@ -167,7 +167,7 @@ def llama(file: BinaryIO, size: int) -> Header:
             f"{MAGIC.decode()}"
         )
     if magic != MAGIC:
-        raise ValueError(f"it begins with {shown(repr(magic))}, and llama.cpp's logits with {MAGIC.decode()}")
+        raise ValueError(f"it begins with {excerpt(repr(magic))}, and llama.cpp's logits with {MAGIC.decode()}")
     header = Header(*struct.unpack("<Iii", exactly(file, _START - len(MAGIC))))  # llama.cpp reads the first unsigned
     claims = f"its header claims {header.n_chunk} chunks of {header.n_ctx} tokens and {header.n_vocab} classes"
     if header.n_ctx < 1 or header.n_vocab < 1 or header.n_chunk < 0:

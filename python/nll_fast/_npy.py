@@ -12,7 +12,7 @@ from typing import IO, BinaryIO
 
 import numpy as np
 
-from nll_fast._layout import Layout, check_shape, exactly, pick, refuse_twice, shown
+from nll_fast._layout import Layout, check_shape, exactly, excerpt, pick, refuse_twice
 
 # An .npy file is a version, the length of a header, and the header, which is the literal of a Python dictionary. Its
 # grammar is matched here and nothing is evaluated: a header can exhaust Python's parser, or have it warn on stderr.
@@ -50,7 +50,7 @@ def npy(file: IO[bytes], size: int) -> Layout:
     check_shape(layout.shape, layout.dtype)
     if layout.nbytes > size - start:
         raise ValueError(
-            f"its header claims an array of shape {shown(layout.shape)} and dtype {layout.dtype}, which takes "
+            f"its header claims an array of shape {excerpt(layout.shape)} and dtype {layout.dtype}, which takes "
             f"{layout.nbytes} bytes, but {size - start} follow it"
         )
     return layout
@@ -65,10 +65,10 @@ def _dictionary(text: str) -> dict[str, str]:
         name = key[1] or key[2]
         if name not in _VALUES or name in entries:
             why = "names it twice" if name in entries else "may not have it"
-            raise ValueError(f"its header has the key {shown(repr(name))}, but {why}")
+            raise ValueError(f"its header has the key {excerpt(repr(name))}, but {why}")
         value = _VALUES[name].match(text, key.end())
         if not value:
-            wrong = shown(repr(text[key.end() :].strip()), 24)
+            wrong = excerpt(repr(text[key.end() :].strip()), 24)
             wants = {"descr": "the name of one dtype of numbers", "shape": "a tuple of lengths"}
             raise ValueError(f"its header claims {wrong} as {name}, which must be {wants.get(name, 'True or False')}")
         entries[name] = next((group for group in value.groups() if group is not None), "")
@@ -94,7 +94,7 @@ def _dtype(text: str) -> np.dtype:
     except (TypeError, ValueError, OverflowError):
         dtype = None
     if dtype is None or dtype.names or dtype.subdtype:
-        raise ValueError(f"its header claims the dtype {shown(repr(text), 40)}, which is none of NumPy's numbers")
+        raise ValueError(f"its header claims the dtype {excerpt(repr(text), 40)}, which is none of NumPy's numbers")
     if dtype.hasobject:
         raise ValueError(
             "it holds pickled Python objects, and unpickling them could run any code: save an array of numbers"
@@ -166,11 +166,11 @@ def _plain_words() -> Iterator[None]:
     except (ValueError, MemoryError):
         raise
     except Exception as error:
-        raise ValueError(f"it is a damaged archive, or none ({shown(error, 100) or type(error).__name__})") from None
+        raise ValueError(f"it is a damaged archive, or none ({excerpt(error, 100) or type(error).__name__})") from None
 
 
 def _called(member: zipfile.ZipInfo) -> str:
-    return shown(repr(member.filename), 40)
+    return excerpt(repr(member.filename), 40)
 
 
 def _check_member(member: zipfile.ZipInfo, size: int) -> None:

@@ -38,6 +38,26 @@ def stored(rows: Any) -> Any:
     return rows.parts() if isinstance(rows, CodedLogits) else rows
 
 
+def rows_of_one_size(p: Any, q: Any, classes: int | None) -> tuple[Any, Any]:
+    """The rows of both models, with as many classes."""
+    shapes = f"p_logits have shape {p.shape}, class axis last, and q_logits {q.shape}"
+    fewest = min(p.shape[-1], q.shape[-1])
+    if p.shape[:-1] != q.shape[:-1]:
+        raise ValueError(f"{shapes}; their rows must be the same")
+    if classes is not None:
+        if classes > fewest:
+            raise ValueError(f"classes is {classes}, but {shapes}")
+        return _first_classes(p, classes), _first_classes(q, classes)
+    if p.shape != q.shape:
+        raise ValueError(f"{shapes}; where a vocabulary is padded, pass classes={fewest} or the number of true classes")
+    return p, q
+
+
+def _first_classes(x: Any, classes: int) -> Any:
+    """The first classes of each row."""
+    return x.of_classes(classes) if isinstance(x, CodedLogits) else x[..., :classes]
+
+
 def check_reduction(reduction: str, empty_mean: float = math.nan) -> float:
     """``empty_mean`` as a float."""
     if not isinstance(reduction, str) or reduction not in REDUCTIONS:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeGuard
 
 import numpy as np
 
-from nll_fast._layout import AXES, Layout, check_shape, exactly, pick, refuse_twice, shown
+from nll_fast._layout import AXES, Layout, check_shape, exactly, excerpt, pick, refuse_twice
 
 _HEADER = 100_000_000
 """The format's limit to its header. Of a longer one Python would make many times as many bytes of objects."""
@@ -34,7 +34,7 @@ def safetensors(file: BinaryIO, size: int, name: str | None, path: str) -> Layou
     start, tensors = _tensors(file, size)
     tensor = tensors[pick(list(tensors), name, path)]
     if tensor.dtype not in _STORAGE:
-        raise ValueError(f"its dtype {shown(tensor.dtype)} is none of {', '.join(_STORAGE)}")
+        raise ValueError(f"its dtype {excerpt(tensor.dtype)} is none of {', '.join(_STORAGE)}")
     dtype = np.dtype(_STORAGE[tensor.dtype])
     check_shape(tensor.shape, dtype)
     return Layout(start + tensor.begin, tensor.shape, dtype, bfloat16=tensor.dtype == "BF16")
@@ -58,7 +58,7 @@ def _tensors(file: BinaryIO, size: int) -> tuple[int, dict[str, _Tensor]]:
         raise ValueError(f"its header claims {length} bytes; the format allows {_HEADER}")
     header = _json(exactly(file, length))
     _check_metadata(header.pop("__metadata__", None))
-    tensors = {each: _tensor(shown(repr(each), 40), entry) for each, entry in header.items()}
+    tensors = {each: _tensor(excerpt(repr(each), 40), entry) for each, entry in header.items()}
     _check_offsets(tensors, size - 8 - length)
     return 8 + length, tensors
 
@@ -105,7 +105,7 @@ def _tensor(called: str, entry: Any) -> _Tensor:
         raise ValueError(f"the data_offsets of {called} must be two, the first byte and the one after the last")
     begin, end = offsets
     if dtype in _STORAGE and end - begin != math.prod(shape) * np.dtype(_STORAGE[dtype]).itemsize:
-        claims = f"shape {shown(tuple(shape))} of {dtype}"
+        claims = f"shape {excerpt(tuple(shape))} of {dtype}"
         raise ValueError(f"{claims}, which {called} claims, does not match its {end - begin} bytes")
     return _Tensor(dtype, tuple(shape), begin, end)
 
@@ -121,7 +121,9 @@ def _check_offsets(tensors: dict[str, _Tensor], size: int) -> None:
     for name, (_dtype, _shape, begin, end) in sorted(tensors.items(), key=lambda item: item[1][2:]):
         if begin != reached:
             what = "overlaps the tensor before it" if begin < reached else "leaves a gap before it"
-            raise ValueError(f"{shown(repr(name), 40)} begins at byte {begin} instead of {reached}, so that it {what}")
+            raise ValueError(
+                f"{excerpt(repr(name), 40)} begins at byte {begin} instead of {reached}, so that it {what}"
+            )
         reached = end
     if reached != size:
         raise ValueError(f"its tensors take {reached} bytes, but {size} follow the header")

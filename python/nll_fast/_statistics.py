@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,30 @@ def describe(x: Array) -> dict[str, float]:
     mean, (median, p90, p99) = Partial.of(x), quantiles(x, (0.5, 0.9, 0.99))
     most = float(x.max()) if x.size else math.nan
     return {"mean": mean.mean, "error": mean.standard_error, "median": median, "p90": p90, "p99": p99, "max": most}
+
+
+def finite_rows(comparison: Any) -> Array:
+    """The rows of a :class:`Comparison` of which its numbers are: those that count, with every divergence and every
+    log-probability of the target finite.
+    """
+    used = (comparison.kl_pq, comparison.kl_qp, comparison.p_log_prob, comparison.q_log_prob)
+    finite = np.all([np.isfinite(x) for x in used if x is not None], axis=0)
+    return np.asarray(comparison.counted & finite)
+
+
+_BUCKETS = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
+"""The bounds of p's largest probability between which divergences are averaged, as in exllamav3."""
+
+
+def by_confidence(max_log_prob: Array, kl: Array) -> list[dict[str, Any]]:
+    """The mean divergence of the rows in which the largest probability lies between two bounds, with its error."""
+    confidence = np.exp(max_log_prob.astype(np.float64))
+    at = np.clip(np.searchsorted(_BUCKETS, confidence, "right") - 1, 0, len(_BUCKETS) - 2)
+    parts = [Partial.of(kl[at == i]) for i in range(len(_BUCKETS) - 1)]
+    return [
+        {"low": low, "high": high, "count": part.count, "kl_pq": part.mean, "kl_pq_error": part.standard_error}
+        for (low, high), part in zip(pairwise(_BUCKETS), parts, strict=True)
+    ]
 
 
 BY_COLUMNS = ("nll_median", "nll_p90", "nll_p99", "top_k_accuracy", "entropy")

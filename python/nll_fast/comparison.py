@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,19 @@ from nll_fast._as_stored import comparison_as_stored
 from nll_fast._core import Partial
 from nll_fast._llama import CodedLogits
 from nll_fast._options import as_integer, as_positive, as_top_k, check_temperature
-from nll_fast._rows import rows_or_codes, stored
+from nll_fast._rows import rows_of_one_size, rows_or_codes, stored
 from nll_fast._shift import named_targets, shift_and_mask, shifted
-from nll_fast._statistics import changes, describe, divergences, perplexities, same_top, share
+from nll_fast._statistics import (
+    by_confidence,
+    changes,
+    describe,
+    divergences,
+    finite_rows,
+    perplexities,
+    same_top,
+    share,
+)
 from nll_fast._types import Array
-
-_BUCKETS = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
-"""The bounds of p's largest probability between which divergences are averaged, as in exllamav3."""
 
 _TOP_K = 5
 """How many of the likeliest classes are compared where nobody says how many."""
@@ -112,8 +117,8 @@ class Comparison:
               ``median``, ``p90``, ``p99`` and ``max``.
             * ``js``, ``total_variation``, ``p_entropy``: means.
             * ``same_top`` and ``top_k_in_order``: shares of the rows; ``top_k_overlap``: the mean, as a share of k.
-            * ``buckets``: a list of dicts of ``low``, ``high``, ``count`` and the mean ``kl_pq`` of the rows in which
-              p's largest probability lies between ``low`` and ``high``.
+            * ``buckets``: a list of dicts of ``low``, ``high``, ``count`` and the mean ``kl_pq``, with its standard
+              error ``kl_pq_error``, of the rows in which p's largest probability lies between ``low`` and ``high``.
             * The statistics of llama.cpp's perplexity tool under its names, such as ``"Mean KLD"``; p is its base
               model and q its Q. Those with an uncertainty are a tuple of both. Those of perplexities and of Δp, the
               change of the target's probability, need targets.
@@ -123,13 +128,8 @@ class Comparison:
         An uncertainty is llama.cpp's, one standard error; of a perplexity, a ratio or a difference, by linear
         propagation.
         """
-        fine = self.counted.copy()
-        used = (self.kl_pq, self.kl_qp, self.p_log_prob, self.q_log_prob)
-        for column in used:
-            fine &= True if column is None else np.isfinite(column)
+        fine = finite_rows(self)
         kl_pq, kl_qp = (x[fine].astype(np.float64) for x in (self.kl_pq, self.kl_qp))
-        confidence = np.exp(self.p_max_log_prob[fine].astype(np.float64))
-        at = np.clip(np.searchsorted(_BUCKETS, confidence, "right") - 1, 0, len(_BUCKETS) - 2)
         k = max(self.top_k, 1)
         result: dict[str, Any] = {
             "tokens": int(fine.sum()),
@@ -143,10 +143,7 @@ class Comparison:
             "same_top": share(self.same_top[fine]),
             "top_k_overlap": float(self.top_k_overlap[fine].mean() / k) if fine.any() and self.top_k else math.nan,
             "top_k_in_order": share(self.top_k_in_order[fine]) if self.top_k else math.nan,
-            "buckets": [
-                {"low": low, "high": high, "count": int((at == i).sum()), "kl_pq": Partial.of(kl_pq[at == i]).mean}
-                for i, (low, high) in enumerate(pairwise(_BUCKETS))
-            ],
+            "buckets": by_confidence(self.p_max_log_prob[fine], kl_pq),
         }
         if self.p_log_prob is not None and self.q_log_prob is not None:
             base, other = (0.0 - x[fine].astype(np.float64) for x in (self.p_log_prob, self.q_log_prob))
@@ -246,7 +243,7 @@ def compare(
     softcap = softcap if softcap is None else as_positive(softcap, "softcap")
     p, q = rows_or_codes(p_logits, "p_logits", axis), rows_or_codes(q_logits, "q_logits", axis)
     given = p.shape[-1], q.shape[-1]
-    p, q = _of_one_size(p, q, None if classes is None else as_integer(classes, "classes", 1))
+    p, q = rows_of_one_size(p, q, None if classes is None else as_integer(classes, "classes", 1))
     top_k = min(_TOP_K, p.shape[-1]) if top_k is None else as_top_k(top_k, p.shape[-1])
     if target is None:
         rows = np.zeros(p.shape[:-1], np.int64)
@@ -297,23 +294,3 @@ def compare(
     if is_changed or not (isinstance(p, CodedLogits) or isinstance(q, CodedLogits)):
         return comparison
     return comparison_as_stored(comparison, p, q)
-
-
-def _of_one_size(p: Any, q: Any, classes: int | None) -> tuple[Any, Any]:
-    """The rows of both models, with as many classes."""
-    shapes = f"p_logits have shape {p.shape}, class axis last, and q_logits {q.shape}"
-    fewest = min(p.shape[-1], q.shape[-1])
-    if p.shape[:-1] != q.shape[:-1]:
-        raise ValueError(f"{shapes}; their rows must be the same")
-    if classes is not None:
-        if classes > fewest:
-            raise ValueError(f"classes is {classes}, but {shapes}")
-        return _first(p, classes), _first(q, classes)
-    if p.shape != q.shape:
-        raise ValueError(f"{shapes}; where a vocabulary is padded, pass classes={fewest} or the number of true classes")
-    return p, q
-
-
-def _first(x: Any, classes: int) -> Any:
-    """The first classes of each row."""
-    return x.of_classes(classes) if isinstance(x, CodedLogits) else x[..., :classes]

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from nll_fast import _core
-from nll_fast._arrays import as_array, as_targets
+from nll_fast._arrays import as_targets, as_token_ids
 from nll_fast._as_stored import scores_as_stored
-from nll_fast._bfloat16 import is_bfloat16
 from nll_fast._core import Partial
 from nll_fast._llama import CodedLogits
-from nll_fast._options import as_integer, as_positive, as_top_k, check_temperature, shown
+from nll_fast._options import as_integer, as_positive, as_top_k, check_temperature
 from nll_fast._rows import rows_or_codes, stored
 from nll_fast._shift import named_targets, shift_and_mask
 from nll_fast._statistics import describe_losses, quantiles, share, total_of
 from nll_fast._types import Array
+from nll_fast.segments import TokenSegments, segments_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -147,21 +145,7 @@ class TokenScores:
         >>> scores.segments([0, 0, 1]).log_prob.round(4)
         array([-2.7726, -1.3863])
         """
-        ids = as_array(ids, "ids")
-        if ids.shape != self.target.shape:
-            raise ValueError(f"ids has shape {ids.shape}, but target has {self.target.shape}: give each token a group")
-        ids = _as_groups(ids)
-        kept = self.counted & (ids >= 0)
-        groups, count = ids[kept], int(ids.max(initial=-1)) + 1
-        if count > max(2 * ids.size, 1 << 20):
-            raise ValueError(f"ids go up to {count - 1} for {ids.size} tokens; number the groups from 0 on")
-        order = np.argsort(groups, kind="stable")
-        ends = np.searchsorted(groups[order], np.arange(count + 1))
-        log_prob = self.log_prob[kept][order]
-        parts = [Partial.of(log_prob[a:b]).sum for a, b in pairwise(ends)]
-        sizes = np.bincount(groups, minlength=count)
-        greedy = np.bincount(groups, self.is_greedy[kept], minlength=count) == sizes
-        return TokenSegments(np.array(parts, np.float64), sizes, greedy & (sizes > 0))
+        return segments_of(ids, self.log_prob, self.counted, self.is_greedy)
 
     def to_dict(self) -> dict[str, Array]:
         """The columns by name, flattened, for a table: ``pandas.DataFrame(scores.to_dict())``, ``polars.DataFrame``
@@ -182,44 +166,6 @@ class TokenScores:
             for m in range(self.token_ids_log_probs.shape[-1]):
                 columns[f"token_{m}_log_prob"] = self.token_ids_log_probs[..., m].ravel()
         return columns
-
-
-@dataclass(frozen=True, eq=False)
-class TokenSegments:
-    """Sums over groups of tokens, as :meth:`TokenScores.segments` returns them.
-
-    Attributes
-    ----------
-    log_prob : ndarray of float64
-        The exact sum of the log-probabilities of each group, rounded once.
-    count : ndarray of int64
-        How many tokens it has.
-    is_greedy : ndarray of bool
-        Whether every token is the arg max of its row; False for a group without tokens. With ``log_prob`` it is what
-        ``loglikelihood`` of lm-evaluation-harness returns.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> segments = score(np.eye(3), [0, 1, 0]).segments([0, 0, 1])
-    >>> segments.log_prob.round(4), segments.count, segments.is_greedy
-    (array([-1.1029, -1.5514]), array([2, 1]), array([ True, False]))
-    """
-
-    log_prob: Array
-    count: Array
-    is_greedy: Array
-
-
-def _as_groups(ids: Array) -> Array:
-    """The group of each token as int64."""
-    if ids.size == 0:
-        return ids.astype(np.int64)
-    if ids.dtype.kind not in "iu" or is_bfloat16(ids):
-        raise TypeError(f"ids is {shown(ids)}; pass integers")
-    if int(ids.max()) > np.iinfo(np.int64).max:
-        raise ValueError(f"ids go up to {ids.max()} for {ids.size} tokens; number the groups from 0 on")
-    return ids.astype(np.int64)
 
 
 _COLUMNS = (
@@ -301,7 +247,7 @@ def score(
     rows, target = rows_or_codes(logits, "logits", axis), as_targets(target)
     classes, shape = rows.shape[-1], target.shape
     top_k = as_top_k(top_k, classes)
-    given = _as_token_ids(token_ids, shape, shift, classes)
+    given = as_token_ids(token_ids, shape, shift, classes)
     real = np.float64 if rows.dtype == np.float64 else np.float32
     check_temperature(temperature, real)
     numbers = [np.empty(s, real) for s in (shape, shape, shape, shape, (*shape, top_k), (*shape, given.shape[-1]))]
@@ -331,24 +277,3 @@ def score(
     )
     is_changed = temperature != 1 or softcap is not None
     return scores_as_stored(scores) if isinstance(rows, CodedLogits) and not is_changed else scores
-
-
-def _as_token_ids(token_ids: Any, rows: tuple[int, ...], shift: int, classes: int) -> Array:
-    """The given classes, of shape (m,) or (..., m); none if there are none."""
-    if token_ids is None:
-        return np.empty(0, np.int64)
-    ids = as_array(token_ids, "token_ids")
-    if ids.size == 0:
-        ids = ids.astype(np.int64)
-    if ids.dtype.kind not in "iu" or is_bfloat16(ids):
-        raise TypeError(f"token_ids is {shown(ids)}; pass integers")
-    if shift and ids.ndim == len(rows) + 1 and ids.ndim > 1 and ids.shape[-2] == rows[-1] + shift:
-        ids = ids[..., shift:, :]
-    if ids.ndim != 1 and ids.shape[:-1] != rows:
-        wanted = ", ".join(map(str, (*rows, "m")))
-        raise ValueError(f"token_ids has shape {ids.shape}; give (m,) for all rows, or ({wanted}) for each of them")
-    wrong = (ids < 0) | (ids >= classes)
-    if wrong.any():
-        index = tuple(map(int, np.unravel_index(np.argmax(wrong), wrong.shape)))
-        raise IndexError(f"token_ids is {ids[index]} at index {index}, but there are {classes} classes")
-    return np.require(ids, np.int64, ["C", "A"])

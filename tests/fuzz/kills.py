@@ -37,9 +37,9 @@ def tell(): os.write(int(started), b"!")
 if way == "hidden" and hasattr(os, "O_TMPFILE"): del os.O_TMPFILE
 if phase == "all": tell()
 else:
-    from nll_fast import _files
-    save = _files.save
-    _files.save = lambda path, array: (tell(), save(path, array))
+    from nll_fast import _writing
+    save = _writing.save
+    _writing.save = lambda path, array: (tell(), save(path, array))
 sys.exit(main())
 """
 

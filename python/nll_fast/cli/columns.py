@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from nll_fast import _files
+from nll_fast import _writing
 from nll_fast.cli.inputs import Logits
 
 ENDINGS = (".npy", ".npz", ".parquet", ".jsonl")
@@ -71,17 +71,17 @@ def write(path: str, log_prob: np.ndarray, columns: dict[str, np.ndarray]) -> No
     """Write the table: log-probabilities alone, in float64, to an .npy file, and all columns to others."""
     ending = path.lower()
     if ending.endswith(".npy"):
-        _files.save(path, log_prob)
+        _writing.save(path, log_prob)
     elif ending.endswith(".npz"):
         arrays: dict[str, Any] = {**columns}
-        _files.write(path, lambda file: np.savez(file, **arrays))
+        _writing.write(path, lambda file: np.savez(file, **arrays))
     elif ending.endswith(".jsonl"):
-        _files.write(path, lambda file: _write_lines(file, columns))
+        _writing.write(path, lambda file: _write_lines(file, columns))
     else:
         table = _arrow(columns)
         import pyarrow.parquet
 
-        _files.write(path, lambda file: pyarrow.parquet.write_table(table, file))
+        _writing.write(path, lambda file: pyarrow.parquet.write_table(table, file))
 
 
 def check_parquet(option: str, path: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nll_fast import _files
-from nll_fast._layout import shown
+from nll_fast._layout import excerpt
 from nll_fast.cli.inputs import read_logits, split
 from nll_fast.cli.shards import expand
 
@@ -120,11 +120,11 @@ def _number(stored: _files.Stored, index: tuple[Any, ...]) -> Any:
         item = (item.astype(np.uint32) << 16).view(np.float32)
     if item.dtype.kind == "U":  # of which NumPy makes no text where a number is no character
         coding = "utf-32-be" if item.dtype.byteorder == ">" or sys.byteorder == "big" else "utf-32-le"
-        return shown(item.tobytes().decode(coding, "replace").rstrip("\0"), _LETTERS)
+        return excerpt(item.tobytes().decode(coding, "replace").rstrip("\0"), _LETTERS)
     value = item[0].item()
     if isinstance(value, float):
         return float(f"{value:.6g}")
-    return value if isinstance(value, (int, bool)) else shown(value, _LETTERS)
+    return value if isinstance(value, (int, bool)) else excerpt(value, _LETTERS)
 
 
 def _say_what_for(array: dict[str, Any], others: list[dict[str, Any]]) -> None:
@@ -178,10 +178,10 @@ def text(result: dict[str, Any]) -> str:
 
 
 def _lines_of_file(file: dict[str, Any]) -> list[str]:
-    lines = [f"{shown(file['file'], _LINE)}: {file['format']}, {file['bytes']} bytes"]
+    lines = [f"{excerpt(file['file'], _LINE)}: {file['format']}, {file['bytes']} bytes"]
     for array in file["arrays"]:
-        lines += ["", f"  {shown(array['name'], _LINE)}"] if array["name"] is not None else []
-        lines += [f"    {label:<12}{shown(words, _LINE)}" for label, words in _lines_of_array(array)]
+        lines += ["", f"  {excerpt(array['name'], _LINE)}"] if array["name"] is not None else []
+        lines += [f"    {label:<12}{excerpt(words, _LINE)}" for label, words in _lines_of_array(array)]
     if file["arrays_left_out"]:
         lines += ["", f"  and {file['arrays_left_out']} more arrays; FILE:NAME describes one"]
     return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from nll_fast import _files
+from nll_fast import _writing
 from nll_fast.cli.columns import check_parquet
 from nll_fast.cli.inputs import split
 
@@ -25,7 +25,7 @@ def check_outputs(outputs: dict[str, tuple[str | None, tuple[str, ...]]], source
             path, _ = split(source)
             if _is_same(out, path):
                 raise ValueError(f"{option} {out} would overwrite the input {path}")
-        _files.check_output(out)
+        _writing.check_output(out)
         check_parquet(option, out)
     real = [os.path.realpath(out) for out, _ in given.values()]
     if len(set(real)) < len(real):
@@ -38,4 +38,4 @@ def _is_same(first: str, second: str) -> bool:
 
 def write_page(path: str, page: str) -> None:
     """Write an HTML page as UTF-8."""
-    _files.write(path, lambda file: file.write(page.encode("utf-8", "replace")))
+    _writing.write(path, lambda file: file.write(page.encode("utf-8", "replace")))

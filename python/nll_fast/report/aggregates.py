@@ -10,8 +10,6 @@ import numpy as np
 
 from nll_fast._types import Array
 
-BUCKETS = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
-
 
 def mean_and_error(values: Array) -> tuple[float, float]:
     """The mean and its standard error, which takes two values; NaN where there are too few."""
@@ -79,16 +77,6 @@ def calibration_error(rows: list[dict[str, Any]]) -> float:
     total = sum(row["count"] for row in rows)
     off = sum(row["count"] * abs(row["confidence"] - row["right"]) for row in rows if row["count"])
     return float(off / total) if total else math.nan
-
-
-def by_confidence(confidence: Array, values: Array) -> list[dict[str, Any]]:
-    """The mean of values, with its standard error, in five buckets of the probability of p's arg max."""
-    rows = []
-    for low, high in pairwise(BUCKETS):
-        here = values[(confidence >= low) & ((confidence < high) | (high == 1))]
-        mean, error = mean_and_error(here)
-        rows.append({"low": low, "high": high, "count": here.size, "mean": mean, "error": error})
-    return rows
 
 
 def largest(values: Array, most: int) -> Array:

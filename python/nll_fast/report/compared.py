@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from nll_fast._statistics import finite_rows
 from nll_fast._types import Array
 from nll_fast.comparison import Comparison
-from nll_fast.report.aggregates import by_confidence, by_position, histogram, largest
+from nll_fast.report.aggregates import by_position, histogram, largest
 from nll_fast.report.head import about_rows, left_out, tokens_of
 from nll_fast.report.tokens import WORST, Columns, Strings, Table, kept
 
@@ -18,13 +19,12 @@ MARKS = ("median", "p90", "p99")
 
 def compared(comparison: Comparison, strings: Strings, about: Mapping[str, Any], clip: int) -> dict[str, Any]:
     """Everything that the page of a Comparison shows, with strings of at most ``clip`` characters."""
-    finite = _finite(comparison)
+    finite = finite_rows(comparison)
     divergence = np.where(finite, comparison.kl_pq, np.nan).astype(np.float64).reshape(-1)
     length = comparison.kl_pq.shape[-1] if comparison.kl_pq.ndim else 1
     worst = largest(divergence, WORST)
     ranges = kept(worst, divergence.size, length)
     names = {"p": about.get("p") or "P", "q": about.get("q") or "Q"}
-    confidence = np.exp(comparison.p_max_log_prob[finite].astype(np.float64))
     summary = comparison.summary()
     return {
         "kind": "compare",
@@ -39,16 +39,8 @@ def compared(comparison: Comparison, strings: Strings, about: Mapping[str, Any],
         "histogram": histogram(divergence, logarithmic=True),
         "marks": [[name, summary["kl_pq"][name]] for name in MARKS],
         "zeros": int((divergence == 0).sum()),
-        "buckets": by_confidence(confidence, comparison.kl_pq[finite].astype(np.float64)),
         "top_k": comparison.top_k,
     }
-
-
-def _finite(comparison: Comparison) -> Array:
-    """The rows of which the summary is: those that count and of which every number is finite."""
-    used = (comparison.kl_pq, comparison.kl_qp, comparison.p_log_prob, comparison.q_log_prob)
-    finite = np.all([np.isfinite(x) for x in used if x is not None], axis=0)
-    return np.asarray(comparison.counted & finite)
 
 
 def _columns(comparison: Comparison, ranges: list[list[int]], strings: Strings, clip: int) -> tuple[Table, Columns]:

@@ -191,23 +191,25 @@ function calibrationNodes(frame, bin, most) {
 }
 
 function drawBuckets() {
-  const buckets = DATA.buckets ?? [];
+  const buckets = DATA.summary.buckets ?? [];
   if (!buckets.some((bucket) => bucket.count)) return;
   const sentence = "Mean KL(P‖Q) ± standard error, by the probability of P's most likely token.";
   chart("buckets", "KL by confidence of P", sentence, (width) => {
     const filled = buckets.filter((bucket) => bucket.count);
-    const most = Math.max(...filled.map((bucket) => bucket.mean + (Number.isFinite(bucket.error) ? bucket.error : 0))) || 1;
+    const error = (bucket) => (Number.isFinite(bucket.kl_pq_error) ? bucket.kl_pq_error : 0);
+    const most = Math.max(...filled.map((bucket) => bucket.kl_pq + error(bucket))) || 1;
     const left = 92, right = width - 78, nodes = [], length = (x) => ((right - left) * Math.max(0, x)) / most;
     buckets.forEach((bucket, j) => {
       const y = 18 + 48 * j, range = `${100 * bucket.low}–${100 * bucket.high} %`;
       nodes.push(svg("text", { class: "tick end", x: left - 12, y: y + 12 }, range));
       nodes.push(svg("text", { class: "name end", x: left - 12, y: y + 26 }, `${whole(bucket.count)} tokens`));
       if (!bucket.count) return;
-      nodes.push(svg("rect", { class: "column", x: left, y, width: Math.max(1, length(bucket.mean)), height: 24, rx: 2 }));
-      if (Number.isFinite(bucket.error)) {
-        nodes.push(svg("line", { class: "whisker", y1: y + 12, y2: y + 12, x1: left + length(bucket.mean - bucket.error), x2: left + length(bucket.mean + bucket.error) }));
+      nodes.push(svg("rect", { class: "column", x: left, y, width: Math.max(1, length(bucket.kl_pq)), height: 24, rx: 2 }));
+      if (error(bucket)) {
+        const [x1, x2] = [bucket.kl_pq - error(bucket), bucket.kl_pq + error(bucket)].map((x) => left + length(x));
+        nodes.push(svg("line", { class: "whisker", y1: y + 12, y2: y + 12, x1, x2 }));
       }
-      nodes.push(svg("text", { class: "tick", x: right + 12, y: y + 16 }, number(bucket.mean, 3)));
+      nodes.push(svg("text", { class: "tick", x: right + 12, y: y + 16 }, number(bucket.kl_pq, 3)));
     });
     return { height: 18 + 48 * buckets.length, nodes };
   });
