@@ -191,11 +191,13 @@ def test_what_does_not_fit_is_said_in_a_sentence(shards, tmp_path, capsys, llama
     np.save(folder / "wide.npy", np.zeros((3, 21)))
     np.save(folder / "short.npy", np.zeros(101, int))
     one, two = f"{folder}/logits/shard-0.npy", f"{folder}/logits/shard-1.npy"
+    two_targets = f"{folder}/targets/shard-1.npy"
     for arguments, words in (
         ([one], "--targets is missing"),
         ([folder / "logits", "--targets", folder / "short.npy"], "the logits need one class a row: (102,)"),
         ([folder / "logits", "--targets", f"{folder}/targets/shard-1*.npy"], "names 3 files for 12 of logits"),
         ([one, two, folder / "wide.npy", "--targets", folder / "all.npy"], "wide.npy has shape (3, 21)"),
+        ([one, one, "--targets", two_targets], "one class a row: (6,) if the files are shards, or (3,) if they are of"),
         ([llama[0], "--shift", 1], "--shift 1 is for targets that are given"),
         ([llama[0], "--targets", one], "but the logits need one class a row: (3, 5)"),
         ([one, two, "--targets", folder / "all.npy", "--per-token", two + ".npy"], "the logits need one class a row"),

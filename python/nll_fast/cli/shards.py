@@ -145,17 +145,22 @@ def _targets_inside(file: str, logits: Logits, shift: int) -> np.ndarray:
 def _one_for_all(
     name: str, files: list[str], logits: list[Logits], options: argparse.Namespace
 ) -> tuple[list[np.ndarray], bool]:
-    """The targets of one file: the same for all logits if they have its shape, which is then said, else those of all,
-    one after another.
+    """The targets of one file, and whether they are the same for all logits: if these have the shape of the file. Else
+    the file has the targets of all, one after another.
     """
-    shapes, classes = {each.shape for each in logits}, {each.classes for each in logits}
-    if len(logits) == 1 or shapes == {load(name).shape}:
+    shapes, classes, given = {each.shape for each in logits}, {each.classes for each in logits}, load(name).shape
+    if len(logits) == 1 or shapes == {given}:
         same = [read_targets(name, each.shape, each.classes, options.shift, options.ignore_index) for each in logits]
         return same, True
     if len(classes) > 1 or () in shapes or len({shape[1:] for shape in shapes}) > 1:
         first, other = _two_that_differ(files, logits)
         raise ValueError(f"{first} and {other}: no targets can be of both, so give --targets for each file")
     shape = (sum(each.shape[0] for each in logits), *logits[0].shape[1:])
+    if len(shapes) == 1 and given != shape:
+        raise ValueError(
+            f"target has shape {given}, but the logits need one class a row: {shape} if the files are shards, or "
+            f"{logits[0].shape} if they are of one text by several models"
+        )
     target = read_targets(name, shape, logits[0].classes, options.shift, options.ignore_index)
     ends = np.cumsum([each.shape[0] for each in logits])
     return np.split(target, ends[:-1]), False
