@@ -258,6 +258,13 @@ def test_nothing_the_size_of_the_logits_is_allocated(tmp_path, capsys):
             assert tracemalloc.get_traced_memory()[1] < size / (8 if ending == "npy" else 2), ending
         finally:
             tracemalloc.stop()
+    logits = [nll_fast.read_llama_logits(tmp_path / f"{name}.kld").logits for name in ("p", "q")]
+    tracemalloc.start()
+    try:
+        nll_fast.compare(*logits, shift=1)
+        assert tracemalloc.get_traced_memory()[1] < size / 8
+    finally:
+        tracemalloc.stop()
 
 
 def numbers(x):

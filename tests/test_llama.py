@@ -57,8 +57,11 @@ def test_slices_are_views_of_rows_and_classes_remain_together(llama):
         assert isinstance(part, CodedLogits) and part.shape == want.shape
         np.testing.assert_array_equal(np.asarray(part), want)
         assert np.shares_memory(part.codes, logits.codes)
+    everything = slice(None)
+    for index in ((..., everything), (..., 3, everything), (everything, 3, everything), (1, 2, everything)):
+        np.testing.assert_array_equal(np.asarray(logits[index]), x[index])
     assert len(logits) == 3 and "(3, 5, 33)" in repr(logits) and logits.ndim == 3
-    for index in ((0, 0, 0), (..., 0, 0, 0), (slice(None),) * 3):
+    for index in ((0, 0, 0), (..., 0, 0, 0), (0, 0, slice(5)), (..., 0, 0, slice(5))):
         with pytest.raises(IndexError, match=r"chooses rows, by at most 2 axes"):
             logits[index]
     np.testing.assert_array_equal(np.asarray(logits.reshape((15, 33))), x.reshape((15, 33)))

@@ -101,9 +101,11 @@ class CodedLogits:
         return f"CodedLogits of shape {self.shape}"
 
     def __getitem__(self, rows: Any) -> CodedLogits:
-        """Some of the rows; the classes of a row remain together."""
+        """Some of the rows; the classes of a row remain together. A last ``:`` may stand for them, as in NumPy."""
         chosen = rows if isinstance(rows, tuple) else (rows,)
         any_axes = any(each is Ellipsis for each in chosen)
+        if (any_axes or len(chosen) == self.ndim) and _is_whole(chosen[-1]):
+            chosen = chosen[:-1]
         if len(chosen) - any_axes >= self.ndim:
             raise IndexError(
                 f"an index of coded logits of shape {self.shape} chooses rows, by at most {self.ndim - 1} axes: decode "
@@ -127,6 +129,10 @@ class CodedLogits:
             decoded *= self.scale[..., None]
             decoded += self.minimum[..., None]
         return decoded if dtype is None else decoded.astype(dtype, copy=False)
+
+
+def _is_whole(index: Any) -> bool:
+    return isinstance(index, slice) and index == slice(None)
 
 
 class Header(NamedTuple):

@@ -16,12 +16,7 @@ from nll_fast._options import as_integer
 def shifted(x: Any, name: str, axis: int, shift: int) -> Any:
     """Rows without the last ``shift`` positions; targets, which belong to earlier positions, without the first."""
     positions = shiftable(x, name, axis, shift)
-    return x[..., shift:, :] if name == "target" else _first_positions(x, positions - shift)
-
-
-def _first_positions(x: Any, positions: int) -> Any:
-    """Rows of the first positions; an index of those of llama.cpp knows no classes."""
-    return x[..., :positions] if isinstance(x, CodedLogits) else x[..., :positions, :]
+    return x[..., shift:, :] if name == "target" else x[..., : positions - shift, :]
 
 
 @contextmanager
@@ -57,7 +52,7 @@ def shift_and_mask(
             raise ValueError(
                 f"target has shape {target.shape}, but logits of shape {logits.shape} need {logits.shape[:-1]}"
             )
-        logits, target = _first_positions(logits, positions - shift), target[..., shift:]
+        logits, target = logits[..., : positions - shift, :], target[..., shift:]
         mask = mask if mask is None else mask[..., shift:]
     if mask is None:
         return logits, target, ignore_index
