@@ -45,7 +45,7 @@ def main(path):
         print(f"{name:18} {summary[name][0]} ± {summary[name][1]}")
     for way in ("kl_pq", "kl_qp"):
         print("\n".join(f"{way} {name:12} {value}" for name, value in summary[way].items()))
-    print("\np of the first      rows  mean KL(P‖Q)")
+    print("\nlargest p           rows  mean KL(P‖Q)")
     for row in summary["buckets"]:
         print(f"{row['low']:.2f} to {row['high']:.2f} {row['count']:11} {row['kl_pq']:13.6f}")
     print(f"\n{'token':14} {'KL(P‖Q)':>8} {'log p':>8} {'log q':>8}   likeliest ids")

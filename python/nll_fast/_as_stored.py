@@ -21,6 +21,10 @@ _LEAST = -16
 """llama.cpp leaves out of a divergence what its base model holds for less likely than e^-16."""
 
 
+_CHANGED = ("kl_pq", "kl_qp", "p_max_log_prob", "p_log_prob", "q_log_prob")
+"""The columns of a comparison that hold log-probabilities, or divergences from one model to the other."""
+
+
 def scores_as_stored(scores: Any) -> Any:
     """A :class:`TokenScores` with the log-probabilities of the file; its entropies remain those of distributions that
     add up to 1.
@@ -47,19 +51,17 @@ def comparison_as_stored(comparison: Any, p: Any, q: Any) -> Any:
     names = [name for name in _CHANGED if getattr(comparison, name) is not None]
     old = {name: getattr(comparison, name) for name in names}
     new = {name: np.array(x, np.float64) for name, x in old.items()}
-    for row in zip(*np.nonzero(np.isfinite(np.atleast_1d(comparison.p_entropy))), strict=True):
-        row = row[: comparison.p_entropy.ndim]
+    for row in np.ndindex(comparison.p_entropy.shape):
+        if not np.isfinite(comparison.p_entropy[row]):
+            continue  # it does not count, or is not finite
         (x, lse_p, mass_p), (y, lse_q, mass_q) = _row(p, row), _row(q, row)
         for name, mass in (("p_max_log_prob", mass_p), ("p_log_prob", mass_p), ("q_log_prob", mass_q)):
             if name in new:
-                new[name][row] = min(new[name][row] + mass, 0.0)
+                new[name][row] = np.minimum(new[name][row] + mass, 0)
         new["kl_pq"][row] = _divergence(x, y, lse_q) if isinstance(p, CodedLogits) else old["kl_pq"][row] - mass_q
         new["kl_qp"][row] = _divergence(y, x, lse_p) if isinstance(q, CodedLogits) else old["kl_qp"][row] - mass_p
     columns = {name: np.where(np.isfinite(old[name]), x, old[name]).astype(old[name].dtype) for name, x in new.items()}
     return dataclasses.replace(comparison, **columns)
-
-
-_CHANGED = ("kl_pq", "kl_qp", "p_max_log_prob", "p_log_prob", "q_log_prob")
 
 
 def _row(rows: Any, row: tuple[Any, ...]) -> tuple[Array, float, float]:
