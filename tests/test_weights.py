@@ -3,6 +3,9 @@
 import nll_fast
 import numpy as np
 import pytest
+from mpmath import mpf
+
+from .cases import mp
 
 R = np.random.default_rng(8)
 MEAN, TARGET = R.standard_normal((2, 4, 3))
@@ -118,6 +121,34 @@ def test_a_sample_weight_counts_a_row_so_many_times(classes):
     gradient = nll_fast.cross_entropy_grad(x, target, sample_weight=times, reduction="sum")
     ones = nll_fast.cross_entropy_grad(x, target, reduction="sum")
     np.testing.assert_allclose(gradient, ones * times[:, None], rtol=1e-14)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 6, 12, 33, 128, 129, 400])
+def test_a_smoothed_loss_with_class_weights_is_rounded_once(classes):
+    """It lost what its two parts rounded, where most logits are far above the first: up to 50 ulp."""
+    r, rows = np.random.default_rng(classes), max(8, 300 // classes)
+    x = r.standard_normal((rows, classes)) * r.choice([1.0, 30.0, 300.0], (rows, 1))
+    x += r.choice([0.0, -200.0, 1e4], (rows, 1))
+    x[::2, 0] -= r.choice([500.0, 3e4], (len(x[::2]),))
+    target, weight = r.integers(0, classes, rows), r.uniform(0.1, 3, classes)
+    weight[2:3] = 0.0
+    for smoothing in (0.1, 0.9):
+        got = nll_fast.cross_entropy(x, target, weight=weight, label_smoothing=smoothing, reduction="none")
+        for i in range(rows):
+            logits = [mpf(v) for v in x[i].tolist()]
+            lse = max(logits) + mp.log(mp.fsum(mp.exp(v - max(logits)) for v in logits))
+            shares = [smoothing / mpf(classes)] * classes
+            shares[target[i]] += 1 - mpf(smoothing)
+            want = mp.fsum(s * mpf(w) * (lse - v) for s, w, v in zip(shares, weight.tolist(), logits, strict=True))
+            assert abs(mpf(float(got[i])) - want) <= 2 * mpf(float(np.spacing(float(want)))), (x[i], target[i])
+
+
+def test_a_target_of_weight_0_far_below_the_others_leaves_the_smoothed_loss_its_digits():
+    x, weight = np.array([[far, 1.0, 2.0] for far in (-100, -1e10, -1e300, -np.inf)]), [0.0, 1.0, 1.0]
+    for rows, w in ((x, weight), (np.hstack([x, np.full((4, 200), -np.inf)]), [*weight, *[0.0] * 200])):
+        options = {"weight": w, "label_smoothing": 0.3 * len(w) / 203, "reduction": "none"}
+        got = nll_fast.cross_entropy(rows, [0] * 4, **options)
+        assert got == pytest.approx(0.3 / 203 * (2 * np.log1p(np.e) - 1), rel=1e-15)
 
 
 def test_labels_may_be_booleans_or_whole_floats():

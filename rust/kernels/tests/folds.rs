@@ -13,7 +13,7 @@ use nll_kernels::fold::{Entropy, Fold, Linear, LogSum, Others, Pick};
 use nll_kernels::math::row::ScaledSum;
 use nll_kernels::math::terms::NONE;
 use nll_simd::math::{LN_2_HI, LN_2_LO};
-use nll_simd::{Isa, Kernel, Prefetch, Real};
+use nll_simd::{Extended, Isa, Kernel, Prefetch, Real};
 use support::Numbers;
 
 /// A row that is cut in front of class `at`, and what the folds need.
@@ -94,17 +94,21 @@ impl<F: Real> Kernel for Cut<'_, F> {
         check(same(picked), "Pick", &|| format!("{picked:?}"))?;
 
         let linear = Linear::empty(self.weight);
-        let [[a, shift], [b, shift_b]] = self.both(isa, linear);
+        let [(a, shift), (b, shift_b)]: [(F::Extended, f64); 2] = self.both(isa, linear);
+        let [a, b] = [a, b].map(Extended::rounded);
         let near = same([a, b]) || (a - b).abs() <= self.linear_tolerance(shift);
         check(near && shift == shift_b, "Linear", &|| format!("{a} {b}, {shift} {shift_b}"))?;
 
         // Folds side by side are the same folds.
-        let [_, ((pair_sum, pair_pick), pair_linear)] = self.both(isa, ((sum, pick), linear));
+        let [_, ((pair_sum, pair_pick), (pair_linear, pair_shift))] =
+            self.both(isa, ((sum, pick), linear));
         let together = same([pair_sum.sum, merged.sum])
             && same([pair_pick, picked[1]])
-            && same([pair_linear[0], b])
-            && pair_linear[1] == shift_b;
-        check(together, "pairs", &|| format!("{pair_sum:?} {pair_pick} {pair_linear:?}"))
+            && same([pair_linear.rounded(), b])
+            && pair_shift == shift_b;
+        check(together, "pairs", &|| {
+            format!("{pair_sum:?} {pair_pick} {} {pair_shift}", pair_linear.rounded())
+        })
     }
 }
 

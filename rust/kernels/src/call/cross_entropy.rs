@@ -11,28 +11,22 @@ use crate::data::targets::Targets;
 use crate::fold::lanes::{self, LaneLogSums};
 use crate::fold::{Fold, Linear, LogSum, Pick, sweep};
 use crate::math::row::{self, ScaledSum, Smoothing};
-use nll_simd::{Isa, Real};
-use std::marker::PhantomData;
+use nll_simd::{Extended, Isa, Real};
 use std::ops::Range;
 
 /// Cross entropy of logits: [`row::target_against_rest`], weighted and smoothed.
-pub(crate) struct CrossEntropy<'r, F> {
+pub(crate) struct CrossEntropy<'r, F: Real> {
     rows: &'r Rows<'r>,
     targets: Targets<'r>,
-    smoothing: f64,
-    /// Σ_c w_c, for the smoothing.
-    weights: f64,
-    real: PhantomData<F>,
+    smoothing: Option<Smoothing<F::Extended>>,
 }
 
 impl<'r, F: Real> CrossEntropy<'r, F> {
-    pub(crate) fn new(
-        rows: &'r Rows<'r>,
-        targets: Targets<'r>,
-        smoothing: f64,
-        weights: f64,
-    ) -> Self {
-        CrossEntropy { rows, targets, smoothing, weights, real: PhantomData }
+    pub(crate) fn new(rows: &'r Rows<'r>, targets: Targets<'r>, smoothing: f64) -> Self {
+        let classes = rows.classes();
+        let of_classes =
+            || Smoothing::new(smoothing, classes, targets.sum_of_class_weights(classes));
+        CrossEntropy { rows, targets, smoothing: (smoothing > 0.0).then(of_classes) }
     }
 
     /// Whether the target is the first largest class of the row.
@@ -49,23 +43,26 @@ impl<'r, F: Real> CrossEntropy<'r, F> {
         &self,
         isa: S,
         row: usize,
-        (loss, x_t, rest): (f64, f64, ScaledSum),
-        linear: Option<[f64; 2]>,
+        (loss, x_t, rest): (F::Extended, f64, ScaledSum),
+        linear: Option<(F::Extended, f64)>,
     ) -> f64 {
         let weight = self.targets.class_weight(row);
-        let Some([linear, shift]) = linear else { return row::weighed(weight, loss) };
-        let (epsilon, classes) = (self.smoothing, self.rows.classes() as f64);
-        let is_impossible = x_t == f64::NEG_INFINITY && weight == 0.0;
-        let lse = match is_impossible {
-            true => {
-                let center = rest.center - shift;
-                row::log_sum_exp::<S, F>(isa, ScaledSum { center, ..rest })
-            }
-            false => (x_t - shift) + loss,
+        let (Some(smoothing), Some((linear, shift))) = (self.smoothing, linear) else {
+            return row::weighed(weight, loss.rounded());
         };
-        let smoothing = Smoothing { epsilon, classes, weights: self.weights, linear, lse };
-        row::smoothed(loss, weight, smoothing)
+        let above = match is_negligible(x_t, weight, &rest) {
+            true => row::log_sum_exp_above::<S, F>(isa, rest, shift),
+            false => F::Extended::sum(x_t, -shift).add(loss),
+        };
+        row::smoothed(isa, smoothing, (loss, weight), [linear, above])
     }
+}
+
+/// Whether a target, of weight 0, is so far below the others that lse is theirs. The sum of its logit and
+/// its loss would be the difference of two large numbers.
+#[inline(always)]
+fn is_negligible(x_t: f64, weight: f64, rest: &ScaledSum) -> bool {
+    weight == 0.0 && x_t < rest.max - 128.0
 }
 
 impl<'r, F: Real> LongRow<F, 1> for CrossEntropy<'r, F> {
@@ -76,7 +73,7 @@ impl<'r, F: Real> LongRow<F, 1> for CrossEntropy<'r, F> {
     #[inline(always)]
     fn start<S: Isa>(&self, _isa: S, row: usize) -> Option<Self::State> {
         let CrossEntropy { targets, smoothing, .. } = self;
-        let (class, smooths) = (targets.class(row), *smoothing > 0.0);
+        let (class, smooths) = (targets.class(row), smoothing.is_some());
         let losses = (LogSum::without(class), Pick::new(class));
         targets.counts(row).then(|| (losses, smooths.then(|| Linear::empty(targets.weight))))
     }
@@ -84,8 +81,8 @@ impl<'r, F: Real> LongRow<F, 1> for CrossEntropy<'r, F> {
     #[inline(always)]
     fn finish<S: Isa>(&self, isa: S, row: usize, state: &Self::State) -> [f64; 3] {
         let ((rest, x_t), linear) = Fold::<F>::finish(state, isa);
-        let loss = row::target_against_rest::<S, F>(isa, rest, x_t);
-        let x_t_of_number = if loss.is_nan() { f64::NAN } else { x_t };
+        let loss = row::unrounded_loss::<S, F>(isa, rest, x_t);
+        let x_t_of_number = if loss.rounded().is_nan() { f64::NAN } else { x_t };
         [self.weighted(isa, row, (loss, x_t, rest), linear), x_t_of_number, rest.max]
     }
 }
@@ -182,9 +179,11 @@ impl<F: Real> CrossEntropy<'_, F> {
         let held = scratch_lines(computing, lines.classes());
         let [max, x_t] = lanes::hide(lines, target, held);
         let sums = LaneLogSums::new(isa, Lines::dense(held, lines.next()), &max);
-        let mut loss = [0.0; LANES];
+        // An array for each word: a loop over arrays of structures is not vectorised.
+        let [mut loss, mut lost] = [[0.0; LANES]; 2];
         for i in 0..LANES {
-            loss[i] = row::target_against_rest::<S, F>(isa, sums.row(i), x_t[i].to_f64());
+            let of_row = row::unrounded_loss::<S, F>(isa, sums.row(i), x_t[i].to_f64());
+            [loss[i], lost[i]] = of_row.words();
         }
         let (mut ties, mut larger) = (0, [false; LANES]);
         for i in 0..LANES {
@@ -197,15 +196,48 @@ impl<F: Real> CrossEntropy<'_, F> {
                 is_top1[i] = self.is_top1(start + i, x_t[i].to_f64(), max[i].to_f64());
             }
         }
-        if targets.weight.is_some() || self.smoothing > 0.0 {
-            let linear = lanes::linear(isa, lines, targets.weight);
+        if let Some(smoothing) = self.smoothing {
+            let rows = (start..start + count, lines);
+            self.smooth(isa, smoothing, rows, (&x_t, &sums), (&mut loss, &lost));
+        } else if targets.weight.is_some() {
             for i in (0..count).filter(|&i| targets.counts(start + i)) {
-                let linear = (self.smoothing > 0.0).then(|| linear.map(|linear| linear[i]));
-                let (x_t, rest) = (x_t[i].to_f64(), sums.row(i));
-                loss[i] = self.weighted(isa, start + i, (loss[i], x_t, rest), linear);
+                loss[i] = row::weighed(targets.class_weight(start + i), loss[i]);
             }
         }
         losses[..count].copy_from_slice(&loss[..count]);
+    }
+
+    /// Smooths the losses of rows side by side, which are given in two words.
+    #[inline(always)]
+    fn smooth<S: Isa>(
+        &self,
+        isa: S,
+        smoothing: Smoothing<F::Extended>,
+        (group, lines): (Range<usize>, Lines<'_, F>),
+        (x_t, sums): (&[F; LANES], &LaneLogSums),
+        (loss, lost): (&mut [f64; LANES], &[f64; LANES]),
+    ) {
+        let targets = self.targets;
+        let [linear, linear_lost, shift] = lanes::linear(isa, lines, targets.weight);
+        let (mut weight, mut smoothed) = ([0.0; LANES], [0.0; LANES]);
+        for (i, row) in group.clone().enumerate().filter(|&(_, row)| targets.counts(row)) {
+            weight[i] = targets.class_weight(row);
+        }
+        for i in 0..LANES {
+            let of_row = F::Extended::sum(loss[i], lost[i]);
+            let linear = F::Extended::sum(linear[i], linear_lost[i]);
+            let above = F::Extended::sum(x_t[i].to_f64(), -shift[i]).add(of_row);
+            smoothed[i] = row::smoothed(isa, smoothing, (of_row, weight[i]), [linear, above]);
+        }
+        for (i, row) in group.enumerate().filter(|&(_, row)| targets.counts(row)) {
+            let (x_t, rest) = (x_t[i].to_f64(), sums.row(i));
+            if is_negligible(x_t, weight[i], &rest) {
+                let linear = (F::Extended::sum(linear[i], linear_lost[i]), shift[i]);
+                let of_row = (F::Extended::new(loss[i]), x_t, rest);
+                smoothed[i] = self.weighted(isa, row, of_row, Some(linear));
+            }
+        }
+        *loss = smoothed;
     }
 
     /// The losses of at most [`GROUP`] rows.
@@ -217,10 +249,10 @@ impl<F: Real> CrossEntropy<'_, F> {
         [reading, computing]: &mut [Scratch<F>; 2],
         (losses, is_top1): (&mut [f64], &mut [bool]),
     ) {
-        let mut loss = [0.0; GROUP];
+        let [mut loss, mut lost] = [[0.0; GROUP]; 2];
         let (start, targets) = (group.start, self.targets);
         let class = |i: usize| targets.class(start + i);
-        let smoothed = if self.smoothing > 0.0 { GROUP } else { 0 };
+        let smoothed = if self.smoothing.is_some() { GROUP } else { 0 };
         let mut linears = vec![Linear::empty(targets.weight); smoothed];
         let mut linear = linears.iter_mut();
         let count = group.len();
@@ -251,13 +283,14 @@ impl<F: Real> CrossEntropy<'_, F> {
             ScaledSum { center, correction, exponent, sum: sum[i], max: max[i] }
         };
         for i in 0..GROUP {
-            loss[i] = row::target_against_rest::<S, F>(isa, rest(i), target[i]);
+            [loss[i], lost[i]] = row::unrounded_loss::<S, F>(isa, rest(i), target[i]).words();
         }
         let mut linears = linears.iter();
         for i in (0..count).filter(|&i| targets.counts(start + i)) {
             is_top1[i] = !loss[i].is_nan() && self.is_top1(start + i, target[i], max[i]);
             let linear = linears.next().map(|linear| Fold::<F>::finish(linear, isa));
-            loss[i] = self.weighted(isa, start + i, (loss[i], target[i], rest(i)), linear);
+            let of_row = F::Extended::sum(loss[i], lost[i]);
+            loss[i] = self.weighted(isa, start + i, (of_row, target[i], rest(i)), linear);
         }
         losses[..count].copy_from_slice(&loss[..count]);
     }

@@ -54,8 +54,8 @@ impl Gradient<'_> {
     fn run_in<F: Real>(&self, exec: Exec<'_>, out: GradientOut<'_>) -> Result<Totals, Error> {
         let Gradient { logits, targets, label_smoothing, .. } = *self;
         let rows = Rows::new([logits]);
-        let (weights, classes) = (targets.sum_of_class_weights(rows.classes()), rows.classes());
-        let loss = CrossEntropy::<F>::new(&rows, targets, label_smoothing, weights);
+        let classes = rows.classes();
+        let loss = CrossEntropy::<F>::new(&rows, targets, label_smoothing);
         let (entries, totaled) = (Entries::Logits { label_smoothing }, self.totaled);
         let call = &RowLosses { rows: logits, entries, targets, negate: false, totaled };
         let wanted = out.2.is_wanted() || totaled != Totaled::Nothing;
@@ -65,7 +65,7 @@ impl Gradient<'_> {
             sharp: 1.0 - label_smoothing,
             uniform: label_smoothing / classes as f64,
             scale: if self.mean { 1.0 / targets.sum_of_row_weights() } else { 1.0 },
-            weights,
+            weights: targets.sum_of_class_weights(classes)[0],
             hess: self.hess,
             large: out.0.is_large(),
         };
@@ -96,7 +96,7 @@ fn run_long<F: Real>(exec: Exec<'_>, call: &Call<'_>, mut outs: [Out<'_>; 2]) ->
 }
 
 /// The gradients of all rows, computed in `F`, and their losses if they are wanted.
-struct Gradients<'a, F> {
+struct Gradients<'a, F: Real> {
     call: Call<'a>,
     losses: Option<Losses<'a, CrossEntropy<'a, F>>>,
 }

@@ -71,8 +71,7 @@ impl RowLosses<'_> {
         let (rows, targets) = (Rows::new([self.rows]), self.targets);
         match self.entries {
             Entries::Logits { label_smoothing } => {
-                let weights = targets.sum_of_class_weights(rows.classes());
-                let loss = CrossEntropy::<F>::new(&rows, targets, label_smoothing, weights);
+                let loss = CrossEntropy::<F>::new(&rows, targets, label_smoothing);
                 if rows.are_long() {
                     return self.run_long(exec, &loss, &rows, out);
                 }

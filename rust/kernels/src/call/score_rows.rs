@@ -160,7 +160,7 @@ impl<F: Real> Scores<'_, F> {
         columns: &mut ScoreColumns<'_>,
     ) {
         let (mut loss, mut is_top1) = ([0.0; BLOCK_ROWS], [false; BLOCK_ROWS]);
-        let losses = CrossEntropy::<F>::new(self.rows, self.of.targets, 0.0, 0.0);
+        let losses = CrossEntropy::<F>::new(self.rows, self.of.targets, 0.0);
         losses.losses(isa, group.clone(), memory, &mut loss, &mut is_top1);
         let [reading, computing] = memory;
         let [lines] = self.rows.lines(isa, &group, core::array::from_mut(reading));

@@ -107,14 +107,14 @@ impl Targets<'_> {
         self.weight.is_some() || self.row_weight.is_some()
     }
 
-    /// Σ_c w_c over all `classes`.
-    pub(crate) fn sum_of_class_weights(&self, classes: usize) -> f64 {
-        let exact = |weights: &[f64]| {
-            let mut sum = ExactSum::default();
-            weights.iter().for_each(|&weight| sum.add(weight));
-            sum.value()
-        };
-        self.weight.map_or(classes as f64, exact)
+    /// Σ_c w_c over all `classes`, rounded, and what that leaves.
+    pub(crate) fn sum_of_class_weights(&self, classes: usize) -> [f64; 2] {
+        let Some(weights) = self.weight else { return [classes as f64, 0.0] };
+        let mut sum = ExactSum::default();
+        weights.iter().for_each(|&weight| sum.add(weight));
+        let rounded = sum.value();
+        sum.add(-rounded);
+        [rounded, if rounded.is_finite() { sum.value() } else { 0.0 }]
     }
 
     /// The sum of the weights of the rows that count.

@@ -17,10 +17,9 @@
 //!    become 32 scalars. For the same reason every array that is written is a local variable.
 
 use crate::data::lines::{LANES, Lines};
-use crate::fold::Rank;
+use crate::fold::{Rank, linear_term};
 use crate::math::row::ScaledSum;
-use crate::math::terms::NONE;
-use crate::math::terms::max2;
+use crate::math::terms::{NONE, max2};
 use nll_simd::math::exp_parts;
 use nll_simd::{Extended, Isa, Real, two_sum_error};
 
@@ -236,21 +235,26 @@ impl LaneLogSums {
     }
 }
 
-/// Σ_c w_c·(x_c − shift) of each row, and the shift: what [`Linear`](crate::fold::Linear) comes to.
+/// Σ_c w_c·(x_c − shift) of each row in two words, and the shift: what [`Linear`](crate::fold::Linear)
+/// comes to.
 #[inline(never)]
 pub(crate) fn linear<S: Isa, F: Real>(
     isa: S,
     lines: Lines<'_, F>,
     weight: Option<&[f64]>,
-) -> [[f64; LANES]; 2] {
+) -> [[f64; LANES]; 3] {
     isa.vectorize(
         #[inline(always)]
-        || linear_here(lines, weight),
+        || linear_here(isa, lines, weight),
     )
 }
 
 #[inline(always)]
-fn linear_here<F: Real>(lines: Lines<'_, F>, weight: Option<&[f64]>) -> [[f64; LANES]; 2] {
+fn linear_here<S: Isa, F: Real>(
+    isa: S,
+    lines: Lines<'_, F>,
+    weight: Option<&[f64]>,
+) -> [[f64; LANES]; 3] {
     let weight = |class: usize| weight.map_or(1.0, |weight| weight[class]);
     let (mut shift, mut sums) = ([0.0; LANES], LaneSums::ZERO);
     let mut classes = (0..lines.classes()).filter(|&class| weight(class) != 0.0).peekable();
@@ -263,14 +267,18 @@ fn linear_here<F: Real>(lines: Lines<'_, F>, weight: Option<&[f64]>) -> [[f64; L
     for class in classes {
         let (x, w) = (lines.line(class), weight(class));
         for i in 0..LANES {
-            sums.add::<F>(i, w * (x[i].to_f64() - shift[i]));
+            let [product, lost] = linear_term::<S, F>(isa, w, [x[i].to_f64(), shift[i]]);
+            sums.add::<F>(i, product);
+            if F::COMPENSATED {
+                sums.error[i] += lost;
+            }
         }
     }
-    let mut sum = [0.0; LANES];
+    let [mut sum, mut lost] = [[0.0; LANES]; 2];
     for i in 0..LANES {
-        sum[i] = sums.value::<F>(i).rounded();
+        [sum[i], lost[i]] = sums.value::<F>(i).words();
     }
-    [sum, shift]
+    [sum, lost, shift]
 }
 
 /// How the target of each row stands among its classes, as [`Standing`](crate::fold::Standing) counts.

@@ -57,6 +57,7 @@ pub(crate) use divergence::{Divergence, LongPair, Pair, Related};
 pub use entropy::Entropy;
 pub(crate) use expected_loss::{ExpectedLoss, Probabilities, expected_losses};
 pub use linear::Linear;
+pub(crate) use linear::linear_term;
 pub use log_sum::LogSum;
 pub use others::Others;
 pub use pick::Pick;

@@ -22,9 +22,15 @@ pub struct ScaledSum {
 /// log Σ e^x = center + correction + exponent · ln 2 + log sum.   No classes → −∞, NaN → NaN.
 #[inline(always)]
 pub fn log_sum_exp<S: Isa, F: Real>(isa: S, all: ScaledSum) -> f64 {
-    let center = F::Extended::sum(all.center, all.correction);
+    log_sum_exp_above::<S, F>(isa, all, 0.0).rounded()
+}
+
+/// log Σ e^x − x_0, of which a common offset cancels before anything is rounded.
+#[inline(always)]
+pub fn log_sum_exp_above<S: Isa, F: Real>(isa: S, all: ScaledSum, x_0: f64) -> F::Extended {
+    let center = F::Extended::sum(all.center, -x_0).add(F::Extended::new(all.correction));
     let reference = center.add(F::Extended::ln_2_times(all.exponent));
-    reference.add(F::Extended::log(isa, all.sum)).rounded()
+    reference.add(F::Extended::log(isa, all.sum))
 }
 
 /// Whether b·e^x is a finite number other than 0, of numbers that may be out of range.
@@ -75,8 +81,14 @@ pub fn log_sum_exp_of_rest<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_m: f64) -
 /// rest, or a NaN → NaN.
 #[inline(always)]
 pub fn target_against_rest<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -> f64 {
-    let loss = log_one_plus_ratio::<S, F>(isa, rest, x_t).rounded();
-    let alone = if x_t.is_finite() { 0.0 } else { f64::NAN };
+    unrounded_loss::<S, F>(isa, rest, x_t).rounded()
+}
+
+/// [`target_against_rest`], of which [`smoothed`] makes a result that is rounded once.
+#[inline(always)]
+pub fn unrounded_loss<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -> F::Extended {
+    let loss = log_one_plus_ratio::<S, F>(isa, rest, x_t);
+    let alone = F::Extended::new(if x_t.is_finite() { 0.0 } else { f64::NAN });
     if rest.sum == 0.0 || x_t == f64::INFINITY { alone } else { loss }
 }
 
@@ -154,15 +166,23 @@ pub fn log_one_plus_scaled_exp<S: Isa, F: Real>(isa: S, s: f64, d: F::Extended) 
 /// (1 − ε)·w_t·loss + ε/C · Σ_c w_c·(−log softmax(x)_c), torch's label smoothing.   A logit of −∞
 /// whose class has a weight → +∞.
 ///
-/// The sum is `weights·(lse − shift) − linear` with `linear = Σ_c w_c·(x_c − shift)`.
+/// The sum is `weights·(lse − shift) − linear` with `linear = Σ_c w_c·(x_c − shift)`, which may cancel
+/// where most logits are far above the shift: all numbers keep their second words until the end.
+/// `above` is lse − shift, which is (x_t − shift) + loss unless x_t is −∞.
 #[inline(always)]
-pub fn smoothed(loss: f64, target_weight: f64, smoothing: Smoothing) -> f64 {
-    let Smoothing { epsilon, classes, weights, linear, lse } = smoothing;
-    let uniform = weights * lse - linear;
-    let uniform =
-        if linear == f64::NEG_INFINITY && !loss.is_nan() { f64::INFINITY } else { uniform };
-    let sharp = weighed((1.0 - epsilon) * target_weight, loss);
-    sharp + epsilon / classes * uniform
+pub fn smoothed<S: Isa, E: Extended>(
+    isa: S,
+    smoothing: Smoothing<E>,
+    (loss, target_weight): (E, f64),
+    [linear, above]: [E; 2],
+) -> f64 {
+    let Smoothing { sharp, share, weights } = smoothing;
+    let uniform = weights.mul(isa, above.renormalize()).add(linear.neg()).renormalize();
+    let is_impossible = linear.rounded() == f64::NEG_INFINITY && !loss.rounded().is_nan();
+    let uniform = if is_impossible { E::new(f64::INFINITY) } else { uniform };
+    let weight = sharp.mul(isa, E::new(target_weight));
+    let sharp = if weight.rounded() == 0.0 { E::new(0.0) } else { weight.mul(isa, loss) };
+    sharp.add(share.mul(isa, uniform)).rounded()
 }
 
 /// The loss times its weight; 0 for a weight of 0, whatever the loss.
@@ -171,19 +191,23 @@ pub fn weighed(weight: f64, loss: f64) -> f64 {
     if weight == 0.0 { 0.0 } else { weight * loss }
 }
 
-/// What [`smoothed`] takes beside the loss, the weight and the logit of the target.
+/// What the rows of a call have in common for [`smoothed`].
 #[derive(Clone, Copy, Debug)]
-pub struct Smoothing {
-    /// ε
-    pub epsilon: f64,
-    /// C
-    pub classes: f64,
+pub struct Smoothing<E> {
+    /// 1 − ε
+    pub sharp: E,
+    /// ε/C
+    pub share: E,
     /// Σ_c w_c
-    pub weights: f64,
-    /// Σ_c w_c·(x_c − shift)
-    pub linear: f64,
-    /// lse − shift, which is (x_t − shift) + loss unless x_t is −∞
-    pub lse: f64,
+    pub weights: E,
+}
+
+impl<E: Extended> Smoothing<E> {
+    /// Of C classes whose weights have this sum, rounded and what that leaves.
+    pub fn new(epsilon: f64, classes: usize, [weights, lost]: [f64; 2]) -> Self {
+        let share = E::new(epsilon).div(Baseline, E::new(classes as f64));
+        Smoothing { sharp: E::sum(1.0, -epsilon), share, weights: E::sum(weights, lost) }
+    }
 }
 
 /// −log p, for a result in `F`.   0 → +∞, 1 → 0, NaN → NaN.
