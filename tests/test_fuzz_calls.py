@@ -70,6 +70,15 @@ def test_a_wrong_result_is_found(monkeypatch):
 
 
 @needs_long
+def test_a_sum_whose_terms_cancel_is_not_known_to_the_oracle():
+    """It is −0.28, of terms of 1e38: its logarithm is NaN, of which rounding had made 48."""
+    with np.errstate(all="ignore"):
+        assert calls.valid(19, 12079) == "logsumexp"
+    top = float(np.float32(3.3895313892515355e38))
+    assert np.isnan(nll_fast.logsumexp([[0, -90, 0, 0]], b=np.float32([[-top, -top, top / 2, top / 2]])))
+
+
+@needs_long
 def test_the_wider_oracle_is_the_oracle():
     r = np.random.default_rng(SEED)
     x, target = r.standard_normal((9, 40)) * 10, r.integers(0, 40, 9)

@@ -205,6 +205,12 @@ def own_error(function, given, want):
             own = np.nan_to_num(np.where(p < 12000, np.exp(-p) * (p + q), 0), posinf=0).sum(-1) * Long(2) ** -60
             # Where p underflows but q is 0, the sum is ∞, which the oracle does not see.
             return np.where((np.isinf(q) & (p > 700) & np.isfinite(p)).any(-1), np.inf, own)
+        if function == "logsumexp" and "b" in given:  # Where the terms cancel, the sum is what its rounding left.
+            x, b = np.asarray(given["logits"]).astype(Long), np.asarray(given["b"]).astype(Long)
+            terms = np.where(b == 0, 0, b * np.exp(x - np.max(np.where(np.isfinite(x), x, -np.inf), -1, keepdims=True)))
+            share = np.abs(terms).sum(-1) / np.abs(terms.sum(-1)) * Long(2) ** -58
+            own = np.where(share > 0.5, np.inf, np.where(np.isnan(share), 0, share))
+            return own + Long(2) ** -60 * np.nan_to_num(np.abs(want), posinf=0)
         if function in ("dpo_loss", "bradley_terry_loss"):  # The arguments are subtracted from one another.
             want = want * (1 + sum(np.where(np.isfinite(x), np.abs(x), 0) for x in a))
         return Long(2) ** -60 * np.nan_to_num(np.abs(want), posinf=0)
