@@ -90,6 +90,36 @@ sys.exit(0 if refused else "nothing was refused")
     assert done.returncode == 0 and not done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("classes", [4, 200])
+def test_a_class_that_another_thread_changes_is_the_same_wherever_a_call_uses_it(classes):
+    """It was read again for its weight: a row had the logit of one class and the weight of another."""
+    script = f"""
+import threading
+rows = (1 << 16) // {classes}
+x, t = np.tile(np.arange({classes}) % 4, (rows, 1)).astype("f8"), np.zeros(rows, int)
+options = dict(weight=10.0 ** (np.arange({classes}) % 4))
+calls = [lambda t: nll_fast.cross_entropy(x, t, reduction="none", **options)[:, None],
+         lambda t: nll_fast.cross_entropy(x, t, reduction="none", label_smoothing=0.1, **options)[:, None],
+         lambda t: nll_fast.nll_loss(x, t, reduction="none", **options)[:, None],
+         lambda t: nll_fast.cross_entropy_grad(x, t, reduction="sum", **options),
+         lambda t: np.column_stack(nll_fast.cross_entropy(x, t, reduction="none", grad=True, **options))]
+either = [[call(np.full(rows, v))[0] for v in (0, 3)] for call in calls]
+ends = time.monotonic() + 4
+def change():
+    while time.monotonic() < ends:
+        for v in [0, 3] * 100: t[:] = v
+threading.Thread(target=change, daemon=True).start()
+mixed = [0] * len(calls)
+while time.monotonic() < ends:
+    for i, call in enumerate(calls):
+        got = call(t)
+        mixed[i] += np.sum(~np.any([np.all(got == row, 1) for row in either[i]], 0))
+sys.exit(f"rows of neither class: {{mixed}}" if any(mixed) else 0)
+"""
+    done = run(script)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_interrupt(threads):
     """SIGINT in the middle of a call that would take many seconds."""

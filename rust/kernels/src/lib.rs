@@ -14,6 +14,7 @@
 //!     entries: Entries::Logits { label_smoothing: 0.0 },
 //!     targets: Targets {
 //!         target: &[0, 2],
+//!         first: 0,
 //!         shape: &[2],
 //!         ignore_index: None,
 //!         weight: None,

@@ -125,7 +125,8 @@ fn of_rows(exec: Exec<'_>, x: &Array<'_>, y: &Array<'_>) -> [(&'static str, Vec<
     let weight: Vec<_> = (0..classes).map(|class| (class % 3) as f64).collect();
     // Class `classes` does not exist: its rows do not count.
     let (ignore_index, weight) = (Some(classes as i64), Some(&weight[..]));
-    let targets = Targets { target: &target, shape, ignore_index, weight, row_weight: None };
+    let targets =
+        Targets { target: &target, first: 0, shape, ignore_index, weight, row_weight: None };
     let label_smoothing = 0.1;
     let losses = |entries, out: Out<'_>| {
         let (negate, totaled) = (false, Totaled::Sum);

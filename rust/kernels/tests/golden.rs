@@ -551,7 +551,7 @@ impl Inputs {
         let weight = self.weight();
         let weight = weighted.then_some(&weight[..]);
         let (target, shape) = (&target[..], &self.shape[..1]);
-        run(Targets { target, shape, ignore_index: Some(0), weight, row_weight: None })
+        run(Targets { target, first: 0, shape, ignore_index: Some(0), weight, row_weight: None })
     }
 
     /// A weight for each class, some of them 0.

@@ -118,7 +118,7 @@ fn targets<'a>(
     let weight = weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
     let row_weight = row_weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
     let (target, shape) = (target.classes()?, target.shape());
-    Ok(Targets { target, shape, ignore_index, weight, row_weight })
+    Ok(Targets { target, first: 0, shape, ignore_index, weight, row_weight })
 }
 
 /// Which totals a call of rows computes.

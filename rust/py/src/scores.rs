@@ -52,7 +52,7 @@ pub(crate) fn score<'py>(
     };
     let top_k = integers[3].shape().last().copied().unwrap_or(0);
     let (target, shape) = (target.classes()?, target.shape());
-    let targets = Targets { target, shape, ignore_index, weight: None, row_weight: None };
+    let targets = Targets { target, first: 0, shape, ignore_index, weight: None, row_weight: None };
     let call = Score { logits, targets, top_k, given };
     call.check().map_err(raise)?;
     let shapes = [None, None, None, None, Some(top_k), Some(given.count())]
@@ -102,7 +102,7 @@ pub(crate) fn compare<'py>(
     let [p_logits, q_logits] =
         &[p_logits.array(), q_logits.array()].map(|x| prepared(x, temperature, softcap));
     let (target, shape) = (target.classes()?, target.shape());
-    let targets = Targets { target, shape, ignore_index, weight: None, row_weight: None };
+    let targets = Targets { target, first: 0, shape, ignore_index, weight: None, row_weight: None };
     let call = Compare { p_logits, q_logits, targets, top_k };
     call.check().map_err(raise)?;
     let mut outputs = Vec::new();

@@ -133,13 +133,9 @@ impl<F: Real> Work<CompareColumns<'_>> for Comparisons<'_, F> {
 }
 
 impl<F: Real> Comparisons<'_, F> {
-    /// The target of a row that counts. It is read once: another thread may change it.
     #[inline(always)]
     fn known(&self, row: usize) -> Option<usize> {
-        let Targets { target, ignore_index, .. } = self.of.targets;
-        let class = target[row];
-        let counts = Some(class) != ignore_index && (class as u64) < self.both.classes() as u64;
-        counts.then_some(class as usize)
+        self.of.targets.known(row, self.both.classes())
     }
 
     fn top(&self) -> Option<TopK<F>> {

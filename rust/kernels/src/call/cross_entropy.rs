@@ -114,7 +114,7 @@ impl<F: Real> RowLoss for CrossEntropy<'_, F> {
 
     const KNOWS_TOP1: bool = true;
 
-    fn first_bad(&self, _rows: Range<usize>) -> Option<usize> {
+    fn first_bad(&self, _targets: Targets<'_>, _rows: Range<usize>) -> Option<usize> {
         None
     }
 
@@ -122,23 +122,25 @@ impl<F: Real> RowLoss for CrossEntropy<'_, F> {
     fn losses<S: Isa>(
         &self,
         isa: S,
+        targets: Targets<'_>,
         rows: Range<usize>,
         memory: &mut [Scratch<F>; 2],
         loss: &mut [f64; BLOCK_ROWS],
         is_top1: &mut [bool; BLOCK_ROWS],
     ) -> Option<usize> {
         let first = rows.start;
+        let of_rows = CrossEntropy { targets, ..*self };
         if self.rows.are_few() {
             for group in ranges(rows, LANES) {
                 let at = group.start - first;
                 let results = (&mut loss[at..][..LANES], &mut is_top1[at..][..LANES]);
-                self.lanes(isa, group, memory, results);
+                of_rows.lanes(isa, group, memory, results);
             }
         } else {
             for group in ranges(rows, GROUP) {
                 let at = group.start - first;
                 let results = (&mut loss[at..][..GROUP], &mut is_top1[at..][..GROUP]);
-                self.group(isa, group, memory, results);
+                of_rows.group(isa, group, memory, results);
             }
         }
         None
@@ -173,7 +175,7 @@ impl<F: Real> CrossEntropy<'_, F> {
         let (start, count, targets) = (group.start, group.len(), self.targets);
         let [lines] = self.rows.lines(isa, &group, core::array::from_mut(reading));
         let mut target = [-F::ONE; LANES];
-        for (to, &class) in target.iter_mut().zip(&targets.target[group]) {
+        for (to, &class) in target.iter_mut().zip(targets.of(group)) {
             *to = F::from_f64(f64::from(class as i32));
         }
         let held = scratch_lines(computing, lines.classes());

@@ -12,8 +12,6 @@ use std::ops::Range;
 /// read.
 pub(crate) struct Gather<'r, F> {
     pub(crate) array: &'r Array<'r>,
-    pub(crate) classes: usize,
-    pub(crate) targets: Targets<'r>,
     /// Whether the entries are logarithms.
     pub(crate) logarithmic: bool,
     /// The least distance of a probability from 0 and 1; 0 for none.
@@ -33,16 +31,15 @@ impl<F: Real> Gather<'_, F> {
     fn entries<S: Isa>(
         &self,
         isa: S,
-        group: Range<usize>,
+        (targets, group): (Targets<'_>, Range<usize>),
         entry: impl Fn(usize, usize) -> f64,
         loss: &mut [f64; BLOCK_ROWS],
     ) -> Option<usize> {
         // Rows that are ignored have a probability that is allowed.
         *loss = [0.0; BLOCK_ROWS];
         for (i, row) in group.clone().enumerate() {
-            if self.targets.counts(row) {
-                let class = self.targets.class(row);
-                loss[i] = if class < self.classes { entry(row, class) } else { f64::NAN };
+            if targets.counts(row) {
+                loss[i] = entry(row, targets.class(row));
             }
         }
         if self.logarithmic {
@@ -52,7 +49,7 @@ impl<F: Real> Gather<'_, F> {
         } else {
             // Without an end at the first, so that LLVM vectorises it.
             if loss.iter().fold(0, |bad, &p| bad | u32::from(!is_probability(p))) > 0 {
-                return self.first_bad(group.clone()).or(Some(group.start));
+                return self.first_bad(targets, group.clone()).or(Some(group.start));
             }
             if self.margin > 0.0 {
                 loss.iter_mut().for_each(|p| *p = p.clamp(self.margin, 1.0 - self.margin));
@@ -61,9 +58,9 @@ impl<F: Real> Gather<'_, F> {
                 *loss = row::probability::<S, F>(isa, *loss);
             }
         }
-        if self.targets.weight.is_some() {
-            for (i, row) in group.enumerate().filter(|&(_, row)| self.targets.counts(row)) {
-                loss[i] = row::weighed(self.targets.class_weight(row), loss[i]);
+        if targets.weight.is_some() {
+            for (i, row) in group.enumerate().filter(|&(_, row)| targets.counts(row)) {
+                loss[i] = row::weighed(targets.class_weight(row), loss[i]);
             }
         }
         None
@@ -75,8 +72,8 @@ impl<F: Real> RowLoss for Gather<'_, F> {
 
     const KNOWS_TOP1: bool = false;
 
-    fn first_bad(&self, mut rows: Range<usize>) -> Option<usize> {
-        let Gather { array, targets, logarithmic, .. } = self;
+    fn first_bad(&self, targets: Targets<'_>, mut rows: Range<usize>) -> Option<usize> {
+        let Gather { array, logarithmic, .. } = self;
         let is_bad =
             |row| targets.counts(row) && !is_probability(array.entry(row, targets.class(row)));
         if *logarithmic { None } else { rows.find(|&row| is_bad(row)) }
@@ -86,6 +83,7 @@ impl<F: Real> RowLoss for Gather<'_, F> {
     fn losses<S: Isa>(
         &self,
         isa: S,
+        targets: Targets<'_>,
         rows: Range<usize>,
         (): &mut (),
         loss: &mut [f64; BLOCK_ROWS],
@@ -93,8 +91,10 @@ impl<F: Real> RowLoss for Gather<'_, F> {
     ) -> Option<usize> {
         match self.array {
             // The usual type is looked at once for the block and not for every row.
-            Array::F32(x) => self.entries(isa, rows, |row, class| x.entry(row, class), loss),
-            array => self.entries(isa, rows, |row, class| array.entry(row, class), loss),
+            Array::F32(x) => {
+                self.entries(isa, (targets, rows), |row, class| x.entry(row, class), loss)
+            }
+            array => self.entries(isa, (targets, rows), |row, class| array.entry(row, class), loss),
         }
     }
 }

@@ -43,24 +43,43 @@ impl Gradient<'_> {
     pub fn run(&self, exec: Exec<'_>, out: GradientOut<'_>) -> Result<Totals, Error> {
         check_smoothing(self.label_smoothing)?;
         check_targets(("logits", self.logits), &self.targets)?;
-        let classes = self.logits.shape().last().copied().unwrap_or(1);
-        self.targets.check(exec, classes)?;
+        let rows = Rows::new([self.logits]);
+        if rows.are_long() {
+            // A class is nothing beside a row of so many.
+            let mut copy = vec![0; rows.count()];
+            let targets = self.targets.read(0..rows.count(), &mut copy);
+            return Gradient { targets, ..*self }.run_checked(exec, &rows, out);
+        }
+        self.run_checked(exec, &rows, out)
+    }
+
+    fn run_checked(
+        &self,
+        exec: Exec<'_>,
+        rows: &Rows<'_>,
+        out: GradientOut<'_>,
+    ) -> Result<Totals, Error> {
+        self.targets.check(exec, rows.classes())?;
         match self.logits.is_double() {
-            Some(true) => self.run_in::<f64>(exec, out),
-            _ => self.run_in::<f32>(exec, out),
+            Some(true) => self.run_in::<f64>(exec, rows, out),
+            _ => self.run_in::<f32>(exec, rows, out),
         }
     }
 
-    fn run_in<F: Real>(&self, exec: Exec<'_>, out: GradientOut<'_>) -> Result<Totals, Error> {
+    fn run_in<F: Real>(
+        &self,
+        exec: Exec<'_>,
+        rows: &Rows<'_>,
+        out: GradientOut<'_>,
+    ) -> Result<Totals, Error> {
         let Gradient { logits, targets, label_smoothing, .. } = *self;
-        let rows = Rows::new([logits]);
         let classes = rows.classes();
-        let loss = CrossEntropy::<F>::new(&rows, targets, label_smoothing);
+        let loss = CrossEntropy::<F>::new(rows, targets, label_smoothing);
         let (entries, totaled) = (Entries::Logits { label_smoothing }, self.totaled);
         let call = &RowLosses { rows: logits, entries, targets, negate: false, totaled };
         let wanted = out.2.is_wanted() || totaled != Totaled::Nothing;
         let slopes = Call {
-            rows: &rows,
+            rows,
             targets,
             sharp: 1.0 - label_smoothing,
             uniform: label_smoothing / classes as f64,
@@ -73,12 +92,12 @@ impl Gradient<'_> {
             let (first, second, losses) = out;
             run_long::<F>(exec, &slopes, [first.rows(), second.rows()])?;
             return if wanted {
-                call.run_long(exec, &loss, &rows, losses)
+                call.run_long(exec, &loss, rows, losses)
             } else {
                 Ok(Totals::default())
             };
         }
-        let losses = wanted.then_some(Losses { loss, double: F::COMPENSATED, rows: &rows, call });
+        let losses = wanted.then_some(Losses { loss, double: F::COMPENSATED, rows, call });
         drive::run(exec, &Gradients { call: slopes, losses }, out)
     }
 }
@@ -121,18 +140,22 @@ impl<F: Real> Work<GradientOut<'_>> for Gradients<'_, F> {
         (mut slopes, mut curves, mut losses): GradientOut<'_>,
         memory: &mut Memory<F>,
     ) -> Totals {
-        let Some(of) = &self.losses else {
-            self.call.task(isa, range, [slopes, curves], memory);
-            return Totals::default();
+        let none = range.start..range.start;
+        let mut totals = match &self.losses {
+            Some(of) => of.task(isa, none, Out::Nothing, &mut memory.3).totals,
+            None => Totals::default(),
         };
-        let mut totals = of.task(isa, range.start..range.start, Out::Nothing, &mut memory.3).totals;
         // Few rows at a time: the losses read them from memory, the gradients from cache.
-        for rows in ranges(range, (CACHED / self.call.rows.classes()).max(1)) {
-            let count = rows.len();
-            let found = of.task(isa, rows.clone(), losses.split_off(count), &mut memory.3);
-            totals = totals.add(found.totals);
+        let most = (CACHED / self.call.rows.classes()).clamp(1, MOST_ROWS);
+        let mut copy = vec![0; most.min(range.len())];
+        for rows in ranges(range, most) {
+            let (count, targets) = (rows.len(), self.call.targets.read(rows.clone(), &mut copy));
+            if let Some(of) = &self.losses {
+                let to = (losses.split_off(count), &mut memory.3);
+                totals = totals.add(of.found(isa, targets, rows.clone(), to).totals);
+            }
             let outs = [slopes.split_off(count), curves.split_off(count)];
-            self.call.task(isa, rows, outs, memory);
+            Call { targets, ..self.call }.task(isa, rows, outs, memory);
         }
         totals
     }
@@ -140,3 +163,6 @@ impl<F: Real> Work<GradientOut<'_>> for Gradients<'_, F> {
 
 /// How many numbers stay in L2 from one reading to the next.
 const CACHED: usize = 1 << 16;
+
+/// How many rows at most: a copy of their targets stays in L1.
+const MOST_ROWS: usize = 2048;

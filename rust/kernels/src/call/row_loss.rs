@@ -1,6 +1,7 @@
 //! What a loss of rows with a class as target is to the loop over all rows.
 
 use crate::data::rows::GROUP;
+use crate::data::targets::Targets;
 use nll_simd::Isa;
 use std::ops::Range;
 
@@ -16,13 +17,15 @@ pub(crate) trait RowLoss: Sync {
     const KNOWS_TOP1: bool;
 
     /// The first row of `rows` that counts and has an entry of which there is no loss.
-    fn first_bad(&self, rows: Range<usize>) -> Option<usize>;
+    fn first_bad(&self, targets: Targets<'_>, rows: Range<usize>) -> Option<usize>;
 
     /// Writes the loss of every row of `rows` that counts, and whether its target is the first
-    /// largest class. Returns [`RowLoss::first_bad`], and losses only if there is none.
+    /// largest class. Returns [`RowLoss::first_bad`], and losses only if there is none. The targets
+    /// are a copy, in which those that count have been [checked](Targets::read_checked).
     fn losses<S: Isa>(
         &self,
         isa: S,
+        targets: Targets<'_>,
         rows: Range<usize>,
         memory: &mut Self::Memory,
         loss: &mut [f64; BLOCK_ROWS],
@@ -50,7 +53,7 @@ impl RowLoss for KnownLosses {
 
     const KNOWS_TOP1: bool = true;
 
-    fn first_bad(&self, _rows: Range<usize>) -> Option<usize> {
+    fn first_bad(&self, _targets: Targets<'_>, _rows: Range<usize>) -> Option<usize> {
         None
     }
 
@@ -58,6 +61,7 @@ impl RowLoss for KnownLosses {
     fn losses<S: Isa>(
         &self,
         _isa: S,
+        _targets: Targets<'_>,
         rows: Range<usize>,
         (): &mut (),
         loss: &mut [f64; BLOCK_ROWS],

@@ -68,13 +68,18 @@ impl RowLosses<'_> {
     }
 
     fn run_in<F: Real>(&self, exec: Exec<'_>, out: Out<'_>) -> Result<Totals, Error> {
-        let (rows, targets) = (Rows::new([self.rows]), self.targets);
+        let rows = Rows::new([self.rows]);
         match self.entries {
+            Entries::Logits { label_smoothing } if rows.are_long() => {
+                // A class is nothing beside a row of so many.
+                let mut copy = vec![0; rows.count()];
+                let call =
+                    RowLosses { targets: self.targets.read(0..rows.count(), &mut copy), ..*self };
+                let loss = CrossEntropy::<F>::new(&rows, call.targets, label_smoothing);
+                call.run_long(exec, &loss, &rows, out)
+            }
             Entries::Logits { label_smoothing } => {
-                let loss = CrossEntropy::<F>::new(&rows, targets, label_smoothing);
-                if rows.are_long() {
-                    return self.run_long(exec, &loss, &rows, out);
-                }
+                let loss = CrossEntropy::<F>::new(&rows, self.targets, label_smoothing);
                 self.run_loss(exec, loss, &rows, out)
             }
             entries => {
@@ -82,9 +87,7 @@ impl RowLosses<'_> {
                 let logarithmic = entries == Entries::LogProbabilities;
                 let clips = entries == Entries::Probabilities { clip: true };
                 let margin = if clips { array.epsilon() } else { 0.0 };
-                let real = PhantomData;
-                let classes = rows.classes();
-                let loss = Gather::<F> { array, classes, targets, logarithmic, margin, real };
+                let loss = Gather::<F> { array, logarithmic, margin, real: PhantomData };
                 self.run_loss(exec, loss, &rows, out)
             }
         }
@@ -102,13 +105,17 @@ impl RowLosses<'_> {
         let double = self.rows.is_double() == Some(true);
         if out.is_wanted() {
             let found = drive::first(exec, rows.count(), |group| {
-                let (known, unknown) = self.targets.known(group, rows.classes());
-                loss.first_bad(known).or(unknown)
+                let mut copy = [0; BLOCK_ROWS];
+                ranges(group, BLOCK_ROWS).find_map(|block| {
+                    let (targets, checked, unknown) =
+                        self.targets.read_checked(block, rows.classes(), &mut copy);
+                    loss.first_bad(targets, checked).or(unknown)
+                })
             })?;
-            found.map_or(Ok(()), |row| Err(self.error(rows, row)))?;
+            found.map_or(Ok(()), |row| Err(self.error(self.targets, rows, row)))?;
         }
         let found = drive::run(exec, &Losses { loss, double, rows, call: self }, out)?;
-        found.bad.map_or(Ok(found.totals), |row| Err(self.error(rows, row)))
+        found.bad.map_or(Ok(found.totals), |(_, error)| Err(error))
     }
 
     /// The losses of rows of very many classes, and the totals.
@@ -134,10 +141,10 @@ impl RowLosses<'_> {
     }
 
     /// The error of a row that has no loss.
-    fn error(&self, rows: &Rows<'_>, row: usize) -> Error {
-        let class = self.targets.class(row);
+    fn error(&self, targets: Targets<'_>, rows: &Rows<'_>, row: usize) -> Error {
+        let class = targets.class(row);
         if class >= rows.classes() {
-            return self.targets.unknown(row, rows.classes());
+            return targets.unknown(row, rows.classes());
         }
         Error::Probability { value: self.rows.entry(row, class), row, class }
     }
@@ -146,12 +153,12 @@ impl RowLosses<'_> {
 /// The totals of some rows, and the first of them that has no loss.
 pub(crate) struct Found {
     pub(crate) totals: Totals,
-    bad: Option<usize>,
+    bad: Option<(usize, Error)>,
 }
 
 impl Merge for Found {
     fn merge(self, other: Self) -> Self {
-        let bad = [self.bad, other.bad].into_iter().flatten().min();
+        let bad = [self.bad, other.bad].into_iter().flatten().min_by_key(|(row, _)| *row);
         Found { totals: self.totals.merge(other.totals), bad }
     }
 }
@@ -181,24 +188,40 @@ impl<L: RowLoss> Work<Out<'_>> for Losses<'_, L> {
         &self,
         isa: S,
         range: Range<usize>,
-        mut out: Out<'_>,
+        out: Out<'_>,
         memory: &mut L::Memory,
     ) -> Found {
-        let targets = self.call.targets;
+        self.found(isa, self.call.targets, range, (out, memory))
+    }
+}
+
+impl<L: RowLoss> Losses<'_, L> {
+    /// What is found in the rows `range`, whose `targets` may be a copy of those of the call.
+    #[inline(always)]
+    pub(crate) fn found<S: Isa>(
+        &self,
+        isa: S,
+        targets: Targets<'_>,
+        range: Range<usize>,
+        (mut out, memory): (Out<'_>, &mut L::Memory),
+    ) -> Found {
+        let (all, mut copy) = (targets, [0; BLOCK_ROWS]);
         let are_weighted = targets.are_weighted();
         let mut totals = Totals::empty(are_weighted, self.call.totaled);
         let (mut ignored, mut top1, mut bad) = (0, 0, None);
         let (mut loss, mut is_top1) = ([0.0; BLOCK_ROWS], [false; BLOCK_ROWS]);
         let mut weights = [0.0; BLOCK_ROWS];
         for block in ranges(range, BLOCK_ROWS) {
-            let (block, unknown) = targets.known(block, self.rows.classes());
-            bad = self.loss.losses(isa, block.clone(), memory, &mut loss, &mut is_top1).or(unknown);
-            if bad.is_some() {
+            let (targets, block, unknown) = all.read_checked(block, self.rows.classes(), &mut copy);
+            let (loss, is_top1) = (&mut loss, &mut is_top1);
+            let found = self.loss.losses(isa, targets, block.clone(), memory, loss, is_top1);
+            if let Some(row) = found.or(unknown) {
+                bad = Some((row, self.call.error(targets, self.rows, row)));
                 break;
             }
             let loss = &mut loss[..block.len()];
             if let Some(ignore) = targets.ignore_index {
-                let rows = loss.iter_mut().zip(&mut is_top1).zip(&targets.target[block.clone()]);
+                let rows = loss.iter_mut().zip(&mut *is_top1).zip(targets.of(block.clone()));
                 for ((loss, is_top1), &target) in rows {
                     let counts = target != ignore;
                     *loss = if counts { *loss } else { 0.0 };

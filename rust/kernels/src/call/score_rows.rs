@@ -11,7 +11,6 @@ use crate::data::drive::{Exec, Work, ranges};
 use crate::data::lines::{LANES, scratch_lines};
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
-use crate::data::targets::Targets;
 use crate::fold::lane_terms::entropies;
 use crate::fold::lanes;
 use crate::fold::{self, Candidate, Entropy, Fold, Largest, Rank, Scored, TopK, sweep};
@@ -71,13 +70,9 @@ impl<F: Real> Work<ScoreColumns<'_>> for Scores<'_, F> {
 }
 
 impl<F: Real> Scores<'_, F> {
-    /// The class of a row that counts. It is read once: another thread may change it.
     #[inline(always)]
     fn known(&self, row: usize) -> Option<usize> {
-        let Targets { target, ignore_index, .. } = self.of.targets;
-        let class = target[row];
-        let counts = Some(class) != ignore_index && (class as u64) < self.rows.classes() as u64;
-        counts.then_some(class as usize)
+        self.of.targets.known(row, self.rows.classes())
     }
 
     #[inline(always)]
@@ -160,15 +155,17 @@ impl<F: Real> Scores<'_, F> {
         columns: &mut ScoreColumns<'_>,
     ) {
         let (mut loss, mut is_top1) = ([0.0; BLOCK_ROWS], [false; BLOCK_ROWS]);
-        let losses = CrossEntropy::<F>::new(self.rows, self.of.targets, 0.0);
-        losses.losses(isa, group.clone(), memory, &mut loss, &mut is_top1);
+        let mut copy = [0; LANES];
+        let targets = self.of.targets.read(group.clone(), &mut copy);
+        let losses = CrossEntropy::<F>::new(self.rows, targets, 0.0);
+        losses.losses(isa, targets, group.clone(), memory, &mut loss, &mut is_top1);
         let [reading, computing] = memory;
         let [lines] = self.rows.lines(isa, &group, core::array::from_mut(reading));
         let held = scratch_lines(computing, lines.classes());
         let entropies = entropies(isa, lines, held);
         let (mut known, mut x_t) = ([None; LANES], [F::ZERO; LANES]);
         for (i, row) in group.clone().enumerate() {
-            known[i] = self.known(row);
+            known[i] = targets.known(row, lines.classes());
             x_t[i] = lines.line(known[i].unwrap_or(0))[i];
         }
         let ranks = lanes::ranks(lines, &x_t);

@@ -1,4 +1,7 @@
 //! What happened in each row, which rows count, and how much.
+//!
+//! Another thread may change the array of targets during a call. Whoever uses a class more than once
+//! reads it once: a few rows are copied by [`Targets::read`], and a row alone is [`Targets::known`].
 
 use crate::Error;
 use crate::data::drive::{self, Exec};
@@ -12,8 +15,10 @@ use std::ops::Range;
 /// The targets of rows, and which rows count.
 #[derive(Clone, Copy)]
 pub struct Targets<'a> {
-    /// The class of each row, counted in C order.
+    /// The class of each row from number `first` on, counted in C order.
     pub target: &'a [i64],
+    /// 0, but of a part of the rows.
+    pub first: usize,
     /// The shape of the array of targets: that of the logits without the class axis.
     pub shape: &'a [usize],
     /// Rows with this target are ignored, whatever they hold.
@@ -71,17 +76,71 @@ impl Counted<'_> {
     }
 }
 
+impl<'a> Targets<'a> {
+    /// The targets of `rows`, read once: a copy of them in `memory`, which has room for as many.
+    #[inline(always)]
+    pub(crate) fn read<'m>(&self, rows: Range<usize>, memory: &'m mut [i64]) -> Targets<'m>
+    where
+        'a: 'm,
+    {
+        let copy = &mut memory[..rows.len()];
+        copy.copy_from_slice(self.of(rows.clone()));
+        Targets { target: copy, first: rows.start, ..*self }
+    }
+
+    /// [`read`](Self::read) and [`checked`](Self::checked) in one loop.
+    #[inline(always)]
+    pub(crate) fn read_checked<'m>(
+        &self,
+        rows: Range<usize>,
+        classes: usize,
+        memory: &'m mut [i64],
+    ) -> (Targets<'m>, Range<usize>, Option<usize>)
+    where
+        'a: 'm,
+    {
+        let (copy, mut bad) = (&mut memory[..rows.len()], 0);
+        for (to, &target) in copy.iter_mut().zip(self.of(rows.clone())) {
+            *to = target;
+            bad |= u64::from(self.is_unknown(target, classes));
+        }
+        let targets = Targets { target: copy, first: rows.start, ..*self };
+        let (rows, unknown) = if bad == 0 { (rows, None) } else { targets.checked(rows, classes) };
+        (targets, rows, unknown)
+    }
+
+    /// The targets of `rows`.
+    #[inline(always)]
+    pub(crate) fn of(&self, rows: Range<usize>) -> &'a [i64] {
+        &self.target[rows.start - self.first..rows.end - self.first]
+    }
+}
+
 impl Targets<'_> {
     #[inline(always)]
+    fn target(&self, row: usize) -> i64 {
+        self.target[row - self.first]
+    }
+
+    #[inline(always)]
     pub(crate) fn counts(&self, row: usize) -> bool {
-        Some(self.target[row]) != self.ignore_index
+        Some(self.target(row)) != self.ignore_index
     }
 
     /// The class of a row that counts. Targets are checked before, but another thread may change them
-    /// meanwhile: whoever takes the class as an index says what no class gives.
+    /// until they are read: whoever takes the class as an index says what no class gives.
     #[inline(always)]
     pub(crate) fn class(&self, row: usize) -> usize {
-        self.target[row] as usize
+        self.target(row) as usize
+    }
+
+    /// The class of a row, read once: None of a row that does not count, or whose target is none of
+    /// `classes` classes.
+    #[inline(always)]
+    pub(crate) fn known(&self, row: usize, classes: usize) -> Option<usize> {
+        let class = self.target(row);
+        let counts = Some(class) != self.ignore_index && (class as u64) < classes as u64;
+        counts.then_some(class as usize)
     }
 
     /// The weight of the class of a row that counts; NaN of no class.
@@ -125,7 +184,10 @@ impl Targets<'_> {
             return (self.target.len() as u64 - ignored) as f64;
         }
         let mut sum = ExactSum::default();
-        (0..self.target.len()).for_each(|row| sum.add(self.weight(row)));
+        for row in 0..self.target.len() {
+            let mut once = [0];
+            sum.add(self.read(row..row + 1, &mut once).weight(row));
+        }
         sum.value()
     }
 
@@ -141,21 +203,25 @@ impl Targets<'_> {
     /// The first of `rows` whose target is neither one of `classes` classes nor ignored.
     #[inline(always)]
     pub(crate) fn first_unknown(&self, rows: Range<usize>, classes: usize) -> Option<usize> {
-        // As unsigned numbers, negative ones are larger than any class.
-        let is_unknown = |&t: &i64| (t as u64 >= classes as u64) & (Some(t) != self.ignore_index);
-        let targets = &self.target[rows.clone()];
+        let targets = self.of(rows.clone());
         // Without an end at the first, so that LLVM vectorises it.
-        let bad = targets.iter().fold(0, |bad, t| bad | u64::from(is_unknown(t)));
+        let bad = targets.iter().fold(0, |bad, &t| bad | u64::from(self.is_unknown(t, classes)));
         if bad == 0 {
             return None;
         }
-        Some(rows.start + targets.iter().position(is_unknown)?)
+        Some(rows.start + targets.iter().position(|&t| self.is_unknown(t, classes))?)
+    }
+
+    #[inline(always)]
+    fn is_unknown(&self, target: i64, classes: usize) -> bool {
+        // As unsigned numbers, negative ones are larger than any class.
+        (target as u64 >= classes as u64) & (Some(target) != self.ignore_index)
     }
 
     /// `rows` up to the first whose target is neither a class nor ignored, and that row, if there is
     /// one.
     #[inline(always)]
-    pub(crate) fn known(
+    pub(crate) fn checked(
         &self,
         rows: Range<usize>,
         classes: usize,
@@ -181,6 +247,6 @@ impl Targets<'_> {
         for (at, length) in index.iter_mut().zip(self.shape).rev() {
             (*at, rest) = (rest % length, rest / length);
         }
-        Error::Target { value: self.target[row], index, classes }
+        Error::Target { value: self.target(row), index, classes }
     }
 }
