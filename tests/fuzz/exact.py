@@ -177,8 +177,10 @@ def beyond(function, given, options, size, dtype):
         if function == "kl_div" and options.get("log_target"):
             lowest = -130 if dtype == np.float32 else -1000
             far = far | (np.abs(a["input"]) > end) | (np.abs(a["target"]) > end) | (a["target"] < lowest)
-        if function == "kl_divergence":
-            far = far | (np.abs(a["p_logits"]) > end).any(-1) | (np.abs(a["q_logits"]) > end).any(-1)
+        if function in ("kl_divergence", "cross_entropy"):
+            most = 1e288 if dtype == np.float64 else end  # docs/accuracy.md: how far logits may lie from 0.
+            for x in (a[name] for name in ("logits", "p_logits", "q_logits") if name in a):
+                far = far | ((np.abs(x) > most) & np.isfinite(x)).any(-1)
         if "var" in a:
             far = far | (np.fmax(a["var"], options.get("eps", 1e-6)) < 1 / end)
         if "pos_weight" in a:

@@ -236,7 +236,7 @@ class Rows:
             own = np.where(np.abs(want) > np.finfo(dtype).max * 1e-3, np.inf, own)
         if self.function in TOKENS:  # Single losses may pass the end of float32.
             own = np.where((np.abs(want) > 1e34) & (self.function != "perplexity"), np.inf, own)
-        if self.function == "kl_divergence":
+        if self.function == "kl_divergence" or self.soft or self.options.get("label_smoothing"):
             own = np.where(beyond(self.function, given, {}, size, dtype), np.inf, own)
         if self.function in ("cross_entropy_grad", "log_softmax"):
             # The last positions have the gradient 0.
