@@ -148,6 +148,19 @@ def test_shift_gives_the_last_positions_no_gradient():
         assert part == nll_fast.cross_entropy(x, tokens, shift=1, **options, reduction="partial")
 
 
+@pytest.mark.parametrize("classes", [3, 300])
+@pytest.mark.parametrize(("y", "weight", "times"), [(1e-30, 1e-20, 1e35), (1e-30, 2e-12, 1e5), (1e25, 1e20, 1e-30)])
+def test_a_gradient_by_logits_does_not_round_weighted_targets_before_it_uses_them(classes, y, weight, times):
+    """In float32 the product of a weight and a target was 0, lacked digits or was infinite, where its share was not."""
+    r = np.random.default_rng(classes)
+    x, target = np.float32(r.standard_normal((4, classes))), np.float32(y * r.random((4, classes)))
+    options = {"weight": weight * r.uniform(1, 2, classes), "sample_weight": np.full(4, times), "reduction": "sum"}
+    got = nll_fast.cross_entropy(x, target, grad=True, **options)[1]
+    want = nll_fast.cross_entropy(x.astype(float), target.astype(float), grad=True, **options)[1]
+    size = y * weight * times
+    np.testing.assert_allclose(got / size, want / size, rtol=2e-6, atol=2e-7)
+
+
 def softmaxes(x):
     """p and −log p of rows, in 80-bit floating point."""
     gap = x.astype(np.longdouble).max(-1, keepdims=True) - x.astype(np.longdouble)

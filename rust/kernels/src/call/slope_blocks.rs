@@ -84,7 +84,7 @@ impl<F: Real> SoftTargetRow<F> {
         let SoftTargetRow { unit, others, largest, sum, factor } = *self;
         let total = sum.rounded();
         for (class, (term, &y)) in (first..).zip(terms.iter_mut().zip(y)) {
-            let a = weighting.of(class, y).to_f64();
+            let a = weighting.product(class, y);
             let rest = sum.add(F::Extended::new(-a)).rounded();
             // Σ a·p − a cancels where p is nearly 1.
             let slope = if class == largest && others < 0.5 {

@@ -43,11 +43,16 @@ impl Weighting<'_> {
         self.smoothing == 0.0 && self.weight.is_none()
     }
 
+    /// The weighted target of one class, rounded to `F`.
+    #[inline(always)]
+    fn of<F: Real>(&self, class: usize, y: F) -> F {
+        F::from_f64(self.product(class, y))
+    }
+
     /// The weighted target of one class.
     #[inline(always)]
-    pub(crate) fn of<F: Real>(&self, class: usize, y: F) -> F {
-        let w = self.weight.map_or(1.0, |w| w[class]);
-        F::from_f64(w * self.smoothed(y))
+    pub(crate) fn product<F: Real>(&self, class: usize, y: F) -> f64 {
+        self.weight.map_or(1.0, |w| w[class]) * self.smoothed(y)
     }
 
     /// (1 − ε)·y + ε/C
@@ -86,8 +91,7 @@ impl Weighting<'_> {
     #[inline(always)]
     fn kept<F: Real>(&self, class: usize, y: F) -> f64 {
         let weighted = self.of(class, y);
-        let product = self.weight.map_or(1.0, |w| w[class]) * self.smoothed(y);
-        if self.is_lost(y, weighted) { product } else { weighted.to_f64() }
+        if self.is_lost(y, weighted) { self.product(class, y) } else { weighted.to_f64() }
     }
 
     /// Writes [`kept`](Self::kept) of the classes from `first` on.
@@ -143,7 +147,7 @@ impl<'w, F: Real> TargetSum<'w, F> {
     #[inline(always)]
     pub(crate) fn add(&mut self, first: usize, y: &[F]) {
         for (class, &y) in (first..).zip(y) {
-            let target = F::Extended::new(self.weighting.of(class, y).to_f64());
+            let target = F::Extended::new(self.weighting.product(class, y));
             self.sum = self.sum.add(target).renormalize();
         }
     }
