@@ -4,6 +4,7 @@ import nll_fast
 import numpy as np
 import pytest
 from ml_dtypes import bfloat16
+from mpmath import mp, mpf
 from nll_fast import reference
 
 INF, NAN = np.inf, np.nan
@@ -92,6 +93,29 @@ def test_variances_of_every_size_with_and_without_a_floor(dtype):
             want = 0.5 * np.log(np.where(v < floor, floor, v).astype(np.float64))
         want[(v == 0) & (floor == 0)] = NAN  # 0/0
         np.testing.assert_allclose(got, want, rtol=3e-7 if dtype == np.float32 else 1e-15)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "distance", "log_var"),
+    [(np.float32, *x) for x in [(1e-30, -160), (1e-38, -240), (-1e-20, -130), (3e-44, -280), (1e30, 150), (1e-2, 90)]]
+    + [(np.float64, *x) for x in [(1e-282, -1300), (1e-307, -2000), (-1e-200, -1000), (1e200, 1200), (1.5, -700)]],
+)  # fmt: skip
+def test_a_gaussian_loss_is_finite_where_its_distance_times_its_precision_is_not(dtype, distance, log_var):
+    """It was infinite, and so was its derivative by the logarithm of the variance."""
+    d = dtype(distance)
+    loss, (slope,) = nll_fast.gaussian_nll_loss([dtype(0)], [d], log_var=[dtype(log_var)], grad=True, wrt="log_var")
+    half_square = mpf(float(d)) ** 2 * mp.exp(-log_var) / 2
+    assert loss == pytest.approx(float(half_square + mpf(log_var) / 2), rel=3 * float(np.finfo(dtype).eps))
+    assert slope == pytest.approx(float(mpf(1) / 2 - half_square), rel=3 * float(np.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize(("dtype", "distance", "var"), [(np.float32, 1e-5, 1e-45), (np.float64, 1e-12, 5e-324)])
+def test_a_gaussian_loss_of_the_least_variances_is_finite(dtype, distance, var):
+    d, v = dtype(distance), dtype(var)
+    loss = nll_fast.gaussian_nll_loss([dtype(0)], [d], [v], eps=0)
+    want = mpf(float(d)) ** 2 / mpf(float(v)) / 2 + mp.log(mpf(float(v))) / 2
+    assert loss == pytest.approx(float(want), rel=3 * float(np.finfo(dtype).eps))
+    assert nll_fast.gaussian_nll_loss([dtype(0)], [dtype(1e20)], [v], eps=0, reduction="none") == [np.inf]
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

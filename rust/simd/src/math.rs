@@ -76,6 +76,24 @@ pub fn mul_exp<S: Isa, F: Float>(isa: S, s: F, x: [F; 2]) -> F {
     scale_by_power(product, n - (third - F::SHIFTER))
 }
 
+/// [a·2^h, b·2^h, c·e^x·2^−h] with 2^h near the root of e^x, the last within 1 ulp. Where a·c·e^x is in
+/// range for an a of the size of c, so are both factors, though c·e^x may not be. x = +∞ → the last is ±∞,
+/// but 0 of 0.
+#[inline(always)]
+pub fn share_exp<S: Isa, F: Float>(isa: S, [a, b]: [F; 2], c: F, x: F) -> [F; 3] {
+    let [low, high] = F::EXP_RANGE;
+    // Beyond this range no c makes c²·e^x a number other than those that round to 0, and ∞.
+    let reach = [low + low + F::HALF * F::HALF * low, high + high + high + F::HALF * high];
+    let ([one, rest], n) = exp_words(isa, [x, F::ZERO], reach);
+    let half = (n * F::HALF + F::SHIFTER) - F::SHIFTER;
+    let c = if x > reach[1] { c * F::from_f64(power_of_two(F::BIAS)) } else { c };
+    let scaled = scale_by_power(c, n - half);
+    let product = isa.mul_add(scaled, one, scaled * rest);
+    // Of an infinite c, ∞ − ∞ must not become part of the product.
+    let product = if c.abs() < F::INFINITY { product } else { c };
+    [scale_by_power(a, half), scale_by_power(b, half), product]
+}
+
 /// s·e^x to 32 bits, which is what a result in f32 needs: a third of the operations of [`mul_exp`].
 /// x = −∞ → 0, +∞ → ±∞, NaN → NaN; a subnormal e^x is 0.
 #[inline(always)]

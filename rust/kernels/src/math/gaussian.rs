@@ -2,7 +2,7 @@
 
 use crate::math::density::{Density, Derivatives, SecondDerivatives, clamp_min};
 use crate::math::row::finite;
-use nll_simd::math::{exp, log, log_normal, mul_exp};
+use nll_simd::math::{exp, log, log_normal, mul_exp, power_of_two, share_exp};
 use nll_simd::{Isa, Real, two_sum_error};
 
 /// Gaussian, from mean μ, observation y and variance v: ½·(log v + (y − μ)²/v) + constant. v is at
@@ -33,10 +33,12 @@ impl<const NORMAL: bool> Density<3> for Gaussian<NORMAL> {
 
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, [mean, y, v]: [F; 3], log_v: F) -> F {
-        let d = y - mean;
+        let (d, v) = (difference(y, mean), self.variance(v));
+        // Nor does d/v overflow where d²/v does not, if v is a normal number.
+        let (d, v) = if NORMAL { (d, v) } else { in_range(d, v) };
         // d·(d/v), not d²/v: d² may overflow or underflow where the quotient does not.
-        let half_scaled = F::HALF * (d / self.variance(v));
-        square_plus(isa, [mean, y], d, half_scaled, F::HALF * log_v) + F::from_f64(self.constant)
+        let half_scaled = F::HALF * (d[0] / v);
+        square_plus(isa, d, half_scaled, F::HALF * log_v) + F::from_f64(self.constant)
     }
 }
 
@@ -44,10 +46,10 @@ impl<const NORMAL: bool> Derivatives<3> for Gaussian<NORMAL> {
     /// By v: ½·(1 − (y − μ)²/v)/v, also where v counts as `eps`: 0 there would keep v from growing.
     #[inline(always)]
     fn gradient<S: Isa, F: Real>(self, isa: S, [mean, y, v]: [F; 3], _log_v: F) -> [F; 3] {
-        let (v, d) = (self.variance(v), mean - y);
-        let by_mean = d / v;
-        let rest = isa.minus_product(d, by_mean, v) / v;
-        [by_mean, -by_mean, F::HALF * one_minus(isa, [mean, y], d, [by_mean, rest]) / v]
+        let (v, d) = (self.variance(v), difference(mean, y));
+        let by_mean = d[0] / v;
+        let rest = isa.minus_product(d[0], by_mean, v) / v;
+        [by_mean, -by_mean, F::HALF * one_minus(isa, d, [by_mean, rest]) / v]
     }
 }
 
@@ -139,9 +141,11 @@ impl Density<3> for GaussianLogVar {
 
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, [mean, y, log_v]: [F; 3], _precision: F) -> F {
-        let d = y - mean;
-        let half_scaled = mul_exp(isa, F::HALF * d, [-log_v, F::ZERO]);
-        square_plus(isa, [mean, y], d, half_scaled, F::HALF * log_v) + F::from_f64(self.constant)
+        let d = difference(y, mean);
+        // d·e^−l may overflow where its product with d does not: each takes a root of e^−l.
+        let [root, lost, scaled] = share_exp(isa, d, d[0], -log_v);
+        let half_square = square_plus(isa, [root, lost], F::HALF * scaled, F::HALF * log_v);
+        half_square + F::from_f64(self.constant)
     }
 }
 
@@ -152,7 +156,9 @@ impl Derivatives<3> for GaussianLogVar {
         let d = mean - y;
         let by_mean = mul_exp(isa, d, [-log_v, F::ZERO]);
         let by_mean = if d.abs() < F::INFINITY { by_mean } else { d * precision };
-        [by_mean, -by_mean, F::HALF * one_minus(isa, [mean, y], d, [by_mean, F::ZERO])]
+        let [root, lost, scaled] = share_exp(isa, difference(mean, y), d, -log_v);
+        let scaled = if d.abs() < F::INFINITY { scaled } else { by_mean };
+        [by_mean, -by_mean, F::HALF * one_minus(isa, [root, lost], [scaled, F::ZERO])]
     }
 }
 
@@ -168,20 +174,34 @@ impl SecondDerivatives<3> for GaussianLogVar {
     }
 }
 
-/// (y − μ)·`scaled` + `rest`, where d is y − μ rounded and `scaled` is a multiple of d.
+/// a − b, and what rounding took from it.
 #[inline(always)]
-fn square_plus<S: Isa, F: Real>(isa: S, [mean, y]: [F; 2], d: F, scaled: F, rest: F) -> F {
+fn difference<F: Real>(a: F, b: F) -> [F; 2] {
+    [a - b, two_sum_error(a, -b, a - b)]
+}
+
+/// d and v, or a power of two times d and its square times v, which have the same d²/v: d/v is then in
+/// range where d²/v is.
+#[inline(always)]
+fn in_range<F: Real>([d, lost]: [F; 2], v: F) -> ([F; 2], F) {
+    let power = F::BIAS / 2 - 1;
+    let is_small = v < F::from_f64(power_of_two(-power));
+    let scale = if is_small { F::from_f64(power_of_two(power)) } else { F::ONE };
+    ([d * scale, lost * scale], v * scale * scale)
+}
+
+/// (d + `lost`)·`scaled` + `rest`, where `scaled` is a multiple of d.
+#[inline(always)]
+fn square_plus<S: Isa, F: Real>(isa: S, [d, lost]: [F; 2], scaled: F, rest: F) -> F {
     // (d + lost)² to first order in `lost`: d is in both factors, so its error would count twice.
-    let lost = two_sum_error(y, -mean, d);
     let sum = isa.mul_add(lost + lost, scaled, rest);
     isa.mul_add(d, scaled, if sum.abs() < F::INFINITY { sum } else { rest })
 }
 
-/// 1 − (μ − y)·(q + rest), where d is μ − y rounded and q + rest is a multiple of d.
+/// 1 − (d + `lost`)·(q + rest), where q + rest is a multiple of d.
 #[inline(always)]
-fn one_minus<S: Isa, F: Real>(isa: S, [mean, y]: [F; 2], d: F, [q, rest]: [F; 2]) -> F {
+fn one_minus<S: Isa, F: Real>(isa: S, [d, lost]: [F; 2], [q, rest]: [F; 2]) -> F {
     // As in `square_plus`: the error of d counts twice.
-    let lost = two_sum_error(mean, -y, d);
     isa.mul_add(-d, q, F::ONE) - finite(isa.mul_add(lost + lost, q, d * rest))
 }
 
