@@ -12,6 +12,7 @@ use std::ops::Range;
 /// read.
 pub(crate) struct Gather<'r, F> {
     pub(crate) array: &'r Array<'r>,
+    pub(crate) classes: usize,
     /// Whether the entries are logarithms.
     pub(crate) logarithmic: bool,
     /// The least distance of a probability from 0 and 1; 0 for none.
@@ -73,9 +74,11 @@ impl<F: Real> RowLoss for Gather<'_, F> {
     const KNOWS_TOP1: bool = false;
 
     fn first_bad(&self, targets: Targets<'_>, mut rows: Range<usize>) -> Option<usize> {
-        let Gather { array, logarithmic, .. } = self;
-        let is_bad =
-            |row| targets.counts(row) && !is_probability(array.entry(row, targets.class(row)));
+        let Gather { array, classes, logarithmic, .. } = self;
+        let is_bad = |row| {
+            let class = targets.known(row, *classes);
+            class.is_some_and(|class| !is_probability(array.entry(row, class)))
+        };
         if *logarithmic { None } else { rows.find(|&row| is_bad(row)) }
     }
 

@@ -87,7 +87,8 @@ impl RowLosses<'_> {
                 let logarithmic = entries == Entries::LogProbabilities;
                 let clips = entries == Entries::Probabilities { clip: true };
                 let margin = if clips { array.epsilon() } else { 0.0 };
-                let loss = Gather::<F> { array, logarithmic, margin, real: PhantomData };
+                let (classes, real) = (rows.classes(), PhantomData);
+                let loss = Gather::<F> { array, classes, logarithmic, margin, real };
                 self.run_loss(exec, loss, &rows, out)
             }
         }
@@ -105,12 +106,8 @@ impl RowLosses<'_> {
         let double = self.rows.is_double() == Some(true);
         if out.is_wanted() {
             let found = drive::first(exec, rows.count(), |group| {
-                let mut copy = [0; BLOCK_ROWS];
-                ranges(group, BLOCK_ROWS).find_map(|block| {
-                    let (targets, checked, unknown) =
-                        self.targets.read_checked(block, rows.classes(), &mut copy);
-                    loss.first_bad(targets, checked).or(unknown)
-                })
+                let (checked, unknown) = self.targets.checked(group, rows.classes());
+                loss.first_bad(self.targets, checked).or(unknown)
             })?;
             found.map_or(Ok(()), |row| Err(self.error(self.targets, rows, row)))?;
         }
