@@ -39,7 +39,7 @@ class TokenScores:
         log p of the target, the bits of :func:`token_log_probs`, but for the logits of :func:`read_llama_logits`.
         Never above 0.
     logsumexp, entropy : ndarray
-        log Σ e^x, as exact as :func:`logsumexp`, and -Σ p·log p, the bits of :func:`entropy`.
+        log Σ e^x and -Σ p·log p, as exact as :func:`logsumexp` and :func:`entropy`.
     argmax : ndarray of int64
         The class with the largest logit, of equal ones the first.
     max_log_prob : ndarray
