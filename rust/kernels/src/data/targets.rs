@@ -1,7 +1,7 @@
 //! What happened in each row, which rows count, and how much.
 //!
 //! Another thread may change the array of targets during a call. Whoever uses a class more than once
-//! reads it once: a few rows are copied by [`Targets::read`], and a row alone is [`Targets::known`].
+//! reads it once: a few rows are copied by `Targets::read`, and a row alone is `Targets::known`.
 
 use crate::Error;
 use crate::data::drive::{self, Exec};
