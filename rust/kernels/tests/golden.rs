@@ -238,7 +238,7 @@ const ROWS: &[Line] = &[
     (
         "cross_entropy, label_smoothing",
         |i| i.losses(SMOOTHED, false),
-        [0x061b_deb9_43c5_ee41, 0x00a0_7331_4589_bac2],
+        [0x061b_deb9_43c5_ee41, 0xc5a1_f0f6_a4e9_ecbc],
     ),
     (
         "cross_entropy, weight",
@@ -248,7 +248,7 @@ const ROWS: &[Line] = &[
     (
         "cross_entropy, label_smoothing, weight",
         |i| i.losses(SMOOTHED, true),
-        [0x7089_70f6_5d85_693e, 0x3c2d_336e_d7e9_124c],
+        [0x7089_70f6_5d85_693e, 0xe417_5297_56a3_0139],
     ),
     (
         "nll_loss",
