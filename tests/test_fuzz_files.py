@@ -2,10 +2,12 @@
 
 import os
 import re
+import struct
 import subprocess
 import sys
 from collections import Counter
 
+import numpy as np
 import pytest
 from nll_fast import _files
 
@@ -57,6 +59,25 @@ def test_a_sentence_of_two_lines_or_of_a_page_is_a_failure(tmp_path, monkeypatch
 
     monkeypatch.setattr(_files, "load", fail)
     assert files.check(0, 0, tmp_path)[0] == "failed"
+
+
+def test_a_scale_and_a_minimum_of_nan_are_read_in_any_blocks(tmp_path):
+    classes, chunks = 6, 3
+    odd = np.array([0x7FDCA069, 0x7FEF9E91], "<u4").view("<f4")  # two NaN with bits of their own
+    assert np.isnan(odd).all()
+    row = np.r_[odd.view("<u2"), np.arange(classes, dtype="<u2")].tobytes()
+    header = struct.pack("<3I", 6, classes, chunks) + bytes(4 * 6 * chunks)
+    (tmp_path / "x.kld").write_bytes(b"_logits_" + header + row * 2 * chunks)
+    assert files.read(tmp_path / "x.kld", None).shape == (chunks, 2, classes)
+
+
+def test_other_rows_of_a_block_are_a_failure(tmp_path, monkeypatch):
+    blocks = files.Logits.blocks
+    monkeypatch.setattr(
+        files.Logits, "blocks", lambda *arguments: ((n, np.asarray(block) + 1) for n, block in blocks(*arguments))
+    )
+    outcomes = Counter(files.check(0, number, tmp_path) for number in range(200))
+    assert outcomes["failed", "AssertionError: 'rows differ from those of the whole'"] > 10
 
 
 # Python imports sitecustomize in every process that has its folder in the path.

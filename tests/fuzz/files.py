@@ -74,7 +74,10 @@ def read(path: Path, name: str | None) -> np.ndarray | None:
         rows = [_native(block) for _, block in logits.blocks(deque(range(0, whole.size // whole.shape[-1], 2)), 2)]
         given = logits.flat(np.arange(np.prod(stored.shape[:-1], dtype=int)).reshape(stored.shape[:-1]))
         want = whole.reshape(-1, whole.shape[-1])[given].astype(whole.dtype.newbyteorder("="))
-        assert np.concatenate(rows).tobytes() == want.tobytes(), "rows differ from those of the whole"
+        got = np.concatenate(rows)
+        if path.suffix == ".kld":  # Of two NaN, a scale and a minimum, NumPy's sum has the bits of either.
+            got[np.isnan(got)] = want[np.isnan(want)] = np.nan
+        assert got.tobytes() == want.tobytes(), "rows differ from those of the whole"
     return whole
 
 
