@@ -49,8 +49,13 @@ class Chromium:
             *FLAGS,
             f"--user-data-dir={self.folder.name}",
         ]
+        # What tests/sanitized.sh loads into Python would keep the browser from starting.
+        environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
         self.process = subprocess.Popen(
-            [*command, f"--window-size={width},{height}"], pass_fds=(read, write), stderr=subprocess.DEVNULL
+            [*command, f"--window-size={width},{height}"],
+            pass_fds=(read, write),
+            stderr=subprocess.DEVNULL,
+            env=environment,
         )
         for end in (*ends, read, write):
             os.close(end)
