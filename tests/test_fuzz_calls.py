@@ -89,3 +89,11 @@ def test_the_wider_oracle_is_the_oracle():
         want, got = (getattr(library, name)(x) for library in (reference, exact.LONG))
         assert got.dtype == np.longdouble
         np.testing.assert_allclose(got.astype(np.float64), want, rtol=1e-13)
+
+
+@pytest.mark.parametrize("beta", [0.01, 1, 100])
+def test_log_probabilities_whose_difference_is_infinite_are_not_judged(beta):
+    largest = np.finfo(np.float64).max
+    given = {"policy_chosen_logps": np.array([-1.0, largest / 2]), "policy_rejected_logps": np.array([-2.0, -largest])}
+    beyond = exact.beyond("dpo_loss", given, {"beta": beta}, 0, np.float64)
+    assert beyond.tolist() == [False, True]

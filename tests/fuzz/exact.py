@@ -188,7 +188,8 @@ def beyond(function, given, options, size, dtype):
             # The weight and the label are multiplied first, to a number that may be subnormal.
             far = far | (np.abs(a["pos_weight"] * a["target"]) < 8 / end)
         if function == "dpo_loss":
-            far = far | (sum(np.abs(x) for x in a.values()) * options.get("beta", 0.1) > end)
+            # The difference, and its product with beta, which may bring it back below the end.
+            far = far | (sum(np.abs(x) for x in a.values()) * max(options.get("beta", 0.1), 1) > end)
         if "mean" in a:
             far = far | (np.abs(a["target"] - a["mean"]) > end)
         return far
