@@ -22,6 +22,7 @@ mod row_sweeps;
 mod rows;
 mod score;
 mod score_columns;
+mod score_row;
 mod score_rows;
 mod shapes;
 mod slope_blocks;

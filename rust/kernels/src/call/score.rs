@@ -2,14 +2,8 @@
 
 use crate::Error;
 use crate::call::check_targets;
-use crate::call::score_columns::ScoreColumns;
-use crate::call::score_rows::Scores;
 use crate::data::array::Array;
-use crate::data::drive::{self, Exec};
-use crate::data::rows::Rows;
 use crate::data::targets::Targets;
-use nll_simd::Real;
-use std::marker::PhantomData;
 
 /// Everything about rows with a class as target.
 pub struct Score<'a> {
@@ -55,27 +49,5 @@ impl Score<'_> {
     /// An error if the shapes do not fit.
     pub fn check(&self) -> Result<(), Error> {
         check_targets(("logits", self.logits), &self.targets)
-    }
-
-    /// Writes all columns: NaN and −1 of rows that do not count, and −1 of those that hold a NaN.
-    pub fn run(&self, exec: Exec<'_>, columns: ScoreColumns<'_>) -> Result<(), Error> {
-        self.check()?;
-        self.targets.check(exec, Rows::new([self.logits]).classes())?;
-        match self.logits.is_double() {
-            Some(true) => self.run_in::<f64>(exec, columns),
-            _ => self.run_in::<f32>(exec, columns),
-        }
-    }
-
-    fn run_in<F: Real>(&self, exec: Exec<'_>, mut columns: ScoreColumns<'_>) -> Result<(), Error> {
-        let rows = Rows::new([self.logits]);
-        let scores = Scores::<F> { of: self, rows: &rows, real: PhantomData };
-        if !rows.are_long() {
-            return drive::run(exec, &scores, columns);
-        }
-        for group in rows.long_groups() {
-            scores.write_long(exec, group, &mut columns)?;
-        }
-        Ok(())
     }
 }

@@ -4,37 +4,52 @@ use crate::Error;
 use crate::call::cross_entropy::CrossEntropy;
 use crate::call::long_rows::{LongRow, fold_rows};
 use crate::call::row_loss::{BLOCK_ROWS, RowLoss};
-use crate::call::row_sweeps::{EntropyRow, entropy_rows};
+use crate::call::row_sweeps::entropy_rows;
 use crate::call::score::Score;
-use crate::call::score_columns::{RowNumbers, RowsNumbers, ScoreColumns};
-use crate::data::drive::{Exec, Work, ranges};
+use crate::call::score_columns::{RowsNumbers, ScoreColumns};
+use crate::call::score_row::{RowScore, ends, of_entropy};
+use crate::data::drive::{self, Exec, Work, ranges};
 use crate::data::lines::{LANES, scratch_lines};
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::fold::lane_terms::entropies;
 use crate::fold::lanes;
-use crate::fold::{self, Candidate, Entropy, Fold, Largest, Rank, Scored, TopK, sweep};
-use crate::math::row::{self, ScaledSum, TargetAndRest};
+use crate::fold::{self, Candidate, Entropy, Fold, Largest, Scored, TopK, sweep};
+use crate::math::row::TargetAndRest;
 use crate::math::terms::NONE;
-use nll_simd::{Extended, Isa, Real};
+use nll_simd::{Isa, Real};
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// The scores of every row, computed in `F`.
-pub(crate) struct Scores<'s, F> {
-    pub(crate) of: &'s Score<'s>,
-    pub(crate) rows: &'s Rows<'s>,
-    pub(crate) real: PhantomData<F>,
+impl Score<'_> {
+    /// Writes all columns: NaN and −1 of rows that do not count, and −1 of those that hold a NaN.
+    pub fn run(&self, exec: Exec<'_>, columns: ScoreColumns<'_>) -> Result<(), Error> {
+        self.check()?;
+        self.targets.check(exec, Rows::new([self.logits]).classes())?;
+        match self.logits.is_double() {
+            Some(true) => self.run_in::<f64>(exec, columns),
+            _ => self.run_in::<f32>(exec, columns),
+        }
+    }
+
+    fn run_in<F: Real>(&self, exec: Exec<'_>, mut columns: ScoreColumns<'_>) -> Result<(), Error> {
+        let rows = Rows::new([self.logits]);
+        let scores = Scores::<F> { of: self, rows: &rows, real: PhantomData };
+        if !rows.are_long() {
+            return drive::run(exec, &scores, columns);
+        }
+        for group in rows.long_groups() {
+            scores.write_long(exec, group, &mut columns)?;
+        }
+        Ok(())
+    }
 }
 
-/// What is known of a row that counts when all its classes are in.
-pub(crate) struct RowScore<F: Real> {
-    target: usize,
-    /// −log p of the target.
-    loss: f64,
-    entropy: f64,
-    largest: Largest<F>,
-    rank: Rank,
+/// The scores of every row, computed in `F`.
+struct Scores<'s, F> {
+    of: &'s Score<'s>,
+    rows: &'s Rows<'s>,
+    real: PhantomData<F>,
 }
 
 impl<F: Real> Work<ScoreColumns<'_>> for Scores<'_, F> {
@@ -186,7 +201,7 @@ impl<F: Real> Scores<'_, F> {
     }
 
     /// Rows of very many classes, each read in pieces by all threads.
-    pub(crate) fn write_long(
+    fn write_long(
         &self,
         exec: Exec<'_>,
         group: Range<usize>,
@@ -260,84 +275,6 @@ impl<F: Real> Scores<'_, F> {
             columns.given.1.write(&[value], None);
         }
     }
-}
-
-impl<F: Real> RowScore<F> {
-    /// Of a row that counts, whose entropy and largest class come from a sweep of their own if it is there.
-    fn new(
-        target: usize,
-        (scored, end): (&Scored<F>, TargetAndRest<F::Extended>),
-        again: Option<(f64, Largest<F>)>,
-    ) -> Self {
-        let Scored { largest: (x, at), rank, .. } = *scored;
-        let here = (end.entropy, Largest { x, at, loss: end.largest });
-        let (entropy, largest) = again.unwrap_or(here);
-        RowScore { target, loss: end.loss, entropy, largest, rank }
-    }
-
-    /// The numbers of the row, None if it holds a NaN.
-    #[inline(always)]
-    fn numbers(&self) -> Option<RowNumbers> {
-        let RowScore { loss, entropy, largest, rank, .. } = *self;
-        (!rank.has_nan).then(|| RowNumbers {
-            log_prob: row::log_prob::<F>(loss),
-            logsumexp: largest.log_sum_exp(),
-            entropy,
-            max_log_prob: row::log_prob::<F>(largest.loss.rounded()),
-            argmax: largest.at,
-            rank: rank.above + 1,
-            ties: rank.equal.saturating_sub(1),
-        })
-    }
-
-    /// log p of a class with the logit `x`. That of the target has the same bits in every column.
-    #[inline(always)]
-    fn log_prob(&self, class: usize, x: F) -> f64 {
-        if class == self.target { row::log_prob::<F>(self.loss) } else { self.largest.log_prob(x) }
-    }
-}
-
-/// What the numbers of at most [`GROUP`] rows come to.
-#[inline(always)]
-fn ends<S: Isa, F: Real>(
-    isa: S,
-    found: &[Option<Scored<F>>],
-) -> [TargetAndRest<F::Extended>; GROUP] {
-    // An array for each number: a loop over arrays of structures is not vectorised.
-    let [mut center, mut correction, mut exponent] = [[0.0; GROUP]; 3];
-    let [mut sum, mut max, mut x_t, mut x_m] = [[0.0; GROUP]; 4];
-    let mut below = [F::Extended::new(0.0); GROUP];
-    for (i, scored) in found.iter().enumerate() {
-        if let Some(Scored { rest, x_t: x, largest, below: mean, .. }) = scored {
-            (center[i], correction[i], exponent[i]) = (rest.center, rest.correction, rest.exponent);
-            (sum[i], max[i], below[i]) = (rest.sum, rest.max, *mean);
-            (x_t[i], x_m[i]) = (x.to_f64(), largest.0.to_f64());
-        }
-    }
-    let [mut loss, mut entropy] = [[0.0; GROUP]; 2];
-    let (mut largest, mut is_sure) = ([F::Extended::new(0.0); GROUP], [false; GROUP]);
-    for i in 0..GROUP {
-        let (center, correction, exponent) = (center[i], correction[i], exponent[i]);
-        let rest = ScaledSum { center, correction, exponent, sum: sum[i], max: max[i] };
-        let end = row::target_and_rest::<S, F>(isa, (rest, below[i]), [x_t[i], x_m[i]]);
-        (loss[i], largest[i], entropy[i], is_sure[i]) =
-            (end.loss, end.largest, end.entropy, end.is_sure);
-    }
-    core::array::from_fn(
-        #[inline(always)]
-        |i| TargetAndRest {
-            loss: loss[i],
-            largest: largest[i],
-            entropy: entropy[i],
-            is_sure: is_sure[i],
-        },
-    )
-}
-
-/// The entropy of a row and its largest class, from a sweep of their own.
-#[inline(always)]
-fn of_entropy<S: Isa, F: Real>(isa: S, (found, others): EntropyRow<F>) -> (f64, Largest<F>) {
-    (Entropy::<F>::value(isa, found), Largest::new(isa, &others))
 }
 
 /// The entropies of those rows of very many classes that the function says.

@@ -35,7 +35,7 @@ impl<F: Real> Standing<F> {
     /// Of no classes, for a target whose logit is `x_t`.
     #[inline(always)]
     pub fn of(x_t: F) -> Self {
-        Standing { x_t, above: 0, equal: 0, first: NONE, has_nan: false }
+        Standing { x_t, above: 0, equal: 0, first: NONE, has_nan: x_t.is_nan() }
     }
 
     /// Looks for a NaN in a block. A row has one only if the sum of its terms is NaN.
