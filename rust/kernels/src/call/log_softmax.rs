@@ -270,7 +270,7 @@ impl<F: Real> Work<PerClass<'_>> for LogSoftmax<'_, F> {
                     #[inline(always)]
                     |i| (start + i, tops[i]),
                     #[inline(always)]
-                    |(row, [x_m, loss]), block, _| {
+                    |(row, [x_m, loss]), block| {
                         let [x] = block.classes();
                         out.set(*row * classes + block.first, x, share([*x_m, *loss]));
                     },

@@ -10,7 +10,7 @@ use crate::data::drive::{self, Exec, Split, Work, ranges, rows_per_task};
 use crate::data::out::Out;
 use crate::data::rows::{BLOCK, Block, GROUP, Reader, Rows};
 use crate::data::scratch::Scratch;
-use crate::fold::{Fold, Others, push_block};
+use crate::fold::{Fold, Others};
 use nll_simd::{Extended, Isa, NonTemporal, Real, with_non_temporal};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -224,7 +224,7 @@ impl<F: Real, T, A, R, const N: usize> Pieces<'_, T, F, A, R, N> {
             return;
         };
         let block = self.rows.block(isa, row, classes.clone(), reading);
-        push_block(isa, state, &block, computing);
+        state.push(isa, &block, computing);
         self.of.write(isa, row.row, (state, &block), computing, (outs, stores));
     }
 }

@@ -176,7 +176,7 @@ impl<F: Real> RowSlopes<'_, F> {
                 #[inline(always)]
                 |i| (tops[i], term_rows.row(i)),
                 #[inline(always)]
-                |(row, terms), block, _| {
+                |(row, terms), block| {
                     let ([x], Some(row)) = (block.classes(), row) else { return };
                     row.slopes(&mut terms[block.first..], x);
                 },
@@ -224,7 +224,7 @@ impl<F: Real> RowSlopes<'_, F> {
                 #[inline(always)]
                 |_| TargetSum::<F>::empty(weighting),
                 #[inline(always)]
-                |sum, block, _| sum.add(block.first, block.classes()[1]),
+                |sum, block| sum.add(block.first, block.classes()[1]),
                 #[inline(always)]
                 |i, sum| {
                     tops[i] = tops[i].map(|row| row.with_sum(sum.sum()));
@@ -241,7 +241,7 @@ impl<F: Real> RowSlopes<'_, F> {
                 #[inline(always)]
                 |i| (tops[i], term_rows.row(i)),
                 #[inline(always)]
-                |(row, terms), block, _| {
+                |(row, terms), block| {
                     let ([_, y], Some(row)) = (block.classes(), row) else { return };
                     row.slopes(block.first, &mut terms[block.first..], y, weighting);
                 },
@@ -304,7 +304,7 @@ impl<F: Real> RowSlopes<'_, F> {
                 #[inline(always)]
                 |i| (i, p_rows.row(i), q_rows.row(i)),
                 #[inline(always)]
-                |(i, p, q), block, _| {
+                |(i, p, q), block| {
                     let Some(related) = related[*i] else { return };
                     let terms = [&mut p[block.first..], &mut q[block.first..]];
                     let factor = self.factor(start + *i);

@@ -203,9 +203,8 @@ impl<'r, const N: usize> Rows<'r, N> {
     /// of its row, the blocks of a row in order. `start(row in group)` makes it, and `end` has it
     /// afterwards.
     ///
-    /// Rows whose classes are neighbours in memory are read one after the other, which is the usual way;
-    /// `push` hears whether it is. If an array must be read by tiles, block follows block, and every row has
-    /// its turn in each.
+    /// Rows whose classes are neighbours in memory are read one after the other. If an array must
+    /// be read by tiles, block follows block, and every row has its turn in each.
     #[inline(always)]
     pub(crate) fn visit<S: Isa, F: Real, A>(
         &self,
@@ -215,7 +214,7 @@ impl<'r, const N: usize> Rows<'r, N> {
         scratch: &mut [Scratch<F>; N],
         (mut start, mut push, mut end): (
             impl FnMut(usize) -> A,
-            impl FnMut(&mut A, &Block<'_, F, N>, bool),
+            impl FnMut(&mut A, &Block<'_, F, N>),
             impl FnMut(usize, A),
         ),
     ) {
@@ -248,7 +247,7 @@ impl<'r, const N: usize> Rows<'r, N> {
                             prefetch[k] = self.arrays[k].prefetch::<F>(at, false);
                         }
                     }
-                    push(&mut state, &Block { first, length, x, prefetch }, true);
+                    push(&mut state, &Block { first, length, x, prefetch });
                     first += length;
                 }
                 end(row - group.start, state);
@@ -274,7 +273,7 @@ impl<'r, const N: usize> Rows<'r, N> {
                         array.read_tile(isa, rows[i], first..first + length, scratch)
                     };
                 }
-                push(state, &Block { first, length, x, prefetch: [Prefetch::NOTHING; N] }, false);
+                push(state, &Block { first, length, x, prefetch: [Prefetch::NOTHING; N] });
             }
         }
         for (&row, state) in rows.iter().zip(states) {

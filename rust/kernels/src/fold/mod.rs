@@ -152,23 +152,6 @@ impl<X, const N: usize, A: Fold<X, N>> Fold<X, N> for Option<A> {
     }
 }
 
-/// [`Fold::push`].
-///
-/// Called, not inlined: whatever is not read in the usual way shares it, which halves the time that
-/// compiling a fold takes.
-#[inline(never)]
-pub(crate) fn push_block<S: Isa, F: Real, A: Fold<F, N>, const N: usize>(
-    isa: S,
-    fold: &mut A,
-    block: &Block<'_, F, N>,
-    scratch: &mut Scratch<F>,
-) {
-    isa.vectorize(
-        #[inline(always)]
-        || fold.push(isa, block, scratch),
-    );
-}
-
 /// Folds the rows of `group` that are `wanted`, in blocks of at most `size` classes: from
 /// `start(row in group)` on, until `end` has the fold of the whole row. Each array is read with a
 /// scratch of its own; the folds compute with the last.
@@ -190,13 +173,7 @@ pub(crate) fn sweep<S: Isa, F: Real, A: Fold<F, N>, const N: usize>(
         (
             start,
             #[inline(always)]
-            |fold, block, is_usual| {
-                if is_usual {
-                    fold.push(isa, block, computing);
-                } else {
-                    push_block(isa, fold, block, computing);
-                }
-            },
+            |fold, block| fold.push(isa, block, computing),
             end,
         ),
     );
