@@ -44,7 +44,7 @@ def _score_row(x, t, ids, counts, top_k):
         "entropy": entropy(x) if counts else np.nan,
         "argmax": order[0] if counts else -1,
         "max_log_prob": log_p[order[0]],
-        "is_greedy": counts and order[0] == t,
+        "is_greedy": counts and order[0] == t and not np.isnan(log_p[t]),
         "rank": 1 + np.sum(x > x_t) if counts else -1,
         "ties": np.sum(x == x_t) - 1 if counts else -1,
         "top_k_ids": order[:top_k] if counts else np.full(top_k, -1),
