@@ -77,6 +77,8 @@ impl<F: Real> Below<F> {
 }
 
 impl<F: Real> Beside<F> for Below<F> {
+    const READS_IN_BURSTS: bool = true;
+
     #[inline(always)]
     fn add<S: Isa>(&mut self, isa: S, chunks: &Chunks<'_, F>, total: &LaneSum) {
         if chunks.lanes.iter().fold(false, |any, &x| any | (x > self.x_m)) {

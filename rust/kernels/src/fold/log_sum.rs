@@ -51,6 +51,9 @@ pub struct LogSum<F, B = ()> {
 /// A sum of the terms of a [`LogSum`], each times something: it has the scale of that sum, and is
 /// scaled with it.
 pub trait Beside<F: Real>: Copy {
+    /// Whether it takes so long that a block is read in bursts, between which the CPU does not read on.
+    const READS_IN_BURSTS: bool;
+
     /// Takes in some chunks of a block: their classes and their terms. `total` is the sum of all
     /// terms before these, and `lanes` are the largest classes of the block up to these.
     fn add<S: Isa>(&mut self, isa: S, chunks: &Chunks<'_, F>, total: &LaneSum);
@@ -75,6 +78,8 @@ pub struct Chunks<'c, F> {
 }
 
 impl<F: Real> Beside<F> for () {
+    const READS_IN_BURSTS: bool = false;
+
     #[inline(always)]
     fn add<S: Isa>(&mut self, _isa: S, _chunks: &Chunks<'_, F>, _total: &LaneSum) {}
 
@@ -258,7 +263,11 @@ impl<'b, 's, F: Real, B: Beside<F>> Sweep<'b, 's, F, B> {
         Scratch { piece: terms, held, .. }: &'c mut Scratch<F>,
     ) {
         let length = chunks.len() * CHUNK_LANES;
-        self.prefetch.step_alone(length);
+        if B::READS_IN_BURSTS {
+            self.block.fetch_behind(first - self.block.first, length);
+        } else {
+            self.prefetch.step_alone(length);
+        }
         if self.skip < length {
             let held = &mut held.0[..chunks.len()];
             for (i, (to, &chunk)) in held.iter_mut().zip(chunks).enumerate() {
