@@ -64,3 +64,30 @@ def test_nothing_the_size_of_the_inputs_is_allocated():
     found = json.loads(done.stdout)
     assert len(found) > 40
     assert not {name: shares for name, shares in found.items() if max(shares) >= 0.02}
+
+
+REFUSED = """
+import resource
+import numpy as np
+import nll_fast
+rows = 1 << 26
+row, target = np.zeros((1, (1 << 18) + 1), np.float32), np.zeros(rows, np.int64)
+logits = np.broadcast_to(row, (rows, row.shape[1]))
+nll_fast.set_num_threads(1)
+nll_fast.cross_entropy(row, [0])
+with open("/proc/self/statm") as pages:
+    taken = int(pages.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + (256 << 20),) * 2)
+try:
+    nll_fast.cross_entropy(logits, target)
+except MemoryError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_copy_of_the_targets_that_does_not_fit_is_an_error():
+    done = subprocess.run([sys.executable, "-c", REFUSED], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "there is no memory of 536870912 bytes for a copy of the targets\n"), (
+        done
+    )

@@ -58,6 +58,13 @@ pub enum Error {
         /// What the system said.
         reason: String,
     },
+    /// Memory that the system refused.
+    Memory {
+        /// How much, in bytes.
+        bytes: usize,
+        /// What for.
+        what: &'static str,
+    },
     /// Ctrl-C while the work was running.
     Interrupted,
     /// A panic: where it was, and what it said.
@@ -119,6 +126,9 @@ impl fmt::Display for Error {
             }
             Error::Threads { threads, reason } => {
                 write!(f, "cannot start {threads} threads: {reason}")
+            }
+            Error::Memory { bytes, what } => {
+                write!(f, "there is no memory of {bytes} bytes for {what}")
             }
             Error::Interrupted => f.write_str("interrupted"),
             Error::Fault(said) => write!(

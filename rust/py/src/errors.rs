@@ -3,7 +3,7 @@
 
 use nll_kernels::Error;
 use pyo3::exceptions::{
-    PyIndexError, PyKeyboardInterrupt, PyRuntimeError, PyTypeError, PyValueError,
+    PyIndexError, PyKeyboardInterrupt, PyMemoryError, PyRuntimeError, PyTypeError, PyValueError,
 };
 use pyo3::prelude::*;
 
@@ -13,6 +13,7 @@ pub(crate) fn raise(error: Error) -> PyErr {
         Error::Target { .. } => PyIndexError::new_err(sentence),
         Error::Interrupted => PyKeyboardInterrupt::new_err(sentence),
         Error::Threads { .. } | Error::Fault(_) => PyRuntimeError::new_err(sentence),
+        Error::Memory { .. } => PyMemoryError::new_err(sentence),
         Error::Arguments(_) => PyTypeError::new_err(sentence),
         _ => PyValueError::new_err(sentence),
     }

@@ -45,9 +45,8 @@ impl Gradient<'_> {
         check_targets(("logits", self.logits), &self.targets)?;
         let rows = Rows::new([self.logits]);
         if rows.are_long() {
-            // A class is nothing beside a row of so many.
-            let mut copy = vec![0; rows.count()];
-            let targets = self.targets.read(0..rows.count(), &mut copy);
+            let mut copy = Vec::new();
+            let targets = self.targets.read_all(&mut copy)?;
             return Gradient { targets, ..*self }.run_checked(exec, &rows, out);
         }
         self.run_checked(exec, &rows, out)

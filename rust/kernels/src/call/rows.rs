@@ -71,10 +71,8 @@ impl RowLosses<'_> {
         let rows = Rows::new([self.rows]);
         match self.entries {
             Entries::Logits { label_smoothing } if rows.are_long() => {
-                // A class is nothing beside a row of so many.
-                let mut copy = vec![0; rows.count()];
-                let call =
-                    RowLosses { targets: self.targets.read(0..rows.count(), &mut copy), ..*self };
+                let mut copy = Vec::new();
+                let call = RowLosses { targets: self.targets.read_all(&mut copy)?, ..*self };
                 let loss = CrossEntropy::<F>::new(&rows, call.targets, label_smoothing);
                 call.run_long(exec, &loss, &rows, out)
             }

@@ -21,9 +21,9 @@ pub struct ScoreColumns<'a> {
     pub rank: Classes<'a>,
     /// The number of other classes equal to it.
     pub ties: Classes<'a>,
-    /// The largest classes in order, so many for each row.
+    /// How many of the largest classes each row has, then these classes in order, and log p of each.
     pub top: (usize, Classes<'a>, Out<'a>),
-    /// log p of given classes, so many for each row.
+    /// How many given classes each row has, and log p of each.
     pub given: (usize, Out<'a>),
 }
 

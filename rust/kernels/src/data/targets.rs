@@ -88,6 +88,19 @@ impl<'a> Targets<'a> {
         Targets { target: copy, first: rows.start, ..*self }
     }
 
+    /// All targets, read once: a copy of them in `memory`. It is small beside the logits of rows of very many
+    /// classes, for which it is meant.
+    pub(crate) fn read_all<'m>(&self, memory: &'m mut Vec<i64>) -> Result<Targets<'m>, Error>
+    where
+        'a: 'm,
+    {
+        let bytes = size_of_val(self.target);
+        let refused = |_| Error::Memory { bytes, what: "a copy of the targets" };
+        memory.try_reserve_exact(self.target.len()).map_err(refused)?;
+        memory.extend_from_slice(self.target);
+        Ok(Targets { target: memory, ..*self })
+    }
+
     /// [`read`](Self::read) and [`checked`](Self::checked) in one loop.
     #[inline(always)]
     pub(crate) fn read_checked<'m>(

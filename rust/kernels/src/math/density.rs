@@ -1,6 +1,6 @@
 //! The traits of a loss of single observations: its value, usually −log p, and its derivatives.
 //!
-//! Each `value` reads like its line in `reference.py`, given the exponential or logarithm `inner`.
+//! Each `value` reads like its line in the package `nll_fast.reference`, given the exponential or logarithm `inner`.
 //! A distribution with two parametrisations has two types.
 
 pub use nll_simd::CHUNK;

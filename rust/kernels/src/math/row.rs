@@ -1,4 +1,4 @@
-//! Formulas of a row: branch-free scalar functions, each like its line in `reference.py`.
+//! Formulas of a row: branch-free scalar functions, each like its line in the package `nll_fast.reference`.
 
 use nll_simd::math::{exp, horner, log};
 use nll_simd::{Baseline, Extended, Float, Isa, Level, Real};
