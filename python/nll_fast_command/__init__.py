@@ -3,7 +3,8 @@
 Python answers Ctrl-C by a traceback, which is no answer of a command: not while it imports NumPy, and not while it
 ends. Then the process ends as one that knows nothing of signals does, by SIGINT and in silence. In between, the
 command clears up and says that it was interrupted, and ends in the same way: a shell shows 130, and stops a loop that
-the command is part of, which it would go on with after an ordinary exit code.
+the command is part of, which it would go on with after an ordinary exit code. Where Python cannot raise the exception,
+in the callback of a weak reference, it would print a traceback and go on; there, too, the process ends in silence.
 """
 
 import signal
@@ -18,7 +19,16 @@ def main() -> int:
     signal.signal(signal.SIGINT, ends)
     command = _command()
     code = 130
+    show = sys.unraisablehook
+
+    def end_if_interrupted(lost: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            return show(lost)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
+
     try:
+        sys.unraisablehook = end_if_interrupted
         signal.signal(signal.SIGINT, raises)
         code = command()
     except KeyboardInterrupt:  # just before the command answers it, or just after
