@@ -34,10 +34,31 @@ def test_shared_formulas_share_their_bits():
     bce = nll_fast.binary_cross_entropy_with_logits(a - b, [1, 1, 1], reduction="none")
     assert np.array_equal(bt, bce) and np.array_equal(bt, nll_fast.softplus(b - a))
     assert np.array_equal(bt, nll_fast.dpo_loss(a, b, beta=1.0, reduction="none"))
-    two_classes = nll_fast.cross_entropy(np.stack([a, b], -1), [0, 0, 0], reduction="none")
-    np.testing.assert_allclose(bt, two_classes, rtol=5e-16)
+    assert np.array_equal(bt, nll_fast.cross_entropy(np.stack([a, b], -1), [0, 0, 0], reduction="none"))
     half = nll_fast.gaussian_nll_loss(a, b, 1.0, reduction="none")
     assert np.array_equal(half, 0.5 * nll_fast.mse_loss(a, b, reduction="none"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_two_classes_are_a_pair_of_which_one_is_preferred(dtype, axis):
+    r = np.random.default_rng(7)
+    x = (r.standard_normal((1000, 2)) * np.exp(r.uniform(-5, 6, (1000, 1)))).astype(dtype)
+    x[::7] = np.round(x[::7])
+    x[:6] = [[-np.inf, 0], [0, -np.inf], [1, 1], [1e30, -1e30], [-np.inf, -np.inf], [np.nan, 0]]
+    target = r.integers(0, 2, 1000)
+    chosen, rejected = x[np.arange(1000), target], x[np.arange(1000), 1 - target]
+    want = nll_fast.bradley_terry_loss(chosen, rejected, reduction="none")
+    logits = x if axis == -1 else np.ascontiguousarray(x.T)
+    losses = nll_fast.cross_entropy(logits, target, axis=axis, reduction="none")
+    assert np.array_equal(losses, want, equal_nan=True)
+    alone = [nll_fast.cross_entropy(row, t, reduction="none") for row, t in zip(x, target, strict=True)]
+    assert np.array_equal(losses, np.ravel(alone), equal_nan=True)
+    part = nll_fast.cross_entropy(logits, target, axis=axis, reduction="partial", ignore_index=0)
+    first = (target == 1) & (x[:, 1] > x[:, 0]) & ~np.isnan(losses)
+    assert part.top1 == first.sum() and part.ignored == (target == 0).sum()
+    # Unlike a score, a logit of +∞ leaves no probabilities.
+    assert np.isnan(nll_fast.cross_entropy(np.array([[np.inf, 0], [0, np.inf]], dtype), [0, 0], reduction="none")).all()
 
 
 def test_dpo_returns_what_each_answer_earned():

@@ -234,7 +234,7 @@ const ELEMENTS: &[Line] = &[
 
 /// Run with rows of each of [`WIDTHS`] classes.
 const ROWS: &[Line] = &[
-    ("cross_entropy", |i| i.losses(LOGITS, false), [0x50f8_3881_cc44_3116, 0xbd44_e31a_10ee_0ae6]),
+    ("cross_entropy", |i| i.losses(LOGITS, false), [0xab72_61b2_1b97_e236, 0x905f_c1df_d6e0_e53d]),
     (
         "cross_entropy, label_smoothing",
         |i| i.losses(SMOOTHED, false),
@@ -243,7 +243,7 @@ const ROWS: &[Line] = &[
     (
         "cross_entropy, weight",
         |i| i.losses(LOGITS, true),
-        [0x848d_ec17_1d02_f3df, 0xd0fb_3f33_9c79_d527],
+        [0xa6cc_bfea_c90b_0d9f, 0x2d45_bb58_7f19_3556],
     ),
     (
         "cross_entropy, label_smoothing, weight",

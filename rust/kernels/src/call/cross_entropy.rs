@@ -29,6 +29,14 @@ impl<'r, F: Real> CrossEntropy<'r, F> {
         CrossEntropy { rows, targets, smoothing: (smoothing > 0.0).then(of_classes) }
     }
 
+    pub(super) fn rows(&self) -> &Rows<'_> {
+        self.rows
+    }
+
+    pub(super) fn targets(&self) -> Targets<'_> {
+        self.targets
+    }
+
     /// Whether the target is the first largest class of the row.
     #[inline(always)]
     fn is_top1(&self, row: usize, x_t: f64, rest: f64) -> bool {
@@ -130,7 +138,9 @@ impl<F: Real> RowLoss for CrossEntropy<'_, F> {
     ) -> Option<usize> {
         let first = rows.start;
         let of_rows = CrossEntropy { targets, ..*self };
-        if self.rows.are_few() {
+        if self.rows.classes() == 2 && self.smoothing.is_none() {
+            of_rows.two_classes(isa, rows, &mut memory[0], (loss, is_top1));
+        } else if self.rows.are_few() {
             for group in ranges(rows, LANES) {
                 let at = group.start - first;
                 let results = (&mut loss[at..][..LANES], &mut is_top1[at..][..LANES]);

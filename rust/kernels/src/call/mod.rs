@@ -28,6 +28,7 @@ mod shapes;
 mod slope_blocks;
 mod slopes;
 mod stream;
+mod two_classes;
 mod weigh;
 
 pub use choices::{

@@ -1,0 +1,115 @@
+//! Cross entropy of rows of two classes.
+//!
+//! The plain algorithm is that of every number of classes, log(1 + s·e^d): an exponential and a
+//! logarithm in the precision above. Instead, two classes are a pair of scores, of which the target
+//! is preferred to the other:
+//!
+//! ```text
+//! loss = log(1 + e^{x_other − x_target})
+//! ```
+//!
+//! This is [`BradleyTerry`], whose float32 comes from a table.
+
+use crate::call::cross_entropy::CrossEntropy;
+use crate::call::row_loss::BLOCK_ROWS;
+use crate::data::drive::ranges;
+use crate::data::lines::LANES;
+use crate::data::scratch::Scratch;
+use crate::math::density::{CHUNK, Density};
+use crate::math::preference::BradleyTerry;
+use crate::math::row;
+use nll_simd::{Aligned, Isa, Real};
+use std::ops::Range;
+
+/// The target's logits of some rows, and the others.
+struct Pairs<F> {
+    x_t: Aligned<[F; CHUNK]>,
+    other: Aligned<[F; CHUNK]>,
+    /// Whether the target is the first class, 1 or 0.
+    is_first: [F; CHUNK],
+}
+
+impl<F: Real> CrossEntropy<'_, F> {
+    /// The losses of rows of two classes, and whether each target is the first largest class. Called,
+    /// not inlined: the loops of longer rows have the registers for themselves.
+    #[inline(never)]
+    pub(super) fn two_classes<S: Isa>(
+        &self,
+        isa: S,
+        rows: Range<usize>,
+        reading: &mut Scratch<F>,
+        results: (&mut [f64; BLOCK_ROWS], &mut [bool; BLOCK_ROWS]),
+    ) {
+        isa.vectorize(
+            #[inline(always)]
+            || self.two_classes_here(isa, rows, reading, results),
+        );
+    }
+
+    #[inline(always)]
+    fn two_classes_here<S: Isa>(
+        &self,
+        isa: S,
+        rows: Range<usize>,
+        reading: &mut Scratch<F>,
+        (losses, is_top1): (&mut [f64; BLOCK_ROWS], &mut [bool; BLOCK_ROWS]),
+    ) {
+        let (start, targets) = (rows.start, self.targets());
+        let results = losses.as_chunks_mut::<CHUNK>().0.iter_mut();
+        let results = results.zip(is_top1.as_chunks_mut::<CHUNK>().0);
+        for (chunk, (loss, is_top1)) in ranges(rows.clone(), CHUNK).zip(results) {
+            let pairs = self.pairs(isa, chunk, reading);
+            pairs.losses(isa, loss, is_top1);
+        }
+        if targets.weight.is_some() {
+            for row in rows.filter(|&row| targets.counts(row)) {
+                let loss = &mut losses[row - start];
+                *loss = row::weighed(targets.class_weight(row), *loss);
+            }
+        }
+    }
+
+    /// At most [`CHUNK`] rows.
+    #[inline(always)]
+    fn pairs<S: Isa>(&self, isa: S, rows: Range<usize>, reading: &mut Scratch<F>) -> Pairs<F> {
+        let [mut first, mut second] = [Aligned([F::ZERO; CHUNK]); 2];
+        for group in ranges(rows.clone(), LANES) {
+            let (at, count) = (group.start - rows.start, group.len());
+            let [lines] = self.rows().lines(isa, &group, core::array::from_mut(reading));
+            first.0[at..][..count].copy_from_slice(&lines.line(0)[..count]);
+            second.0[at..][..count].copy_from_slice(&lines.line(1)[..count]);
+            (0..2).for_each(|class| lines.fetch_next(class));
+        }
+        let mut pairs = Pairs { x_t: first, other: second, is_first: [F::ZERO; CHUNK] };
+        let Pairs { x_t, other, is_first } = &mut pairs;
+        for (to, &class) in is_first.iter_mut().zip(self.targets().of(rows)) {
+            *to = F::from_f64(f64::from(1 - class as i32));
+        }
+        // A loop over a chunk, because LLVM unrolls one over the lanes of a group, and branches. Into
+        // other arrays, because it would mask the stores into the same, which are slow on AMD's CPUs.
+        for i in 0..CHUNK {
+            let (a, b, is_first) = (first.0[i], second.0[i], is_first[i] > F::ZERO);
+            x_t.0[i] = if is_first { a } else { b };
+            other.0[i] = if is_first { b } else { a };
+        }
+        pairs
+    }
+}
+
+impl<F: Real> Pairs<F> {
+    #[inline(always)]
+    fn losses<S: Isa>(&self, isa: S, losses: &mut [f64; CHUNK], is_top1: &mut [bool; CHUNK]) {
+        let Pairs { x_t: Aligned(x_t), other: Aligned(other), is_first } = self;
+        let [mut inner, mut loss] = [[F::ZERO; CHUNK]; 2];
+        let pair = BradleyTerry::<false>;
+        pair.values(isa, [x_t, other, other], (&mut inner, false), &mut loss);
+        for i in 0..CHUNK {
+            // As of more classes: −log p of a row with +∞ is NaN.
+            let is_infinite = (x_t[i] == F::INFINITY) | (other[i] == F::INFINITY);
+            let value = if is_infinite { F::NAN } else { loss[i] };
+            let is_first = (x_t[i] == other[i]) & (is_first[i] > F::ZERO);
+            losses[i] = value.to_f64();
+            is_top1[i] = ((x_t[i] > other[i]) | is_first) & !value.is_nan();
+        }
+    }
+}
