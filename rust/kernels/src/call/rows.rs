@@ -205,7 +205,7 @@ impl<L: RowLoss> Losses<'_, L> {
         let mut totals = Totals::empty(are_weighted, self.call.totaled);
         let (mut ignored, mut top1, mut bad) = (0, 0, None);
         let (mut loss, mut is_top1) = ([0.0; BLOCK_ROWS], [false; BLOCK_ROWS]);
-        let mut weights = [0.0; BLOCK_ROWS];
+        let (mut kept, mut weights) = ([0.0; BLOCK_ROWS], [0.0; BLOCK_ROWS]);
         for block in ranges(range, BLOCK_ROWS) {
             let (targets, block, unknown) = all.read_checked(block, self.rows.classes(), &mut copy);
             let (loss, is_top1) = (&mut loss, &mut is_top1);
@@ -214,22 +214,25 @@ impl<L: RowLoss> Losses<'_, L> {
                 bad = Some((row, self.call.error(targets, self.rows, row)));
                 break;
             }
-            let loss = &mut loss[..block.len()];
+            let (mut loss, is_top1) = (&mut loss[..block.len()], &mut is_top1[..block.len()]);
             if let Some(ignore) = targets.ignore_index {
-                let rows = loss.iter_mut().zip(&mut *is_top1).zip(targets.of(block.clone()));
-                for ((loss, is_top1), &target) in rows {
+                // Into another array: LLVM would mask the stores into the same, which are slow on
+                // AMD's CPUs.
+                let rows = kept.iter_mut().zip(&*loss).zip(&mut *is_top1);
+                for (((kept, &loss), is_top1), &target) in rows.zip(targets.of(block.clone())) {
                     let counts = target != ignore;
-                    *loss = if counts { *loss } else { 0.0 };
+                    *kept = if counts { loss } else { 0.0 };
                     *is_top1 &= counts;
                     ignored += u64::from(!counts);
                 }
+                loss = &mut kept[..block.len()];
             }
             targets.weigh_rows(block.start, loss);
             if are_weighted {
                 let rows = weights.iter_mut().zip(block.clone());
                 rows.for_each(|(weight, row)| *weight = targets.weight(row));
             }
-            top1 += is_top1[..block.len()].iter().map(|&is| u64::from(is)).sum::<u64>();
+            top1 += is_top1.iter().map(|&is| u64::from(is)).sum::<u64>();
             let weights = are_weighted.then_some(&weights[..block.len()]);
             totals.add_results(isa, loss, weights, self.double);
             if self.call.negate {

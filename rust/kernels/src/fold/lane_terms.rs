@@ -216,7 +216,9 @@ impl<F: Real> LaneTerms<F> {
             rest.add_line(&here);
             let class = F::from_f64(class as f64);
             for i in 0..LANES {
-                here[i] = if max.at[i] == class { largest[i] } else { here[i] };
+                // That of −∞ is 0. A sum, because LLVM would mask the stores of a choice, which are slow
+                // on AMD's CPUs before AVX-512.
+                here[i] = here[i] + if max.at[i] == class { largest[i] } else { F::ZERO };
             }
             *line = here;
         }

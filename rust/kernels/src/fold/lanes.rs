@@ -39,6 +39,16 @@ pub(crate) fn max<F: Real>(lines: Lines<'_, F>) -> [F; LANES] {
     max
 }
 
+/// x, or −∞ if it is hidden. A NaN stays.
+///
+/// As a minimum: of a choice between the two, LLVM makes a store of x and then a masked store of −∞,
+/// which is slow on AMD's CPUs without AVX-512. For the same reason the target's logit is a sum.
+#[inline(always)]
+fn hidden<F: Real>(x: F, is_hidden: bool) -> F {
+    let most = if is_hidden { F::NEG_INFINITY } else { F::INFINITY };
+    if most < x { most } else { x }
+}
+
 /// Copies the classes to `held`, −∞ in the first place where each row's `largest` stands. Returns
 /// the largest of the others, and that place, −1 if there is none.
 #[inline(always)]
@@ -54,7 +64,7 @@ pub(crate) fn hide_largest<F: Real>(
         for i in 0..LANES {
             let is_first = (x[i] == largest[i]) & (at[i] < F::ZERO);
             at[i] = if is_first { class } else { at[i] };
-            others[i] = if is_first { F::NEG_INFINITY } else { x[i] };
+            others[i] = hidden(x[i], is_first);
             max[i] = max2(others[i], max[i]);
         }
         *held = others;
@@ -63,21 +73,21 @@ pub(crate) fn hide_largest<F: Real>(
 }
 
 /// Copies the classes to `held`, −∞ in the place of each row's `target`. Returns the largest of
-/// the others, and the logit of the target, NaN if a row has none.
+/// the others, and the logit of the target, 0 if a row has none.
 #[inline(always)]
 pub(crate) fn hide<F: Real>(
     lines: Lines<'_, F>,
     target: [F; LANES],
     held: &mut [[F; LANES]],
 ) -> [[F; LANES]; 2] {
-    let (mut max, mut x_t) = ([F::NEG_INFINITY; LANES], [F::NAN; LANES]);
+    let (mut max, mut x_t) = ([F::NEG_INFINITY; LANES], [F::ZERO; LANES]);
     for (class, held) in held.iter_mut().enumerate() {
         let (x, class) = (*lines.line(class), F::from_f64(class as f64));
         let mut others = [F::ZERO; LANES];
         for i in 0..LANES {
             let is_target = target[i] == class;
-            x_t[i] = if is_target { x[i] } else { x_t[i] };
-            others[i] = if is_target { F::NEG_INFINITY } else { x[i] };
+            x_t[i] = x_t[i] + if is_target { x[i] } else { F::ZERO };
+            others[i] = hidden(x[i], is_target);
             max[i] = max2(others[i], max[i]);
         }
         *held = others;
