@@ -79,6 +79,32 @@ def test_nearly_equal_models_keep_their_digits(eps, dtype):
                 assert abs(mpf(float(got)) - want) <= ulps[name] * ulp, (name, classes, i, mp.nstr(want, 20))
 
 
+def exact_rows(x, y):
+    return [[mpf(float(v)) if v > -np.inf else mp.ninf for v in row] for row in (x, y)]
+
+
+@pytest.mark.parametrize("change", ["all", "the largest", "one, by an ulp", "one, to -inf"])
+def test_models_that_are_certain_of_the_same_class_keep_their_digits(change):
+    """The distance is that of the other classes, though the losses of the certain one know nothing of most of them."""
+    r = np.random.default_rng(3)
+    for _ in range(40):
+        n = int(r.integers(2, 7))
+        x = r.standard_normal(n) * r.choice([1, 30])
+        m, other = r.permutation(n)[:2]
+        x[m] = x.max() + r.uniform(50, 200)
+        y = x.copy()
+        if change == "all":
+            y += r.standard_normal(n) * 10 ** r.uniform(-14, 0)
+        elif change == "the largest":
+            y[m] += 10 ** r.uniform(-13, 1)
+        else:
+            y[other] = np.nextafter(y[other], np.inf) if "ulp" in change else -np.inf
+        got = nll_fast.compare(x[None], y[None], top_k=0).total_variation[0]
+        with mp.workdps(300):
+            want = distance(*exact_rows(x, y))
+        assert abs(mpf(float(got)) - want) <= 3 * mpf(float(np.spacing(float(want)))), (x, y, mp.nstr(want, 20))
+
+
 @pytest.mark.parametrize("classes", [1, 3, 200, 5000])
 def test_equal_models_do_not_differ_at_all(classes):
     x, _, target = draw(classes)

@@ -6,7 +6,9 @@
 
 use crate::float::{Float, two_sum_error};
 use crate::isa::Isa;
-use crate::math::{exp_words, scale_by_power, short_log, short_log1p, short_mul_exp};
+use crate::math::{
+    exp_words, scale_by_power, short_log, short_log1p, short_log1p_of_ratio, short_mul_exp,
+};
 
 /// A number type with about twice the digits of its operands, whose words are of type `F`.
 pub trait Extended<F: Float = f64>: Copy + Send + Sync {
@@ -30,6 +32,8 @@ pub trait Extended<F: Float = f64>: Copy + Send + Sync {
     fn log<S: Isa>(isa: S, x: F) -> Self;
     /// log(1 + self)
     fn log1p<S: Isa>(self, isa: S) -> Self;
+    /// log(1 + self/b), for 0 ≤ self ≤ 0.4·b.   b = 0 → 0.
+    fn log1p_of_ratio<S: Isa>(self, isa: S, b: Self) -> Self;
     /// n·ln 2 for an integer |n| < 2^20.
     fn ln_2_times(n: F) -> Self;
     /// −self
@@ -84,6 +88,10 @@ impl Extended for f64 {
     #[inline(always)]
     fn log1p<S: Isa>(self, isa: S) -> f64 {
         short_log1p(isa, self)
+    }
+    #[inline(always)]
+    fn log1p_of_ratio<S: Isa>(self, isa: S, b: f64) -> f64 {
+        short_log1p_of_ratio(isa, self, b)
     }
     #[inline(always)]
     fn ln_2_times(n: f64) -> f64 {
@@ -181,6 +189,12 @@ impl<F: Float> Extended<F> for DoubleWord<F> {
     #[inline(always)]
     fn log1p<S: Isa>(self, isa: S) -> Self {
         DoubleWord::new(F::ONE).add(self).log_near(isa, short_log1p(isa, self.hi))
+    }
+    #[inline(always)]
+    fn log1p_of_ratio<S: Isa>(self, isa: S, b: Self) -> Self {
+        let ratio = self.div(isa, b);
+        let ratio = if b.hi == F::ZERO { DoubleWord::new(F::ZERO) } else { ratio };
+        ratio.log1p(isa)
     }
     #[inline(always)]
     fn ln_2_times(n: F) -> Self {

@@ -281,6 +281,16 @@ pub(crate) fn short_log1p<S: Isa, F: Float>(isa: S, x: F) -> F {
     short_log_of_parts(isa, u, k, f)
 }
 
+/// log(1 + a/b) to 32 bits, for 0 ≤ a ≤ 0.4·b, with one division: a/b is f in `log1p_tail`, where
+/// s = f/(2 + f) = a/(2b + a) and log(1 + f) = 2s + s³·q(s²).   b = 0 → 0.
+#[inline(always)]
+pub(crate) fn short_log1p_of_ratio<S: Isa, F: Float>(isa: S, a: F, b: F) -> F {
+    let s = a / (b + b + a);
+    let s = if b == F::ZERO { F::ZERO } else { s };
+    let square = s * s;
+    isa.mul_add(square * s, horner(isa, F::ARTANH_SHORT, square), s + s)
+}
+
 /// log u for u = 2^k·(1 + f).
 #[inline(always)]
 fn short_log_of_parts<S: Isa, F: Float>(isa: S, u: F, k: F, f: F) -> F {

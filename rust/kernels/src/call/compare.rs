@@ -11,8 +11,8 @@ use crate::data::out::Out;
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::targets::Targets;
 use crate::fold::{
-    Candidate, Comparison, Fold, Largest, LongPair, Others, Pair, PairRow, TermRows, Terms, TopK,
-    sweep,
+    Candidate, Comparison, Excess, Fold, Largest, LongPair, Others, Pair, PairRow, TermRows, Terms,
+    TopK, sweep,
 };
 use crate::math::row;
 use nll_simd::{Extended, Isa, Real};
@@ -181,31 +181,26 @@ impl<F: Real> Comparisons<'_, F> {
             }
         }
         let mut found = [const { None }; GROUP];
-        let off = |found: &Option<PairRow<F>>| found.map_or(0.0, |pair| pair.compared.off);
-        // A second sweep is of those rows alone whose sum of q is off by enough to change a result.
-        for again in [false, true] {
-            let before = found;
-            let wanted =
-                |row: usize| counts(row) && (!again || off(&before[row - group.start]) != 0.0);
-            if again && !before.iter().any(|pair| off(pair) != 0.0) {
-                break;
-            }
+        // Sweeps after the first are of those rows alone whose sum of q is off by enough to change a result.
+        let mut excess = known.map(|class| class.map(|_| Excess::unknown()));
+        while excess.iter().any(Option::is_some) {
             let mut pairs = p_folds.iter_mut().zip(q_folds.iter_mut()).enumerate();
             sweep(
                 isa,
                 &self.both,
                 (group.clone(), PIECE),
-                wanted,
+                |row| excess[row - group.start].is_some(),
                 (reading, computing),
                 #[inline(always)]
                 |i| {
                     let (_, (p, q)) = pairs.find(|(row, _)| *row == i)?;
                     let pair = Pair::new(isa, &mut p.as_mut()?.0, &mut q.as_mut()?.0);
-                    Some(Comparison::new(isa, pair, off(&before[i])))
+                    Some(Comparison::new(isa, pair, excess[i]?))
                 },
                 #[inline(always)]
                 |i, fold| found[i] = fold.finish(isa),
             );
+            further(&mut excess, &found);
         }
         for (i, row) in group.enumerate() {
             let parts = (known[i], found[i], largest[i], tops[i].take());
@@ -231,16 +226,18 @@ impl<F: Real> Comparisons<'_, F> {
         let [p_rows, q_rows] = &self.each;
         let p = fold_rows(exec, p_rows, group.clone(), &tops)?;
         let q = fold_rows(exec, q_rows, group.clone(), &tops)?;
-        let mut off = vec![0.0; group.len()];
-        let mut found = Vec::new();
-        for again in [false, true] {
-            if again && off.iter().all(|&u| u == 0.0) {
-                break;
+        let mut excess: Vec<_> =
+            known.iter().map(|class| class.map(|_| Excess::unknown())).collect();
+        let mut found = vec![None; group.len()];
+        while excess.iter().any(Option::is_some) {
+            let pairs = LongPairs { first: group.start, sides: [&p, &q], excess };
+            let again = fold_rows(exec, &self.both, group.clone(), &pairs)?;
+            for (found, again) in found.iter_mut().zip(again) {
+                *found = again.or(*found);
             }
-            let pairs = LongPairs { first: group.start, sides: [&p, &q], off };
-            found = fold_rows(exec, &self.both, group.clone(), &pairs)?;
-            let offs = found.iter().map(|row| row.map_or(0.0, |(pair, _)| pair.compared.off));
-            off = offs.collect();
+            excess = pairs.excess;
+            let compared: Vec<_> = found.iter().map(|row| row.map(|(pair, _)| pair)).collect();
+            further(&mut excess, &compared);
         }
         let mut rows = Vec::new();
         for (((class, p), q), found) in known.iter().zip(p).zip(q).zip(found) {
@@ -295,6 +292,13 @@ impl<F: Real> Comparisons<'_, F> {
     }
 }
 
+/// What is known of the excess of each row after a sweep; None of one that needs no other.
+fn further<F: Real>(excess: &mut [Option<Excess<F>>], found: &[Option<PairRow<F>>]) {
+    for (excess, found) in excess.iter_mut().zip(found) {
+        *excess = excess.zip(*found).and_then(|(excess, pair)| excess.and(&pair.compared));
+    }
+}
+
 /// The largest logit of a row against the others, and its k largest classes if any are wanted.
 type Side<F> = Option<(Others<F>, Option<Vec<Candidate<F>>>)>;
 
@@ -302,8 +306,8 @@ type Side<F> = Option<(Others<F>, Option<Vec<Candidate<F>>>)>;
 struct LongPairs<'t, F: Real> {
     first: usize,
     sides: [&'t [Side<F>]; 2],
-    /// By how much the sum of q in each row is known to exceed 1.
-    off: Vec<f64>,
+    /// None of a row that is not wanted.
+    excess: Vec<Option<Excess<F>>>,
 }
 
 impl<F: Real> LongRow<F, 2> for LongPairs<'_, F> {
@@ -315,7 +319,8 @@ impl<F: Real> LongRow<F, 2> for LongPairs<'_, F> {
     #[inline(always)]
     fn start<S: Isa>(&self, isa: S, row: usize) -> Option<Self::State> {
         let [p, q] = self.sides.map(|side| side[row - self.first].as_ref().map(|(max, _)| *max));
-        Some(Comparison::new(isa, LongPair::new(isa, p?, q?), self.off[row - self.first]))
+        let excess = self.excess[row - self.first]?;
+        Some(Comparison::new(isa, LongPair::new(isa, p?, q?), excess))
     }
 
     #[inline(always)]

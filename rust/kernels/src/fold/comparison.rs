@@ -28,7 +28,7 @@ type Column = [f64; CLASSES];
 const SUMS: usize = 8;
 
 /// The sums that need what rounding takes from each share, if float64 is not wider than the logits: those
-/// of bend, slope, back and p·(x_m − x).
+/// of bend, excess, back and p·(x_m − x).
 const LONG: [usize; 4] = [0, 1, 2, 7];
 
 /// The columns: of each sum, of what rounding took, and then p, q and d = log q − log p, these two as two
@@ -48,6 +48,31 @@ pub(crate) struct Comparison<P, F: Real> {
     is_far: bool,
 }
 
+/// By how much Σ q exceeds 1, as far as the sweeps over a row have shown. Each sweep finds some 16 more of
+/// its digits: between rows that are certain of one class, all but the last of them may be rounding.
+#[derive(Clone, Copy)]
+pub(crate) struct Excess<F: Real> {
+    sum: F::Extended,
+    /// What the last sweep has added.
+    last: f64,
+}
+
+impl<F: Real> Excess<F> {
+    /// Before the first sweep.
+    #[inline(always)]
+    pub(crate) fn unknown() -> Self {
+        Excess { sum: F::Extended::new(0.0), last: f64::INFINITY }
+    }
+
+    /// With what a sweep has found; None if no other sweep is wanted.
+    #[inline(always)]
+    pub(crate) fn and(self, found: &Compared) -> Option<Self> {
+        let (off, is_less) = (found.off, found.off.abs() < self.last.abs() / 1024.0);
+        let sum = self.sum.add(F::Extended::new(off)).renormalize();
+        (off != 0.0 && is_less).then_some(Excess { sum, last: off })
+    }
+}
+
 /// What a [`Comparison`] comes to.
 #[derive(Clone, Copy)]
 pub(crate) struct PairRow<F: Real> {
@@ -57,11 +82,12 @@ pub(crate) struct PairRow<F: Real> {
 }
 
 impl<F: Real, P: PairTerms<F>> Comparison<P, F> {
-    /// Of no classes of a pair. If the sum of q is known to be 1 + `off`, that is taken into account.
+    /// Of no classes of a pair, the sum of whose q is known to be off.
     #[inline(always)]
-    pub(crate) fn new<S: Isa>(isa: S, pair: P, off: f64) -> Self {
-        let relation = *pair.relation();
-        let relation = if off == 0.0 { relation } else { relation.corrected(isa, off) };
+    pub(crate) fn new<S: Isa>(isa: S, pair: P, excess: Excess<F>) -> Self {
+        let (relation, sum) = (*pair.relation(), excess.sum);
+        let is_known = sum.rounded() != 0.0;
+        let relation = if is_known { relation.corrected(isa, sum) } else { relation };
         Comparison { pair, relation, sums: [LaneSum::ZERO; SUMS], is_far: false }
     }
 
@@ -76,11 +102,12 @@ impl<F: Real, P: PairTerms<F>> Comparison<P, F> {
 #[inline(always)]
 fn set<F: Real>(columns: &mut [Column; COLUMNS], i: usize, share: ClassShare<F>) {
     let (q, d) = (columns[Q][i], columns[D][i]);
-    let ClassShare { bend, slope, back, apart, middle } = share;
-    let [[bend, bend_lost], [slope, slope_lost], [back, back_lost]] =
-        [bend, slope, back].map(Extended::words);
+    let ClassShare { bend, apart, back, middle } = share;
+    let [[bend, bend_lost], [excess, excess_lost], [back, back_lost]] =
+        [bend, apart, back].map(Extended::words);
+    let apart = apart.rounded();
     columns[0][i] = bend;
-    columns[1][i] = slope;
+    columns[1][i] = excess;
     columns[2][i] = back;
     columns[3][i] = apart.abs();
     columns[4][i] = if apart < 0.0 { -q } else { q };
@@ -88,7 +115,7 @@ fn set<F: Real>(columns: &mut [Column; COLUMNS], i: usize, share: ClassShare<F>)
     columns[6][i] = middle;
     if F::COMPENSATED {
         columns[LOST][i] = bend_lost;
-        columns[LOST + 1][i] = slope_lost;
+        columns[LOST + 1][i] = excess_lost;
         columns[LOST + 2][i] = back_lost;
     }
 }
@@ -236,10 +263,10 @@ impl<F: Real, P: PairTerms<F>> Fold<F, 2> for Comparison<P, F> {
     #[inline(always)]
     fn finish<S: Isa>(&self, isa: S) -> PairRow<F> {
         let p_sum = self.relation.p_sum;
-        let [bend, slope, back] = [0, 1, 2].map(|i| self.sums[i].extended::<F>());
+        let [bend, excess, back] = [0, 1, 2].map(|i| self.sums[i].extended::<F>());
         let [distance, lean, unsure, middle] = [3, 4, 5, 6].map(|i| self.sums[i].value::<F>());
         let below = self.sums[7].extended::<F>().div(isa, p_sum);
-        let shares = Shares::<F> { bend, slope, back, distance, lean, unsure, middle };
+        let shares = Shares::<F> { bend, excess, back, distance, lean, unsure, middle };
         PairRow { compared: Compared::new(isa, shares, p_sum), below }
     }
 }

@@ -48,9 +48,9 @@ pub(crate) struct Relation<F: Real> {
 impl<F: Real> Relation<F> {
     /// With q divided by 1 + u, which is near 1.
     #[inline(always)]
-    pub(super) fn corrected<S: Isa>(self, isa: S, u: f64) -> Self {
-        let u = F::Extended::new(u);
-        let losses = self.losses.add(u.log1p(isa).neg()).renormalize();
+    pub(super) fn corrected<S: Isa>(self, isa: S, u: F::Extended) -> Self {
+        // The words of a difference may be large and cancel: u would be lost in their sum.
+        let losses = self.losses.renormalize().add(u.log1p(isa).neg()).renormalize();
         Relation { losses, k: self.k.div(isa, F::Extended::new(1.0).add(u)), ..self }
     }
 

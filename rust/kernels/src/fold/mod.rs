@@ -52,7 +52,7 @@ mod standing;
 mod top_k;
 mod weighted_sum;
 
-pub(crate) use comparison::{Comparison, PairRow};
+pub(crate) use comparison::{Comparison, Excess, PairRow};
 pub(crate) use divergence::{Divergence, LongPair, Pair, Related};
 pub use entropy::Entropy;
 pub(crate) use expected_loss::{ExpectedLoss, Probabilities, expected_losses};

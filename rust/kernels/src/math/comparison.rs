@@ -6,7 +6,7 @@
 //! [divergence](crate::math::row::divergence_terms) knows with all its digits, and for −1 < d < 1 by a
 //! polynomial.
 
-use crate::math::row::{bend, divergence, divergence_terms};
+use crate::math::row::{bend, divergence_less_excess, divergence_terms};
 use nll_simd::math::horner;
 use nll_simd::{Extended, Isa, Real};
 
@@ -15,12 +15,10 @@ use nll_simd::{Extended, Isa, Real};
 pub struct ClassShare<F: Real> {
     /// q − p − p·d, whose sum is the divergence of p from q.
     pub bend: F::Extended,
-    /// p·d
-    pub slope: F::Extended,
+    /// q − p
+    pub apart: F::Extended,
     /// p − q + q·d, whose sum is the divergence of q from p.
     pub back: F::Extended,
-    /// q − p
-    pub apart: f64,
     /// (p·log(2p/(p+q)) + q·log(2q/(p+q)))/2, whose sum is the Jensen-Shannon divergence.
     pub middle: f64,
 }
@@ -39,7 +37,7 @@ pub fn near_share<S: Isa, F: Real>(isa: S, p: f64, d: F::Extended) -> ClassShare
     let apart = bend.add(slope);
     let back = apart.mul(isa, d).add(bend.neg());
     let middle = near_middle::<S, F>(isa, slope, d);
-    ClassShare { bend, slope, back, apart: apart.rounded(), middle }
+    ClassShare { bend, apart, back, middle }
 }
 
 /// The share of any class.   p = q = 0 → 0. p = 0 < q: `back` is +∞; q = 0 < p: `bend` is. NaN → NaN.
@@ -69,7 +67,7 @@ pub fn class_share<S: Isa, F: Real>(
     let near = near_middle::<S, F>(isa, slope, d);
     let far = middle_of_far::<S, F>(isa, (p, q), d);
     let middle = if x.abs() < 1.0 { near } else { far };
-    ClassShare { bend, slope, back, apart: apart.rounded(), middle }
+    ClassShare { bend, apart, back, middle }
 }
 
 /// [`ClassShare::middle`] for |d| < 1, with `slope` = p·d.
@@ -87,10 +85,9 @@ fn middle_of_far<S: Isa, F: Real>(isa: S, (p, q): (f64, F::Extended), d: F::Exte
     let (sum, is_rising) = (p.add(q), d.rounded() > 0.0);
     let (least, most) = if is_rising { (p, q) } else { (q, p) };
     let size = if is_rising { d } else { d.neg() };
-    let r = if most.rounded() == 0.0 { zero } else { least.div(isa, most) };
     // The least may be 0, and infinitely much smaller.
     let further = if least.rounded() == 0.0 { zero } else { least.mul(isa, size) };
-    let log_mean = F::Extended::ln_2_times(1.0).add(r.log1p(isa).neg());
+    let log_mean = F::Extended::ln_2_times(1.0).add(least.log1p_of_ratio(isa, most).neg());
     sum.mul(isa, log_mean).add(further.neg()).rounded() * 0.5
 }
 
@@ -99,8 +96,8 @@ fn middle_of_far<S: Isa, F: Real>(isa: S, (p, q): (f64, F::Extended), d: F::Exte
 pub struct Shares<F: Real> {
     /// Σ bend
     pub bend: F::Extended,
-    /// Σ slope
-    pub slope: F::Extended,
+    /// Σ apart, 0 but for rounding.
+    pub excess: F::Extended,
     /// Σ back
     pub back: F::Extended,
     /// Σ |apart|
@@ -120,7 +117,7 @@ pub const UNSURE: f64 = 1e-6;
 /// What these sums come to.
 ///
 /// The d of all classes are off by the same small u, because the losses they were computed from are
-/// rounded, as [`divergence`] says. What that has added is taken off
+/// rounded, as [`divergence`](crate::math::row::divergence) says. What that has added is taken off
 /// to the second order.
 #[derive(Clone, Copy)]
 pub struct Compared {
@@ -141,12 +138,10 @@ impl Compared {
     #[inline(always)]
     pub fn new<S: Isa, F: Real>(isa: S, sums: Shares<F>, p_sum: F::Extended) -> Self {
         let [bend, back] = [sums.bend, sums.back].map(|sum| sum.div(isa, p_sum).rounded());
-        let excess = sums.bend.add(sums.slope).div(isa, p_sum);
-        let u = excess.rounded();
+        let excess = sums.excess.div(isa, p_sum).rounded();
         let [distance, lean, unsure, middle] =
             [sums.distance, sums.lean, sums.unsure, sums.middle].map(|sum| sum / p_sum.rounded());
-        let u = if u.abs() < 0.5 { u } else { 0.0 };
-        let kl_pq = divergence::<S, F>(isa, sums.bend, sums.slope, p_sum);
+        let u = if excess.abs() < 0.5 { excess } else { 0.0 };
         let kl_qp = back / (1.0 + u) - u * u * (0.5 - u / 1.5);
         // Of rows further apart, this is less than the rounding of the result.
         let nearly_equal = if bend < 1e-3 { 0.25 * u * (bend - 0.5 * u) } else { 0.0 };
@@ -158,7 +153,7 @@ impl Compared {
         let within =
             |x: f64, most: f64| if x < 0.0 { 0.0 } else { if x > most { most } else { x } };
         Compared {
-            kl_pq,
+            kl_pq: divergence_less_excess(bend, excess),
             kl_qp: within(if back == f64::INFINITY { back } else { kl_qp }, f64::INFINITY),
             js: within(js, core::f64::consts::LN_2),
             total_variation: within(total_variation, 1.0),

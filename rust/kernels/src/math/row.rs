@@ -308,11 +308,16 @@ pub fn divergence<S: Isa, F: Real>(
     p_sum: F::Extended,
 ) -> f64 {
     let bend = bends.div(isa, p_sum).rounded();
-    let u = bend + slopes.div(isa, p_sum).rounded();
+    divergence_less_excess(bend, bend + slopes.div(isa, p_sum).rounded())
+}
+
+/// The divergence of p from q, from Σ (q − p − p·d) and u = Σ (q − p), as [`divergence`] explains.
+#[inline(always)]
+pub(crate) fn divergence_less_excess(bend: f64, u: f64) -> f64 {
     // Of sums so large that their difference is rounding, nothing is known of u, nor does it matter.
     let u = if u.abs() < 0.5 { u } else { 0.0 };
     let value = bend - u * u * (0.5 - u / 3.0);
-    // If a class is impossible for q alone, `slopes` is infinite as well.
+    // If a class is impossible for q alone, u may be infinite as well.
     let value = if bend == f64::INFINITY { bend } else { value };
     if value < 0.0 { 0.0 } else { value }
 }
