@@ -43,7 +43,7 @@ rust_tests() {
   local name=${target//-/_}
   shift 4
   step "$title: Rust" env "CARGO_TARGET_${name^^}_RUNNER=$runner" \
-    cargo test --release --locked --target "$target" -p nll-simd -p nll-kernels "$@" || return
+    cargo test --release --locked --target "$target" -p nll-simd -p nll-kernels -p nll-calls "$@" || return
   if [ "$(grep '^levels run: ' "$work/output" | sort -u)" != "levels run: $levels" ]; then
     fail "$title: other levels than $levels"
     return

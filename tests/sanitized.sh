@@ -27,7 +27,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/sanitized
 export CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_LTO=off  # one build of the kernels for all tests
 
 echo "== Rust"
-cargo test --lib --tests --release --locked --target $target -p nll-simd -p nll-kernels
+cargo test --lib --tests --release --locked --target $target -p nll-simd -p nll-kernels -p nll-calls
 cargo build --release --locked --target $target -p nll-fast-py
 
 echo "== Python"

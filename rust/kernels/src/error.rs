@@ -72,7 +72,7 @@ pub enum Error {
 }
 
 /// A shape as Python writes it.
-pub(crate) fn shown(shape: &[usize]) -> String {
+pub fn shown(shape: &[usize]) -> String {
     match shape {
         [length] => format!("({length},)"),
         _ => {
@@ -143,7 +143,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// Names joined as in "a, b and c".
-pub(crate) fn listed<T: fmt::Display>(items: &[T]) -> String {
+pub fn listed<T: fmt::Display>(items: &[T]) -> String {
     let mut text = String::new();
     for (i, item) in items.iter().enumerate() {
         let before = match i {

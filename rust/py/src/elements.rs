@@ -4,7 +4,7 @@ use crate::arrays::{Input, Output, places};
 use crate::errors::{raise, shown};
 use crate::signals::run;
 use crate::totals::Partial;
-use nll_kernels::call::{
+use nll_calls::{
     Clamp, Elements, Factorial, Hessian, Loss, Options, Outputs, PoissonOptions, PreferenceOptions,
     Rate, Spread, choose, exactly_one,
 };

@@ -7,7 +7,7 @@ use crate::errors::raise;
 use crate::rows::{Given, Results, RowWeight, Weight, leading, rows, size, totaled};
 use crate::signals::run;
 use crate::totals::Partial;
-use nll_kernels::call::{Quantity, Slopes};
+use nll_calls::{Quantity, Slopes};
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::Exec;
 use nll_kernels::data::out::Out;

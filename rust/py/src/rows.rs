@@ -6,8 +6,8 @@ use crate::elements::chosen;
 use crate::quantities::{clips, weighted_sum};
 use crate::signals::run;
 use crate::totals::Partial;
+use nll_calls::{Entries, Gradient, Hessian, Quantity, RowLosses};
 use nll_kernels::Error;
-use nll_kernels::call::{self, Entries, Gradient, Hessian, Quantity, RowLosses};
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::Exec;
 use nll_kernels::data::out::Out;
@@ -209,7 +209,7 @@ pub(crate) fn logsumexp<'py>(
     if let Some(factor) = b {
         return weighted_sum(py, Quantity::WeightedSum { logits, factor: &factor.array() }, out);
     }
-    let run = |exec: Exec<'_>, out: Out<'_>| call::log_sum_exp(exec, logits, out);
+    let run = |exec: Exec<'_>, out: Out<'_>| nll_calls::log_sum_exp(exec, logits, out);
     let double = logits.is_double() == Some(true);
     Ok(rows(py, leading(logits), (out, true, double), size(logits), run)?.0)
 }
@@ -223,7 +223,7 @@ pub(crate) fn log_softmax<'py>(
     let logits = &logits.array();
     let mut output = PerClassOutput::new(py, logits, out)?;
     let place = output.place()?;
-    run(py, size(logits), |exec| call::log_softmax(exec, logits, place))?;
+    run(py, size(logits), |exec| nll_calls::log_softmax(exec, logits, place))?;
     output.finish()
 }
 

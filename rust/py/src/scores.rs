@@ -4,7 +4,7 @@ use crate::arrays::{Classes, Floats, Output, places};
 use crate::errors::raise;
 use crate::rows::{leading, size};
 use crate::signals::run;
-use nll_kernels::call::{self, Compare, CompareColumns, Given, Score, ScoreColumns};
+use nll_calls::{Compare, CompareColumns, Given, Score, ScoreColumns};
 use nll_kernels::data::array::Array;
 use nll_kernels::data::changes::Change;
 use nll_kernels::data::targets::Targets;
@@ -74,10 +74,10 @@ pub(crate) fn score<'py>(
         logsumexp,
         entropy,
         max_log_prob,
-        argmax: call::Classes(argmax.as_slice_mut()?),
-        rank: call::Classes(rank.as_slice_mut()?),
-        ties: call::Classes(ties.as_slice_mut()?),
-        top: (top_k, call::Classes(top_ids.as_slice_mut()?), top_log_probs),
+        argmax: nll_calls::Classes(argmax.as_slice_mut()?),
+        rank: nll_calls::Classes(rank.as_slice_mut()?),
+        ties: nll_calls::Classes(ties.as_slice_mut()?),
+        top: (top_k, nll_calls::Classes(top_ids.as_slice_mut()?), top_log_probs),
         given: (given.count(), given_log_probs),
     };
     run(py, size(logits), |exec| call.run(exec, columns))
@@ -116,7 +116,7 @@ pub(crate) fn compare<'py>(
     let mut integers = integers.map(|array| array.readwrite());
     let mut classes = Vec::new();
     for array in &mut integers {
-        classes.push(call::Classes(array.as_slice_mut()?));
+        classes.push(nll_calls::Classes(array.as_slice_mut()?));
     }
     let (Ok(numbers), Ok(classes)) = (outs.try_into(), classes.try_into()) else {
         unreachable!("as many as arrays")

@@ -15,14 +15,15 @@ use nll_simd::{Extended, Isa, Real};
 use std::ops::Range;
 
 /// Cross entropy of logits: [`row::target_against_rest`], weighted and smoothed.
-pub(crate) struct CrossEntropy<'r, F: Real> {
+pub struct CrossEntropy<'r, F: Real> {
     rows: &'r Rows<'r>,
     targets: Targets<'r>,
     smoothing: Option<Smoothing<F::Extended>>,
 }
 
 impl<'r, F: Real> CrossEntropy<'r, F> {
-    pub(crate) fn new(rows: &'r Rows<'r>, targets: Targets<'r>, smoothing: f64) -> Self {
+    /// With label smoothing ε, 0 for none.
+    pub fn new(rows: &'r Rows<'r>, targets: Targets<'r>, smoothing: f64) -> Self {
         let classes = rows.classes();
         let of_classes =
             || Smoothing::new(smoothing, classes, targets.sum_of_class_weights(classes));
@@ -97,11 +98,7 @@ impl<'r, F: Real> LongRow<F, 1> for CrossEntropy<'r, F> {
 
 impl<F: Real> CrossEntropy<'_, F> {
     /// The losses of a group of rows of very many classes, whose targets are classes.
-    pub(crate) fn long_losses(
-        &self,
-        exec: Exec<'_>,
-        group: Range<usize>,
-    ) -> Result<KnownLosses, Error> {
+    pub fn long_losses(&self, exec: Exec<'_>, group: Range<usize>) -> Result<KnownLosses, Error> {
         let mut known = KnownLosses::of(group.start);
         let found = fold_rows(exec, self.rows, group.clone(), self)?;
         for (i, (row, found)) in group.zip(found).enumerate() {

@@ -19,11 +19,11 @@ use std::sync::{Mutex, PoisonError};
 const PIECE: usize = 1 << 17;
 
 /// The K arrays of results of each row of a group.
-pub(crate) type Places<'o, const K: usize> = [[Out<'o>; K]; GROUP];
+pub type Places<'o, const K: usize> = [[Out<'o>; K]; GROUP];
 
 /// What is computed of rows of very many classes: a state that takes in their blocks of classes, and K
 /// results of each class. Both may be nothing.
-pub(crate) trait LongRow<F: Real, const N: usize, const K: usize = 0>: Sync {
+pub trait LongRow<F: Real, const N: usize, const K: usize = 0>: Sync {
     /// The state of some classes.
     type State: Fold<F, N> + Send;
     /// What the state of all classes comes to.
@@ -51,7 +51,7 @@ pub(crate) trait LongRow<F: Real, const N: usize, const K: usize = 0>: Sync {
 }
 
 /// What all rows of `group` come to, None of those that do not count.
-pub(crate) fn fold_rows<F: Real, T: LongRow<F, N>, const N: usize>(
+pub fn fold_rows<F: Real, T: LongRow<F, N>, const N: usize>(
     exec: Exec<'_>,
     rows: &Rows<'_, N>,
     group: Range<usize>,
@@ -61,7 +61,7 @@ pub(crate) fn fold_rows<F: Real, T: LongRow<F, N>, const N: usize>(
 }
 
 /// [`fold_rows`], with the results of each class into `places`.
-pub(crate) fn write_rows<F: Real, T: LongRow<F, N, K>, const N: usize, const K: usize>(
+pub fn write_rows<F: Real, T: LongRow<F, N, K>, const N: usize, const K: usize>(
     exec: Exec<'_>,
     rows: &Rows<'_, N>,
     group: Range<usize>,
@@ -78,7 +78,7 @@ pub(crate) fn write_rows<F: Real, T: LongRow<F, N, K>, const N: usize, const K: 
 }
 
 /// The results of the next `count` rows, taken off `outs`.
-pub(crate) fn next_rows<'o, const K: usize>(
+pub fn next_rows<'o, const K: usize>(
     outs: &mut [Out<'o>; K],
     count: usize,
     classes: usize,
@@ -230,7 +230,7 @@ impl<F: Real, T, A, R, const N: usize> Pieces<'_, T, F, A, R, N> {
 }
 
 /// The state of results that do not depend on other blocks: what those of the row are made of.
-pub(crate) struct Fixed<T>(pub(crate) T);
+pub struct Fixed<T>(pub T);
 
 impl<T, X, const N: usize> Fold<X, N> for Fixed<T> {
     type Row = ();
@@ -246,7 +246,7 @@ impl<T, X, const N: usize> Fold<X, N> for Fixed<T> {
 }
 
 /// What the fold comes to that a function makes for each row that counts.
-pub(crate) struct Folded<E>(pub(crate) E);
+pub struct Folded<E>(pub E);
 
 impl<F, A, E, const N: usize> LongRow<F, N> for Folded<E>
 where
@@ -269,12 +269,13 @@ where
 }
 
 /// The largest logit of every row that counts, which the function says.
-pub(crate) struct Largest<C>(pub(crate) C);
+pub struct Largest<C>(pub C);
 
 /// The largest logit of a row, and the sum of the others' terms.
 #[derive(Clone, Copy)]
-pub(crate) struct Top<F: Real> {
-    pub(crate) max: Others<F>,
+pub struct Top<F: Real> {
+    /// The largest logit and the sum.
+    pub max: Others<F>,
     /// −log p of the largest.
     loss: F::Extended,
 }
@@ -297,19 +298,19 @@ impl<F: Real, C: Fn(usize) -> bool + Sync> LongRow<F, 1> for Largest<C> {
 impl<F: Real> Top<F> {
     /// When all classes are in.
     #[inline(always)]
-    pub(crate) fn new<S: Isa>(isa: S, max: &Others<F>) -> Self {
+    pub fn new<S: Isa>(isa: S, max: &Others<F>) -> Self {
         Top { max: *max, loss: max.loss(isa) }
     }
 
     /// log Σ e^x, with the digits that the largest logit and its loss have.
     #[inline(always)]
-    pub(crate) fn log_sum_exp(self) -> f64 {
+    pub fn log_sum_exp(self) -> f64 {
         F::Extended::new(self.max.x.to_f64()).add(self.loss).rounded()
     }
 
     /// The largest logit and its loss: the log softmax of a class is its distance from the first, less the second.
     #[inline(always)]
-    pub(crate) fn x_m_and_loss(&self) -> [f64; 2] {
+    pub fn x_m_and_loss(&self) -> [f64; 2] {
         [self.max.x.to_f64(), self.loss.rounded()]
     }
 }

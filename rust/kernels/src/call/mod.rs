@@ -1,49 +1,14 @@
-//! Floor 4: typed calls. The meaning of every argument is checked here, once, and an [`Error`] says
-//! what is wrong with it; a front end only translates types.
+//! Floor 4, what its crates share. A typed call checks the meaning of every argument, once, by the
+//! functions here, and an [`Error`] says what is wrong with it; a front end only translates types.
 
-mod choices;
-mod compare;
-mod cross_entropy;
-mod elements;
-mod evaluation;
-mod formula;
-mod gather;
-mod gradient;
-mod log_softmax;
-mod long_quantities;
-mod long_rows;
-mod long_slopes;
-mod loss;
-mod quantities;
-mod quantity;
-mod row_gradient;
-mod row_loss;
-mod row_sweeps;
-mod rows;
-mod score;
-mod score_columns;
-mod score_row;
-mod score_rows;
-mod shapes;
-mod slope_blocks;
-mod slopes;
-mod stream;
+pub mod cross_entropy;
+mod hessian;
+pub mod long_rows;
+pub mod row_loss;
+pub mod row_sweeps;
 mod two_classes;
-mod weigh;
 
-pub use choices::{
-    Clamp, Factorial, Hessian, PoissonOptions, PreferenceOptions, Rate, Spread, choose, exactly_one,
-};
-pub use compare::{Compare, CompareColumns};
-pub use elements::{Elements, Options, Outputs};
-pub use gradient::{Gradient, GradientOut};
-pub use log_softmax::{log_softmax, log_sum_exp};
-pub use loss::Loss;
-pub use quantity::Quantity;
-pub use rows::{Entries, RowLosses};
-pub use score::{Given, Score};
-pub use score_columns::{Classes, ScoreColumns};
-pub use slopes::Slopes;
+pub use hessian::Hessian;
 
 use crate::Error;
 use crate::data::array::Array;
@@ -51,7 +16,7 @@ use crate::data::targets::Targets;
 use crate::error::shown;
 
 /// An error unless `value` lies in [`low`, `high`].
-fn check_range(argument: &'static str, value: f64, [low, high]: [f64; 2]) -> Result<(), Error> {
+pub fn check_range(argument: &'static str, value: f64, [low, high]: [f64; 2]) -> Result<(), Error> {
     if value >= low && value <= high {
         return Ok(());
     }
@@ -59,12 +24,13 @@ fn check_range(argument: &'static str, value: f64, [low, high]: [f64; 2]) -> Res
     Err(Error::Number { argument, value, allowed })
 }
 
-fn check_smoothing(label_smoothing: f64) -> Result<(), Error> {
+/// An error unless a label smoothing lies in [0, 1].
+pub fn check_smoothing(label_smoothing: f64) -> Result<(), Error> {
     check_range("label_smoothing", label_smoothing, [0.0, 1.0])
 }
 
 /// An error unless there are `classes` weights, all finite.
-fn check_weight(weight: Option<&[f64]>, classes: usize) -> Result<(), Error> {
+pub fn check_weight(weight: Option<&[f64]>, classes: usize) -> Result<(), Error> {
     let Some(weight) = weight else { return Ok(()) };
     if let Some((class, value)) = weight.iter().enumerate().find(|(_, w)| !w.is_finite()) {
         let sentence = format!("weight has entries that are not finite: {value} of class {class}");
@@ -80,13 +46,20 @@ fn check_weight(weight: Option<&[f64]>, classes: usize) -> Result<(), Error> {
 
 /// Whether a product with a float32 number keeps its digits: 0, infinite, NaN, or a normal float32.
 #[inline(always)]
-fn fits_float32(weight: f64) -> bool {
+pub fn fits_float32(weight: f64) -> bool {
     let size = weight.abs();
     let is_normal = (size >= f64::from(f32::MIN_POSITIVE)) & (size <= f64::from(f32::MAX));
     is_normal | (size == 0.0) | (size == f64::INFINITY) | weight.is_nan()
 }
 
-fn too_far_for_float32(argument: &str, weight: f64) -> Error {
+/// Whether a number is a probability; NaN is none.
+#[inline(always)]
+pub fn is_probability(p: f64) -> bool {
+    (0.0..=1.0).contains(&p)
+}
+
+/// The error of a weight that float32 does not hold.
+pub fn too_far_for_float32(argument: &str, weight: f64) -> Error {
     Error::Choice(format!(
         "{argument} holds {weight:e}, which float32, the type of the losses, does not hold: scale the \
          weights, or pass float64"
@@ -94,7 +67,7 @@ fn too_far_for_float32(argument: &str, weight: f64) -> Error {
 }
 
 /// An error unless losses of the type of `rows` can be multiplied by the weights.
-fn check_range_of_weights(
+pub fn check_range_of_weights(
     argument: &str,
     weights: Option<&[f64]>,
     double: bool,
@@ -105,7 +78,7 @@ fn check_range_of_weights(
 }
 
 /// An error unless there are `rows` weights of rows, all finite.
-fn check_row_weight(row_weight: Option<&[f64]>, rows: usize) -> Result<(), Error> {
+pub fn check_row_weight(row_weight: Option<&[f64]>, rows: usize) -> Result<(), Error> {
     let Some(weights) = row_weight else { return Ok(()) };
     if weights.len() != rows {
         let sentence =
@@ -121,7 +94,7 @@ fn check_row_weight(row_weight: Option<&[f64]>, rows: usize) -> Result<(), Error
 }
 
 /// An error unless the last axis, the class axis, exists and has at least one class.
-pub(crate) fn check_classes(argument: &str, logits: &Array<'_>) -> Result<(), Error> {
+pub fn check_classes(argument: &str, logits: &Array<'_>) -> Result<(), Error> {
     match logits.shape().last() {
         None => Err(Error::Shapes(format!("{argument} is a scalar; it needs a class axis"))),
         Some(0) => Err(Error::Shapes(format!(
@@ -133,7 +106,7 @@ pub(crate) fn check_classes(argument: &str, logits: &Array<'_>) -> Result<(), Er
 }
 
 /// An error unless all arrays have the same shape, whose last axis has at least one class.
-fn check_equal_shapes(arrays: &[(&'static str, &Array<'_>)]) -> Result<(), Error> {
+pub fn check_equal_shapes(arrays: &[(&'static str, &Array<'_>)]) -> Result<(), Error> {
     for (argument, array) in arrays {
         check_classes(argument, array)?;
     }
@@ -161,7 +134,10 @@ fn advice_on_targets(rows: &[usize], targets: &[usize]) -> &'static str {
 }
 
 /// An error unless each row has a target.
-fn check_targets((argument, rows): (&str, &Array<'_>), targets: &Targets<'_>) -> Result<(), Error> {
+pub fn check_targets(
+    (argument, rows): (&str, &Array<'_>),
+    targets: &Targets<'_>,
+) -> Result<(), Error> {
     check_classes(argument, rows)?;
     let (&classes, leading) = rows.shape().split_last().unwrap_or((&1, &[]));
     if targets.shape != leading || targets.target.len() != leading.iter().product() {

@@ -6,10 +6,10 @@ use nll_simd::Isa;
 use std::ops::Range;
 
 /// How many losses are added and written together.
-pub(crate) const BLOCK_ROWS: usize = 256;
+pub const BLOCK_ROWS: usize = 256;
 
 /// A loss of rows, a block at a time.
-pub(crate) trait RowLoss: Sync {
+pub trait RowLoss: Sync {
     /// Scratch memory that a thread keeps from block to block.
     type Memory: Default + Send;
 
@@ -34,16 +34,18 @@ pub(crate) trait RowLoss: Sync {
 }
 
 /// Losses of a group of rows that are known already.
-pub(crate) struct KnownLosses {
+pub struct KnownLosses {
     /// The first row.
     first: usize,
-    pub(crate) loss: [f64; GROUP],
-    pub(crate) is_top1: [bool; GROUP],
+    /// The loss of each row.
+    pub loss: [f64; GROUP],
+    /// Whether its target is the first largest class.
+    pub is_top1: [bool; GROUP],
 }
 
 impl KnownLosses {
     /// Of the rows from `first` on, 0 for now.
-    pub(crate) fn of(first: usize) -> Self {
+    pub fn of(first: usize) -> Self {
         KnownLosses { first, loss: [0.0; GROUP], is_top1: [false; GROUP] }
     }
 }

@@ -10,10 +10,13 @@ use std::ops::Range;
 
 /// What a thread keeps from group to group: a scratch for each array and one to compute with, and the
 /// terms of a group of rows of each array.
-pub(crate) struct Memory<F> {
-    pub(crate) reading: [Scratch<F>; 2],
-    pub(crate) computing: Scratch<F>,
-    pub(crate) terms: [Buffer<F>; 2],
+pub struct Memory<F> {
+    /// For each array.
+    pub reading: [Scratch<F>; 2],
+    /// To compute with.
+    pub computing: Scratch<F>,
+    /// The terms of a group of rows of each array.
+    pub terms: [Buffer<F>; 2],
 }
 
 impl<F: Real> Default for Memory<F> {
@@ -24,8 +27,9 @@ impl<F: Real> Default for Memory<F> {
 }
 
 impl<F: Real> Memory<F> {
+    /// The entropy of each row that counts.
     #[inline(always)]
-    pub(crate) fn entropy<S: Isa>(
+    pub fn entropy<S: Isa>(
         &mut self,
         isa: S,
         rows: &Rows<'_>,
@@ -44,7 +48,7 @@ impl<F: Real> Memory<F> {
 
     /// A quantity whose fold comes to the value itself.
     #[inline(always)]
-    pub(crate) fn plain<S: Isa, A: Fold<F, 2, Row = f64>>(
+    pub fn plain<S: Isa, A: Fold<F, 2, Row = f64>>(
         &mut self,
         isa: S,
         both: &Rows<'_, 2>,
@@ -65,8 +69,9 @@ impl<F: Real> Memory<F> {
         );
     }
 
+    /// The cross entropy of each row that counts with a distribution as target.
     #[inline(always)]
-    pub(crate) fn soft_target<S: Isa>(
+    pub fn soft_target<S: Isa>(
         &mut self,
         isa: S,
         both: &Rows<'_, 2>,
@@ -92,8 +97,9 @@ impl<F: Real> Memory<F> {
         }
     }
 
+    /// The divergence of each two rows that count.
     #[inline(always)]
-    pub(crate) fn divergence<S: Isa>(
+    pub fn divergence<S: Isa>(
         &mut self,
         isa: S,
         (each, both): ([&Rows<'_>; 2], &Rows<'_, 2>),
@@ -156,13 +162,13 @@ impl<F: Real> Memory<F> {
 }
 
 /// What [`Entropy`] comes to, and its largest logit.
-pub(crate) type EntropyRow<F> = ([<F as Real>::Extended; 3], Others<F>);
+pub type EntropyRow<F> = ([<F as Real>::Extended; 3], Others<F>);
 
 /// The entropies of the rows of a group that are wanted.
 ///
 /// Called, not inlined: several calls share it.
 #[inline(never)]
-pub(crate) fn entropy_rows<S: Isa, F: Real>(
+pub fn entropy_rows<S: Isa, F: Real>(
     isa: S,
     rows: &Rows<'_>,
     (group, wanted): (Range<usize>, &dyn Fn(usize) -> bool),
@@ -188,4 +194,4 @@ pub(crate) fn entropy_rows<S: Isa, F: Real>(
 }
 
 /// How many classes of both rows a divergence looks at together: their products stay in L1.
-pub(crate) const PIECE: usize = 512;
+pub const PIECE: usize = 512;

@@ -109,12 +109,12 @@ impl Array<'_> {
     }
 
     /// Whether it is an array of integers or booleans.
-    pub(crate) fn holds_integers(&self) -> bool {
+    pub fn holds_integers(&self) -> bool {
         self.is_double().is_none() && !self.is_scalar()
     }
 
     /// The machine epsilon of its type: the distance from 1 to the next number.
-    pub(crate) fn epsilon(&self) -> f64 {
+    pub fn epsilon(&self) -> f64 {
         match self {
             Array::F32(_) => f64::from(f32::EPSILON),
             Array::F16(_) => 2f64.powi(-10),
@@ -124,7 +124,7 @@ impl Array<'_> {
     }
 
     /// Whether all elements lie in C order without gaps.
-    pub(crate) fn is_flat(&self) -> bool {
+    pub fn is_flat(&self) -> bool {
         self.view().is_none_or(View::is_flat)
     }
 
@@ -134,7 +134,7 @@ impl Array<'_> {
     }
 
     /// The axes from the one with the longest steps in memory to the one with the shortest.
-    pub(crate) fn memory_order(&self) -> Vec<usize> {
+    pub fn memory_order(&self) -> Vec<usize> {
         let mut axes: Vec<usize> = (0..self.shape().len()).collect();
         if let Some(view) = self.view() {
             axes.sort_by_key(|&axis| Reverse(view.strides()[axis].unsigned_abs()));
@@ -144,7 +144,7 @@ impl Array<'_> {
 
     /// The same elements with the axes of `shape` in `order`, by NumPy's rules of broadcasting;
     /// None if the shape does not allow it.
-    pub(crate) fn broadcast(&self, shape: &[usize], order: &[usize]) -> Option<Array<'_>> {
+    pub fn broadcast(&self, shape: &[usize], order: &[usize]) -> Option<Array<'_>> {
         Some(match self {
             Array::Scalar(x) => Array::Scalar(*x),
             Array::F32(x) => Array::F32(x.broadcast(shape, order)?),
@@ -170,7 +170,7 @@ impl Array<'_> {
     /// A row of an array that [`Array::has_rows_of`] `F`, with up to `behind` elements that lie
     /// behind it; nothing of another array.
     #[inline(always)]
-    pub(crate) fn row<F: Real>(&self, row: usize, behind: usize) -> &[F] {
+    pub fn row<F: Real>(&self, row: usize, behind: usize) -> &[F] {
         let slice = match self {
             Array::F32(x) => x.row_slice(row, behind).and_then(F::of_f32),
             Array::F64(x) => x.row_slice(row, behind).and_then(F::of_f64),
@@ -181,7 +181,7 @@ impl Array<'_> {
 
     /// One class of a row.
     #[inline(always)]
-    pub(crate) fn entry(&self, row: usize, class: usize) -> f64 {
+    pub fn entry(&self, row: usize, class: usize) -> f64 {
         let stored = with_view!(self, value => *value, x => x.entry(row, class));
         match self {
             Array::Changed(..) => self.changed_entry(row, class, stored),
@@ -211,7 +211,7 @@ impl Array<'_> {
     /// The first of the classes `range` of `row` that satisfies `test`. Slow; for ties and
     /// infinities.
     #[inline(never)]
-    pub(crate) fn find(
+    pub fn find(
         &self,
         row: usize,
         range: Range<usize>,
@@ -225,7 +225,7 @@ impl Array<'_> {
 
     /// How many elements lie from `start` to the next multiple of 64 bytes, if the array is read
     /// where it lies; else 0.
-    pub(crate) fn to_boundary(&self, start: usize) -> usize {
+    pub fn to_boundary(&self, start: usize) -> usize {
         match self {
             Array::F32(x) => x.to_boundary(start),
             Array::F64(x) => x.to_boundary(start),
@@ -235,7 +235,7 @@ impl Array<'_> {
 
     /// Fetches ahead of a loop that reads from element `start` on and computes in `F`; `is_short` as
     /// in [`Prefetch::new`].
-    pub(crate) fn prefetch<F: Real>(&self, start: usize, is_short: bool) -> Prefetch {
+    pub fn prefetch<F: Real>(&self, start: usize, is_short: bool) -> Prefetch {
         with_view!(self, _value => Prefetch::NOTHING, x => x.prefetch::<F>(start, is_short))
     }
 
@@ -245,7 +245,7 @@ impl Array<'_> {
     /// it would come through memory, in words that the caller loads as one vector, and such a load
     /// waits until the words are in the cache, behind all earlier reads.
     #[inline(never)]
-    pub(crate) fn read<'s, S: Isa, F: Real>(
+    pub fn read<'s, S: Isa, F: Real>(
         &'s self,
         isa: S,
         range: Range<usize>,
@@ -277,7 +277,7 @@ impl Array<'_> {
 
     /// The rows `rows`, at most [`LANES`], as lines where they lie or in `scratch`.
     #[inline(never)]
-    pub(crate) fn lines<'s, S: Isa, F: Real>(
+    pub fn lines<'s, S: Isa, F: Real>(
         &'s self,
         isa: S,
         rows: Range<usize>,

@@ -25,7 +25,7 @@ pub enum Change<'a> {
 }
 
 /// Changes, one after the other.
-pub struct Changes<'a>(pub(crate) Vec<Change<'a>>);
+pub struct Changes<'a>(pub Vec<Change<'a>>);
 
 impl Changes<'_> {
     /// Whether codes are decoded, which gives float32.
@@ -35,7 +35,7 @@ impl Changes<'_> {
 
     /// Copies the elements `x` from number `start` on to `memory`, and changes them there.
     #[inline(always)]
-    pub(crate) fn copy<F: Real>(&self, at: (usize, usize), x: &[F], memory: &mut Buffer<F>) {
+    pub fn copy<F: Real>(&self, at: (usize, usize), x: &[F], memory: &mut Buffer<F>) {
         let copy = memory.first(x.len(), F::ZERO);
         copy.copy_from_slice(x);
         self.apply(at, copy);
@@ -43,7 +43,7 @@ impl Changes<'_> {
 
     /// Changes the elements from number `start` on, of rows of `classes` classes.
     #[inline(always)]
-    pub(crate) fn apply<F: Real>(&self, (start, classes): (usize, usize), values: &mut [F]) {
+    pub fn apply<F: Real>(&self, (start, classes): (usize, usize), values: &mut [F]) {
         for change in &self.0 {
             match *change {
                 Change::Decode { scale, offset } => {

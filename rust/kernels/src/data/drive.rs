@@ -77,7 +77,7 @@ impl Drop for Taken<'_> {
 }
 
 /// A computation over items (rows or elements) that may be cut into tasks. `O` is its outputs.
-pub(crate) trait Work<O>: Sync {
+pub trait Work<O>: Sync {
     /// What the items add up to.
     type Total: Merge;
     /// Scratch memory that a thread keeps from task to task.
@@ -97,18 +97,19 @@ pub(crate) trait Work<O>: Sync {
 }
 
 /// Totals of parts, which merge to the total of the whole in any order.
-pub(crate) trait Merge: Send {
+pub trait Merge: Send {
     /// The total of both.
     #[must_use]
     fn merge(self, other: Self) -> Self;
 }
 
 impl Merge for () {
+    #[inline]
     fn merge(self, (): ()) {}
 }
 
 /// Places of results, a certain number for each item.
-pub(crate) trait Split: Send + Sized {
+pub trait Split: Send + Sized {
     /// Takes off the places of the next `items` items.
     #[must_use]
     fn split_off(&mut self, items: usize) -> Self;
@@ -131,17 +132,13 @@ impl<O, W: Work<O>> Kernel for Task<'_, O, W> {
 }
 
 /// Computes the items `range` of `work`, few ones, on the calling thread.
-pub(crate) fn task<O, W: Work<O>>(level: Level, work: &W, range: Range<usize>, out: O) -> W::Total {
+pub fn task<O, W: Work<O>>(level: Level, work: &W, range: Range<usize>, out: O) -> W::Total {
     level.run(Task { work, range, out, memory: &mut W::Memory::default() })
 }
 
 /// Runs all of `work`. This is the one skeleton of every call: a small one is one task on the
 /// calling thread, a large one is cut into tasks, whose outputs are pieces of `out`.
-pub(crate) fn run<O: Split, W: Work<O>>(
-    exec: Exec<'_>,
-    work: &W,
-    out: O,
-) -> Result<W::Total, Error> {
+pub fn run<O: Split, W: Work<O>>(exec: Exec<'_>, work: &W, out: O) -> Result<W::Total, Error> {
     let (count, per_task) = (work.count(), work.per_task());
     let task = |range, out, memory: &mut _| exec.level.run(Task { work, range, out, memory });
     let Par::Team(team) = exec.par else {
@@ -228,16 +225,14 @@ pub(crate) fn rows_per_task(rows: usize, classes: usize, least: usize) -> usize 
 }
 
 /// Ranges of `size` items each, the last one shorter.
-pub(crate) fn ranges(
-    range: Range<usize>,
-    size: usize,
-) -> impl Iterator<Item = Range<usize>> + use<> {
+#[inline]
+pub fn ranges(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> + use<> {
     let end = range.end;
     range.step_by(size).map(move |start| start..(start + size).min(end))
 }
 
 /// The first of `count` items that are searched for; `find` searches in a range of them.
-pub(crate) fn first(
+pub fn first(
     exec: Exec<'_>,
     count: usize,
     find: impl Fn(Range<usize>) -> Option<usize> + Sync,
@@ -270,6 +265,7 @@ pub(crate) fn first(
 }
 
 impl Split for () {
+    #[inline]
     fn split_off(&mut self, _items: usize) {}
 }
 

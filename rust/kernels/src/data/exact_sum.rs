@@ -238,6 +238,7 @@ fn exponent<F: Real>(x: F) -> i32 {
 const SUM_BITS: i32 = 53;
 
 /// How many bits more than a term a sum of `terms` terms in [`CHUNK_LANES`] lanes can have.
+#[inline]
 fn carry_bits(terms: usize) -> i32 {
     terms.div_ceil(CHUNK_LANES).next_power_of_two().ilog2() as i32
 }

@@ -17,7 +17,7 @@ pub const LANES: usize = CHUNK_LANES;
 
 /// The classes of some rows.
 #[derive(Clone, Copy)]
-pub(crate) struct Lines<'s, F> {
+pub struct Lines<'s, F> {
     memory: &'s [F],
     /// From a class to the next.
     stride: usize,
@@ -27,8 +27,9 @@ pub(crate) struct Lines<'s, F> {
 
 /// Where the lines lie that are read after these.
 #[derive(Clone, Copy)]
-pub(crate) struct Next {
-    pub(crate) memory: Prefetch,
+pub struct Next {
+    /// What is fetched.
+    pub memory: Prefetch,
     /// From what one step fetches to what the next does: that of the classes of lines, `LANES` of
     /// rows that will be turned.
     pub(crate) stride: usize,
@@ -36,7 +37,7 @@ pub(crate) struct Next {
 
 impl Next {
     /// Nowhere.
-    pub(crate) const NOTHING: Next = Next { memory: Prefetch::NOTHING, stride: 0 };
+    pub const NOTHING: Next = Next { memory: Prefetch::NOTHING, stride: 0 };
 }
 
 /// How many classes the next lines may have and be fetched into L1.
@@ -45,20 +46,20 @@ const NEAR: usize = 16;
 impl<'s, F: Real> Lines<'s, F> {
     /// Lines of `classes` classes that lie `stride` apart.
     #[inline(always)]
-    pub(crate) fn new(memory: &'s [F], stride: usize, classes: usize, next: Next) -> Self {
+    pub fn new(memory: &'s [F], stride: usize, classes: usize, next: Next) -> Self {
         let memory = &memory[..(classes - 1) * stride + LANES];
         Lines { memory, stride, classes, next }
     }
 
     /// Lines one behind the other.
     #[inline(always)]
-    pub(crate) fn dense(lines: &'s [[F; LANES]], next: Next) -> Self {
+    pub fn dense(lines: &'s [[F; LANES]], next: Next) -> Self {
         Lines { memory: lines.as_flattened(), stride: LANES, classes: lines.len(), next }
     }
 
     /// Where the lines lie that are read after these.
     #[inline(always)]
-    pub(crate) fn next(&self) -> Next {
+    pub fn next(&self) -> Next {
         self.next
     }
 
@@ -71,23 +72,20 @@ impl<'s, F: Real> Lines<'s, F> {
 
     /// How many there are.
     #[inline(always)]
-    pub(crate) fn classes(&self) -> usize {
+    pub fn classes(&self) -> usize {
         self.classes
     }
 
     /// One class of all rows.
     #[inline(always)]
-    pub(crate) fn line(&self, class: usize) -> &'s [F; LANES] {
+    pub fn line(&self, class: usize) -> &'s [F; LANES] {
         self.memory[class * self.stride..].first_chunk().expect("the memory of all lines")
     }
 }
 
 /// The first `classes` lines of a scratch. Lanes without a row keep what they held before.
 #[inline(always)]
-pub(crate) fn scratch_lines<F: Real>(
-    scratch: &mut Scratch<F>,
-    classes: usize,
-) -> &mut [[F; LANES]] {
+pub fn scratch_lines<F: Real>(scratch: &mut Scratch<F>, classes: usize) -> &mut [[F; LANES]] {
     scratch.lines.first(classes * LANES, F::ZERO).as_chunks_mut().0
 }
 

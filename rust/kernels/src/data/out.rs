@@ -20,6 +20,7 @@ const LARGE: usize = 1 << 25;
 impl<'a> Out<'a> {
     /// How many results the array holds; None if there is no array.
     #[expect(clippy::len_without_is_empty, reason = "no results and none wanted are two things")]
+    #[inline]
     pub fn len(&self) -> Option<usize> {
         match self {
             Out::Nothing => None,
@@ -29,6 +30,7 @@ impl<'a> Out<'a> {
     }
 
     /// The same array, for a shorter time.
+    #[inline]
     pub(crate) fn reborrow(&mut self) -> Out<'_> {
         match self {
             Out::Nothing => Out::Nothing,
@@ -38,12 +40,14 @@ impl<'a> Out<'a> {
     }
 
     /// Whether results are wanted.
-    pub(crate) fn is_wanted(&self) -> bool {
+    #[inline]
+    pub fn is_wanted(&self) -> bool {
         !matches!(self, Out::Nothing)
     }
 
     /// Whether the results are too large for any cache.
-    pub(crate) fn is_large(&self) -> bool {
+    #[inline]
+    pub fn is_large(&self) -> bool {
         match self {
             Out::Nothing => false,
             Out::F32(out) => size_of_val(*out) >= LARGE,
@@ -52,7 +56,8 @@ impl<'a> Out<'a> {
     }
 
     /// How many results lie before the next multiple of 64 bytes.
-    pub(crate) fn to_boundary(&self) -> usize {
+    #[inline]
+    pub fn to_boundary(&self) -> usize {
         match self {
             Out::Nothing => 0,
             Out::F32(out) => out.as_ptr().align_offset(64),
@@ -62,11 +67,8 @@ impl<'a> Out<'a> {
 
     /// Writes the next `values`, rounded to the type of the results, by `stores` if they are given.
     #[inline(always)]
-    pub(crate) fn write<'s, F: Real>(
-        &mut self,
-        values: &[F],
-        stores: Option<&'s NonTemporal<'s, '_>>,
-    ) where
+    pub fn write<'s, F: Real>(&mut self, values: &[F], stores: Option<&'s NonTemporal<'s, '_>>)
+    where
         'a: 's,
     {
         match self {
@@ -80,7 +82,7 @@ impl<'a> Out<'a> {
 impl Out<'_> {
     /// Sets the results from `start` on to `value(x)` of each x, without a copy in between.
     #[inline(always)]
-    pub(crate) fn set<F: Copy>(&mut self, start: usize, x: &[F], value: impl Fn(F) -> f64) {
+    pub fn set<F: Copy>(&mut self, start: usize, x: &[F], value: impl Fn(F) -> f64) {
         #[inline(always)]
         fn fill<F: Copy, T: Real>(out: &mut [T], x: &[F], value: impl Fn(F) -> f64) {
             for (to, &x) in out.iter_mut().zip(x) {
@@ -96,6 +98,7 @@ impl Out<'_> {
 }
 
 impl Split for Out<'_> {
+    #[inline]
     fn split_off(&mut self, items: usize) -> Self {
         match self {
             Out::Nothing => Out::Nothing,

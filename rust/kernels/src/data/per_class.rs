@@ -73,7 +73,7 @@ impl<'a> PerClass<'a> {
     }
 
     /// Whether the results are written by non-temporal stores.
-    pub(crate) fn is_large(&self) -> bool {
+    pub fn is_large(&self) -> bool {
         match self {
             PerClass::Rows { out, .. } => out.is_large(),
             PerClass::Beside(beside) => beside.whole.is_large(),
@@ -82,10 +82,7 @@ impl<'a> PerClass<'a> {
 
     /// The rows `range`, which are next, in groups of at most [`LANES`]. Of rows side by side, all
     /// groups but the first begin at a cache line if the rows of a group fill cache lines.
-    pub(crate) fn groups(
-        &mut self,
-        range: Range<usize>,
-    ) -> impl Iterator<Item = Range<usize>> + use<> {
+    pub fn groups(&mut self, range: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
         let next = match self {
             PerClass::Rows { .. } => None,
             PerClass::Beside(beside) => beside.next().and_then(|segment| segment.classes.first()),
@@ -95,7 +92,7 @@ impl<'a> PerClass<'a> {
     }
 
     /// The results of rows of many classes.
-    pub(crate) fn rows(self) -> Out<'a> {
+    pub fn rows(self) -> Out<'a> {
         match self {
             PerClass::Rows { out, .. } => out,
             PerClass::Beside(_) => unreachable!("rows of many classes lie one behind the other"),
@@ -104,7 +101,7 @@ impl<'a> PerClass<'a> {
 
     /// Writes the results of the next `count` rows, at most [`LANES`], from the lines of a scratch.
     #[inline(always)]
-    pub(crate) fn write<'s, S: Isa, F: Real>(
+    pub fn write<'s, S: Isa, F: Real>(
         &mut self,
         isa: S,
         scratch: &mut Scratch<F>,

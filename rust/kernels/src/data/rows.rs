@@ -18,15 +18,16 @@ const LONG: usize = 1 << 18;
 
 /// N arrays of `count` rows of `classes` classes, one row for each index of the leading axes in C
 /// order.
-pub(crate) struct Rows<'r, const N: usize = 1> {
+pub struct Rows<'r, const N: usize = 1> {
     arrays: [&'r Array<'r>; N],
     count: usize,
     classes: usize,
 }
 
 /// How a row of N arrays is read by parts.
-pub(crate) struct Reader<'r, F, const N: usize> {
-    pub(crate) row: usize,
+pub struct Reader<'r, F, const N: usize> {
+    /// The number of the row.
+    pub row: usize,
     /// The row of each array that can be read where it lies.
     in_place: [Option<&'r [F]>; N],
 }
@@ -68,7 +69,7 @@ impl<'s, F, const N: usize> Block<'s, F, N> {
 
 impl<'r, const N: usize> Rows<'r, N> {
     /// Rows of arrays of one shape, which have at least one axis and one class.
-    pub(crate) fn new(arrays: [&'r Array<'r>; N]) -> Self {
+    pub fn new(arrays: [&'r Array<'r>; N]) -> Self {
         let shape = arrays[0].shape();
         let (leading, classes) = shape.split_at(shape.len().saturating_sub(1));
         let classes = classes.first().copied().unwrap_or(1);
@@ -76,34 +77,34 @@ impl<'r, const N: usize> Rows<'r, N> {
     }
 
     /// How many rows there are.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.count
     }
 
     /// How many classes a row has.
-    pub(crate) fn classes(&self) -> usize {
+    pub fn classes(&self) -> usize {
         self.classes
     }
 
     /// Whether the rows are read side by side, 32 at a time. The number of classes alone
     /// decides: a row's results do not depend on its layout or its neighbours.
-    pub(crate) fn are_few(&self) -> bool {
+    pub fn are_few(&self) -> bool {
         self.classes <= FEW
     }
 
     /// Whether rows are computed in pieces, one after the other. The number of classes alone decides.
-    pub(crate) fn are_long(&self) -> bool {
+    pub fn are_long(&self) -> bool {
         self.classes > LONG
     }
 
     /// Rows that are computed in pieces, in groups that are read together: those of a tile.
-    pub(crate) fn long_groups(&self) -> impl Iterator<Item = Range<usize>> + use<N> {
+    pub fn long_groups(&self) -> impl Iterator<Item = Range<usize>> + use<N> {
         ranges(0..self.count, if self.is_tiled() { GROUP } else { 1 })
     }
 
     /// The rows `rows`, at most 32, of each array as lines.
     #[inline(always)]
-    pub(crate) fn lines<'s, S: Isa, F: Real>(
+    pub fn lines<'s, S: Isa, F: Real>(
         &'s self,
         isa: S,
         rows: &Range<usize>,
@@ -116,12 +117,12 @@ impl<'r, const N: usize> Rows<'r, N> {
     }
 
     /// One entry of the first array.
-    pub(crate) fn entry(&self, row: usize, class: usize) -> f64 {
+    pub fn entry(&self, row: usize, class: usize) -> f64 {
         self.arrays[0].entry(row, class)
     }
 
     /// The first of the classes `range` of a row of the first array that satisfies `test`.
-    pub(crate) fn find(
+    pub fn find(
         &self,
         row: usize,
         range: Range<usize>,
@@ -136,7 +137,7 @@ impl<'r, const N: usize> Rows<'r, N> {
     }
 
     /// How many rows a task should have; rows of a tile share cache lines and stay together.
-    pub(crate) fn per_task(&self) -> usize {
+    pub fn per_task(&self) -> usize {
         let least = if self.is_tiled() { tile_rows(self.classes) } else { 1 };
         rows_per_task(self.count, self.classes, least)
     }
@@ -144,10 +145,7 @@ impl<'r, const N: usize> Rows<'r, N> {
     /// The rows `range` in groups for a fold of several sweeps. A group's classes, at most 2^12
     /// unless they belong to one row, stay in L1 from sweep to sweep. Rows of a tile stay together
     /// as long as the memory for a number for each of their classes is small, at most 2^18 numbers.
-    pub(crate) fn groups(
-        &self,
-        range: Range<usize>,
-    ) -> impl Iterator<Item = Range<usize>> + use<N> {
+    pub fn groups(&self, range: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<N> {
         let classes = if self.is_tiled() { 1 << 18 } else { 1 << 12 };
         ranges(range, (classes / self.classes).clamp(1, GROUP))
     }
@@ -160,7 +158,7 @@ impl<'r, const N: usize> Rows<'r, N> {
 
     /// Some neighbouring classes of a row that has many more.
     #[inline(always)]
-    pub(crate) fn block<'s, S: Isa, F: Real>(
+    pub fn block<'s, S: Isa, F: Real>(
         &'s self,
         isa: S,
         Reader { row, in_place }: &Reader<'s, F, N>,
@@ -186,7 +184,7 @@ impl<'r, const N: usize> Rows<'r, N> {
     }
 
     /// The first of the classes `range` of one long row that satisfies `test`, found in tasks.
-    pub(crate) fn find_in_tasks(
+    pub fn find_in_tasks(
         &self,
         exec: Exec<'_>,
         (row, range): (usize, Range<usize>),
@@ -206,7 +204,7 @@ impl<'r, const N: usize> Rows<'r, N> {
     /// Rows whose classes are neighbours in memory are read one after the other. If an array must
     /// be read by tiles, block follows block, and every row has its turn in each.
     #[inline(always)]
-    pub(crate) fn visit<S: Isa, F: Real, A>(
+    pub fn visit<S: Isa, F: Real, A>(
         &self,
         isa: S,
         (group, size): (Range<usize>, usize),

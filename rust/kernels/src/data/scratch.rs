@@ -10,13 +10,13 @@ pub const GROUP: usize = 16;
 pub const BLOCK: usize = 2048;
 
 /// How many chunks go through the loops of a sum together.
-pub(crate) const PIECE: usize = 8;
+pub const PIECE: usize = 8;
 
 /// Buffers that grow when they are first used. Each array that is read has a scratch of its own,
 /// and so has each computation; every one uses the buffers it needs.
 pub struct Scratch<F> {
     /// A block of an array, converted to `F`.
-    pub(crate) values: Buffer<F>,
+    pub values: Buffer<F>,
     /// A block of halves as float32, on the way to float64.
     pub(crate) singles: Buffer<f32>,
     /// A block of halves, copied from an array with strides.
@@ -26,34 +26,34 @@ pub struct Scratch<F> {
     /// Rows of an array with strides.
     pub(crate) tile: Tile<F>,
     /// The classes of some rows, as lines.
-    pub(crate) lines: Buffer<F>,
+    pub lines: Buffer<F>,
     /// The exponentials of a block, or of a whole row.
-    pub(crate) terms: Buffer<F>,
+    pub terms: Buffer<F>,
     /// A block with one of its classes hidden, or with weights applied.
-    pub(crate) changed: Buffer<F>,
+    pub changed: Buffer<F>,
     /// Products in the precision above `F`: their values, …
-    pub(crate) rounded: Buffer<f64>,
+    pub rounded: Buffer<f64>,
     /// … what rounding took from them, …
-    pub(crate) lost: Buffer<f64>,
+    pub lost: Buffer<f64>,
     /// … and a second product of each class.
-    pub(crate) second: Buffer<f64>,
+    pub second: Buffer<f64>,
     /// What some classes add to the sums of a comparison.
-    pub(crate) shares: Buffer<f64>,
+    pub shares: Buffer<f64>,
     /// The exponentials of some chunks; of a known length, so that LLVM unrolls the loops over it.
     pub(crate) piece: Aligned<[F; PIECE * CHUNK_LANES]>,
     /// The same chunks with one of their classes hidden.
-    pub(crate) held: Aligned<[[F; CHUNK_LANES]; PIECE]>,
+    pub held: Aligned<[[F; CHUNK_LANES]; PIECE]>,
 }
 
 /// Some classes of some neighbouring rows.
 pub(crate) struct Tile<F> {
-    pub(crate) values: Buffer<F>,
+    pub values: Buffer<F>,
     /// The address of the view that it was copied from, which outlives the scratch: that is made for
     /// one call.
-    pub(crate) view: usize,
+    pub view: usize,
     /// The first row.
-    pub(crate) first: usize,
-    pub(crate) classes: Range<usize>,
+    pub first: usize,
+    pub classes: Range<usize>,
 }
 
 impl<F: Real> Default for Scratch<F> {

@@ -86,7 +86,7 @@ impl<E: Element> View for Strided<'_, E> {
 
 impl<'a, E: Element> Strided<'a, E> {
     /// The same elements with the axes of `shape` in `order`, by NumPy's rules of broadcasting.
-    pub(crate) fn broadcast(&self, shape: &[usize], order: &[usize]) -> Option<Strided<'_, E>> {
+    pub fn broadcast(&self, shape: &[usize], order: &[usize]) -> Option<Strided<'_, E>> {
         Some(self.view.broadcast(IxDyn(shape))?.permuted_axes(IxDyn(order)).into())
     }
 
@@ -112,7 +112,7 @@ impl<'a, E: Element> Strided<'a, E> {
     }
 
     /// How many rows from `first` on lie side by side in memory, if they do.
-    pub(crate) fn run(&self, first: usize) -> Option<usize> {
+    pub fn run(&self, first: usize) -> Option<usize> {
         let length = self.rows.shape().len().checked_sub(2).map(|axis| self.rows.shape()[axis])?;
         self.side_by_side(first, 1).map(|_| length - first % length)
     }
@@ -133,7 +133,7 @@ impl<'a, E: Element> Strided<'a, E> {
     /// [`LANES`] rows from `first` on as lines, if they lie side by side in memory and are floating
     /// point: where they lie, or converted line by line.
     #[inline(always)]
-    pub(crate) fn lines<'s, S: Isa, F: Real>(
+    pub fn lines<'s, S: Isa, F: Real>(
         &'s self,
         isa: S,
         first: usize,
@@ -157,7 +157,7 @@ impl<'a, E: Element> Strided<'a, E> {
 
     /// One class of a row.
     #[inline(always)]
-    pub(crate) fn entry(&self, row: usize, class: usize) -> f64 {
+    pub fn entry(&self, row: usize, class: usize) -> f64 {
         E::value(match (self.flat, self.memory) {
             (Some(flat), _) => flat[row * self.length + class],
             (None, Some(memory)) => memory[self.offset(row, class)],
@@ -185,7 +185,7 @@ impl<'a, E: Element> Strided<'a, E> {
     }
 
     /// Row `row` of a view that has at least one axis.
-    pub(crate) fn row(&self, mut row: usize) -> ArrayView1<'a, E::Storage> {
+    pub fn row(&self, mut row: usize) -> ArrayView1<'a, E::Storage> {
         let mut view = self.rows.clone();
         while view.ndim() > 1 {
             let step: usize = view.shape()[1..view.ndim() - 1].iter().product();
@@ -220,7 +220,7 @@ impl<'a, E: Element> Strided<'a, E> {
     /// Fetches ahead of a loop that reads from element `start` on and computes in `F`; `is_short` as
     /// in [`Prefetch::new`].
     #[inline(always)]
-    pub(crate) fn prefetch<F: Real>(&self, start: usize, is_short: bool) -> Prefetch {
+    pub fn prefetch<F: Real>(&self, start: usize, is_short: bool) -> Prefetch {
         self.flat.map_or(Prefetch::NOTHING, |flat| {
             Prefetch::new::<F, E::Storage>(&flat[start..], is_short)
         })
@@ -228,7 +228,7 @@ impl<'a, E: Element> Strided<'a, E> {
 
     /// The rows from `first` on, to be read after others and turned.
     #[inline(always)]
-    pub(crate) fn next_rows(&self, first: usize) -> Next {
+    pub fn next_rows(&self, first: usize) -> Next {
         let is_row = (first + 1) * self.length <= self.view.len();
         let row = if is_row { self.row_slice(first, 0) } else { None };
         row.map_or(Next::NOTHING, |row| Next { memory: Prefetch::burst(row), stride: LANES })
@@ -236,7 +236,7 @@ impl<'a, E: Element> Strided<'a, E> {
 
     /// The elements `range`, where they lie or in `scratch`.
     #[inline(always)]
-    pub(crate) fn read<'s, S: Isa, F: Real>(
+    pub fn read<'s, S: Isa, F: Real>(
         &'s self,
         isa: S,
         range: Range<usize>,

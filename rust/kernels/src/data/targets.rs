@@ -39,20 +39,21 @@ pub struct Counted<'a> {
 }
 
 impl Counted<'_> {
+    /// Whether a row counts.
     #[inline(always)]
-    pub(crate) fn counts(&self, row: usize) -> bool {
+    pub fn counts(&self, row: usize) -> bool {
         self.mask.is_none_or(|mask| mask[row])
     }
 
     /// How much a row counts in the mean.
     #[inline(always)]
-    pub(crate) fn weight(&self, row: usize) -> f64 {
+    pub fn weight(&self, row: usize) -> f64 {
         if self.counts(row) { self.row_weight.map_or(1.0, |w| w[row]) } else { 0.0 }
     }
 
     /// Adds the values of the rows from `first` on to `totals`, times their weights.
     #[inline(always)]
-    pub(crate) fn add_to<S: Isa>(
+    pub fn add_to<S: Isa>(
         &self,
         isa: S,
         totals: &mut Totals,
@@ -79,7 +80,7 @@ impl Counted<'_> {
 impl<'a> Targets<'a> {
     /// The targets of `rows`, read once: a copy of them in `memory`, which has room for as many.
     #[inline(always)]
-    pub(crate) fn read<'m>(&self, rows: Range<usize>, memory: &'m mut [i64]) -> Targets<'m>
+    pub fn read<'m>(&self, rows: Range<usize>, memory: &'m mut [i64]) -> Targets<'m>
     where
         'a: 'm,
     {
@@ -90,7 +91,7 @@ impl<'a> Targets<'a> {
 
     /// All targets, read once: a copy of them in `memory`. It is small beside the logits of rows of very many
     /// classes, for which it is meant.
-    pub(crate) fn read_all<'m>(&self, memory: &'m mut Vec<i64>) -> Result<Targets<'m>, Error>
+    pub fn read_all<'m>(&self, memory: &'m mut Vec<i64>) -> Result<Targets<'m>, Error>
     where
         'a: 'm,
     {
@@ -103,7 +104,7 @@ impl<'a> Targets<'a> {
 
     /// [`read`](Self::read) and [`checked`](Self::checked) in one loop.
     #[inline(always)]
-    pub(crate) fn read_checked<'m>(
+    pub fn read_checked<'m>(
         &self,
         rows: Range<usize>,
         classes: usize,
@@ -124,7 +125,7 @@ impl<'a> Targets<'a> {
 
     /// The targets of `rows`.
     #[inline(always)]
-    pub(crate) fn of(&self, rows: Range<usize>) -> &'a [i64] {
+    pub fn of(&self, rows: Range<usize>) -> &'a [i64] {
         &self.target[rows.start - self.first..rows.end - self.first]
     }
 }
@@ -135,22 +136,23 @@ impl Targets<'_> {
         self.target[row - self.first]
     }
 
+    /// Whether a row counts: its target is not the one that is ignored.
     #[inline(always)]
-    pub(crate) fn counts(&self, row: usize) -> bool {
+    pub fn counts(&self, row: usize) -> bool {
         Some(self.target(row)) != self.ignore_index
     }
 
     /// The class of a row that counts. Targets are checked before, but another thread may change them
     /// until they are read: whoever takes the class as an index says what no class gives.
     #[inline(always)]
-    pub(crate) fn class(&self, row: usize) -> usize {
+    pub fn class(&self, row: usize) -> usize {
         self.target(row) as usize
     }
 
     /// The class of a row, read once: None of a row that does not count, or whose target is none of
     /// `classes` classes.
     #[inline(always)]
-    pub(crate) fn known(&self, row: usize, classes: usize) -> Option<usize> {
+    pub fn known(&self, row: usize, classes: usize) -> Option<usize> {
         let class = self.target(row);
         let counts = Some(class) != self.ignore_index && (class as u64) < classes as u64;
         counts.then_some(class as usize)
@@ -158,29 +160,29 @@ impl Targets<'_> {
 
     /// The weight of the class of a row that counts; NaN of no class.
     #[inline(always)]
-    pub(crate) fn class_weight(&self, row: usize) -> f64 {
+    pub fn class_weight(&self, row: usize) -> f64 {
         self.weight.map_or(1.0, |w| w.get(self.class(row)).copied().unwrap_or(f64::NAN))
     }
 
     /// The weight of a row itself.
     #[inline(always)]
-    pub(crate) fn row_weight(&self, row: usize) -> f64 {
+    pub fn row_weight(&self, row: usize) -> f64 {
         self.row_weight.map_or(1.0, |w| w[row])
     }
 
     /// How much the loss of a row counts in the mean: 0 if the row is ignored.
     #[inline(always)]
-    pub(crate) fn weight(&self, row: usize) -> f64 {
+    pub fn weight(&self, row: usize) -> f64 {
         if self.counts(row) { self.class_weight(row) * self.row_weight(row) } else { 0.0 }
     }
 
     /// Whether any row may have another weight than 1.
-    pub(crate) fn are_weighted(&self) -> bool {
+    pub fn are_weighted(&self) -> bool {
         self.weight.is_some() || self.row_weight.is_some()
     }
 
     /// Σ_c w_c over all `classes`, rounded, and what that leaves.
-    pub(crate) fn sum_of_class_weights(&self, classes: usize) -> [f64; 2] {
+    pub fn sum_of_class_weights(&self, classes: usize) -> [f64; 2] {
         let Some(weights) = self.weight else { return [classes as f64, 0.0] };
         let mut sum = ExactSum::default();
         weights.iter().for_each(|&weight| sum.add(weight));
@@ -190,7 +192,7 @@ impl Targets<'_> {
     }
 
     /// The sum of the weights of the rows that count.
-    pub(crate) fn sum_of_row_weights(&self) -> f64 {
+    pub fn sum_of_row_weights(&self) -> f64 {
         if !self.are_weighted() {
             let ignored = |target: i64| u64::from(Some(target) == self.ignore_index);
             let ignored = self.target.iter().fold(0, |count, &target| count + ignored(target));
@@ -206,7 +208,7 @@ impl Targets<'_> {
 
     /// Multiplies the losses of the rows from `first` on by the weights of these rows.
     #[inline(always)]
-    pub(crate) fn weigh_rows(&self, first: usize, losses: &mut [f64]) {
+    pub fn weigh_rows(&self, first: usize, losses: &mut [f64]) {
         let weights = self.row_weight.map_or(&[][..], |weights| &weights[first..]);
         for (loss, &weight) in losses.iter_mut().zip(weights) {
             *loss = weighed(weight, *loss);
@@ -234,17 +236,13 @@ impl Targets<'_> {
     /// `rows` up to the first whose target is neither a class nor ignored, and that row, if there is
     /// one.
     #[inline(always)]
-    pub(crate) fn checked(
-        &self,
-        rows: Range<usize>,
-        classes: usize,
-    ) -> (Range<usize>, Option<usize>) {
+    pub fn checked(&self, rows: Range<usize>, classes: usize) -> (Range<usize>, Option<usize>) {
         let unknown = self.first_unknown(rows.clone(), classes);
         (rows.start..unknown.unwrap_or(rows.end), unknown)
     }
 
     /// An error for the first target that names no class.
-    pub(crate) fn check(&self, exec: Exec<'_>, classes: usize) -> Result<(), Error> {
+    pub fn check(&self, exec: Exec<'_>, classes: usize) -> Result<(), Error> {
         let found = drive::first(
             exec,
             self.target.len(),
@@ -255,7 +253,7 @@ impl Targets<'_> {
     }
 
     /// The error of a row whose target names no class.
-    pub(crate) fn unknown(&self, row: usize, classes: usize) -> Error {
+    pub fn unknown(&self, row: usize, classes: usize) -> Error {
         let (mut index, mut rest) = (vec![0; self.shape.len()], row);
         for (at, length) in index.iter_mut().zip(self.shape).rev() {
             (*at, rest) = (rest % length, rest / length);

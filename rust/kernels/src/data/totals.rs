@@ -49,7 +49,7 @@ impl Totals {
     }
 
     /// The totals of no losses.
-    pub(crate) fn empty(weighted: bool, totaled: Totaled) -> Totals {
+    pub fn empty(weighted: bool, totaled: Totaled) -> Totals {
         let moments = (totaled == Totaled::Moments).then(|| {
             Box::new(Moments { weighted: weighted.then(Box::default), ..Moments::default() })
         });
@@ -58,12 +58,7 @@ impl Totals {
 
     /// Adds losses that were multiplied by their weights, if these are given.
     #[inline(always)]
-    pub(crate) fn add_values<S: Isa, F: Real>(
-        &mut self,
-        isa: S,
-        values: &[F],
-        weights: Option<&[F]>,
-    ) {
+    pub fn add_values<S: Isa, F: Real>(&mut self, isa: S, values: &[F], weights: Option<&[F]>) {
         self.sum.add_block(isa, values);
         if let (Some(sum), Some(weights)) = (&mut self.weight, weights) {
             sum.add_block(isa, weights);
@@ -80,7 +75,7 @@ impl Totals {
 
     /// Adds results as they are about to be written: rounded to float32, unless they are `double`.
     #[inline(always)]
-    pub(crate) fn add_results<S: Isa>(
+    pub fn add_results<S: Isa>(
         &mut self,
         isa: S,
         values: &mut [f64],
@@ -122,7 +117,7 @@ impl Totals {
     }
 
     /// Whether the sum is NaN.
-    pub(crate) fn is_nan(&self) -> bool {
+    pub fn is_nan(&self) -> bool {
         self.sum.special().is_nan()
     }
 

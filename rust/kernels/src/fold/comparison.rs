@@ -40,7 +40,7 @@ const Q: usize = P + 1;
 const D: usize = Q + 2;
 
 /// The sums over the classes of two rows. States that are merged are of the same pair.
-pub(crate) struct Comparison<P, F: Real> {
+pub struct Comparison<P, F: Real> {
     pair: P,
     relation: Relation<F>,
     sums: [LaneSum; SUMS],
@@ -51,7 +51,7 @@ pub(crate) struct Comparison<P, F: Real> {
 /// By how much Σ q exceeds 1, as far as the sweeps over a row have shown. Each sweep finds some 16 more of
 /// its digits: between rows that are certain of one class, all but the last of them may be rounding.
 #[derive(Clone, Copy)]
-pub(crate) struct Excess<F: Real> {
+pub struct Excess<F: Real> {
     sum: F::Extended,
     /// What the last sweep has added.
     last: f64,
@@ -60,13 +60,13 @@ pub(crate) struct Excess<F: Real> {
 impl<F: Real> Excess<F> {
     /// Before the first sweep.
     #[inline(always)]
-    pub(crate) fn unknown() -> Self {
+    pub fn unknown() -> Self {
         Excess { sum: F::Extended::new(0.0), last: f64::INFINITY }
     }
 
     /// With what a sweep has found; None if no other sweep is wanted.
     #[inline(always)]
-    pub(crate) fn and(self, found: &Compared) -> Option<Self> {
+    pub fn and(self, found: &Compared) -> Option<Self> {
         let (off, is_less) = (found.off, found.off.abs() < self.last.abs() / 1024.0);
         let sum = self.sum.add(F::Extended::new(off)).renormalize();
         (off != 0.0 && is_less).then_some(Excess { sum, last: off })
@@ -75,16 +75,17 @@ impl<F: Real> Excess<F> {
 
 /// What a [`Comparison`] comes to.
 #[derive(Clone, Copy)]
-pub(crate) struct PairRow<F: Real> {
-    pub(crate) compared: Compared,
+pub struct PairRow<F: Real> {
+    /// The numbers that compare the two rows.
+    pub compared: Compared,
     /// −Σ p·log p, less the loss of the largest class.
-    pub(crate) below: F::Extended,
+    pub below: F::Extended,
 }
 
 impl<F: Real, P: PairTerms<F>> Comparison<P, F> {
     /// Of no classes of a pair, the sum of whose q is known to be off.
     #[inline(always)]
-    pub(crate) fn new<S: Isa>(isa: S, pair: P, excess: Excess<F>) -> Self {
+    pub fn new<S: Isa>(isa: S, pair: P, excess: Excess<F>) -> Self {
         let (relation, sum) = (*pair.relation(), excess.sum);
         let is_known = sum.rounded() != 0.0;
         let relation = if is_known { relation.corrected(isa, sum) } else { relation };
@@ -93,7 +94,7 @@ impl<F: Real, P: PairTerms<F>> Comparison<P, F> {
 
     /// The pair of rows.
     #[inline(always)]
-    pub(crate) fn pair(&self) -> &P {
+    pub fn pair(&self) -> &P {
         &self.pair
     }
 }

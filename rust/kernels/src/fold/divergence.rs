@@ -33,7 +33,7 @@ use nll_simd::{Buffer, Extended, Isa, LaneSum, Real};
 
 /// The numbers that relate two rows.
 #[derive(Clone, Copy)]
-pub(crate) struct Relation<F: Real> {
+pub struct Relation<F: Real> {
     x_m: f64,
     y_m: f64,
     /// The class that has more than half of p, [`NONE`](crate::math::terms::NONE) if none has.
@@ -76,7 +76,7 @@ impl<F: Real> Relation<F> {
 }
 
 /// Two rows whose terms can be had block by block.
-pub(crate) trait PairTerms<F: Real> {
+pub trait PairTerms<F: Real> {
     /// The numbers that relate them.
     fn relation(&self) -> &Relation<F>;
 
@@ -90,15 +90,16 @@ pub(crate) trait PairTerms<F: Real> {
 }
 
 /// Two rows with the terms of all their classes.
-pub(crate) struct Pair<'t, F: Real> {
+pub struct Pair<'t, F: Real> {
     p_terms: &'t [F],
     q_terms: &'t [F],
     relation: Relation<F>,
 }
 
 impl<'t, F: Real> Pair<'t, F> {
+    /// Two rows whose terms have been taken in.
     #[inline(always)]
-    pub(crate) fn new<S: Isa>(isa: S, p: &'t mut Terms<'_, F>, q: &'t mut Terms<'_, F>) -> Self {
+    pub fn new<S: Isa>(isa: S, p: &'t mut Terms<'_, F>, q: &'t mut Terms<'_, F>) -> Self {
         let ((p, p_terms), (q, q_terms)) = (p.parts(isa), q.parts(isa));
         Pair { p_terms, q_terms, relation: Relation::new(isa, &p, &q) }
     }
@@ -124,27 +125,28 @@ impl<F: Real> PairTerms<F> for Pair<'_, F> {
 
 /// Two rows whose terms are computed when they are asked for.
 #[derive(Clone, Copy)]
-pub(crate) struct LongPair<F: Real> {
+pub struct LongPair<F: Real> {
     p: Others<F>,
     q: Others<F>,
     relation: Relation<F>,
 }
 
 impl<F: Real> LongPair<F> {
+    /// Two rows whose largest logits and sums are known.
     #[inline(always)]
-    pub(crate) fn new<S: Isa>(isa: S, p: Others<F>, q: Others<F>) -> Self {
+    pub fn new<S: Isa>(isa: S, p: Others<F>, q: Others<F>) -> Self {
         LongPair { p, q, relation: Relation::new(isa, &p, &q) }
     }
 
     /// The largest logit of each row, and the sum of the others' terms.
     #[inline(always)]
-    pub(crate) fn sides(&self) -> [Others<F>; 2] {
+    pub fn sides(&self) -> [Others<F>; 2] {
         [self.p, self.q]
     }
 
     /// The terms of a block of both rows, in `memory`.
     #[inline(always)]
-    pub(crate) fn write<'s, S: Isa>(
+    pub fn write<'s, S: Isa>(
         &self,
         isa: S,
         block: &Block<'_, F, 2>,
@@ -177,31 +179,31 @@ impl<F: Real> PairTerms<F> for LongPair<F> {
 
 /// What the slopes of the divergence need of the whole rows.
 #[derive(Clone, Copy)]
-pub(crate) struct Related<F: Real> {
+pub struct Related<F: Real> {
     x_m: f64,
     y_m: f64,
     /// The sum of the terms of x.
-    pub(crate) p_sum: f64,
+    pub p_sum: f64,
     losses: F::Extended,
     /// What a term of y is multiplied by, to have the unit of those of x.
-    pub(crate) k: F::Extended,
+    pub k: F::Extended,
     /// The divergence.
-    pub(crate) value: f64,
+    pub value: f64,
     /// The class that has more than half of p, if one has.
-    pub(crate) likely: usize,
+    pub likely: usize,
 }
 
 impl<F: Real> Related<F> {
     /// d of a class, from its two logits.
     #[inline(always)]
-    pub(crate) fn log_ratio(&self, x: f64, y: f64) -> F::Extended {
+    pub fn log_ratio(&self, x: f64, y: f64) -> F::Extended {
         let above = F::Extended::sum(y, -self.y_m);
         above.add(F::Extended::sum(self.x_m, -x)).add(self.losses).renormalize()
     }
 }
 
 /// Σ p·(log p − log q). States that are merged are of the same pair.
-pub(crate) struct Divergence<P> {
+pub struct Divergence<P> {
     pair: P,
     /// Σ (q − p − p·d)
     bend: LaneSum,
@@ -210,20 +212,21 @@ pub(crate) struct Divergence<P> {
 }
 
 impl<P> Divergence<P> {
+    /// Of no classes of a pair.
     #[inline(always)]
-    pub(crate) fn new(pair: P) -> Self {
+    pub fn new(pair: P) -> Self {
         Divergence { pair, bend: LaneSum::ZERO, slope: LaneSum::ZERO }
     }
 
     /// The pair of rows.
     #[inline(always)]
-    pub(crate) fn pair(&self) -> &P {
+    pub fn pair(&self) -> &P {
         &self.pair
     }
 
     /// What the slopes of the divergence need of the whole rows.
     #[inline(always)]
-    pub(crate) fn related<S: Isa, F: Real>(&self, isa: S) -> Related<F>
+    pub fn related<S: Isa, F: Real>(&self, isa: S) -> Related<F>
     where
         P: PairTerms<F>,
     {

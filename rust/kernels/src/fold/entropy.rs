@@ -29,7 +29,7 @@ impl<F: Real> Entropy<F> {
 
     /// The largest logit, and the sum of the others' terms.
     #[inline(always)]
-    pub(crate) fn others(&self) -> &Others<F> {
+    pub fn others(&self) -> &Others<F> {
         &self.others
     }
 

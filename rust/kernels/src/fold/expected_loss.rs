@@ -11,15 +11,15 @@ use nll_simd::{Extended, Isa, LaneSum, Real};
 
 /// How probabilities and their targets are read.
 #[derive(Clone, Copy)]
-pub(crate) struct Probabilities<'w> {
+pub struct Probabilities<'w> {
     /// The weights of the targets.
-    pub(crate) weighting: Weighting<'w>,
+    pub weighting: Weighting<'w>,
     /// The least distance of a probability from 0 and 1; 0 for none.
-    pub(crate) margin: f64,
+    pub margin: f64,
 }
 
 /// −Σ y·log p, y being weighted targets.
-pub(crate) struct ExpectedLoss<'w> {
+pub struct ExpectedLoss<'w> {
     of: Probabilities<'w>,
     total: LaneSum,
 }
@@ -27,7 +27,7 @@ pub(crate) struct ExpectedLoss<'w> {
 impl<'w> ExpectedLoss<'w> {
     /// Of no classes.
     #[inline(always)]
-    pub(crate) fn empty(of: Probabilities<'w>) -> Self {
+    pub fn empty(of: Probabilities<'w>) -> Self {
         ExpectedLoss { of, total: LaneSum::ZERO }
     }
 
@@ -87,7 +87,7 @@ impl<F: Real> Fold<F, 2> for ExpectedLoss<'_> {
 
 /// [`ExpectedLoss`] of rows side by side.
 #[inline(always)]
-pub(crate) fn expected_losses<S: Isa, F: Real>(
+pub fn expected_losses<S: Isa, F: Real>(
     isa: S,
     [lines, targets]: [Lines<'_, F>; 2],
     of: Probabilities<'_>,

@@ -11,12 +11,14 @@ use crate::math::terms::lift;
 use nll_simd::{Extended, Isa, Real};
 
 /// The largest logit of each row, the scale of its sums, and its term.
-pub(crate) struct LaneMax<F: Real> {
-    pub(crate) x: [F; LANES],
+pub struct LaneMax<F: Real> {
+    /// The largest logit.
+    pub x: [F; LANES],
     /// The first place where it stands.
-    pub(crate) at: [F; LANES],
+    pub at: [F; LANES],
     scales: LaneScales<F>,
-    pub(crate) term: [F::Extended; LANES],
+    /// Its term.
+    pub term: [F::Extended; LANES],
     /// Without the term's [`lift`].
     log_term: [F::Extended; LANES],
     next: Next,
@@ -28,7 +30,7 @@ impl<F: Real> LaneMax<F> {
     /// Out of line, as the other sums that several quantities begin with: their code would be
     /// compiled once for each.
     #[inline(never)]
-    pub(crate) fn new<S: Isa>(isa: S, lines: Lines<'_, F>, held: &mut [[F; LANES]]) -> Self {
+    pub fn new<S: Isa>(isa: S, lines: Lines<'_, F>, held: &mut [[F; LANES]]) -> Self {
         isa.vectorize(
             #[inline(always)]
             || Self::new_here(isa, lines, held),
@@ -56,7 +58,7 @@ impl<F: Real> LaneMax<F> {
 
     /// Calls `take(class, terms)` with the terms of each class of `held`, and adds them.
     #[inline(always)]
-    pub(crate) fn others<S: Isa>(
+    pub fn others<S: Isa>(
         &self,
         isa: S,
         held: &[[F; LANES]],
@@ -77,7 +79,7 @@ impl<F: Real> LaneMax<F> {
 
     /// −log p of the largest of row i, `rest` being the sum of the others' terms.
     #[inline(always)]
-    pub(crate) fn loss<S: Isa>(&self, isa: S, i: usize, rest: F::Extended) -> F::Extended {
+    pub fn loss<S: Isa>(&self, isa: S, i: usize, rest: F::Extended) -> F::Extended {
         rest.div(isa, self.term[i]).log1p(isa)
     }
 
@@ -102,8 +104,9 @@ impl<F: Real> LaneMax<F> {
 }
 
 /// −Σ p·log p of each row, and its largest logit.
-pub(crate) struct LaneEntropies<F: Real> {
-    pub(crate) value: [f64; LANES],
+pub struct LaneEntropies<F: Real> {
+    /// The entropy.
+    pub value: [f64; LANES],
     x: [F; LANES],
     at: [F; LANES],
     loss: [F::Extended; LANES],
@@ -111,7 +114,7 @@ pub(crate) struct LaneEntropies<F: Real> {
 
 impl<F: Real> LaneEntropies<F> {
     /// The largest logit of row i.
-    pub(crate) fn largest(&self, i: usize) -> Largest<F> {
+    pub fn largest(&self, i: usize) -> Largest<F> {
         // Of a row without a class above −∞, the first is the largest.
         let at = self.at[i].to_f64().max(0.0) as usize;
         Largest { x: self.x[i], at, loss: self.loss[i] }
@@ -120,7 +123,7 @@ impl<F: Real> LaneEntropies<F> {
 
 /// −Σ p·log p of each row, and its largest logit.
 #[inline(always)]
-pub(crate) fn entropies<S: Isa, F: Real>(
+pub fn entropies<S: Isa, F: Real>(
     isa: S,
     lines: Lines<'_, F>,
     held: &mut [[F; LANES]],
@@ -145,7 +148,7 @@ pub(crate) fn entropies<S: Isa, F: Real>(
 
 /// −Σ y·log p of each row, with weighted y.
 #[inline(always)]
-pub(crate) fn soft_target<S: Isa, F: Real>(
+pub fn soft_target<S: Isa, F: Real>(
     isa: S,
     [lines, targets]: [Lines<'_, F>; 2],
     held: &mut [[F; LANES]],
@@ -181,15 +184,17 @@ pub(crate) fn soft_target<S: Isa, F: Real>(
 }
 
 /// The terms of all classes, that of the largest included, and the sum of the others'.
-pub(crate) struct LaneTerms<F: Real> {
-    pub(crate) max: LaneMax<F>,
-    pub(crate) rest: LaneSums,
+pub struct LaneTerms<F: Real> {
+    /// The largest logit of each row.
+    pub max: LaneMax<F>,
+    /// The sum of the other terms.
+    pub rest: LaneSums,
 }
 
 impl<F: Real> LaneTerms<F> {
     /// Writes the terms to `terms`.
     #[inline(never)]
-    pub(crate) fn new<S: Isa>(isa: S, lines: Lines<'_, F>, terms: &mut [[F; LANES]]) -> Self {
+    pub fn new<S: Isa>(isa: S, lines: Lines<'_, F>, terms: &mut [[F; LANES]]) -> Self {
         isa.vectorize(
             #[inline(always)]
             || Self::new_here(isa, lines, terms),
@@ -228,7 +233,7 @@ impl<F: Real> LaneTerms<F> {
 
 /// Σ p·(log p − log q) of each row, as [`Divergence`](crate::fold::Divergence) explains.
 #[inline(always)]
-pub(crate) fn divergence<S: Isa, F: Real>(
+pub fn divergence<S: Isa, F: Real>(
     isa: S,
     [p_lines, q_lines]: [Lines<'_, F>; 2],
     [p_terms, q_terms]: [&mut [[F; LANES]]; 2],

@@ -27,7 +27,7 @@ use nll_simd::{Extended, Isa, Real, two_sum_error};
 ///
 /// Four classes at a time: one after the other, each would wait for the maximum before it.
 #[inline(always)]
-pub(crate) fn max<F: Real>(lines: Lines<'_, F>) -> [F; LANES] {
+pub fn max<F: Real>(lines: Lines<'_, F>) -> [F; LANES] {
     let mut max = [F::NEG_INFINITY; LANES];
     let last = lines.classes() - 1;
     for class in (0..=last).step_by(4) {
@@ -52,7 +52,7 @@ fn hidden<F: Real>(x: F, is_hidden: bool) -> F {
 /// Copies the classes to `held`, −∞ in the first place where each row's `largest` stands. Returns
 /// the largest of the others, and that place, −1 if there is none.
 #[inline(always)]
-pub(crate) fn hide_largest<F: Real>(
+pub fn hide_largest<F: Real>(
     lines: Lines<'_, F>,
     largest: [F; LANES],
     held: &mut [[F; LANES]],
@@ -97,18 +97,18 @@ pub(crate) fn hide<F: Real>(
 
 /// Sums in f64 with their rounding errors where `F` is [`COMPENSATED`](nll_simd::Float::COMPENSATED).
 #[derive(Clone, Copy)]
-pub(crate) struct LaneSums {
+pub struct LaneSums {
     sum: [f64; LANES],
     error: [f64; LANES],
 }
 
 impl LaneSums {
     /// Empty sums.
-    pub(crate) const ZERO: LaneSums = LaneSums { sum: [0.0; LANES], error: [0.0; LANES] };
+    pub const ZERO: LaneSums = LaneSums { sum: [0.0; LANES], error: [0.0; LANES] };
 
     /// Adds to one of them.
     #[inline(always)]
-    pub(crate) fn add<F: Real>(&mut self, i: usize, value: f64) {
+    pub fn add<F: Real>(&mut self, i: usize, value: f64) {
         let sum = self.sum[i] + value;
         if F::COMPENSATED {
             self.error[i] += two_sum_error(self.sum[i], value, sum);
@@ -126,7 +126,7 @@ impl LaneSums {
 
     /// One of them.
     #[inline(always)]
-    pub(crate) fn value<F: Real>(&self, i: usize) -> F::Extended {
+    pub fn value<F: Real>(&self, i: usize) -> F::Extended {
         if F::COMPENSATED {
             // If the sum is infinite or NaN, so is its rounding error: it must not be added.
             let error = if self.sum[i].is_finite() { self.error[i] } else { 0.0 };
@@ -191,7 +191,7 @@ impl<F: Real> LaneScales<F> {
 
 /// Σ e^x of each row, an array for each of the numbers of a [`ScaledSum`]: a loop over arrays of
 /// structures is not vectorised.
-pub(crate) struct LaneLogSums {
+pub struct LaneLogSums {
     center: [f64; LANES],
     correction: [f64; LANES],
     exponent: [f64; LANES],
@@ -202,7 +202,7 @@ pub(crate) struct LaneLogSums {
 impl LaneLogSums {
     /// The sums of all classes, whose largest is `max`.
     #[inline(never)]
-    pub(crate) fn new<S: Isa, F: Real>(isa: S, lines: Lines<'_, F>, max: &[F; LANES]) -> Self {
+    pub fn new<S: Isa, F: Real>(isa: S, lines: Lines<'_, F>, max: &[F; LANES]) -> Self {
         isa.vectorize(
             #[inline(always)]
             || Self::new_here(isa, lines, max),
@@ -238,7 +238,7 @@ impl LaneLogSums {
 
     /// The sum of one row.
     #[inline(always)]
-    pub(crate) fn row(&self, i: usize) -> ScaledSum {
+    pub fn row(&self, i: usize) -> ScaledSum {
         let LaneLogSums { center, correction, exponent, sum, max } = self;
         let (center, correction) = (center[i], correction[i]);
         ScaledSum { center, correction, exponent: exponent[i], sum: sum[i], max: max[i] }
@@ -292,7 +292,7 @@ fn linear_here<S: Isa, F: Real>(
 }
 
 /// How the target of each row stands among its classes, as [`Standing`](crate::fold::Standing) counts.
-pub(crate) struct Ranks {
+pub struct Ranks {
     above: [u32; LANES],
     equal: [u32; LANES],
     nan: [u32; LANES],
@@ -301,7 +301,7 @@ pub(crate) struct Ranks {
 impl Ranks {
     /// That of a row.
     #[inline(always)]
-    pub(crate) fn of(&self, row: usize) -> Rank {
+    pub fn of(&self, row: usize) -> Rank {
         let [above, equal, nan] = [&self.above, &self.equal, &self.nan].map(|counts| counts[row]);
         Rank { above: above.into(), equal: equal.into(), first: NONE, has_nan: nan > 0 }
     }
@@ -309,7 +309,7 @@ impl Ranks {
 
 /// The ranks of targets with the logits `x_t`.
 #[inline(always)]
-pub(crate) fn ranks<F: Real>(lines: Lines<'_, F>, x_t: &[F; LANES]) -> Ranks {
+pub fn ranks<F: Real>(lines: Lines<'_, F>, x_t: &[F; LANES]) -> Ranks {
     let [mut above, mut equal, mut nan] = [[0; LANES]; 3];
     for class in 0..lines.classes() {
         let line = lines.line(class);

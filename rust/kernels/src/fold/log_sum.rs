@@ -101,20 +101,20 @@ impl<F: Real> LogSum<F> {
 impl<F: Real, B: Beside<F>> LogSum<F, B> {
     /// The sum over no classes, from which class `skip` will be left out, and `beside` it another.
     #[inline(always)]
-    pub(crate) fn beside(skip: usize, beside: B) -> Self {
+    pub fn beside(skip: usize, beside: B) -> Self {
         let scale = SumScale::new(0.0, 0.0);
         LogSum { skip, scale, total: LaneSum::ZERO, max: F::NEG_INFINITY, beside }
     }
 
     /// The sum beside it, and that of the terms at the same scale.
     #[inline(always)]
-    pub(crate) fn sums(&self) -> (&B, &LaneSum) {
+    pub fn sums(&self) -> (&B, &LaneSum) {
         (&self.beside, &self.total)
     }
 
     /// Whether a class so far is NaN or +∞.
     #[inline(always)]
-    pub(crate) fn is_nan(&self) -> bool {
+    pub fn is_nan(&self) -> bool {
         self.total.value::<F>().is_nan()
     }
 

@@ -39,8 +39,8 @@ mod comparison;
 mod divergence;
 mod entropy;
 mod expected_loss;
-pub(crate) mod lane_terms;
-pub(crate) mod lanes;
+pub mod lane_terms;
+pub mod lanes;
 mod linear;
 mod log_sum;
 mod others;
@@ -52,21 +52,21 @@ mod standing;
 mod top_k;
 mod weighted_sum;
 
-pub(crate) use comparison::{Comparison, Excess, PairRow};
-pub(crate) use divergence::{Divergence, LongPair, Pair, Related};
+pub use comparison::{Comparison, Excess, PairRow};
+pub use divergence::{Divergence, LongPair, Pair, Related};
 pub use entropy::Entropy;
-pub(crate) use expected_loss::{ExpectedLoss, Probabilities, expected_losses};
+pub use expected_loss::{ExpectedLoss, Probabilities, expected_losses};
 pub use linear::Linear;
 pub(crate) use linear::linear_term;
 pub use log_sum::LogSum;
 pub use others::Others;
 pub use pick::Pick;
-pub(crate) use row_terms::{TermRows, Terms};
-pub(crate) use score::{Largest, Score, Scored};
-pub(crate) use soft_target::{SoftTarget, TargetSum, Weighting};
+pub use row_terms::{TermRows, Terms};
+pub use score::{Largest, Score, Scored};
+pub use soft_target::{SoftTarget, TargetSum, Weighting};
 pub use standing::{Rank, Standing};
 pub use top_k::{Candidate, TopK};
-pub(crate) use weighted_sum::WeightedSum;
+pub use weighted_sum::WeightedSum;
 
 use crate::data::rows::{Block, Rows};
 use crate::data::scratch::Scratch;
@@ -156,7 +156,7 @@ impl<X, const N: usize, A: Fold<X, N>> Fold<X, N> for Option<A> {
 /// `start(row in group)` on, until `end` has the fold of the whole row. Each array is read with a
 /// scratch of its own; the folds compute with the last.
 #[inline(always)]
-pub(crate) fn sweep<S: Isa, F: Real, A: Fold<F, N>, const N: usize>(
+pub fn sweep<S: Isa, F: Real, A: Fold<F, N>, const N: usize>(
     isa: S,
     rows: &Rows<'_, N>,
     (group, size): (Range<usize>, usize),

@@ -180,7 +180,7 @@ impl<F: Real> Others<F> {
     /// Writes the terms of the classes `x` from `first` on, that of the largest included, when all
     /// classes are in.
     #[inline(always)]
-    pub(crate) fn write<S: Isa>(&self, isa: S, first: usize, x: &[F], terms: &mut [F]) {
+    pub fn write<S: Isa>(&self, isa: S, first: usize, x: &[F], terms: &mut [F]) {
         write_terms::<S, F, true>(isa, self.scale.lifted(), x, terms);
         if let Some(term) = terms.get_mut(self.at.wrapping_sub(first)) {
             *term = F::from_f64(self.sums(isa)[0].rounded());
@@ -201,7 +201,7 @@ impl<F: Real> Others<F> {
 
     /// −log p of the largest.
     #[inline(always)]
-    pub(crate) fn loss<S: Isa>(&self, isa: S) -> F::Extended {
+    pub fn loss<S: Isa>(&self, isa: S) -> F::Extended {
         let [term, rest] = self.sums(isa);
         rest.div(isa, term).log1p(isa)
     }

@@ -10,35 +10,37 @@ use std::slice::ChunksMut;
 
 /// The memory for the terms of the rows of a group, row behind row. Rows are asked for in their order;
 /// some may be left out.
-pub(crate) struct TermRows<'t, F>(Enumerate<ChunksMut<'t, F>>);
+pub struct TermRows<'t, F>(Enumerate<ChunksMut<'t, F>>);
 
 impl<'t, F> TermRows<'t, F> {
-    pub(crate) fn new(terms: &'t mut [F], classes: usize) -> Self {
+    /// The memory of rows of so many classes.
+    pub fn new(terms: &'t mut [F], classes: usize) -> Self {
         TermRows(terms.chunks_mut(classes).enumerate())
     }
 
     /// The memory of row `row` of the group.
     #[inline(always)]
-    pub(crate) fn row(&mut self, row: usize) -> &'t mut [F] {
+    pub fn row(&mut self, row: usize) -> &'t mut [F] {
         self.0.find(|(i, _)| *i == row).map_or(&mut [], |(_, terms)| terms)
     }
 }
 
 /// The terms of a row, kept in a slice as long as the row, and their sum.
-pub(crate) struct Terms<'t, F: Real> {
+pub struct Terms<'t, F: Real> {
     others: Others<F>,
     terms: &'t mut [F],
 }
 
 impl<'t, F: Real> Terms<'t, F> {
+    /// Of no classes; the terms will be kept in this slice.
     #[inline(always)]
-    pub(crate) fn new(terms: &'t mut [F]) -> Self {
+    pub fn new(terms: &'t mut [F]) -> Self {
         Terms { others: Others::empty(), terms }
     }
 
     /// The largest logit and the sum of the others' terms, and the terms of all.
     #[inline(always)]
-    pub(crate) fn parts<S: Isa>(&mut self, isa: S) -> (Others<F>, &mut [F]) {
+    pub fn parts<S: Isa>(&mut self, isa: S) -> (Others<F>, &mut [F]) {
         let [term, _] = self.others.sums(isa);
         if let Some(largest) = self.terms.get_mut(self.others.at) {
             *largest = F::from_f64(term.rounded());

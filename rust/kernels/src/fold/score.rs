@@ -14,7 +14,7 @@ use nll_simd::{Extended, Isa, Real};
 /// same terms, and so does the loss of the largest class, as [`row::target_and_rest`] says. Of a row of
 /// which neither can be had so, both are those of [`Entropy`](crate::fold::Entropy), from a sweep of its own.
 #[derive(Clone)]
-pub(crate) struct Score<F: Real> {
+pub struct Score<F: Real> {
     rest: LogSum<F, Below<F>>,
     standing: Standing<F>,
     top: Option<TopK<F>>,
@@ -23,7 +23,7 @@ pub(crate) struct Score<F: Real> {
 impl<F: Real> Score<F> {
     /// Of no classes; the target is `class`, whose logit is `x_t`.
     #[inline(always)]
-    pub(crate) fn empty((class, x_t): (usize, F), top_k: usize) -> Self {
+    pub fn empty((class, x_t): (usize, F), top_k: usize) -> Self {
         let rest = LogSum::beside(class, Below::target(x_t));
         let top = (top_k > 0).then(|| TopK::of(top_k));
         Score { rest, standing: Standing::of(x_t), top }
@@ -32,32 +32,36 @@ impl<F: Real> Score<F> {
 
 /// What a [`Score`] comes to.
 #[derive(Clone)]
-pub(crate) struct Scored<F: Real> {
-    pub(crate) x_t: F,
+pub struct Scored<F: Real> {
+    /// The target's logit.
+    pub x_t: F,
     /// The largest logit, and the first class that has it.
-    pub(crate) largest: (F, usize),
-    pub(crate) rest: ScaledSum,
+    pub largest: (F, usize),
+    /// The sum of the terms of all classes but the target.
+    pub rest: ScaledSum,
     /// How far the rest is below the largest logit in the mean.
-    pub(crate) below: F::Extended,
-    pub(crate) rank: Rank,
-    pub(crate) top: Option<Vec<Candidate<F>>>,
+    pub below: F::Extended,
+    /// How the target stands among the classes.
+    pub rank: Rank,
+    /// The largest classes, if any are wanted.
+    pub top: Option<Vec<Candidate<F>>>,
 }
 
 /// The largest logit of a row against the rest, from which the log-probability of any class comes.
 #[derive(Clone, Copy)]
-pub(crate) struct Largest<F: Real> {
+pub struct Largest<F: Real> {
     /// The logit.
-    pub(crate) x: F,
+    pub x: F,
     /// The first class that has it.
-    pub(crate) at: usize,
+    pub at: usize,
     /// −log p of that class.
-    pub(crate) loss: F::Extended,
+    pub loss: F::Extended,
 }
 
 impl<F: Real> Largest<F> {
     /// When all classes are in.
     #[inline(always)]
-    pub(crate) fn new<S: Isa>(isa: S, others: &Others<F>) -> Self {
+    pub fn new<S: Isa>(isa: S, others: &Others<F>) -> Self {
         // Of a row without a class above −∞, the first is the largest.
         let at = if others.x == F::NEG_INFINITY { 0 } else { others.at };
         Largest { x: others.x, at, loss: others.loss(isa) }
@@ -65,7 +69,7 @@ impl<F: Real> Largest<F> {
 
     /// log Σ e^x, with the digits that the largest logit and its loss have.   All −∞ → −∞.
     #[inline(always)]
-    pub(crate) fn log_sum_exp(&self) -> f64 {
+    pub fn log_sum_exp(&self) -> f64 {
         match self.x.to_f64().is_infinite() {
             true => self.x.to_f64(),
             false => F::Extended::new(self.x.to_f64()).add(self.loss).rounded(),
@@ -74,7 +78,7 @@ impl<F: Real> Largest<F> {
 
     /// log softmax(x) of a class with the logit `x`: its distance from the largest, less the loss.   Never above 0.
     #[inline(always)]
-    pub(crate) fn log_prob(&self, x: F) -> f64 {
+    pub fn log_prob(&self, x: F) -> f64 {
         row::log_prob::<F>(row::below_largest::<F>(x, self.x, self.loss))
     }
 }

@@ -10,13 +10,13 @@ use nll_simd::{Extended, Isa, LaneSum, Real};
 
 /// How a target distribution y is weighted: w_c·((1 − ε)·y_c + ε/C).
 #[derive(Clone, Copy)]
-pub(crate) struct Weighting<'w> {
+pub struct Weighting<'w> {
     /// w_c; None for a weight of 1 each.
-    pub(crate) weight: Option<&'w [f64]>,
+    pub weight: Option<&'w [f64]>,
     /// ε
-    pub(crate) smoothing: f64,
+    pub smoothing: f64,
     /// C
-    pub(crate) classes: usize,
+    pub classes: usize,
 }
 
 impl Weighting<'_> {
@@ -39,7 +39,7 @@ impl Weighting<'_> {
 
     /// Whether targets stay as they are.
     #[inline(always)]
-    pub(crate) fn is_none(&self) -> bool {
+    pub fn is_none(&self) -> bool {
         self.smoothing == 0.0 && self.weight.is_none()
     }
 
@@ -51,7 +51,7 @@ impl Weighting<'_> {
 
     /// The weighted target of one class.
     #[inline(always)]
-    pub(crate) fn product<F: Real>(&self, class: usize, y: F) -> f64 {
+    pub fn product<F: Real>(&self, class: usize, y: F) -> f64 {
         self.weight.map_or(1.0, |w| w[class]) * self.smoothed(y)
     }
 
@@ -131,7 +131,7 @@ impl Weighting<'_> {
 
 /// Σ y of weighted targets, in two words.
 #[derive(Clone, Copy)]
-pub(crate) struct TargetSum<'w, F: Real> {
+pub struct TargetSum<'w, F: Real> {
     weighting: Weighting<'w>,
     sum: F::Extended,
 }
@@ -139,13 +139,13 @@ pub(crate) struct TargetSum<'w, F: Real> {
 impl<'w, F: Real> TargetSum<'w, F> {
     /// Of no classes.
     #[inline(always)]
-    pub(crate) fn empty(weighting: Weighting<'w>) -> Self {
+    pub fn empty(weighting: Weighting<'w>) -> Self {
         TargetSum { weighting, sum: F::Extended::new(0.0) }
     }
 
     /// Adds the targets of the classes from `first` on.
     #[inline(always)]
-    pub(crate) fn add(&mut self, first: usize, y: &[F]) {
+    pub fn add(&mut self, first: usize, y: &[F]) {
         for (class, &y) in (first..).zip(y) {
             let target = F::Extended::new(self.weighting.product(class, y));
             self.sum = self.sum.add(target).renormalize();
@@ -154,7 +154,7 @@ impl<'w, F: Real> TargetSum<'w, F> {
 
     /// The sum.
     #[inline(always)]
-    pub(crate) fn sum(&self) -> F::Extended {
+    pub fn sum(&self) -> F::Extended {
         self.sum
     }
 }
@@ -180,7 +180,7 @@ impl<F: Real> Fold<F> for TargetSum<'_, F> {
 }
 
 /// −Σ y·log p, of logits and target distributions.
-pub(crate) struct SoftTarget<'w, F: Real> {
+pub struct SoftTarget<'w, F: Real> {
     others: Others<F>,
     weighting: Weighting<'w>,
     below: LaneSum,
@@ -190,14 +190,14 @@ pub(crate) struct SoftTarget<'w, F: Real> {
 impl<'w, F: Real> SoftTarget<'w, F> {
     /// Of no classes.
     #[inline(always)]
-    pub(crate) fn empty(weighting: Weighting<'w>) -> Self {
+    pub fn empty(weighting: Weighting<'w>) -> Self {
         let [below, targets] = [LaneSum::ZERO; 2];
         SoftTarget { others: Others::empty(), weighting, below, targets }
     }
 
     /// The loss, of what a fold comes to.
     #[inline(always)]
-    pub(crate) fn value<S: Isa>(isa: S, [term, rest, below, targets]: [F::Extended; 4]) -> f64 {
+    pub fn value<S: Isa>(isa: S, [term, rest, below, targets]: [F::Extended; 4]) -> f64 {
         let loss = rest.div(isa, term).log1p(isa);
         targets.mul(isa, loss).add(below).rounded()
     }

@@ -47,7 +47,7 @@ impl<F: Real> Standing<F> {
 
     /// The logit of the target.
     #[inline(always)]
-    pub(crate) fn x_t(&self) -> F {
+    pub fn x_t(&self) -> F {
         self.x_t
     }
 }

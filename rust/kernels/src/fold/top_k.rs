@@ -46,11 +46,7 @@ impl<F: Real> TopK<F> {
     }
 
     /// The k largest of a whole row, in order, in `candidates`.
-    pub(crate) fn of_row(
-        k: usize,
-        row: impl Iterator<Item = F>,
-        candidates: &mut Vec<Candidate<F>>,
-    ) {
+    pub fn of_row(k: usize, row: impl Iterator<Item = F>, candidates: &mut Vec<Candidate<F>>) {
         candidates.clear();
         candidates.extend(row.enumerate().map(|(class, x)| Candidate::new(x, class)));
         if k < candidates.len() {

@@ -14,7 +14,7 @@ use nll_simd::{Extended, Isa, LaneSum, Real};
 
 /// Σ b·e^x
 #[derive(Clone, Copy)]
-pub(crate) struct WeightedSum<F: Real> {
+pub struct WeightedSum<F: Real> {
     scale: SumScale<F>,
     /// The largest x + k·ln 2, −∞ of no classes that count.
     max: F,
@@ -41,7 +41,7 @@ fn term<S: Isa, F: Real>(isa: S, scale: SumScale<F>, x: F, b: F) -> F::Extended 
 impl<F: Real> WeightedSum<F> {
     /// Of no classes.
     #[inline(always)]
-    pub(crate) fn empty() -> Self {
+    pub fn empty() -> Self {
         let scale = SumScale::new(0.0, 0.0);
         WeightedSum { scale, max: F::NEG_INFINITY, total: LaneSum::ZERO }
     }

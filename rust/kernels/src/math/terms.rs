@@ -7,11 +7,11 @@ use nll_simd::{CHUNK_LANES, ChunkSum, Extended, Isa, LaneSum, Real, two_sum_erro
 /// The index of no class.
 pub const NONE: usize = usize::MAX;
 
-/// By how many powers of two f32 terms are larger than a scale from [`SumScale::below`] says. They keep
+/// By how many powers of two f32 terms are larger than a scale from `SumScale::below` says. They keep
 /// their digits as far below where f32 results end, because a weight may bring these back, and the sum
 /// of four that grew by 2^35 still fits.
 #[inline(always)]
-pub(crate) fn lift<F: Real>() -> i32 {
+pub fn lift<F: Real>() -> i32 {
     if F::COMPENSATED { 0 } else { 30 }
 }
 
@@ -158,7 +158,7 @@ pub(crate) fn write_terms<S: Isa, F: Real, const EXACT: bool>(
 /// Called, not inlined: beside its caller's last steps, which go by halves, LLVM added two lanes at
 /// a time. With rounding errors it did so for eight lanes anyway, and does not for a chunk.
 #[inline(never)]
-pub(crate) fn add_values<S: Isa, F: Real, V: Real>(isa: S, total: &mut LaneSum, values: &[V]) {
+pub fn add_values<S: Isa, F: Real, V: Real>(isa: S, total: &mut LaneSum, values: &[V]) {
     isa.vectorize(
         #[inline(always)]
         || {
@@ -202,7 +202,7 @@ pub(crate) fn max_lane<F: Real>(mut lanes: [F; CHUNK_LANES]) -> F {
 
 /// The largest of `x`, −∞ if there is none. A NaN is passed over.
 #[inline(always)]
-pub(crate) fn max<F: Real>(x: &[F]) -> F {
+pub fn max<F: Real>(x: &[F]) -> F {
     let (chunks, rest) = x.as_chunks::<CHUNK_LANES>();
     let mut lanes = [F::NEG_INFINITY; CHUNK_LANES];
     for chunk in chunks {
@@ -214,7 +214,7 @@ pub(crate) fn max<F: Real>(x: &[F]) -> F {
 /// The first place of `x`. Whole chunks are compared: a search that may end at every number would
 /// not be vectorised.
 #[inline(always)]
-pub(crate) fn position<F: Real>(values: &[F], x: F) -> Option<usize> {
+pub fn position<F: Real>(values: &[F], x: F) -> Option<usize> {
     let mut chunks = values.chunks(CHUNK_LANES).zip((0..).step_by(CHUNK_LANES));
     let holds = |chunk: &[F]| chunk.iter().fold(false, |any, &v| any | (v == x));
     let (chunk, start) = chunks.find(|(chunk, _)| holds(chunk))?;

@@ -1,0 +1,98 @@
+//! Losses of tables of probabilities: one entry of each row is read.
+
+use nll_kernels::call::is_probability;
+use nll_kernels::call::row_loss::{BLOCK_ROWS, RowLoss};
+use nll_kernels::data::array::Array;
+use nll_kernels::data::targets::Targets;
+use nll_kernels::math::row;
+use nll_simd::{Isa, Real};
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// The loss in `F` of rows that are probabilities or log-probabilities: one entry of each row is
+/// read.
+pub(crate) struct Gather<'r, F> {
+    pub(crate) array: &'r Array<'r>,
+    pub(crate) classes: usize,
+    /// Whether the entries are logarithms.
+    pub(crate) logarithmic: bool,
+    /// The least distance of a probability from 0 and 1; 0 for none.
+    pub(crate) margin: f64,
+    pub(crate) real: PhantomData<F>,
+}
+
+impl<F: Real> Gather<'_, F> {
+    /// [`RowLoss::losses`]; `entry` reads an entry of the table.
+    #[inline(always)]
+    fn entries<S: Isa>(
+        &self,
+        isa: S,
+        (targets, group): (Targets<'_>, Range<usize>),
+        entry: impl Fn(usize, usize) -> f64,
+        loss: &mut [f64; BLOCK_ROWS],
+    ) -> Option<usize> {
+        // Rows that are ignored have a probability that is allowed.
+        *loss = [0.0; BLOCK_ROWS];
+        for (i, row) in group.clone().enumerate() {
+            if targets.counts(row) {
+                loss[i] = entry(row, targets.class(row));
+            }
+        }
+        if self.logarithmic {
+            for loss in loss.iter_mut() {
+                *loss = row::log_probability(*loss);
+            }
+        } else {
+            // Without an end at the first, so that LLVM vectorises it.
+            if loss.iter().fold(0, |bad, &p| bad | u32::from(!is_probability(p))) > 0 {
+                return self.first_bad(targets, group.clone()).or(Some(group.start));
+            }
+            if self.margin > 0.0 {
+                loss.iter_mut().for_each(|p| *p = p.clamp(self.margin, 1.0 - self.margin));
+            }
+            for loss in loss.iter_mut() {
+                *loss = row::probability::<S, F>(isa, *loss);
+            }
+        }
+        if targets.weight.is_some() {
+            for (i, row) in group.enumerate().filter(|&(_, row)| targets.counts(row)) {
+                loss[i] = row::weighed(targets.class_weight(row), loss[i]);
+            }
+        }
+        None
+    }
+}
+
+impl<F: Real> RowLoss for Gather<'_, F> {
+    type Memory = ();
+
+    const KNOWS_TOP1: bool = false;
+
+    fn first_bad(&self, targets: Targets<'_>, mut rows: Range<usize>) -> Option<usize> {
+        let Gather { array, classes, logarithmic, .. } = self;
+        let is_bad = |row| {
+            let class = targets.known(row, *classes);
+            class.is_some_and(|class| !is_probability(array.entry(row, class)))
+        };
+        if *logarithmic { None } else { rows.find(|&row| is_bad(row)) }
+    }
+
+    #[inline(always)]
+    fn losses<S: Isa>(
+        &self,
+        isa: S,
+        targets: Targets<'_>,
+        rows: Range<usize>,
+        (): &mut (),
+        loss: &mut [f64; BLOCK_ROWS],
+        _is_top1: &mut [bool; BLOCK_ROWS],
+    ) -> Option<usize> {
+        match self.array {
+            // The usual type is looked at once for the block and not for every row.
+            Array::F32(x) => {
+                self.entries(isa, (targets, rows), |row, class| x.entry(row, class), loss)
+            }
+            array => self.entries(isa, (targets, rows), |row, class| array.entry(row, class), loss),
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! The gradients of the cross entropy of rows by their logits, of a task or of a block.
+
+use nll_kernels::call::Hessian;
+use nll_kernels::call::long_rows::{Fixed, LongRow, Top};
+use nll_kernels::data::drive::ranges;
+use nll_kernels::data::lines::{LANES, scratch_lines};
+use nll_kernels::data::out::Out;
+use nll_kernels::data::per_class::PerClass;
+use nll_kernels::data::rows::{BLOCK, Block, GROUP, Rows};
+use nll_kernels::data::scratch::Scratch;
+use nll_kernels::data::targets::Targets;
+use nll_kernels::fold::lane_terms::LaneTerms;
+use nll_kernels::fold::{Others, TermRows, Terms, sweep};
+use nll_kernels::math::terms::lift;
+use nll_simd::math::power_of_two;
+use nll_simd::{Buffer, Extended, Isa, NonTemporal, Real, with_non_temporal};
+use std::ops::Range;
+
+/// What all rows have in common.
+pub(crate) struct Call<'a> {
+    pub(crate) rows: &'a Rows<'a>,
+    pub(crate) targets: Targets<'a>,
+    /// 1 − ε
+    pub(crate) sharp: f64,
+    /// ε/C
+    pub(crate) uniform: f64,
+    pub(crate) scale: f64,
+    /// Σ_c w_c
+    pub(crate) weights: f64,
+    pub(crate) hess: Option<Hessian>,
+    /// Whether the results are written by non-temporal stores.
+    pub(crate) large: bool,
+}
+
+/// What the probabilities of a row are made of.
+struct Softmax {
+    /// 1 / (the sum of all terms)
+    unit: f64,
+    /// The sum of all but the largest.
+    rest: f64,
+}
+
+impl Softmax {
+    #[inline(always)]
+    fn new<E: Extended>(sum: E, rest: E) -> Self {
+        Softmax { unit: 1.0 / sum.rounded(), rest: rest.rounded() }
+    }
+}
+
+/// The memory of a thread: for reading, for computing, for second derivatives, for the terms of rows,
+/// and that of the losses.
+pub(crate) type Memory<F> = ([Scratch<F>; 1], [Scratch<F>; 2], Buffer<F>, [Scratch<F>; 2]);
+
+impl Call<'_> {
+    /// The gradients of the rows `range`.
+    #[inline(always)]
+    pub(crate) fn task<S: Isa, F: Real>(
+        &self,
+        isa: S,
+        range: Range<usize>,
+        [mut slopes, mut curves]: [PerClass<'_>; 2],
+        (reading, [computing, curve_lines], buffer, _): &mut Memory<F>,
+    ) {
+        let Call { rows, large, .. } = self;
+        let classes = rows.classes();
+        with_non_temporal(
+            #[inline(always)]
+            |stores| {
+                let stores = large.then_some(stores);
+                if rows.are_few() {
+                    for group in slopes.groups(range) {
+                        self.lanes::<S, F>(isa, &group, reading, [computing, curve_lines]);
+                        slopes.write(isa, computing, group.len(), stores);
+                        if self.hess.is_some() {
+                            curves.write(isa, curve_lines, group.len(), stores);
+                        }
+                    }
+                    return;
+                }
+                let mut outs = [slopes.rows(), curves.rows()];
+                for group in rows.groups(range) {
+                    let counts = |row| self.counts(row);
+                    let terms = buffer.first(group.len() * classes, F::ZERO);
+                    let mut terms = TermRows::new(terms, classes);
+                    let mut folds = [const { None }; GROUP];
+                    sweep(
+                        isa,
+                        *rows,
+                        (group.clone(), BLOCK),
+                        counts,
+                        (&mut *reading, &mut *computing),
+                        #[inline(always)]
+                        |i| Terms::new(terms.row(i)),
+                        #[inline(always)]
+                        |i, fold| folds[i] = Some(fold),
+                    );
+                    for (row, fold) in group.zip(&mut folds) {
+                        if let Some(terms) = fold {
+                            let (max, terms) = terms.parts(isa);
+                            let row = self.row(isa, row, &max);
+                            for block in ranges(0..classes, BLOCK) {
+                                let values = (block.start, &mut terms[block]);
+                                self.write_block(&row, values, (&mut outs, stores));
+                            }
+                        } else {
+                            for block in ranges(0..classes, BLOCK) {
+                                let zeros = &[F::ZERO; BLOCK][..block.len()];
+                                outs.iter_mut().for_each(|out| out.write(zeros, stores));
+                            }
+                        }
+                    }
+                }
+            },
+        );
+    }
+
+    /// The results of at most [`LANES`] rows of few classes, as lines of the scratch. Called, not
+    /// inlined: the loops of longer rows have the registers for themselves.
+    #[inline(never)]
+    fn lanes<S: Isa, F: Real>(
+        &self,
+        isa: S,
+        group: &Range<usize>,
+        reading: &mut [Scratch<F>; 1],
+        scratch: [&mut Scratch<F>; 2],
+    ) {
+        isa.vectorize(
+            #[inline(always)]
+            || self.lanes_here(isa, group, reading, scratch),
+        )
+    }
+
+    #[inline(always)]
+    fn lanes_here<S: Isa, F: Real>(
+        &self,
+        isa: S,
+        group: &Range<usize>,
+        reading: &mut [Scratch<F>; 1],
+        [computing, curve_lines]: [&mut Scratch<F>; 2],
+    ) {
+        let (start, count) = (group.start, group.len());
+        let [lines] = self.rows.lines(isa, group, reading);
+        let held = scratch_lines(computing, lines.classes());
+        let terms = LaneTerms::new(isa, lines, held);
+        // −1: the row does not count.
+        let mut target = [-F::ONE; LANES];
+        let [mut weight, mut factor, mut at_target] = [[0.0; LANES]; 3];
+        let [mut unit, mut rest_share, mut scale] = [[0.0; LANES]; 3];
+        let mut term = [F::ZERO; LANES];
+        for i in (0..count).filter(|&i| self.counts(start + i)) {
+            let class = self.targets.class(start + i);
+            target[i] = F::from_f64(class as f64);
+            weight[i] = self.targets.class_weight(start + i);
+            term[i] = held.get(class).map_or(F::NAN, |terms| terms[i]);
+            scale[i] = self.scale * self.targets.row_weight(start + i);
+        }
+        for i in 0..LANES {
+            let (max, rest) = (&terms.max, terms.rest.value::<F>(i));
+            let softmax = Softmax::new(max.term[i].add(rest), rest);
+            factor[i] = self.factor(&softmax, [scale[i], weight[i]]);
+            let (is_largest, scale) = (target[i] == max.at[i], scale[i]);
+            at_target[i] =
+                self.at_target(&softmax, term[i].to_f64(), is_largest, [scale, weight[i]]);
+            (unit[i], rest_share[i]) = (softmax.unit, softmax.rest * softmax.unit);
+        }
+        if let Some(hess) = self.hess {
+            let curves = scratch_lines(curve_lines, held.len());
+            for (class, (curves, terms_of_class)) in curves.iter_mut().zip(&*held).enumerate() {
+                let class = F::from_f64(class as f64);
+                for i in 0..LANES {
+                    let (term, is_largest) = (terms_of_class[i].to_f64(), terms.max.at[i] == class);
+                    let others = if is_largest { rest_share[i] } else { 1.0 - term * unit[i] };
+                    let curve = curvature(hess, [factor[i], unit[i]], [term, others]);
+                    let counts = target[i] >= F::ZERO;
+                    curves[i] = if counts { F::from_f64(curve) } else { F::ZERO };
+                }
+            }
+        }
+        for (class, held) in held.iter_mut().enumerate() {
+            let (even, mut values) = (self.even(class), *held);
+            let class = F::from_f64(class as f64);
+            for i in 0..LANES {
+                let value = self.elsewhere(values[i], factor[i], [scale[i], even]);
+                let value = if target[i] == class { F::from_f64(at_target[i]) } else { value };
+                values[i] = if target[i] < F::ZERO { F::ZERO } else { value };
+            }
+            *held = values;
+        }
+    }
+
+    /// Whether the gradient of a row may differ from 0. That of another is 0 even if its logits are NaN.
+    #[inline(always)]
+    pub(crate) fn counts(&self, row: usize) -> bool {
+        let Call { targets, uniform, .. } = self;
+        targets.counts(row)
+            && targets.row_weight(row) != 0.0
+            && (*uniform != 0.0 || targets.class_weight(row) != 0.0)
+    }
+
+    /// scale·(Σ_c a_c) over the sum of all terms: what the term of a class other than the target is
+    /// multiplied by, and the first factor of second derivatives.
+    #[inline(always)]
+    fn factor(&self, softmax: &Softmax, [scale, weight]: [f64; 2]) -> f64 {
+        scale * (self.sharp * weight + self.uniform * self.weights) * softmax.unit
+    }
+
+    /// The result of the target. p_t − 1 cancels where p_t is nearly 1, but only the largest class is
+    /// that likely: there it is minus the share of the other terms in the sum of all.
+    #[inline(always)]
+    fn at_target(
+        &self,
+        softmax: &Softmax,
+        term: f64,
+        is_largest: bool,
+        [scale, weight]: [f64; 2],
+    ) -> f64 {
+        let p = term * softmax.unit;
+        let p_minus_1 = if is_largest { -(softmax.rest * softmax.unit) } else { p - 1.0 };
+        let smoothing = self.uniform * (self.weights * p - weight);
+        scale * (self.sharp * weight * p_minus_1 + smoothing)
+    }
+
+    /// ε/C·w_c
+    #[inline(always)]
+    fn even(&self, class: usize) -> f64 {
+        self.uniform * self.targets.weight.map_or(1.0, |w| w[class])
+    }
+
+    /// The result of another class, of its term and [`Call::even`].
+    #[inline(always)]
+    fn elsewhere<F: Real>(&self, term: F, factor: f64, [scale, even]: [f64; 2]) -> F {
+        if self.uniform == 0.0 {
+            let [first, second] = in_range::<F>(factor);
+            term * first * second
+        } else {
+            F::from_f64(factor * term.to_f64() - scale * even)
+        }
+    }
+
+    /// What the results of one row are made of.
+    #[inline(always)]
+    fn row<S: Isa, F: Real>(&self, isa: S, row: usize, max: &Others<F>) -> RowSlopes {
+        let [term, rest] = max.sums(isa);
+        let scale = self.scale * self.targets.row_weight(row);
+        let (weight, class) = (self.targets.class_weight(row), self.targets.class(row));
+        let softmax = Softmax::new(term.add(rest), rest);
+        let factor = self.factor(&softmax, [scale, weight]);
+        RowSlopes { at: max.at, class, softmax, factor, scale, weight }
+    }
+
+    /// The results of the classes of a row from `start` on, of their terms, which they replace.
+    #[inline(always)]
+    fn write_block<'o: 's, 's, F: Real>(
+        &self,
+        row: &RowSlopes,
+        (start, values): (usize, &mut [F]),
+        ([slopes, curves], stores): (&mut [Out<'o>; 2], Option<&'s NonTemporal<'s, '_>>),
+    ) {
+        let RowSlopes { at, class, softmax, factor, scale, weight } = row;
+        let (at, class) = (at.wrapping_sub(start), class.wrapping_sub(start));
+        let numbers = [*factor, softmax.unit];
+        if let Some(hess) = self.hess {
+            let mut curves_of_block = [F::ZERO; BLOCK];
+            for (to, &term) in curves_of_block.iter_mut().zip(&*values) {
+                let term = term.to_f64();
+                let p_and_others = [term, 1.0 - term * softmax.unit];
+                *to = F::from_f64(curvature(hess, numbers, p_and_others));
+            }
+            let curves_of_block = &mut curves_of_block[..values.len()];
+            if let Some(to) = curves_of_block.get_mut(at) {
+                let p_and_others = [values[at].to_f64(), softmax.rest * softmax.unit];
+                *to = F::from_f64(curvature(hess, numbers, p_and_others));
+            }
+            curves.write(curves_of_block, stores);
+        }
+        let term = values.get(class).map(|term| term.to_f64());
+        if self.uniform == 0.0 {
+            let [first, second] = in_range::<F>(*factor);
+            values.iter_mut().for_each(|value| *value = *value * first * second);
+        } else {
+            for (value, class) in values.iter_mut().zip(start..) {
+                *value = self.elsewhere(*value, *factor, [*scale, self.even(class)]);
+            }
+        }
+        if let Some(term) = term {
+            let value = self.at_target(softmax, term, class == at, [*scale, *weight]);
+            values[class] = F::from_f64(value);
+        }
+        slopes.write(values, stores);
+    }
+}
+
+/// What the gradient of a row is made of.
+pub(crate) struct RowSlopes {
+    /// The largest class.
+    at: usize,
+    /// The target.
+    class: usize,
+    softmax: Softmax,
+    /// See [`Call::factor`].
+    factor: f64,
+    /// The factor of all results.
+    scale: f64,
+    /// The weight of the target's class.
+    weight: f64,
+}
+
+/// The gradients of a group of rows of very many classes, of their largest logits.
+pub(crate) struct LongGradients<'g, F: Real> {
+    pub(crate) call: &'g Call<'g>,
+    /// The first row.
+    pub(crate) first: usize,
+    pub(crate) tops: Vec<Option<Top<F>>>,
+}
+
+impl<F: Real> LongRow<F, 1, 2> for LongGradients<'_, F> {
+    type State = Fixed<(RowSlopes, Others<F>)>;
+    type Row = ();
+
+    #[inline(always)]
+    fn start<S: Isa>(&self, isa: S, row: usize) -> Option<Self::State> {
+        let max = self.tops[row - self.first]?.max;
+        Some(Fixed((self.call.row(isa, row, &max), max)))
+    }
+
+    #[inline(always)]
+    fn write<'o: 's, 's, S: Isa>(
+        &self,
+        isa: S,
+        _row: usize,
+        (Fixed((row, max)), block): (&mut Self::State, &Block<'_, F>),
+        computing: &mut Scratch<F>,
+        (outs, stores): (&mut [Out<'o>; 2], &'s NonTemporal<'s, '_>),
+    ) {
+        let [x] = block.classes();
+        let values = computing.terms.first(x.len(), F::ZERO);
+        max.write(isa, block.first, x, values);
+        let stores = self.call.large.then_some(stores);
+        self.call.write_block(row, (block.first, values), (outs, stores));
+    }
+
+    #[inline(always)]
+    fn finish<S: Isa>(&self, _isa: S, _row: usize, _state: &Self::State) {}
+}
+
+/// A factor of terms as two. A small one would lose digits in f32: its first part takes the [`lift`]
+/// from the terms, and its second part is larger by as much.
+#[inline(always)]
+fn in_range<F: Real>(factor: f64) -> [F; 2] {
+    let is_small = factor.abs() < power_of_two(-100);
+    let first = power_of_two(if is_small { -lift::<F>() } else { 0 });
+    [F::from_f64(first), F::from_f64(factor / first)]
+}
+
+/// a·p·(1 − p), from a/(sum of all terms), 1/(sum of all terms), the term of p and 1 − p; or a/4, its
+/// largest value.
+#[inline(always)]
+fn curvature(hess: Hessian, [factor, unit]: [f64; 2], [term, others]: [f64; 2]) -> f64 {
+    match hess {
+        Hessian::Exact => factor * term * others,
+        Hessian::Upper => 0.25 * factor / unit,
+    }
+}

@@ -1,0 +1,13 @@
+//! Quantities of rows in which each class has its part, and their gradients, as typed calls: entropy,
+//! divergence, distributions as targets.
+#![forbid(unsafe_code)]
+
+mod long_quantities;
+mod long_slopes;
+mod quantities;
+mod quantity;
+mod slope_blocks;
+mod slopes;
+
+pub use quantity::Quantity;
+pub use slopes::Slopes;

@@ -1,0 +1,121 @@
+//! Quantities of rows of very many classes, in which each class has its part.
+
+use nll_kernels::Error;
+use nll_kernels::call::long_rows::{Largest, LongRow, Top, fold_rows};
+use nll_kernels::call::row_sweeps;
+use nll_kernels::data::drive::{Exec, Work};
+use nll_kernels::data::out::Out;
+use nll_kernels::data::rows::{GROUP, Rows};
+use nll_kernels::data::targets::Counted;
+use nll_kernels::data::totals::Totals;
+use nll_kernels::fold::{Divergence, Entropy, Fold, LongPair, Related, SoftTarget, Weighting};
+use nll_simd::{Isa, Real};
+use std::ops::Range;
+
+/// The entropy of each row that counts.
+pub(crate) struct Entropies<'c>(pub(crate) Counted<'c>);
+
+impl<F: Real> LongRow<F, 1> for Entropies<'_> {
+    type State = Entropy<F>;
+    type Row = f64;
+
+    #[inline(always)]
+    fn start<S: Isa>(&self, _isa: S, row: usize) -> Option<Entropy<F>> {
+        self.0.counts(row).then(Entropy::empty)
+    }
+
+    #[inline(always)]
+    fn finish<S: Isa>(&self, isa: S, _row: usize, state: &Entropy<F>) -> f64 {
+        Entropy::<F>::value(isa, state.finish(isa))
+    }
+}
+
+/// The cross entropy of each row that counts with a distribution as target.
+pub(crate) struct SoftTargets<'c>(pub(crate) Counted<'c>, pub(crate) Weighting<'c>);
+
+impl<'c, F: Real> LongRow<F, 2> for SoftTargets<'c> {
+    type State = SoftTarget<'c, F>;
+    type Row = f64;
+
+    #[inline(always)]
+    fn start<S: Isa>(&self, _isa: S, row: usize) -> Option<SoftTarget<'c, F>> {
+        self.0.counts(row).then(|| SoftTarget::empty(self.1))
+    }
+
+    #[inline(always)]
+    fn finish<S: Isa>(&self, isa: S, _row: usize, state: &SoftTarget<'c, F>) -> f64 {
+        SoftTarget::<F>::value(isa, state.finish(isa))
+    }
+}
+
+/// The divergence of each row of a group, from number `first` on, of the largest logits of both.
+struct Divergences<F: Real> {
+    first: usize,
+    tops: [Vec<Option<Top<F>>>; 2],
+}
+
+impl<F: Real> LongRow<F, 2> for Divergences<F> {
+    type State = Divergence<LongPair<F>>;
+    type Row = (Related<F>, LongPair<F>);
+
+    const BLOCK: usize = row_sweeps::PIECE;
+
+    #[inline(always)]
+    fn start<S: Isa>(&self, isa: S, row: usize) -> Option<Self::State> {
+        let [p, q] = self.tops.each_ref().map(|tops| tops[row - self.first]);
+        Some(Divergence::new(LongPair::new(isa, p?.max, q?.max)))
+    }
+
+    #[inline(always)]
+    fn finish<S: Isa>(&self, isa: S, _row: usize, state: &Self::State) -> Self::Row {
+        (state.related(isa), *state.pair())
+    }
+}
+
+/// The divergence of each row of a group that counts, with what its slopes need.
+pub(crate) type Pairs<F> = Vec<Option<(Related<F>, LongPair<F>)>>;
+
+/// The divergence of each row of a group that counts, and what its slopes need.
+pub(crate) fn divergences<F: Real>(
+    exec: Exec<'_>,
+    (each, both): ([&Rows<'_>; 2], &Rows<'_, 2>),
+    group: Range<usize>,
+    counts: impl Fn(usize) -> bool + Sync,
+) -> Result<Pairs<F>, Error> {
+    let largest = Largest(counts);
+    let p = fold_rows(exec, each[0], group.clone(), &largest)?;
+    let q = fold_rows(exec, each[1], group.clone(), &largest)?;
+    fold_rows(exec, both, group.clone(), &Divergences { first: group.start, tops: [p, q] })
+}
+
+/// Values of a group of rows that are known already.
+pub(crate) struct KnownValues<'c> {
+    pub(crate) counted: Counted<'c>,
+    /// Totals of nothing.
+    pub(crate) totals: Totals,
+    pub(crate) values: [f64; GROUP],
+    /// Whether values are float64.
+    pub(crate) double: bool,
+}
+
+impl Work<Out<'_>> for KnownValues<'_> {
+    type Total = Totals;
+    type Memory = ();
+
+    fn count(&self) -> usize {
+        GROUP
+    }
+
+    fn per_task(&self) -> usize {
+        GROUP
+    }
+
+    #[inline(always)]
+    fn task<S: Isa>(&self, isa: S, rows: Range<usize>, mut out: Out<'_>, (): &mut ()) -> Totals {
+        let (mut totals, mut values) = (self.totals.clone(), self.values);
+        let values = &mut values[..rows.len()];
+        self.counted.add_to(isa, &mut totals, rows.start, (values, self.double));
+        out.write(values, None);
+        totals
+    }
+}

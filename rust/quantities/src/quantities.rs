@@ -1,0 +1,271 @@
+//! The pass over all rows that computes a [`Quantity`]. A row is read once, and for the divergence
+//! once more, from cache.
+
+use crate::long_quantities::{Entropies, KnownValues, SoftTargets, divergences};
+use crate::quantity::Quantity;
+use nll_kernels::Error;
+use nll_kernels::call::is_probability;
+use nll_kernels::call::long_rows::{Folded, fold_rows};
+use nll_kernels::call::row_sweeps::Memory;
+use nll_kernels::data::drive::{self, Exec, Split, Work, ranges};
+use nll_kernels::data::lines::{LANES, scratch_lines};
+use nll_kernels::data::out::Out;
+use nll_kernels::data::rows::{GROUP, Rows};
+use nll_kernels::data::targets::Counted;
+use nll_kernels::data::totals::{Totaled, Totals};
+use nll_kernels::fold::lane_terms;
+use nll_kernels::fold::{
+    ExpectedLoss, Probabilities, Related, WeightedSum, Weighting, expected_losses,
+};
+use nll_simd::{Isa, Real};
+use std::marker::PhantomData;
+use std::ops::Range;
+
+impl Quantity<'_> {
+    /// The quantity of every row times its weight into `out`, 0 for rows that do not count, and the
+    /// totals. Nothing is written beside an error.
+    pub fn run(
+        &self,
+        exec: Exec<'_>,
+        rows: Counted<'_>,
+        totaled: Totaled,
+        out: Out<'_>,
+    ) -> Result<Totals, Error> {
+        self.check_rows(rows)?;
+        if out.is_wanted() {
+            self.check_probabilities(exec, rows)?;
+        }
+        let totals = match self.is_double() {
+            true => self.run_in::<f64>(exec, rows, totaled, out)?,
+            false => self.run_in::<f32>(exec, rows, totaled, out)?,
+        };
+        // A row of weight 0 costs 0, and one of NaN makes the total NaN.
+        if totals.is_nan() || rows.row_weight.is_some() {
+            self.check_probabilities(exec, rows)?;
+        }
+        Ok(totals)
+    }
+
+    fn run_in<F: Real>(
+        &self,
+        exec: Exec<'_>,
+        rows: Counted<'_>,
+        totaled: Totaled,
+        out: Out<'_>,
+    ) -> Result<Totals, Error> {
+        let quantities = Quantities::<F> { of: self, rows, totaled, real: PhantomData };
+        if Rows::new([self.logits()]).are_long() {
+            return quantities.run_long(exec, out);
+        }
+        drive::run(exec, &quantities, out)
+    }
+
+    /// An error if a probability of a row that counts lies outside [0, 1]. The loss of such a row is
+    /// NaN, so there is nothing to look for where the total is a number.
+    fn check_probabilities(&self, exec: Exec<'_>, counted: Counted<'_>) -> Result<(), Error> {
+        let Quantity::ExpectedLoss { probs, .. } = self else { return Ok(()) };
+        let rows = Rows::new([*probs]);
+        if rows.are_long() {
+            for row in (0..rows.count()).filter(|&row| counted.counts(row)) {
+                let all = (row, 0..rows.classes());
+                if let Some(class) = rows.find_in_tasks(exec, all, &|p| !is_probability(p))? {
+                    let value = rows.entry(row, class);
+                    return Err(Error::Probability { value, row, class });
+                }
+            }
+            return Ok(());
+        }
+        let bad = |row| rows.find(row, 0..rows.classes(), &|p| !is_probability(p));
+        let found = drive::first(exec, rows.count(), |mut group| {
+            group.find(|&row| counted.counts(row) && bad(row).is_some())
+        })?;
+        found.and_then(|row| Some((row, bad(row)?))).map_or(Ok(()), |(row, class)| {
+            Err(Error::Probability { value: rows.entry(row, class), row, class })
+        })
+    }
+}
+
+/// The quantity of every row, computed in `F`.
+pub(crate) struct Quantities<'q, F> {
+    pub(crate) of: &'q Quantity<'q>,
+    pub(crate) rows: Counted<'q>,
+    pub(crate) totaled: Totaled,
+    pub(crate) real: PhantomData<F>,
+}
+
+impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
+    type Total = Totals;
+    type Memory = Memory<F>;
+
+    fn count(&self) -> usize {
+        Rows::new([self.of.arrays()[0].1]).count()
+    }
+
+    fn per_task(&self) -> usize {
+        let [(_, first), (_, second)] = self.of.arrays();
+        Rows::new([first, second]).per_task()
+    }
+
+    #[inline(always)]
+    fn task<S: Isa>(
+        &self,
+        isa: S,
+        range: Range<usize>,
+        mut out: Out<'_>,
+        memory: &mut Memory<F>,
+    ) -> Totals {
+        let [(_, first), (_, second)] = self.of.arrays();
+        let (one, both) = (Rows::new([first]), Rows::new([first, second]));
+        let (counted, mut totals) = (self.rows, self.no_totals());
+        if both.are_few() && !matches!(self.of, Quantity::WeightedSum { .. }) {
+            for group in ranges(range, LANES) {
+                let values = &mut self.lanes(isa, &group, memory)[..group.len()];
+                counted.add_to(isa, &mut totals, group.start, (values, F::COMPENSATED));
+                out.write(values, None);
+            }
+            return totals;
+        }
+        for group in both.groups(range) {
+            let mut values = [0.0; GROUP];
+            let (start, values) = (group.start, &mut values[..group.len()]);
+            match self.of {
+                Quantity::Entropy { .. } => {
+                    memory.entropy(isa, &one, (group, counted), values);
+                }
+                Quantity::SoftTarget { .. } => {
+                    let weighting = self.of.weighting();
+                    memory.soft_target(isa, &both, (group, counted), weighting, values);
+                }
+                Quantity::Divergence { .. } => {
+                    let rows = ([&one, &Rows::new([second])], &both);
+                    memory.divergence(isa, rows, (group, counted), values);
+                }
+                Quantity::ExpectedLoss { .. } => {
+                    let of = self.probabilities(both.classes());
+                    memory.plain(
+                        isa,
+                        &both,
+                        (group, counted),
+                        #[inline(always)]
+                        || ExpectedLoss::empty(of),
+                        values,
+                    );
+                }
+                Quantity::WeightedSum { .. } => {
+                    memory.plain(isa, &both, (group, counted), WeightedSum::<F>::empty, values);
+                }
+            }
+            counted.add_to(isa, &mut totals, start, (values, F::COMPENSATED));
+            out.write(values, None);
+        }
+        totals
+    }
+}
+
+impl<F: Real> Quantities<'_, F> {
+    /// The totals of no rows.
+    fn no_totals(&self) -> Totals {
+        let mut totals = Totals::empty(self.rows.row_weight.is_some(), self.totaled);
+        totals.ignored = self.rows.mask.map(|_| 0);
+        totals
+    }
+
+    /// [`Quantity::run`] of rows of very many classes.
+    fn run_long(&self, exec: Exec<'_>, mut out: Out<'_>) -> Result<Totals, Error> {
+        let [(_, first), (_, second)] = self.of.arrays();
+        let both = Rows::new([first, second]);
+        let mut totals = self.no_totals();
+        for group in both.long_groups() {
+            let mut values = [0.0; GROUP];
+            let found = self.long_values(exec, &group)?;
+            values.iter_mut().zip(found).for_each(|(to, value)| *to = value.unwrap_or(0.0));
+            let (counted, double) = (self.rows, F::COMPENSATED);
+            let known = KnownValues { counted, totals: self.no_totals(), values, double };
+            let out = out.split_off(group.len());
+            totals = totals.add(drive::task(exec.level, &known, group, out));
+        }
+        Ok(totals)
+    }
+
+    /// The quantities of a group of rows of very many classes, None of those that do not count.
+    fn long_values(&self, exec: Exec<'_>, group: &Range<usize>) -> Result<Vec<Option<f64>>, Error> {
+        let [(_, first), (_, second)] = self.of.arrays();
+        let (one, both) = (Rows::new([first]), Rows::new([first, second]));
+        let (counted, group) = (self.rows, group.clone());
+        match self.of {
+            Quantity::Entropy { .. } => {
+                fold_rows::<F, _, 1>(exec, &one, group, &Entropies(counted))
+            }
+            Quantity::SoftTarget { .. } => {
+                let loss = SoftTargets(counted, self.of.weighting());
+                fold_rows::<F, _, 2>(exec, &both, group, &loss)
+            }
+            Quantity::Divergence { .. } => {
+                let rows = ([&one, &Rows::new([second])], &both);
+                let found = divergences::<F>(exec, rows, group, |row| counted.counts(row))?;
+                let value = |(related, _): (Related<F>, _)| related.value;
+                Ok(found.into_iter().map(|found| found.map(value)).collect())
+            }
+            Quantity::ExpectedLoss { .. } => {
+                let of = self.probabilities(both.classes());
+                let loss = Folded(|row| counted.counts(row).then(|| ExpectedLoss::empty(of)));
+                fold_rows::<F, _, 2>(exec, &both, group, &loss)
+            }
+            Quantity::WeightedSum { .. } => {
+                let sum = Folded(|row| counted.counts(row).then(WeightedSum::<F>::empty));
+                fold_rows::<F, _, 2>(exec, &both, group, &sum)
+            }
+        }
+    }
+
+    /// How an expected loss reads its arrays; of nothing else.
+    fn probabilities(&self, classes: usize) -> Probabilities<'_> {
+        let (weight, margin) = match self.of {
+            Quantity::ExpectedLoss { probs, weight, clip: true, .. } => (*weight, probs.epsilon()),
+            Quantity::ExpectedLoss { weight, .. } => (*weight, 0.0),
+            _ => (None, 0.0),
+        };
+        Probabilities { weighting: Weighting { weight, smoothing: 0.0, classes }, margin }
+    }
+
+    /// The quantities of at most [`LANES`] rows of few classes. Called, not inlined: the loops of
+    /// longer rows have the registers for themselves.
+    #[inline(never)]
+    fn lanes<S: Isa>(&self, isa: S, group: &Range<usize>, memory: &mut Memory<F>) -> [f64; LANES] {
+        isa.vectorize(
+            #[inline(always)]
+            || self.lanes_here(isa, group, memory),
+        )
+    }
+
+    #[inline(always)]
+    fn lanes_here<S: Isa>(
+        &self,
+        isa: S,
+        group: &Range<usize>,
+        memory: &mut Memory<F>,
+    ) -> [f64; LANES] {
+        let [(_, first), (_, second)] = self.of.arrays();
+        let both = Rows::new([first, second]);
+        let Memory { reading, computing, terms: [more, _] } = memory;
+        let held = scratch_lines(computing, both.classes());
+        if let Quantity::Entropy { .. } = self.of {
+            let one = Rows::new([first]);
+            let [lines] = one.lines(isa, group, core::array::from_mut(&mut reading[0]));
+            return lane_terms::entropies(isa, lines, held).value;
+        }
+        let lines = both.lines(isa, group, reading);
+        match self.of {
+            Quantity::SoftTarget { .. } => {
+                lane_terms::soft_target(isa, lines, held, self.of.weighting())
+            }
+            Quantity::ExpectedLoss { .. } => {
+                expected_losses(isa, lines, self.probabilities(both.classes()))
+            }
+            _ => {
+                let more = more.first(both.classes() * LANES, F::ZERO).as_chunks_mut().0;
+                lane_terms::divergence(isa, lines, [held, more])
+            }
+        }
+    }
+}
