@@ -6,6 +6,7 @@
 //! ```text
 //! 4  call   what typed calls share; the calls themselves are in crates above this one
 //!           cross_entropy  row_loss   the cross entropy of rows of logits, as one of the losses of rows
+//!           two_classes               … of rows of two classes
 //!           row_sweeps                quantities of more classes than are read side by side
 //!           long_rows                 rows of very many classes, in pieces, by all threads
 //!           hessian                   which second derivatives a call computes

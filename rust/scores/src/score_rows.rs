@@ -6,7 +6,7 @@ use crate::score_row::{RowScore, ends, of_entropy};
 use nll_kernels::Error;
 use nll_kernels::call::cross_entropy::CrossEntropy;
 use nll_kernels::call::long_rows::{LongRow, fold_rows};
-use nll_kernels::call::row_loss::{BLOCK_ROWS, RowLoss};
+use nll_kernels::call::row_loss::BLOCK_ROWS;
 use nll_kernels::call::row_sweeps::entropy_rows;
 use nll_kernels::data::drive::{self, Exec, Work, ranges};
 use nll_kernels::data::lines::{LANES, scratch_lines};
@@ -173,7 +173,7 @@ impl<F: Real> Scores<'_, F> {
         let mut copy = [0; LANES];
         let targets = self.of.targets.read(group.clone(), &mut copy);
         let losses = CrossEntropy::<F>::new(self.rows, targets, 0.0);
-        losses.losses(isa, targets, group.clone(), memory, &mut loss, &mut is_top1);
+        losses.few(isa, group.clone(), memory, &mut loss, &mut is_top1);
         let [reading, computing] = memory;
         let [lines] = self.rows.lines(isa, &group, core::array::from_mut(reading));
         let held = scratch_lines(computing, lines.classes());

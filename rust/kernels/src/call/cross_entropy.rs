@@ -135,14 +135,8 @@ impl<F: Real> RowLoss for CrossEntropy<'_, F> {
     ) -> Option<usize> {
         let first = rows.start;
         let of_rows = CrossEntropy { targets, ..*self };
-        if self.rows.classes() == 2 && self.smoothing.is_none() {
-            of_rows.two_classes(isa, rows, &mut memory[0], (loss, is_top1));
-        } else if self.rows.are_few() {
-            for group in ranges(rows, LANES) {
-                let at = group.start - first;
-                let results = (&mut loss[at..][..LANES], &mut is_top1[at..][..LANES]);
-                of_rows.lanes(isa, group, memory, results);
-            }
+        if self.rows.are_few() {
+            of_rows.few(isa, rows, memory, loss, is_top1);
         } else {
             for group in ranges(rows, GROUP) {
                 let at = group.start - first;
@@ -155,6 +149,27 @@ impl<F: Real> RowLoss for CrossEntropy<'_, F> {
 }
 
 impl<F: Real> CrossEntropy<'_, F> {
+    /// The losses of rows of few classes, and whether each target is the first largest class.
+    #[inline(always)]
+    pub fn few<S: Isa>(
+        &self,
+        isa: S,
+        rows: Range<usize>,
+        memory: &mut [Scratch<F>; 2],
+        loss: &mut [f64; BLOCK_ROWS],
+        is_top1: &mut [bool; BLOCK_ROWS],
+    ) {
+        let first = rows.start;
+        if self.rows.classes() == 2 && self.smoothing.is_none() {
+            return self.two_classes(isa, rows, &mut memory[0], (loss, is_top1));
+        }
+        for group in ranges(rows, LANES) {
+            let at = group.start - first;
+            let results = (&mut loss[at..][..LANES], &mut is_top1[at..][..LANES]);
+            self.lanes(isa, group, memory, results);
+        }
+    }
+
     /// The losses of at most [`LANES`] rows of few classes. Called, not inlined: the loops of longer
     /// rows have the registers for themselves.
     #[inline(never)]
