@@ -24,6 +24,9 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// Runs `f` compiled for this instruction set.
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R;
 
+    /// The level with these instructions, for code that is compiled once for all callers.
+    fn level(self) -> Level;
+
     /// `a * b + c`: rounded once with fused multiply-add, twice by [`Baseline`].
     #[inline(always)]
     fn mul_add<F: Float>(self, a: F, b: F, c: F) -> F {
@@ -107,6 +110,10 @@ pub struct Baseline;
 
 impl Isa for Baseline {
     #[inline(always)]
+    fn level(self) -> Level {
+        Level::Baseline(self)
+    }
+    #[inline(always)]
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
         f()
     }
@@ -136,6 +143,10 @@ pub struct Avx2(());
 
 #[cfg(target_arch = "x86_64")]
 impl Isa for Avx2 {
+    #[inline(always)]
+    fn level(self) -> Level {
+        Level::Avx2(self)
+    }
     #[inline(always)]
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
         #[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2")]
@@ -193,6 +204,10 @@ impl Avx512 {
 
 #[cfg(target_arch = "x86_64")]
 impl Isa for Avx512 {
+    #[inline(always)]
+    fn level(self) -> Level {
+        Level::Avx512(self)
+    }
     #[inline(always)]
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi1,bmi2")]
@@ -257,6 +272,10 @@ pub struct Neon(());
 #[cfg(target_arch = "aarch64")]
 impl Isa for Neon {
     #[inline(always)]
+    fn level(self) -> Level {
+        Level::Neon(self)
+    }
+    #[inline(always)]
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
         f()
     }
@@ -319,6 +338,21 @@ impl Level {
     /// Whether this level has fused multiply-add. All such levels give the same bits.
     pub fn has_fma(self) -> bool {
         !matches!(self, Level::Baseline(_))
+    }
+
+    /// Runs `kernel` with the token of this level, not compiled for it: a kernel that only calls what
+    /// is.
+    #[inline(always)]
+    pub fn pass_on<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            Level::Baseline(isa) => kernel.run(isa),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(isa) => kernel.run(isa),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(isa) => kernel.run(isa),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon(isa) => kernel.run(isa),
+        }
     }
 
     /// Runs `kernel` compiled for this level.

@@ -1,7 +1,9 @@
 //! exp, log, log1p and the half-precision loads at every level of this CPU.
 #![expect(clippy::disallowed_methods, reason = "the platform's libm is the oracle here")]
 
-use nll_simd::{BF16, Buffer, CHUNK, Dtype, Extended, F16, Isa, Kernel, Level, Real, math};
+use nll_simd::{
+    BF16, Baseline, Buffer, CHUNK, Dtype, Extended, F16, Isa, Kernel, Level, Real, math,
+};
 use std::fmt::Debug;
 use std::io::Write;
 
@@ -53,6 +55,10 @@ const TABLE: [Row; 8] = [
 struct Reference;
 
 impl Isa for Reference {
+    fn level(self) -> Level {
+        Level::Baseline(Baseline)
+    }
+
     #[inline(always)]
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
         f()

@@ -1,6 +1,6 @@
 //! log y! at every level of this CPU, against values that mpmath computed.
 
-use nll_simd::{Float, Isa, Kernel, Level, Real, log_factorial};
+use nll_simd::{Baseline, Float, Isa, Kernel, Level, Real, log_factorial};
 
 /// log y! of each y, in a loop that LLVM vectorises.
 struct LogFactorials<'a, F>(&'a [F]);
@@ -23,6 +23,10 @@ impl<F: Real> Kernel for LogFactorials<'_, F> {
 struct Reference;
 
 impl Isa for Reference {
+    fn level(self) -> Level {
+        Level::Baseline(Baseline)
+    }
+
     #[inline(always)]
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
         f()

@@ -3,16 +3,15 @@
 //! The type is looked at once for each block and is no type parameter: a loss of three inputs would
 //! otherwise be compiled for every combination of their types. A block whose elements are
 //! neighbours in memory and have the type of the computation is read where it lies; any other is
-//! converted or copied into [`Scratch`].
+//! converted or copied into [`Scratch`](crate::data::scratch::Scratch).
 //!
 //! A new storage format is one more variant, and an [`Element`](crate::data::element::Element) that
 //! says how it is read.
 
 use crate::data::changes::{Change, Changes};
-use crate::data::lines::{LANES, Lines, Next, scratch_lines, set_lane, turn};
-use crate::data::scratch::Scratch;
+use crate::data::lines::LANES;
 use crate::data::strided::{Strided, View};
-use nll_simd::{BF16, F16, Isa, Prefetch, Real};
+use nll_simd::{BF16, F16, Prefetch, Real};
 use std::cmp::Reverse;
 use std::ops::Range;
 
@@ -59,10 +58,12 @@ macro_rules! with_view {
     };
 }
 
+pub(crate) use with_view;
+
 impl<'a> Array<'a> {
     /// The array as it is stored.
     #[inline(always)]
-    fn stored(&self) -> &Array<'a> {
+    pub(crate) fn stored(&self) -> &Array<'a> {
         match self {
             Array::Changed(stored, _) => stored,
             stored => stored,
@@ -167,7 +168,7 @@ impl Array<'_> {
         }
     }
 
-    /// A row of an array that [`Array::has_rows_of`] `F`, with up to `behind` elements that lie
+    /// A row of an array that `Array::has_rows_of` `F`, with up to `behind` elements that lie
     /// behind it; nothing of another array.
     #[inline(always)]
     pub fn row<F: Real>(&self, row: usize, behind: usize) -> &[F] {
@@ -204,7 +205,7 @@ impl Array<'_> {
         f64::from(one[0])
     }
 
-    fn classes(&self) -> usize {
+    pub(crate) fn classes(&self) -> usize {
         self.shape().last().copied().unwrap_or(1)
     }
 
@@ -239,81 +240,8 @@ impl Array<'_> {
         with_view!(self, _value => Prefetch::NOTHING, x => x.prefetch::<F>(start, is_short))
     }
 
-    /// The elements `range`, counted in C order, where they lie or in `scratch`, which belongs to
-    /// this array alone. Called, not inlined: in every kernel, for every array, this code was a
-    /// third of the build. A slice alone is returned in registers. Whatever else were returned with
-    /// it would come through memory, in words that the caller loads as one vector, and such a load
-    /// waits until the words are in the cache, behind all earlier reads.
-    #[inline(never)]
-    pub fn read<'s, S: Isa, F: Real>(
-        &'s self,
-        isa: S,
-        range: Range<usize>,
-        scratch: &'s mut Scratch<F>,
-    ) -> &'s [F] {
-        isa.vectorize(
-            #[inline(always)]
-            || {
-                if let Array::Changed(stored, changes) = self {
-                    let at = (range.start, self.classes());
-                    let length = range.len();
-                    // Out of the scratch, from which the elements are borrowed meanwhile.
-                    let mut memory = core::mem::take(&mut scratch.altered);
-                    changes.copy(at, stored.read(isa, range, scratch), &mut memory);
-                    scratch.altered = memory;
-                    return &*scratch.altered.first(length, F::ZERO);
-                }
-                with_view!(
-                    self,
-                    // What an earlier block left in the scratch is this number too.
-                    value => {
-                        &*scratch.values.first(range.len(), F::from_f64(*value))
-                    },
-                    x => x.read(isa, range, scratch)
-                )
-            },
-        )
-    }
-
-    /// The rows `rows`, at most [`LANES`], as lines where they lie or in `scratch`.
-    #[inline(never)]
-    pub fn lines<'s, S: Isa, F: Real>(
-        &'s self,
-        isa: S,
-        rows: Range<usize>,
-        scratch: &'s mut Scratch<F>,
-    ) -> Lines<'s, F> {
-        isa.vectorize(
-            #[inline(always)]
-            || {
-                let classes = self.classes();
-                if rows.len() == LANES && self.has_lines::<F>(rows.start) {
-                    let lines = with_view!(
-                        self, _value => None, x => x.lines(isa, rows.start, scratch)
-                    );
-                    return lines.expect("lines, by the condition");
-                }
-                let next = with_view!(self, _value => Next::NOTHING, x => x.next_rows(rows.end));
-                // Out of the scratch, from which the rows are borrowed meanwhile.
-                let mut memory = core::mem::take(&mut scratch.lines);
-                let lines = memory.first(classes * LANES, F::ZERO).as_chunks_mut().0;
-                if self.is_flat() {
-                    let range = rows.start * classes..rows.end * classes;
-                    turn(isa, self.read(isa, range, scratch), lines);
-                } else {
-                    for (lane, row) in rows.enumerate() {
-                        let row = self.read(isa, row * classes..(row + 1) * classes, scratch);
-                        set_lane(lines, lane, row);
-                    }
-                }
-                scratch.lines = memory;
-                Lines::dense(scratch_lines(scratch, classes), next)
-            },
-        )
-    }
-
     /// Whether [`LANES`] rows from `first` on are lines in memory that [`Strided::lines`] reads.
-    fn has_lines<F: Real>(&self, first: usize) -> bool {
+    pub(crate) fn has_lines<F: Real>(&self, first: usize) -> bool {
         match self {
             Array::F32(x) => F::of_f32(&[]).is_some() && x.side_by_side(first, LANES).is_some(),
             Array::F64(x) => F::of_f64(&[]).is_some() && x.side_by_side(first, LANES).is_some(),
@@ -321,33 +249,5 @@ impl Array<'_> {
             Array::BF16(x) => x.side_by_side(first, LANES).is_some(),
             _ => false,
         }
-    }
-
-    /// The classes `classes` of a row whose elements are not neighbours in memory. The rows of a
-    /// tile are copied together, when one of them is asked for.
-    #[inline(never)]
-    pub(crate) fn read_tile<'s, S: Isa, F: Real>(
-        &'s self,
-        isa: S,
-        row: usize,
-        classes: Range<usize>,
-        scratch: &'s mut Scratch<F>,
-    ) -> &'s [F] {
-        isa.vectorize(
-            #[inline(always)]
-            || {
-                if let Array::Changed(stored, changes) = self {
-                    let at = (row * self.classes() + classes.start, self.classes());
-                    let length = classes.len();
-                    let mut memory = core::mem::take(&mut scratch.altered);
-                    changes.copy(at, stored.read_tile(isa, row, classes, scratch), &mut memory);
-                    scratch.altered = memory;
-                    return &*scratch.altered.first(length, F::ZERO);
-                }
-                with_view!(
-                    self, _value => &[][..], x => x.tile_row(isa, row, classes, scratch)
-                )
-            },
-        )
     }
 }

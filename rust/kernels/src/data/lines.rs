@@ -57,6 +57,13 @@ impl<'s, F: Real> Lines<'s, F> {
         Lines { memory: lines.as_flattened(), stride: LANES, classes: lines.len(), next }
     }
 
+    /// The same lines, when `of` knows what type `F` is.
+    #[inline(always)]
+    pub(crate) fn typed<G>(self, of: impl FnOnce(&'s [F]) -> Option<&'s [G]>) -> Lines<'s, G> {
+        let Lines { memory, stride, classes, next } = self;
+        Lines { memory: of(memory).unwrap_or(&[]), stride, classes, next }
+    }
+
     /// Where the lines lie that are read after these.
     #[inline(always)]
     pub fn next(&self) -> Next {

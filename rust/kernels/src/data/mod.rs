@@ -9,6 +9,7 @@ pub mod lines;
 pub mod out;
 pub mod per_class;
 pub mod pool;
+mod reading;
 pub mod rows;
 pub mod scratch;
 pub mod strided;

@@ -1,6 +1,7 @@
 //! Scratch memory: what a task needs beside its inputs and outputs, kept from block to block.
 
 use nll_simd::{Aligned, Buffer, CHUNK_LANES, Real};
+use std::any::Any;
 use std::ops::Range;
 
 /// How many rows are read together at most: their last steps share vector registers.
@@ -54,6 +55,25 @@ pub(crate) struct Tile<F> {
     /// The first row.
     pub first: usize,
     pub classes: Range<usize>,
+}
+
+/// A scratch of either type.
+pub(crate) enum Typed<'s> {
+    F32(&'s mut Scratch<f32>),
+    F64(&'s mut Scratch<f64>),
+}
+
+impl<F: Real> Scratch<F> {
+    /// The scratch with its type, which is known where `F` is and costs nothing.
+    #[inline(always)]
+    pub(crate) fn typed(&mut self) -> Typed<'_> {
+        let scratch: &mut dyn Any = self;
+        if scratch.is::<Scratch<f32>>() {
+            Typed::F32(scratch.downcast_mut().expect("it is of f32"))
+        } else {
+            Typed::F64(scratch.downcast_mut().expect("it is of f64, the other Real"))
+        }
+    }
 }
 
 impl<F: Real> Default for Scratch<F> {
