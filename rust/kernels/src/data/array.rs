@@ -93,6 +93,7 @@ impl Array<'_> {
     }
 
     /// Whether it is one number, which goes with arrays of any shape.
+    #[inline]
     pub fn is_scalar(&self) -> bool {
         matches!(self, Array::Scalar(_))
     }
@@ -110,11 +111,13 @@ impl Array<'_> {
     }
 
     /// Whether it is an array of integers or booleans.
+    #[inline]
     pub fn holds_integers(&self) -> bool {
         self.is_double().is_none() && !self.is_scalar()
     }
 
     /// The machine epsilon of its type: the distance from 1 to the next number.
+    #[inline]
     pub fn epsilon(&self) -> f64 {
         match self {
             Array::F32(_) => f64::from(f32::EPSILON),
@@ -226,6 +229,7 @@ impl Array<'_> {
 
     /// How many elements lie from `start` to the next multiple of 64 bytes, if the array is read
     /// where it lies; else 0.
+    #[inline]
     pub fn to_boundary(&self, start: usize) -> usize {
         match self {
             Array::F32(x) => x.to_boundary(start),

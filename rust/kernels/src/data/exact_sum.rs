@@ -39,6 +39,7 @@ pub struct ExactSum {
 }
 
 impl Default for ExactSum {
+    #[inline]
     fn default() -> Self {
         ExactSum { digits: [0; DIGITS], pending: 0, special: 0.0 }
     }
@@ -170,6 +171,7 @@ impl ExactSum {
     }
 
     /// The sum of the terms that are not finite; 0 if there are none.
+    #[inline]
     pub fn special(&self) -> f64 {
         self.special
     }

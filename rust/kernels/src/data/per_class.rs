@@ -73,6 +73,7 @@ impl<'a> PerClass<'a> {
     }
 
     /// Whether the results are written by non-temporal stores.
+    #[inline]
     pub fn is_large(&self) -> bool {
         match self {
             PerClass::Rows { out, .. } => out.is_large(),
@@ -92,6 +93,7 @@ impl<'a> PerClass<'a> {
     }
 
     /// The results of rows of many classes.
+    #[inline]
     pub fn rows(self) -> Out<'a> {
         match self {
             PerClass::Rows { out, .. } => out,

@@ -177,6 +177,7 @@ impl Targets<'_> {
     }
 
     /// Whether any row may have another weight than 1.
+    #[inline]
     pub fn are_weighted(&self) -> bool {
         self.weight.is_some() || self.row_weight.is_some()
     }

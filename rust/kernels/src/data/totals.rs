@@ -49,6 +49,7 @@ impl Totals {
     }
 
     /// The totals of no losses.
+    #[inline]
     pub fn empty(weighted: bool, totaled: Totaled) -> Totals {
         let moments = (totaled == Totaled::Moments).then(|| {
             Box::new(Moments { weighted: weighted.then(Box::default), ..Moments::default() })
@@ -117,10 +118,12 @@ impl Totals {
     }
 
     /// Whether the sum is NaN.
+    #[inline]
     pub fn is_nan(&self) -> bool {
         self.sum.special().is_nan()
     }
 
+    #[inline]
     fn is_empty(&self) -> bool {
         self.count == 0 && self.ignored.is_none()
     }
