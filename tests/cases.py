@@ -151,13 +151,24 @@ def nll(x, t):
     return mp.log1p(mp.fsum(mp.exp(a - x[t]) for i, a in enumerate(x) if i != t))
 
 
+def losses(x):
+    """The nll of every class, from that of the largest, which has its digits where p is nearly 1."""
+    largest = max(range(len(x)), key=lambda t: x[t])
+    loss = nll(x, largest)
+    return [(x[largest] - a) + loss for a in x]
+
+
 def softmax(x):
-    return [mp.exp(-nll(x, t)) for t in range(len(x))]
+    return [mp.exp(-loss) for loss in losses(x)]
+
+
+def shannon(x):
+    return mp.fsum(mp.exp(-loss) * loss for loss in losses(x))
 
 
 def both(x, y):
     """p, q and log(q/p) of every class of two rows; where p is nearly 1, with the digits of log p."""
-    return [(mp.exp(-nll(x, t)), mp.exp(-nll(y, t)), nll(x, t) - nll(y, t)) for t in range(len(x))]
+    return [(mp.exp(-p), mp.exp(-q), p - q) for p, q in zip(losses(x), losses(y), strict=True)]
 
 
 def kl(x, y):
@@ -356,14 +367,14 @@ TABLE = [
     Case("logsumexp", logits, lambda x: max(x) + mp.log(mp.fsum(mp.exp(a - max(x)) for a in x)), x, rows=True, floor=1,
          largest=lambda x: np.max(np.abs(x), -1), reduces=False),
     Case("log_softmax", logits, rows=True, rtol=64 * 2.0**-52, reduces=False, wide=True),
-    Case("entropy", logits, lambda x: mp.fsum(p * nll(x, t) for t, p in enumerate(softmax(x))), x, **deviation),
+    Case("entropy", logits, shannon, x, **deviation),
     Case("entropy, mask", logits, others=masked, **deviation),
     Case("kl_divergence, mask", {"p_logits": rows, "q_logits": rows}, others=masked, **deviation),
     Case("kl_divergence", {"p_logits": rows, "q_logits": rows}, kl, x, **deviation),
     Case("score, log_prob", logits, lambda x, t: -nll(x, t), x, of_class, of="log_prob", reduces=False, **gather),
     Case("score, logsumexp", logits, others=of_class, of="logsumexp", rows=True, floor=1, reduces=False,
          largest=lambda x, t: np.max(np.abs(x), -1)),
-    Case("score, entropy", logits, lambda x, t: mp.fsum(p * nll(x, c) for c, p in enumerate(softmax(x))), x, of_class,
+    Case("score, entropy", logits, lambda x, t: shannon(x), x, of_class,
          of="entropy", reduces=False, **deviation),
     Case("score, max_log_prob", logits, lambda x, t: -nll(x, x.index(max(x))), x, of_class, of="max_log_prob",
          reduces=False, **gather),
@@ -371,7 +382,7 @@ TABLE = [
          keywords={"temperature": 0.7, "softcap": 30.0}, atol=1e-6),
     *(Case(f"compare, {of}", {"p_logits": rows, "q_logits": rows}, exact, x, of=of, reduces=False, **deviation)
       for of, exact in (("kl_pq", kl), ("kl_qp", lambda x, y: kl(y, x)), ("js", middle), ("total_variation", distance),
-                        ("p_entropy", lambda x, y: mp.fsum(p * nll(x, c) for c, p in enumerate(softmax(x)))))),
+                        ("p_entropy", lambda x, y: shannon(x)))),
     Case("compare, p_log_prob", {"p_logits": rows, "q_logits": rows}, others=of_class, of="p_log_prob", reduces=False,
          **gather),
 ]  # fmt: skip
