@@ -226,7 +226,7 @@ def test_a_small_weight_brings_a_loss_back_that_float32_does_not_hold():
 
 
 @pytest.mark.parametrize(("w", "x"), [(1e6, 100), (1e27, 140), (1e26, 149)])
-@pytest.mark.parametrize("classes", [3, 200, 5000])
+@pytest.mark.parametrize("classes", [2, 3, 200, 5000])
 def test_a_row_is_weighed_before_float32_loses_its_terms(w, x, classes):
     """A term of e^-140 beside the largest had a few bits, although 1e27 times it is a normal number."""
     logits, target = np.zeros((2, classes), np.float32), np.zeros((2, classes), np.float32)
@@ -244,6 +244,12 @@ def test_a_row_is_weighed_before_float32_loses_its_terms(w, x, classes):
         share = share if share > 2e-45 else np.float32(0)
         np.testing.assert_allclose(slopes[:, 0], share, rtol=2.4e-7, atol=1.5e-45)
         np.testing.assert_allclose(-slopes[:, 1], (classes - 1) * share, rtol=2.4e-7, atol=classes * 1.5e-45)
+
+
+def test_a_small_weight_brings_a_loss_of_two_classes_back():
+    logits, weight = np.float32([[-3e38, 3e38], [1, 2]]), np.float32([0.125, 1])
+    each = nll_fast.cross_entropy(logits, [0, 0], sample_weight=weight, reduction="none")
+    np.testing.assert_allclose(each, [0.25 * float(np.float32(3e38)), np.log1p(np.exp(1))], rtol=1.2e-7)
 
 
 @pytest.mark.parametrize("classes", [2, 200, 3000])

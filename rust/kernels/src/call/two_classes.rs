@@ -1,6 +1,6 @@
 //! Cross entropy of rows of two classes.
 //!
-//! The plain algorithm is that of every number of classes, log(1 + s·e^d): an exponential and a
+//! As for any number of classes, the loss is log(1 + s·e^d), which takes an exponential and a
 //! logarithm in the precision above. Instead, two classes are a pair of scores, of which the target
 //! is preferred to the other:
 //!
@@ -8,7 +8,8 @@
 //! loss = log(1 + e^{x_other − x_target})
 //! ```
 //!
-//! This is [`BradleyTerry`], whose float32 comes from a table.
+//! This is [`BradleyTerry`], whose float32 comes from a table. A loss that float32 rounds to a
+//! subnormal number or to infinity is computed in f64 if it has a weight, which may bring it back.
 
 use crate::call::cross_entropy::CrossEntropy;
 use crate::call::row_loss::BLOCK_ROWS;
@@ -25,8 +26,8 @@ use std::ops::Range;
 struct Pairs<F> {
     x_t: Aligned<[F; CHUNK]>,
     other: Aligned<[F; CHUNK]>,
-    /// Whether the target is the first class, 1 or 0.
-    is_first: [F; CHUNK],
+    /// The target; anything for a row that does not count.
+    class: [F; CHUNK],
 }
 
 impl<F: Real> CrossEntropy<'_, F> {
@@ -60,6 +61,9 @@ impl<F: Real> CrossEntropy<'_, F> {
         for (chunk, (loss, is_top1)) in ranges(rows.clone(), CHUNK).zip(results) {
             let pairs = self.pairs(isa, chunk, reading);
             pairs.losses(isa, loss, is_top1);
+            if !F::COMPENSATED && targets.are_weighted() {
+                pairs.restore(isa, loss);
+            }
         }
         if targets.weight.is_some() {
             for row in rows.filter(|&row| targets.counts(row)) {
@@ -80,15 +84,16 @@ impl<F: Real> CrossEntropy<'_, F> {
             second.0[at..][..count].copy_from_slice(&lines.line(1)[..count]);
             (0..2).for_each(|class| lines.fetch_next(class));
         }
-        let mut pairs = Pairs { x_t: first, other: second, is_first: [F::ZERO; CHUNK] };
-        let Pairs { x_t, other, is_first } = &mut pairs;
-        for (to, &class) in is_first.iter_mut().zip(self.targets().of(rows)) {
-            *to = F::from_f64(f64::from(1 - class as i32));
+        let mut pairs = Pairs { x_t: first, other: second, class: [F::ZERO; CHUNK] };
+        let Pairs { x_t, other, class } = &mut pairs;
+        for (to, &class) in class.iter_mut().zip(self.targets().of(rows)) {
+            *to = F::from_f64(f64::from(class as i32));
         }
-        // A loop over a chunk, because LLVM unrolls one over the lanes of a group, and branches. Into
-        // other arrays, because it would mask the stores into the same, which are slow on AMD's CPUs.
+        // One loop over the whole chunk: LLVM unrolls a loop over the lanes of a group into branches. It
+        // writes to other arrays than it reads: to the same ones LLVM would write with masked stores,
+        // which are slow on AMD's CPUs without AVX-512.
         for i in 0..CHUNK {
-            let (a, b, is_first) = (first.0[i], second.0[i], is_first[i] > F::ZERO);
+            let (a, b, is_first) = (first.0[i], second.0[i], class[i] == F::ZERO);
             x_t.0[i] = if is_first { a } else { b };
             other.0[i] = if is_first { b } else { a };
         }
@@ -99,7 +104,7 @@ impl<F: Real> CrossEntropy<'_, F> {
 impl<F: Real> Pairs<F> {
     #[inline(always)]
     fn losses<S: Isa>(&self, isa: S, losses: &mut [f64; CHUNK], is_top1: &mut [bool; CHUNK]) {
-        let Pairs { x_t: Aligned(x_t), other: Aligned(other), is_first } = self;
+        let Pairs { x_t: Aligned(x_t), other: Aligned(other), class } = self;
         let [mut inner, mut loss] = [[F::ZERO; CHUNK]; 2];
         let pair = BradleyTerry::<false>;
         pair.values(isa, [x_t, other, other], (&mut inner, false), &mut loss);
@@ -107,9 +112,40 @@ impl<F: Real> Pairs<F> {
             // As of more classes: −log p of a row with +∞ is NaN.
             let is_infinite = (x_t[i] == F::INFINITY) | (other[i] == F::INFINITY);
             let value = if is_infinite { F::NAN } else { loss[i] };
-            let is_first = (x_t[i] == other[i]) & (is_first[i] > F::ZERO);
+            let is_first = (x_t[i] == other[i]) & (class[i] == F::ZERO);
             losses[i] = value.to_f64();
             is_top1[i] = ((x_t[i] > other[i]) | is_first) & !value.is_nan();
         }
+    }
+    /// Computes in f64 what float32 does not hold.
+    #[inline(always)]
+    fn restore<S: Isa>(&self, isa: S, losses: &mut [f64; CHUNK]) {
+        let (least, most) = (F::LEAST_NORMAL.to_f64(), f64::INFINITY);
+        let is_lost = |loss: f64| (loss < least) | (loss == most);
+        if losses.iter().fold(false, |any, &loss| any | is_lost(loss)) {
+            let exact = self.in_f64(isa);
+            for (loss, exact) in losses.iter_mut().zip(exact) {
+                *loss = if is_lost(*loss) { exact } else { *loss };
+            }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn in_f64<S: Isa>(&self, isa: S) -> [f64; CHUNK] {
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                let zeros = [0.0; CHUNK];
+                let mut wide = Pairs { x_t: Aligned(zeros), other: Aligned(zeros), class: zeros };
+                for i in 0..CHUNK {
+                    wide.x_t.0[i] = self.x_t.0[i].to_f64();
+                    wide.other.0[i] = self.other.0[i].to_f64();
+                }
+                let (mut losses, mut is_top1) = (zeros, [false; CHUNK]);
+                wide.losses(isa, &mut losses, &mut is_top1);
+                losses
+            },
+        )
     }
 }
