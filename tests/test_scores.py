@@ -48,6 +48,7 @@ def test_counts_are_numpys_and_log_probs_the_bits_of_token_log_probs(classes, dt
     np.testing.assert_array_equal(scores.ties, (wide == x_t).sum(-1) - 1)
     np.testing.assert_array_equal(scores.argmax, wide.argmax(-1))
     np.testing.assert_array_equal(scores.is_greedy, wide.argmax(-1) == target)
+    np.testing.assert_array_equal(scores.log_prob[scores.is_greedy], scores.max_log_prob[scores.is_greedy])
     order = np.argsort(-wide, axis=-1, kind="stable")[:, :k]
     np.testing.assert_array_equal(scores.top_k_ids, order)
     log_p = nll_fast.log_softmax(x)

@@ -33,12 +33,15 @@ impl<F: Real> RowScore<F> {
     /// The numbers of the row, None if it holds a NaN.
     #[inline(always)]
     pub(crate) fn numbers(&self) -> Option<RowNumbers> {
-        let RowScore { loss, entropy, largest, rank, .. } = *self;
+        let RowScore { target, loss, entropy, largest, rank } = *self;
+        // Both are log p of the same class where the target is the largest.
+        let is_greedy = largest.at == target;
+        let least_loss = if is_greedy { loss } else { largest.loss.rounded() };
         (!rank.has_nan).then(|| RowNumbers {
             log_prob: row::log_prob::<F>(loss),
             logsumexp: largest.log_sum_exp(),
             entropy,
-            max_log_prob: row::log_prob::<F>(largest.loss.rounded()),
+            max_log_prob: row::log_prob::<F>(least_loss),
             argmax: largest.at,
             rank: rank.above + 1,
             ties: rank.equal.saturating_sub(1),
