@@ -12,7 +12,7 @@ from .cases import CASES, DTYPES, REACH, Reach
 
 ELEMENTS = [name for name, case in CASES.items() if not case.rows]
 ROWS = [name for name, case in CASES.items() if case.rows]
-# The oracle takes every class of a row against every other one: seconds for long rows.
+# The oracle computes each of many numbers of a row from all classes: seconds for long rows.
 SLOW = [name for name in ROWS if "smoothing" in name or "soft" in name or "kl" in name]
 SLOW += [name for name in ROWS if CASES[name].function in ("entropy", "cross_entropy_grad", "score", "compare")]
 ORDINARY = [1, 2, 7, 8, 31, 32, 33, 64, 1000]

@@ -34,7 +34,7 @@
 //! # Ok::<(), nll_kernels::Error>(())
 //! ```
 //!
-//! **The crates**, none of which knows another:
+//! **The four crates**, none of which knows another, and what they share:
 //!
 //! ```text
 //! nll_elements     loss  formula  elements   losses of single observations
@@ -55,8 +55,8 @@
 //! nll_kernels      what they share, and the floors below
 //! ```
 //!
-//! Each is one unit of code. What nll_kernels has is generic or inlined, and compiled in the crate that
-//! calls it: what several crates call is compiled in each.
+//! Each is one unit of code. Most of nll_kernels is generic or inlined, and compiled in each crate that
+//! calls it; reading arrays (`data/reading.rs`) is compiled once, there.
 #![forbid(unsafe_code)]
 
 pub use nll_elements::{

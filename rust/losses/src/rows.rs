@@ -216,8 +216,8 @@ impl<L: RowLoss> Losses<'_, L> {
             }
             let (mut loss, is_top1) = (&mut loss[..block.len()], &mut is_top1[..block.len()]);
             if let Some(ignore) = targets.ignore_index {
-                // Into another array: LLVM would mask the stores into the same, which are slow on
-                // AMD's CPUs.
+                // Written to another array, because LLVM would write to the same one with masked
+                // stores, which are slow on AMD's CPUs without AVX-512.
                 let rows = kept.iter_mut().zip(&*loss).zip(&mut *is_top1);
                 for (((kept, &loss), is_top1), &target) in rows.zip(targets.of(block.clone())) {
                     let counts = target != ignore;

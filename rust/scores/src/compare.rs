@@ -142,7 +142,7 @@ impl<F: Real> Comparisons<'_, F> {
         (self.of.top_k > 0).then(|| TopK::of(self.of.top_k))
     }
 
-    /// A few rows: one sweep over each array, which keeps its terms, and one over both, from cache.
+    /// A few rows: one sweep over each array, which keeps its terms, and one or more over both, from cache.
     #[inline(always)]
     fn group<S: Isa>(
         &self,
@@ -214,7 +214,8 @@ impl<F: Real> Comparisons<'_, F> {
         }
     }
 
-    /// Rows of very many classes, each read twice in pieces by all threads.
+    /// Rows of very many classes, in pieces by all threads: each array is read once, and both together as
+    /// often as [`Excess`] wants.
     fn long_rows(
         &self,
         exec: Exec<'_>,

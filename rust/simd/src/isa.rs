@@ -340,8 +340,8 @@ impl Level {
         !matches!(self, Level::Baseline(_))
     }
 
-    /// Runs `kernel` with the token of this level, not compiled for it: a kernel that only calls what
-    /// is.
+    /// Runs `kernel` with the token of this level, without compiling it for the level: for a kernel that
+    /// only calls functions which are.
     #[inline(always)]
     pub fn pass_on<K: Kernel>(self, kernel: K) -> K::Output {
         match self {

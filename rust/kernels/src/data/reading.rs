@@ -1,8 +1,8 @@
 //! How an [`Array`] is read: its elements, rows that are copied in tiles, rows as lines.
 //!
 //! This code is compiled in this crate, once for each precision and instruction set. It is the same
-//! for all kernels, and in every crate of floor 4 it would be a sixth of the build. What is generic
-//! here is a call of it.
+//! for all kernels; compiled in every crate of floor 4, it would be a ninth of the code. The generic
+//! functions here only call it.
 
 use crate::data::array::{Array, with_view};
 use crate::data::lines::{LANES, Lines, Next, scratch_lines, set_lane, turn};
@@ -63,7 +63,7 @@ impl Array<'_> {
     }
 }
 
-/// The functions that the calls above end in.
+/// The functions that the methods above call.
 macro_rules! compiled_here {
     ($real:ty, $elements:ident, $tile:ident, $lines:ident) => {
         #[inline(never)]
@@ -102,7 +102,7 @@ macro_rules! compiled_here {
 compiled_here!(f32, elements_f32, tile_f32, lines_f32);
 compiled_here!(f64, elements_f64, tile_f64, lines_f64);
 
-/// Calls of the functions below.
+/// The arguments of the functions below, for each level.
 struct Elements<'s, 'a, F> {
     array: &'s Array<'a>,
     range: Range<usize>,

@@ -48,8 +48,8 @@ pub struct Comparison<P, F: Real> {
     is_far: bool,
 }
 
-/// By how much Σ q exceeds 1, as far as the sweeps over a row have shown. Each sweep finds some 16 more of
-/// its digits: between rows that are certain of one class, all but the last of them may be rounding.
+/// What the sweeps over a row have found of Σ q − 1. Each sweep finds about 16 more digits. Between rows
+/// that are certain of one class, what the earlier ones find may be rounding error alone.
 #[derive(Clone, Copy)]
 pub struct Excess<F: Real> {
     sum: F::Extended,
@@ -64,10 +64,10 @@ impl<F: Real> Excess<F> {
         Excess { sum: F::Extended::new(0.0), last: f64::INFINITY }
     }
 
-    /// With what a sweep has found; None if no other sweep is wanted.
+    /// Adds what a sweep has found. None if another sweep would not help.
     #[inline(always)]
     pub fn and(self, found: &Compared) -> Option<Self> {
-        let (off, is_less) = (found.off, found.off.abs() < self.last.abs() / 1024.0);
+        let (off, is_less) = (found.off, found.off.abs() < self.last.abs() * 1e-6);
         let sum = self.sum.add(F::Extended::new(off)).renormalize();
         (off != 0.0 && is_less).then_some(Excess { sum, last: off })
     }
@@ -83,7 +83,7 @@ pub struct PairRow<F: Real> {
 }
 
 impl<F: Real, P: PairTerms<F>> Comparison<P, F> {
-    /// Of no classes of a pair, the sum of whose q is known to be off.
+    /// Of no classes of a pair. q is divided by 1 + `excess`, what earlier sweeps have found.
     #[inline(always)]
     pub fn new<S: Isa>(isa: S, pair: P, excess: Excess<F>) -> Self {
         let (relation, sum) = (*pair.relation(), excess.sum);

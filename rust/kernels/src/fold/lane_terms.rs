@@ -221,8 +221,8 @@ impl<F: Real> LaneTerms<F> {
             rest.add_line(&here);
             let class = F::from_f64(class as f64);
             for i in 0..LANES {
-                // That of −∞ is 0. A sum, because LLVM would mask the stores of a choice, which are slow
-                // on AMD's CPUs before AVX-512.
+                // The term of the hidden class, −∞, is 0, so that of the largest can be added. LLVM would
+                // make masked stores of a choice, which are slow on AMD's CPUs without AVX-512.
                 here[i] = here[i] + if max.at[i] == class { largest[i] } else { F::ZERO };
             }
             *line = here;

@@ -129,7 +129,7 @@ pub struct Compared {
     pub js: f64,
     /// Σ |p − q|/2, at most 1.
     pub total_variation: f64,
-    /// u, if that of the unsure classes may have changed the last; else 0.
+    /// u, if it may have changed `total_variation` through the unsure classes; else 0.
     pub off: f64,
 }
 
