@@ -127,6 +127,20 @@ def test_logits_of_1e38_differ_by_as_much_and_no_more(classes):
     assert nll_fast.kl_divergence(x, y, reduction="none") == pytest.approx(want, rel=1e-12)
 
 
+@pytest.mark.parametrize("classes", [2, 5, 128, 200, 3000, (1 << 18) + 5])
+def test_logits_next_to_the_largest_float64_differ_by_as_much_and_no_more(classes):
+    """What multiplies their differences by terms of 2^60 is infinite there."""
+    x, y = np.zeros((2, 2, classes))
+    y[0, 0] = 1e308
+    want = [(classes - 1) / classes * 1e308, 0]
+    np.testing.assert_allclose(nll_fast.kl_divergence(x, y, reduction="none"), want, rtol=1e-15)
+    both, back = nll_fast.compare(x, y), nll_fast.compare(y, x)
+    np.testing.assert_allclose(both.kl_pq, want, rtol=1e-15)
+    assert np.array_equal(both.kl_pq, back.kl_qp) and back.kl_pq[0] == pytest.approx(np.log(classes), rel=1e-15)
+    y[0, 1], y[1, 0] = -np.inf, np.nan
+    assert np.array_equal(nll_fast.kl_divergence(x, y, reduction="none"), [np.inf, np.nan], equal_nan=True)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("classes", [3, 40, 300])
 def test_a_class_impossible_for_one_model_is_infinitely_far_in_both_directions(classes, dtype):

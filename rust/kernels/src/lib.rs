@@ -9,6 +9,7 @@
 //!           two_classes               … of rows of two classes
 //!           row_sweeps                quantities of more classes than are read side by side
 //!           long_rows                 rows of very many classes, in pieces, by all threads
+//!           huge_logits               divergences that the folds cannot hold
 //!           hessian                   which second derivatives a call computes
 //! 3  fold   quantities of a row as states that take in blocks of classes, and merge
 //!           log_sum  pick  linear     one sweep: the cross entropy and its label smoothing

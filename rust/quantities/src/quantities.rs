@@ -4,9 +4,9 @@
 use crate::long_quantities::{Entropies, KnownValues, SoftTargets, divergences};
 use crate::quantity::Quantity;
 use nll_kernels::Error;
-use nll_kernels::call::is_probability;
 use nll_kernels::call::long_rows::{Folded, fold_rows};
 use nll_kernels::call::row_sweeps::Memory;
+use nll_kernels::call::{divergence_of_huge, is_probability};
 use nll_kernels::data::drive::{self, Exec, Split, Work, ranges};
 use nll_kernels::data::lines::{LANES, scratch_lines};
 use nll_kernels::data::out::Out;
@@ -120,6 +120,7 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
         if both.are_few() && !matches!(self.of, Quantity::WeightedSum { .. }) {
             for group in ranges(range, LANES) {
                 let values = &mut self.lanes(isa, &group, memory)[..group.len()];
+                self.restore_huge(group.start, values);
                 counted.add_to(isa, &mut totals, group.start, (values, F::COMPENSATED));
                 out.write(values, None);
             }
@@ -139,6 +140,7 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
                 Quantity::Divergence { .. } => {
                     let rows = ([&one, &Rows::new([second])], &both);
                     memory.divergence(isa, rows, (group, counted), values);
+                    self.restore_huge(start, values);
                 }
                 Quantity::ExpectedLoss { .. } => {
                     let of = self.probabilities(both.classes());
@@ -170,6 +172,21 @@ impl<F: Real> Quantities<'_, F> {
         totals
     }
 
+    /// Computes the divergences of the rows from `first` on again that are not finite, but might be.
+    #[inline(always)]
+    fn restore_huge(&self, first: usize, values: &mut [f64]) {
+        let Quantity::Divergence { .. } = self.of else { return };
+        if !F::COMPENSATED || values.iter().fold(true, |all, value| all & value.is_finite()) {
+            return;
+        }
+        let [p, q] = self.of.arrays().map(|(_, array)| Rows::new([array]));
+        for (row, value) in (first..).zip(values) {
+            if self.rows.counts(row) && !value.is_finite() {
+                *value = divergence_of_huge([&p, &q], row, *value);
+            }
+        }
+    }
+
     /// [`Quantity::run`] of rows of very many classes.
     fn run_long(&self, exec: Exec<'_>, mut out: Out<'_>) -> Result<Totals, Error> {
         let [(_, first), (_, second)] = self.of.arrays();
@@ -179,6 +196,7 @@ impl<F: Real> Quantities<'_, F> {
             let mut values = [0.0; GROUP];
             let found = self.long_values(exec, &group)?;
             values.iter_mut().zip(found).for_each(|(to, value)| *to = value.unwrap_or(0.0));
+            self.restore_huge(group.start, &mut values[..group.len()]);
             let (counted, double) = (self.rows, F::COMPENSATED);
             let known = KnownValues { counted, totals: self.no_totals(), values, double };
             let out = out.split_off(group.len());

@@ -3,12 +3,14 @@
 
 pub mod cross_entropy;
 mod hessian;
+mod huge_logits;
 pub mod long_rows;
 pub mod row_loss;
 pub mod row_sweeps;
 mod two_classes;
 
 pub use hessian::Hessian;
+pub use huge_logits::divergence_of_huge;
 
 use crate::Error;
 use crate::data::array::Array;
