@@ -39,7 +39,7 @@ def stored(rows: Any) -> Any:
 
 
 def rows_of_one_size(p: Any, q: Any, classes: int | None) -> tuple[Any, Any]:
-    """The rows of both models, with as many classes."""
+    """The rows of both models, cut to the same number of classes."""
     shapes = f"p_logits have shape {p.shape}, class axis last, and q_logits {q.shape}"
     fewest = min(p.shape[-1], q.shape[-1])
     if p.shape[:-1] != q.shape[:-1]:

@@ -30,8 +30,8 @@ fn prepared<'a>(logits: Array<'a>, temperature: f64, softcap: Option<f64>) -> Ar
 }
 
 /// Fills `numbers`: log p, log Σ e^x, entropy, log p of the largest, of the k largest, of given classes; and
-/// `integers`: arg max, rank, ties, the k largest classes. `given` has a class of all rows after the other, or
-/// as many of each row.
+/// `integers`: arg max, rank, ties, the k largest classes. `given` has the
+/// classes that are wanted of every row, or those of the first row, then those of the second, and so on.
 #[pyfunction]
 pub(crate) fn score<'py>(
     py: Python<'py>,

@@ -13,7 +13,7 @@ pub struct Score<'a> {
     pub targets: Targets<'a>,
     /// How many of the largest classes are wanted.
     pub top_k: usize,
-    /// Other classes whose log-probabilities are wanted: as many for each row.
+    /// Other classes whose log-probabilities are wanted, the same number of them for each row.
     pub given: Given<'a>,
 }
 

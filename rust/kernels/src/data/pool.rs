@@ -20,7 +20,7 @@ const MOST_THREADS: usize = 1024;
 struct Owned {
     process: u32,
     threads: usize,
-    /// None where the system refused to start them: it is not asked again for as many.
+    /// None where the system refused to start them. It is not asked again for the same number of threads.
     helpers: Option<Arc<Helpers>>,
 }
 
@@ -87,7 +87,7 @@ pub fn refused() -> Option<Error> {
     REFUSED.try_lock().ok()?.take()
 }
 
-/// The threads that help, or None if the system refuses to start as many.
+/// The threads that help, or None if the system refuses to start `threads` of them.
 fn helpers(threads: usize) -> Option<Arc<Helpers>> {
     let process = std::process::id();
     let fits = |owned: &&Owned| owned.process == process && owned.threads == threads;

@@ -156,7 +156,7 @@ impl<'r, const N: usize> Rows<'r, N> {
         Reader { row, in_place: self.arrays.map(in_place) }
     }
 
-    /// Some neighbouring classes of a row that has many more.
+    /// The classes `classes` of a row, a small part of all.
     #[inline(always)]
     pub fn block<'s, S: Isa, F: Real>(
         &'s self,

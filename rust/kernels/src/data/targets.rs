@@ -78,7 +78,7 @@ impl Counted<'_> {
 }
 
 impl<'a> Targets<'a> {
-    /// The targets of `rows`, read once: a copy of them in `memory`, which has room for as many.
+    /// The targets of `rows`, read once: a copy of them in `memory`, which has room for one target of each row.
     #[inline(always)]
     pub fn read<'m>(&self, rows: Range<usize>, memory: &'m mut [i64]) -> Targets<'m>
     where

@@ -13,7 +13,7 @@ use std::slice::ChunksMut;
 pub struct TermRows<'t, F>(Enumerate<ChunksMut<'t, F>>);
 
 impl<'t, F> TermRows<'t, F> {
-    /// The memory of rows of so many classes.
+    /// Cuts memory into rows of `classes` numbers.
     pub fn new(terms: &'t mut [F], classes: usize) -> Self {
         TermRows(terms.chunks_mut(classes).enumerate())
     }
