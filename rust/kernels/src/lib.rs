@@ -6,10 +6,10 @@
 //! ```text
 //! 4  call   what typed calls share; the calls themselves are in crates above this one
 //!           cross_entropy  row_loss   the cross entropy of rows of logits, as one of the losses of rows
-//!           two_classes               … of rows of two classes
+//!           few_classes  two_classes  … of rows of at most 128 classes, and of two
 //!           row_sweeps                quantities of more classes than are read side by side
 //!           long_rows                 rows of very many classes, in pieces, by all threads
-//!           huge_logits               divergences that the folds cannot hold
+//!           plain_row                 a row by the plain formula, where folds lose
 //!           hessian                   which second derivatives a call computes
 //! 3  fold   quantities of a row as states that take in blocks of classes, and merge
 //!           log_sum  pick  linear     one sweep: the cross entropy and its label smoothing

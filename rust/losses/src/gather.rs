@@ -54,11 +54,7 @@ impl<F: Real> Gather<'_, F> {
                 *loss = row::probability::<S, F>(isa, *loss);
             }
         }
-        if targets.weight.is_some() {
-            for (i, row) in group.enumerate().filter(|&(_, row)| targets.counts(row)) {
-                loss[i] = row::weighed(targets.class_weight(row), loss[i]);
-            }
-        }
+        targets.weigh_classes(group.start, &mut loss[..group.len()]);
         None
     }
 }

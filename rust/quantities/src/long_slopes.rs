@@ -5,6 +5,7 @@ use crate::long_quantities::{Pairs, divergences};
 use crate::quantity::Quantity;
 use crate::slope_blocks::{self, EntropyRow, SoftTargetRow};
 use nll_kernels::Error;
+use nll_kernels::call::HugePair;
 use nll_kernels::call::long_rows::{
     Fixed, Folded, Largest, LongRow, Places, Top, fold_rows, next_rows, write_rows,
 };
@@ -58,8 +59,8 @@ impl LongSlopes<'_> {
         let [rows, _] = &self.each;
         let tops = fold_rows(exec, rows, group.clone(), &EntropyTops(self.factor))?;
         let slopes = EntropySlopes::<F> { first: group.start, tops };
-        let likely = write_rows(exec, rows, group, &slopes, places)?;
-        balance::<F>(places, likely);
+        let ends = write_rows(exec, rows, group, &slopes, places)?;
+        balance::<F>(places, &ends);
         Ok(())
     }
 
@@ -90,16 +91,36 @@ impl LongSlopes<'_> {
         let (rows, factor) = ((self.each.each_ref(), &self.both), self.factor);
         let pairs = divergences::<F>(exec, rows, group.clone(), |row| factor(row) != 0.0)?;
         let slopes = DivergenceSlopes { first: group.start, pairs, factor };
-        let likely = write_rows(exec, &self.both, group, &slopes, places)?;
-        balance::<F>(places, likely);
+        let ends = write_rows(exec, &self.both, group.clone(), &slopes, places)?;
+        balance::<F>(places, &ends);
+        for ((row, outs), end) in group.zip(places).zip(&ends) {
+            let may_be_huge = F::COMPENSATED && end.is_some_and(|end| !end.are_finite);
+            let Some(pair) = may_be_huge.then(|| HugePair::new(rows.0, row)).flatten() else {
+                continue;
+            };
+            for class in 0..self.both.classes() {
+                for (out, slope) in outs.iter_mut().zip(pair.slopes(class, factor(row))) {
+                    out.set(class, &[slope], |slope| slope);
+                }
+            }
+        }
         Ok(())
     }
 }
 
-/// Sets the slope of the likely class of each row that has one, which is given with its place.
-fn balance<F: Real>(places: &mut Places<'_, 2>, likely: Vec<Option<(usize, f64)>>) {
-    for ([first, _], likely) in places.iter_mut().zip(likely) {
-        if let Some((class, slope)) = likely.filter(|(class, _)| *class != NONE) {
+/// What is known of the slopes of a row once they are written.
+#[derive(Clone, Copy)]
+struct SlopesEnd {
+    /// The likely class, [`NONE`] if there is none, and its slope.
+    likely: (usize, f64),
+    /// Whether all slopes by the first logits are.
+    are_finite: bool,
+}
+
+/// Sets the slope of the likely class of each row that has one.
+fn balance<F: Real>(places: &mut Places<'_, 2>, ends: &[Option<SlopesEnd>]) {
+    for ([first, _], end) in places.iter_mut().zip(ends) {
+        if let Some((class, slope)) = end.map(|end| end.likely).filter(|likely| likely.0 != NONE) {
             first.set(class, &[F::from_f64(slope)], F::to_f64);
         }
     }
@@ -111,12 +132,13 @@ struct Balanced<T> {
     of: T,
     likely: usize,
     others: LaneSum,
+    are_finite: bool,
 }
 
 impl<T> Balanced<T> {
     #[inline(always)]
     fn new(of: T, likely: usize) -> Self {
-        Balanced { of, likely, others: LaneSum::ZERO }
+        Balanced { of, likely, others: LaneSum::ZERO, are_finite: true }
     }
 
     /// Writes the slopes of the classes from `first` on, and adds them up.
@@ -134,13 +156,13 @@ impl<T> Balanced<T> {
             }
             add_values::<S, F, _>(isa, &mut self.others, slopes);
         }
+        self.are_finite &= slopes.iter().fold(true, |all, x| all & (x.abs() < F::INFINITY));
         out.write(slopes, None);
     }
 }
 
 impl<T, F: Real, const N: usize> Fold<F, N> for Balanced<T> {
-    /// The place of the likely class and its slope.
-    type Row = (usize, f64);
+    type Row = SlopesEnd;
 
     #[inline(always)]
     fn push<S: Isa>(&mut self, _isa: S, _block: &Block<'_, F, N>, _scratch: &mut Scratch<F>) {}
@@ -148,11 +170,13 @@ impl<T, F: Real, const N: usize> Fold<F, N> for Balanced<T> {
     #[inline(always)]
     fn merge<S: Isa>(&mut self, _isa: S, later: Self) {
         self.others = self.others.merge::<F>(later.others);
+        self.are_finite &= later.are_finite;
     }
 
     #[inline(always)]
-    fn finish<S: Isa>(&self, _isa: S) -> (usize, f64) {
-        (self.likely, -self.others.extended::<F>().rounded())
+    fn finish<S: Isa>(&self, _isa: S) -> SlopesEnd {
+        let likely = (self.likely, -self.others.extended::<F>().rounded());
+        SlopesEnd { likely, are_finite: self.are_finite }
     }
 }
 
@@ -182,7 +206,7 @@ struct EntropySlopes<F: Real> {
 
 impl<F: Real> LongRow<F, 1, 2> for EntropySlopes<F> {
     type State = Balanced<(EntropyRow, Others<F>)>;
-    type Row = (usize, f64);
+    type Row = SlopesEnd;
 
     #[inline(always)]
     fn start<S: Isa>(&self, _isa: S, row: usize) -> Option<Self::State> {
@@ -207,7 +231,7 @@ impl<F: Real> LongRow<F, 1, 2> for EntropySlopes<F> {
     }
 
     #[inline(always)]
-    fn finish<S: Isa>(&self, isa: S, _row: usize, state: &Self::State) -> (usize, f64) {
+    fn finish<S: Isa>(&self, isa: S, _row: usize, state: &Self::State) -> SlopesEnd {
         Fold::<F>::finish(state, isa)
     }
 }
@@ -263,7 +287,7 @@ struct DivergenceSlopes<'f, F: Real> {
 
 impl<F: Real> LongRow<F, 2, 2> for DivergenceSlopes<'_, F> {
     type State = Balanced<(Related<F>, LongPair<F>)>;
-    type Row = (usize, f64);
+    type Row = SlopesEnd;
 
     #[inline(always)]
     fn start<S: Isa>(&self, _isa: S, row: usize) -> Option<Self::State> {
@@ -289,7 +313,7 @@ impl<F: Real> LongRow<F, 2, 2> for DivergenceSlopes<'_, F> {
     }
 
     #[inline(always)]
-    fn finish<S: Isa>(&self, isa: S, _row: usize, state: &Self::State) -> (usize, f64) {
+    fn finish<S: Isa>(&self, isa: S, _row: usize, state: &Self::State) -> SlopesEnd {
         Fold::<F, 2>::finish(state, isa)
     }
 }

@@ -6,7 +6,7 @@ use crate::quantity::Quantity;
 use nll_kernels::Error;
 use nll_kernels::call::long_rows::{Folded, fold_rows};
 use nll_kernels::call::row_sweeps::Memory;
-use nll_kernels::call::{divergence_of_huge, is_probability};
+use nll_kernels::call::{HugePair, expected_loss_of_huge, is_probability};
 use nll_kernels::data::drive::{self, Exec, Split, Work, ranges};
 use nll_kernels::data::lines::{LANES, scratch_lines};
 use nll_kernels::data::out::Out;
@@ -136,6 +136,7 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
                 Quantity::SoftTarget { .. } => {
                     let weighting = self.of.weighting();
                     memory.soft_target(isa, &both, (group, counted), weighting, values);
+                    self.restore_huge(start, values);
                 }
                 Quantity::Divergence { .. } => {
                     let rows = ([&one, &Rows::new([second])], &both);
@@ -172,18 +173,33 @@ impl<F: Real> Quantities<'_, F> {
         totals
     }
 
-    /// Computes the divergences of the rows from `first` on again that are not finite, but might be.
+    /// Computes the values of the rows from `first` on again that are not finite, but might be.
     #[inline(always)]
     fn restore_huge(&self, first: usize, values: &mut [f64]) {
-        let Quantity::Divergence { .. } = self.of else { return };
         if !F::COMPENSATED || values.iter().fold(true, |all, value| all & value.is_finite()) {
             return;
         }
-        let [p, q] = self.of.arrays().map(|(_, array)| Rows::new([array]));
         for (row, value) in (first..).zip(values) {
             if self.rows.counts(row) && !value.is_finite() {
-                *value = divergence_of_huge([&p, &q], row, *value);
+                *value = self.restored(row, *value);
             }
+        }
+    }
+
+    /// The value of a row of huge logits, of which the folds say `value`.
+    #[cold]
+    fn restored(&self, row: usize, value: f64) -> f64 {
+        let [first, second] = self.of.arrays().map(|(_, array)| Rows::new([array]));
+        match self.of {
+            Quantity::Divergence { .. } => {
+                HugePair::new([&first, &second], row).map_or(value, |pair| pair.divergence())
+            }
+            Quantity::SoftTarget { .. } => {
+                let weighting = self.of.weighting();
+                let target = |class| weighting.product(class, second.entry(row, class));
+                expected_loss_of_huge(&first, row, value, &target)
+            }
+            _ => value,
         }
     }
 

@@ -16,6 +16,7 @@ use crate::long_slopes::run_long;
 use crate::quantity::Quantity;
 use crate::slope_blocks::{self, EntropyRow, SoftTargetRow};
 use nll_kernels::Error;
+use nll_kernels::call::HugePair;
 use nll_kernels::call::row_sweeps::PIECE;
 use nll_kernels::data::drive::{self, Exec, Work};
 use nll_kernels::data::out::Out;
@@ -316,6 +317,16 @@ impl<F: Real> RowSlopes<'_, F> {
                 },
             ),
         );
+        let rows = group.clone().zip(p_terms.chunks_mut(classes).zip(q_terms.chunks_mut(classes)));
+        for (row, (by_p, by_q)) in rows.filter(|(row, _)| F::COMPENSATED && counts(*row)) {
+            let are_finite = by_p.iter().fold(true, |all, x| all & (x.abs() < F::INFINITY));
+            let pair = if are_finite { None } else { HugePair::new(each, row) };
+            if let Some(pair) = pair {
+                for (class, (by_p, by_q)) in by_p.iter_mut().zip(by_q).enumerate() {
+                    [*by_p, *by_q] = pair.slopes(class, self.factor(row)).map(F::from_f64);
+                }
+            }
+        }
         self.write(group.clone(), p_terms, &mut outs[0]);
         self.write(group, q_terms, &mut outs[1]);
     }

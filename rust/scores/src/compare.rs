@@ -4,7 +4,7 @@ use crate::score_columns::Classes;
 use nll_kernels::Error;
 use nll_kernels::call::long_rows::{Folded, LongRow, fold_rows};
 use nll_kernels::call::row_sweeps::{Memory, PIECE};
-use nll_kernels::call::{check_equal_shapes, check_targets, divergence_of_huge};
+use nll_kernels::call::{HugePair, check_equal_shapes, check_targets};
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::{self, Exec, Split, Work};
 use nll_kernels::data::out::Out;
@@ -269,7 +269,7 @@ impl<F: Real> Comparisons<'_, F> {
         let compared = pair.compared;
         let [p_rows, q_rows] = &self.each;
         let restored = |rows, value: f64| match F::COMPENSATED && !value.is_finite() {
-            true => divergence_of_huge(rows, row, value),
+            true => HugePair::new(rows, row).map_or(value, |pair| pair.divergence()),
             false => value,
         };
         let numbers = [

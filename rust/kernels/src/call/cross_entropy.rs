@@ -2,13 +2,12 @@
 
 use crate::Error;
 use crate::call::long_rows::{LongRow, fold_rows};
+use crate::call::plain_row::{expected_loss_of_huge, plain_expected_loss};
 use crate::call::row_loss::{BLOCK_ROWS, KnownLosses, RowLoss};
 use crate::data::drive::{Exec, ranges};
-use crate::data::lines::{LANES, Lines, scratch_lines};
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::targets::Targets;
-use crate::fold::lanes::{self, LaneLogSums};
 use crate::fold::{Fold, Linear, LogSum, Pick, sweep};
 use crate::math::row::{self, ScaledSum, Smoothing};
 use nll_simd::{Extended, Isa, Real};
@@ -16,9 +15,9 @@ use std::ops::Range;
 
 /// Cross entropy of logits: [`row::target_against_rest`], weighted and smoothed.
 pub struct CrossEntropy<'r, F: Real> {
-    rows: &'r Rows<'r>,
-    targets: Targets<'r>,
-    smoothing: Option<Smoothing<F::Extended>>,
+    pub(super) rows: &'r Rows<'r>,
+    pub(super) targets: Targets<'r>,
+    pub(super) smoothing: Option<Smoothing<F::Extended>>,
 }
 
 impl<'r, F: Real> CrossEntropy<'r, F> {
@@ -30,17 +29,9 @@ impl<'r, F: Real> CrossEntropy<'r, F> {
         CrossEntropy { rows, targets, smoothing: (smoothing > 0.0).then(of_classes) }
     }
 
-    pub(super) fn rows(&self) -> &Rows<'_> {
-        self.rows
-    }
-
-    pub(super) fn targets(&self) -> Targets<'_> {
-        self.targets
-    }
-
     /// Whether the target is the first largest class of the row.
     #[inline(always)]
-    fn is_top1(&self, row: usize, x_t: f64, rest: f64) -> bool {
+    pub(super) fn is_top1(&self, row: usize, x_t: f64, rest: f64) -> bool {
         let before = 0..self.targets.class(row).min(self.rows.classes());
         let is_first = || self.rows.find(row, before, &|x| x == x_t).is_none();
         x_t > rest || (x_t == rest && is_first())
@@ -48,7 +39,7 @@ impl<'r, F: Real> CrossEntropy<'r, F> {
 
     /// (1 − ε)·w_t·loss and the smoothing's share.
     #[inline(always)]
-    fn weighted<S: Isa>(
+    pub(super) fn weighted<S: Isa>(
         &self,
         isa: S,
         row: usize,
@@ -70,7 +61,7 @@ impl<'r, F: Real> CrossEntropy<'r, F> {
 /// Whether a target, of weight 0, is so far below the others that lse is theirs. The sum of its logit and
 /// its loss would be the difference of two large numbers.
 #[inline(always)]
-fn is_negligible(x_t: f64, weight: f64, rest: &ScaledSum) -> bool {
+pub(super) fn is_negligible(x_t: f64, weight: f64, rest: &ScaledSum) -> bool {
     weight == 0.0 && x_t < rest.max - 128.0
 }
 
@@ -101,7 +92,7 @@ impl<F: Real> CrossEntropy<'_, F> {
     pub fn long_losses(&self, exec: Exec<'_>, group: Range<usize>) -> Result<KnownLosses, Error> {
         let mut known = KnownLosses::of(group.start);
         let found = fold_rows(exec, self.rows, group.clone(), self)?;
-        for (i, (row, found)) in group.zip(found).enumerate() {
+        for (i, (row, found)) in group.clone().zip(found).enumerate() {
             let Some([loss, x_t, rest]) = found else { continue };
             let before = (row, 0..self.targets.class(row).min(self.rows.classes()));
             known.is_top1[i] = match x_t == rest {
@@ -110,7 +101,61 @@ impl<F: Real> CrossEntropy<'_, F> {
             };
             known.loss[i] = loss;
         }
+        let count = group.len();
+        self.restore(group, &mut known.loss[..count], &known.is_top1[..count]);
         Ok(known)
+    }
+
+    /// Computes the losses of `rows` again that are not finite, but might be with a smaller weight or a
+    /// smoothed target, and those in which weights leave little but a difference.
+    #[inline(always)]
+    fn restore(&self, rows: Range<usize>, losses: &mut [f64], is_top1: &[bool]) {
+        let is_plain = self.smoothing.is_none() && self.targets.weight.is_none();
+        if is_plain || (self.smoothing.is_none() && !F::COMPENSATED) {
+            return;
+        }
+        let least = self.least_sure();
+        let is_sure =
+            |(loss, is_top1): (f64, bool)| (loss < f64::INFINITY) & ((loss >= least) | is_top1);
+        let both = losses.iter().copied().zip(is_top1.iter().copied());
+        if both.fold(true, |all, of_row| all & is_sure(of_row)) {
+            return;
+        }
+        let rows = rows.zip(losses).zip(is_top1);
+        for ((row, loss), &is_top1) in rows.filter(|((row, _), _)| self.targets.counts(*row)) {
+            if !is_sure((*loss, is_top1)) {
+                *loss = self.restored(row, *loss);
+            }
+        }
+    }
+
+    /// The least loss that keeps its digits where the target is not the largest class: smoothing takes
+    /// the other classes' losses from a sum that is about 1. Without weights of classes, no loss is less.
+    #[inline(always)]
+    fn least_sure(&self) -> f64 {
+        match (self.smoothing, self.targets.weight) {
+            (Some(Smoothing { share, weights, .. }), Some(_)) => {
+                0.5 * share.rounded() * weights.rounded()
+            }
+            _ => 0.0,
+        }
+    }
+
+    /// The loss of one row by the plain formula; that of the folds, `loss`, if it is infinite or NaN and
+    /// no logit is huge.
+    #[cold]
+    fn restored(&self, row: usize, loss: f64) -> f64 {
+        let (target, class_weight) = (self.targets.class(row), self.targets.class_weight(row));
+        let smoothing = self.smoothing.map(|of| (of.sharp.rounded(), of.share.rounded()));
+        let (sharp, share) = smoothing.unwrap_or((1.0, 0.0));
+        let weight = |class: usize| {
+            let even = share * self.targets.weight.map_or(1.0, |w| w[class]);
+            if class == target { even + sharp * class_weight } else { even }
+        };
+        match loss.is_finite() {
+            true => plain_expected_loss(self.rows, row, &weight),
+            false => expected_loss_of_huge(self.rows, row, loss, &weight),
+        }
     }
 }
 
@@ -136,134 +181,21 @@ impl<F: Real> RowLoss for CrossEntropy<'_, F> {
         let first = rows.start;
         let of_rows = CrossEntropy { targets, ..*self };
         if self.rows.are_few() {
-            of_rows.few(isa, rows, memory, loss, is_top1);
+            of_rows.few(isa, rows.clone(), memory, loss, is_top1);
         } else {
-            for group in ranges(rows, GROUP) {
+            for group in ranges(rows.clone(), GROUP) {
                 let at = group.start - first;
                 let results = (&mut loss[at..][..GROUP], &mut is_top1[at..][..GROUP]);
                 of_rows.group(isa, group, memory, results);
             }
         }
+        let count = rows.len();
+        of_rows.restore(rows, &mut loss[..count], &is_top1[..count]);
         None
     }
 }
 
 impl<F: Real> CrossEntropy<'_, F> {
-    /// The losses of rows of few classes, and whether each target is the first largest class.
-    #[inline(always)]
-    pub fn few<S: Isa>(
-        &self,
-        isa: S,
-        rows: Range<usize>,
-        memory: &mut [Scratch<F>; 2],
-        loss: &mut [f64; BLOCK_ROWS],
-        is_top1: &mut [bool; BLOCK_ROWS],
-    ) {
-        let first = rows.start;
-        if self.rows.classes() == 2 && self.smoothing.is_none() {
-            return self.two_classes(isa, rows, &mut memory[0], (loss, is_top1));
-        }
-        for group in ranges(rows, LANES) {
-            let at = group.start - first;
-            let results = (&mut loss[at..][..LANES], &mut is_top1[at..][..LANES]);
-            self.lanes(isa, group, memory, results);
-        }
-    }
-
-    /// The losses of at most [`LANES`] rows of few classes. Called, not inlined: the loops of longer
-    /// rows have the registers for themselves.
-    #[inline(never)]
-    fn lanes<S: Isa>(
-        &self,
-        isa: S,
-        group: Range<usize>,
-        memory: &mut [Scratch<F>; 2],
-        results: (&mut [f64], &mut [bool]),
-    ) {
-        isa.vectorize(
-            #[inline(always)]
-            || self.lanes_here(isa, group, memory, results),
-        );
-    }
-
-    #[inline(always)]
-    fn lanes_here<S: Isa>(
-        &self,
-        isa: S,
-        group: Range<usize>,
-        [reading, computing]: &mut [Scratch<F>; 2],
-        (losses, is_top1): (&mut [f64], &mut [bool]),
-    ) {
-        let (start, count, targets) = (group.start, group.len(), self.targets);
-        let [lines] = self.rows.lines(isa, &group, core::array::from_mut(reading));
-        let mut target = [-F::ONE; LANES];
-        for (to, &class) in target.iter_mut().zip(targets.of(group)) {
-            *to = F::from_f64(f64::from(class as i32));
-        }
-        let held = scratch_lines(computing, lines.classes());
-        let [max, x_t] = lanes::hide(lines, target, held);
-        let sums = LaneLogSums::new(isa, Lines::dense(held, lines.next()), &max);
-        // An array for each word: a loop over arrays of structures is not vectorised.
-        let [mut loss, mut lost] = [[0.0; LANES]; 2];
-        for i in 0..LANES {
-            let of_row = row::unrounded_loss::<S, F>(isa, sums.row(i), x_t[i].to_f64());
-            [loss[i], lost[i]] = of_row.words();
-        }
-        let (mut ties, mut larger) = (0, [false; LANES]);
-        for i in 0..LANES {
-            larger[i] = (x_t[i] > max[i]) & !loss[i].is_nan();
-            ties |= u32::from(x_t[i] == max[i]);
-        }
-        is_top1[..count].copy_from_slice(&larger[..count]);
-        if ties > 0 {
-            for i in (0..count).filter(|&i| targets.counts(start + i) && !loss[i].is_nan()) {
-                is_top1[i] = self.is_top1(start + i, x_t[i].to_f64(), max[i].to_f64());
-            }
-        }
-        if let Some(smoothing) = self.smoothing {
-            let rows = (start..start + count, lines);
-            self.smooth(isa, smoothing, rows, (&x_t, &sums), (&mut loss, &lost));
-        } else if targets.weight.is_some() {
-            for i in (0..count).filter(|&i| targets.counts(start + i)) {
-                loss[i] = row::weighed(targets.class_weight(start + i), loss[i]);
-            }
-        }
-        losses[..count].copy_from_slice(&loss[..count]);
-    }
-
-    /// Smooths the losses of rows side by side, which are given in two words.
-    #[inline(always)]
-    fn smooth<S: Isa>(
-        &self,
-        isa: S,
-        smoothing: Smoothing<F::Extended>,
-        (group, lines): (Range<usize>, Lines<'_, F>),
-        (x_t, sums): (&[F; LANES], &LaneLogSums),
-        (loss, lost): (&mut [f64; LANES], &[f64; LANES]),
-    ) {
-        let targets = self.targets;
-        let [linear, linear_lost, shift] = lanes::linear(isa, lines, targets.weight);
-        let (mut weight, mut smoothed) = ([0.0; LANES], [0.0; LANES]);
-        for (i, row) in group.clone().enumerate().filter(|&(_, row)| targets.counts(row)) {
-            weight[i] = targets.class_weight(row);
-        }
-        for i in 0..LANES {
-            let of_row = F::Extended::sum(loss[i], lost[i]);
-            let linear = F::Extended::sum(linear[i], linear_lost[i]);
-            let above = F::Extended::sum(x_t[i].to_f64(), -shift[i]).add(of_row);
-            smoothed[i] = row::smoothed(isa, smoothing, (of_row, weight[i]), [linear, above]);
-        }
-        for (i, row) in group.enumerate().filter(|&(_, row)| targets.counts(row)) {
-            let (x_t, rest) = (x_t[i].to_f64(), sums.row(i));
-            if is_negligible(x_t, weight[i], &rest) {
-                let linear = (F::Extended::sum(linear[i], linear_lost[i]), shift[i]);
-                let of_row = (F::Extended::new(loss[i]), x_t, rest);
-                smoothed[i] = self.weighted(isa, row, of_row, Some(linear));
-            }
-        }
-        *loss = smoothed;
-    }
-
     /// The losses of at most [`GROUP`] rows.
     #[inline(always)]
     fn group<S: Isa>(

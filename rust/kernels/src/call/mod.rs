@@ -2,15 +2,16 @@
 //! functions here, and an [`Error`] says what is wrong with it; a front end only translates types.
 
 pub mod cross_entropy;
+mod few_classes;
 mod hessian;
-mod huge_logits;
 pub mod long_rows;
+mod plain_row;
 pub mod row_loss;
 pub mod row_sweeps;
 mod two_classes;
 
 pub use hessian::Hessian;
-pub use huge_logits::divergence_of_huge;
+pub use plain_row::{HugePair, expected_loss_of_huge};
 
 use crate::Error;
 use crate::data::array::Array;

@@ -18,7 +18,6 @@ use crate::data::lines::LANES;
 use crate::data::scratch::Scratch;
 use crate::math::density::{CHUNK, Density};
 use crate::math::preference::BradleyTerry;
-use crate::math::row;
 use nll_simd::{Aligned, Isa, Real};
 use std::ops::Range;
 
@@ -55,7 +54,7 @@ impl<F: Real> CrossEntropy<'_, F> {
         reading: &mut Scratch<F>,
         (losses, is_top1): (&mut [f64; BLOCK_ROWS], &mut [bool; BLOCK_ROWS]),
     ) {
-        let (start, targets) = (rows.start, self.targets());
+        let (start, targets) = (rows.start, self.targets);
         let results = losses.as_chunks_mut::<CHUNK>().0.iter_mut();
         let results = results.zip(is_top1.as_chunks_mut::<CHUNK>().0);
         for (chunk, (loss, is_top1)) in ranges(rows.clone(), CHUNK).zip(results) {
@@ -65,12 +64,7 @@ impl<F: Real> CrossEntropy<'_, F> {
                 pairs.restore(isa, loss);
             }
         }
-        if targets.weight.is_some() {
-            for row in rows.filter(|&row| targets.counts(row)) {
-                let loss = &mut losses[row - start];
-                *loss = row::weighed(targets.class_weight(row), *loss);
-            }
-        }
+        targets.weigh_classes(start, &mut losses[..rows.len()]);
     }
 
     /// At most [`CHUNK`] rows.
@@ -79,14 +73,14 @@ impl<F: Real> CrossEntropy<'_, F> {
         let [mut first, mut second] = [Aligned([F::ZERO; CHUNK]); 2];
         for group in ranges(rows.clone(), LANES) {
             let (at, count) = (group.start - rows.start, group.len());
-            let [lines] = self.rows().lines(isa, &group, core::array::from_mut(reading));
+            let [lines] = self.rows.lines(isa, &group, core::array::from_mut(reading));
             first.0[at..][..count].copy_from_slice(&lines.line(0)[..count]);
             second.0[at..][..count].copy_from_slice(&lines.line(1)[..count]);
             (0..2).for_each(|class| lines.fetch_next(class));
         }
         let mut pairs = Pairs { x_t: first, other: second, class: [F::ZERO; CHUNK] };
         let Pairs { x_t, other, class } = &mut pairs;
-        for (to, &class) in class.iter_mut().zip(self.targets().of(rows)) {
+        for (to, &class) in class.iter_mut().zip(self.targets.of(rows)) {
             *to = F::from_f64(f64::from(class as i32));
         }
         // One loop over the whole chunk: LLVM unrolls a loop over the lanes of a group into branches. It

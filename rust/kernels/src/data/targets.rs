@@ -207,6 +207,17 @@ impl Targets<'_> {
         sum.value()
     }
 
+    /// Multiplies the losses of the rows from `first` on that count by the weights of their classes.
+    #[inline(always)]
+    pub fn weigh_classes(&self, first: usize, losses: &mut [f64]) {
+        if self.weight.is_none() {
+            return;
+        }
+        for (row, loss) in (first..).zip(losses).filter(|(row, _)| self.counts(*row)) {
+            *loss = weighed(self.class_weight(row), *loss);
+        }
+    }
+
     /// Multiplies the losses of the rows from `first` on by the weights of these rows.
     #[inline(always)]
     pub fn weigh_rows(&self, first: usize, losses: &mut [f64]) {

@@ -128,7 +128,8 @@ pub struct TargetAndRest<E> {
 /// ```
 ///
 /// If the target is not the largest, the first difference cancels where p_m is nearly 1. With −log p_m ≥ 1/2
-/// it has all its digits; below that, and where a logit is not finite, the row is not sure.
+/// it has all its digits; below that, where g is so large that −log p_t does not hold −log p_m beside it, and
+/// where a logit is not finite, the row is not sure.
 #[inline(always)]
 pub fn target_and_rest<S: Isa, F: Real>(
     isa: S,
@@ -145,7 +146,8 @@ pub fn target_and_rest<S: Isa, F: Real>(
     let share = further.mul(isa, one.add(others.neg()));
     let entropy = largest.add(share).add(others.mul(isa, below)).rounded();
     let least = if x_m > x_t { 0.5 } else { 0.0 };
-    let is_sure = largest.rounded() >= least && entropy < f64::INFINITY;
+    let holds_both = further.rounded() < if F::COMPENSATED { 1e14 } else { 1e7 };
+    let is_sure = largest.rounded() >= least && holds_both && entropy < f64::INFINITY;
     let loss = target_against_rest::<S, F>(isa, rest, x_t);
     TargetAndRest { loss, largest, entropy, is_sure }
 }
