@@ -1,19 +1,16 @@
 //! How two rows of logits differ: both divergences, their mean, the distance, and p's entropy.
 //!
 //! The plain algorithm is a sum over the classes for each quantity. Here some classes are looked at
-//! together, in two loops over columns of their numbers. The first writes the shares that all classes
-//! have if p and q are nearly equal: no quotient, no logarithm. The second goes over the classes that are
-//! not near, of which two similar models have few, and writes their shares in the place of the first. Where
-//! most of the classes before were not near, the first loop leaves the shares to the second. Both give a near
-//! class the same bits.
+//! together. One loop writes columns of the shares that all have if p and q are nearly equal: no quotient, no
+//! logarithm, and no q. Where some classes are not near, of which two similar models have few, their shares
+//! are written in the place of these. Where most of the classes before were not near, one loop writes the
+//! shares of any class. All give a near class the same bits.
 
 use crate::data::rows::Block;
 use crate::data::scratch::Scratch;
 use crate::fold::Fold;
 use crate::fold::divergence::{PairTerms, Relation};
-use crate::math::comparison::{
-    ClassShare, Compared, Shares, UNSURE, class_share, is_near, near_share,
-};
+use crate::math::comparison::{ClassShare, Compared, Shares, Sizes, class_share, near_share};
 use crate::math::terms::add_values;
 use nll_simd::{CHUNK_LANES, Extended, Isa, LaneSum, Real, SUM_LANES};
 
@@ -23,27 +20,25 @@ const CLASSES: usize = 128;
 /// A number of each of these classes, 0 behind the last.
 type Column = [f64; CLASSES];
 
-/// How many sums there are: those of [`Shares`] in their order, and then Σ p·(x_m − x), where x_m is the
-/// largest logit of p.
-const SUMS: usize = 8;
+/// How many sums there are: those of bend, excess, back, distance, lean and middle of [`Shares`], and then
+/// Σ p·(x_m − x), where x_m is the largest logit of p.
+const SUMS: usize = 7;
 
 /// The sums that need what rounding takes from each share, if float64 is not wider than the logits: those
 /// of bend, excess, back and p·(x_m − x).
-const LONG: [usize; 4] = [0, 1, 2, 7];
+const LONG: [usize; 4] = [0, 1, 2, 6];
 
-/// The columns: of each sum, of what rounding took, and then p, q and d = log q − log p, these two as two
-/// words.
-const COLUMNS: usize = SUMS + LONG.len() + 5;
+/// The columns: of each sum, and of what rounding took.
+const COLUMNS: usize = SUMS + LONG.len();
 const LOST: usize = SUMS;
-const P: usize = LOST + LONG.len();
-const Q: usize = P + 1;
-const D: usize = Q + 2;
 
 /// The sums over the classes of two rows. States that are merged are of the same pair.
 pub struct Comparison<P, F: Real> {
     pair: P,
     relation: Relation<F>,
     sums: [LaneSum; SUMS],
+    /// Σ p of the unsure classes.
+    unsure: f64,
     /// Whether most of the classes that were looked at last are not near.
     is_far: bool,
 }
@@ -89,7 +84,7 @@ impl<F: Real, P: PairTerms<F>> Comparison<P, F> {
         let (relation, sum) = (*pair.relation(), excess.sum);
         let is_known = sum.rounded() != 0.0;
         let relation = if is_known { relation.corrected(isa, sum) } else { relation };
-        Comparison { pair, relation, sums: [LaneSum::ZERO; SUMS], is_far: false }
+        Comparison { pair, relation, sums: [LaneSum::ZERO; SUMS], unsure: 0.0, is_far: false }
     }
 
     /// The pair of rows.
@@ -99,94 +94,135 @@ impl<F: Real, P: PairTerms<F>> Comparison<P, F> {
     }
 }
 
-/// Writes the share of class number `i`.
+/// The share of a class, p, and p·(x_m − x).
+type ClassNumbers<F> = (ClassShare<F>, f64, <F as Real>::Extended);
+
+/// Writes what class number `i` adds to each sum.
 #[inline(always)]
-fn set<F: Real>(columns: &mut [Column; COLUMNS], i: usize, share: ClassShare<F>) {
-    let (q, d) = (columns[Q][i], columns[D][i]);
+fn set<F: Real, const N: usize>(
+    columns: &mut [[f64; N]; COLUMNS],
+    i: usize,
+    (share, p, further): ClassNumbers<F>,
+) {
     let ClassShare { bend, apart, back, middle } = share;
-    let [[bend, bend_lost], [excess, excess_lost], [back, back_lost]] =
-        [bend, apart, back].map(Extended::words);
-    let apart = apart.rounded();
+    let [[bend, bend_lost], [excess, excess_lost], [back, back_lost], [further, further_lost]] =
+        [bend, apart, back, further].map(Extended::words);
     columns[0][i] = bend;
     columns[1][i] = excess;
     columns[2][i] = back;
-    columns[3][i] = apart.abs();
-    columns[4][i] = if apart < 0.0 { -q } else { q };
-    columns[5][i] = if d.abs() >= UNSURE { 0.0 } else { q };
-    columns[6][i] = middle;
+    columns[3][i] = excess.abs();
+    columns[4][i] = p.copysign(excess);
+    columns[5][i] = middle;
+    columns[6][i] = further;
     if F::COMPENSATED {
         columns[LOST][i] = bend_lost;
         columns[LOST + 1][i] = excess_lost;
         columns[LOST + 2][i] = back_lost;
+        columns[LOST + 3][i] = further_lost;
     }
 }
 
-/// Writes the numbers of the classes x and y, whose terms are p and q, and, if `NEAR`, their shares as if all
-/// were near.
+/// p·(x_m − x). x may be −∞ where p is 0.
+#[inline(always)]
+fn further<S: Isa, F: Real>(isa: S, p: f64, below: F::Extended) -> F::Extended {
+    let below = if p == 0.0 { F::Extended::new(0.0) } else { below };
+    F::Extended::new(p).mul(isa, below)
+}
+
+/// Writes the shares of the classes x and y, whose terms are p and q; if `NEAR`, as if all were near. Returns how
+/// large their d are.
 ///
 /// A function of its own: only as arguments are the slices known to be apart, without which the loop is
 /// not vectorised.
 #[inline(always)]
-fn write<S: Isa, F: Real, const NEAR: bool>(
+fn write<S: Isa, F: Real, const N: usize, const NEAR: bool>(
     isa: S,
     relation: &Relation<F>,
-    ([x, y], [p, q]): ([&[F]; 2], [&[F]; 2]),
-    columns: &mut [Column; COLUMNS],
-) {
-    for i in 0..x.len().min(CLASSES) {
+    [x, y, p, q]: [&[F]; 4],
+    columns: &mut [[f64; N]; COLUMNS],
+) -> Sizes {
+    let mut sizes = Sizes::default();
+    for i in 0..x.len().min(N) {
         let (d, below) = relation.log_ratio(x[i].to_f64(), y[i].to_f64());
-        let (p, q) = (p[i].to_f64(), F::Extended::new(q[i].to_f64()).mul(isa, relation.k));
-        columns[P][i] = p;
-        [columns[Q][i], columns[D][i]] = [q.rounded(), d.rounded()];
-        if NEAR {
-            set::<F>(columns, i, near_share(isa, p, d));
-        }
-        // x may be −∞ where p is 0.
-        let below = if p == 0.0 { F::Extended::new(0.0) } else { below };
-        let [further, lost] = F::Extended::new(p).mul(isa, below).words();
-        columns[7][i] = further;
-        if F::COMPENSATED {
-            columns[LOST + 3][i] = lost;
-            [columns[Q + 1][i], columns[D + 1][i]] = [q.words()[1], d.words()[1]];
-        }
+        let p = p[i].to_f64();
+        let share = if NEAR {
+            near_share(isa, p, d)
+        } else {
+            class_share(isa, p, F::Extended::new(q[i].to_f64()).mul(isa, relation.k), d)
+        };
+        set::<F, N>(columns, i, (share, p, further::<S, F>(isa, p, below)));
+        sizes = sizes.and(d.rounded());
     }
+    sizes
 }
 
-/// Writes the shares of those of the first `count` classes that are not near or, if `ALL`, of all. Returns
-/// whether most are not near. [`SUM_LANES`] classes are looked at together.
+/// Writes the shares of those classes that are not near. Returns whether most are not. [`SUM_LANES`] classes
+/// are looked at together, some of them behind the last.
 ///
 /// Called, not inlined: the usual way has the registers for itself.
 #[inline(never)]
 fn write_far<S: Isa, F: Real>(
     isa: S,
+    relation: &Relation<F>,
+    numbers: [&[F]; 4],
     columns: &mut [Column; COLUMNS],
-    count: usize,
-    all: bool,
 ) -> bool {
     isa.vectorize(
         #[inline(always)]
         || {
-            let mut far = 0;
-            for start in (0..count.min(CLASSES)).step_by(SUM_LANES) {
-                let is_far = has_far(&columns[D][start..start + SUM_LANES]);
-                far += usize::from(is_far);
-                if all || is_far {
-                    for i in start..start + SUM_LANES {
-                        let number = |k: usize| F::Extended::sum(columns[k][i], columns[k + 1][i]);
-                        let share = class_share(isa, columns[P][i], number(Q), number(D));
-                        set::<F>(columns, i, share);
-                    }
-                }
+            let (count, mut far) = (numbers[0].len().min(CLASSES), 0);
+            for start in (0..count).step_by(SUM_LANES) {
+                let whole = numbers.map(|numbers| numbers[start..count].first_chunk());
+                let group = match whole {
+                    [Some(x), Some(y), Some(p), Some(q)] => [*x, *y, *p, *q],
+                    _ => numbers.map(|numbers| {
+                        let mut group = [F::ZERO; SUM_LANES];
+                        group[..count - start].copy_from_slice(&numbers[start..count]);
+                        group
+                    }),
+                };
+                far += usize::from(write_group(isa, relation, group, (columns, start)));
             }
             2 * far * SUM_LANES > count
         },
     )
 }
 
-/// Whether any of these d is not near.
+/// Writes the shares of some classes, from number `start` on, unless all are near. Returns whether any is
+/// not.
 #[inline(always)]
-fn has_far(d: &[f64]) -> bool {
-    d.iter().fold(false, |any, &d| any | !is_near(d))
+fn write_group<S: Isa, F: Real>(
+    isa: S,
+    relation: &Relation<F>,
+    numbers: [[F; SUM_LANES]; 4],
+    (columns, start): (&mut [Column; COLUMNS], usize),
+) -> bool {
+    let [x, y, ..] = &numbers;
+    let d = |i: usize| relation.log_ratio(x[i].to_f64(), y[i].to_f64()).0.rounded();
+    let is_far = (0..SUM_LANES).fold(Sizes::default(), |sizes, i| sizes.and(d(i))).are_far();
+    if is_far {
+        let mut shares = [[0.0; SUM_LANES]; COLUMNS];
+        write::<S, F, SUM_LANES, false>(
+            isa,
+            relation,
+            numbers.each_ref().map(|x| &x[..]),
+            &mut shares,
+        );
+        for (column, shares) in columns.iter_mut().zip(shares) {
+            column[start..start + SUM_LANES].copy_from_slice(&shares);
+        }
+    }
+    is_far
+}
+
+/// Σ p of the unsure classes.
+#[cold]
+#[inline(never)]
+fn unsure<F: Real>(relation: &Relation<F>, [x, y, p]: [&[F]; 3]) -> f64 {
+    let classes = x.iter().zip(y).zip(p);
+    let d = |x: F, y: F| relation.log_ratio(x.to_f64(), y.to_f64()).0.rounded();
+    let is_unsure = |x, y| Sizes::default().and(d(x, y)).are_unsure();
+    classes.filter(|((x, y), _)| is_unsure(**x, **y)).map(|(_, p)| p.to_f64()).sum()
 }
 
 /// Adds the shares of the first `count` classes to the sums.
@@ -236,19 +272,24 @@ impl<F: Real, P: PairTerms<F>> Fold<F, 2> for Comparison<P, F> {
         let columns = columns.first_chunk_mut().expect("as many columns as were asked for");
         for start in (0..x.len()).step_by(CLASSES) {
             let end = (start + CLASSES).min(x.len());
-            let [x, y, p, q] = [x, y, p, q].map(|numbers| &numbers[start..end]);
-            let numbers = ([x, y], [p, q]);
-            if self.is_far {
-                write::<S, F, false>(isa, &self.relation, numbers, columns);
+            let numbers = [x, y, p, q].map(|numbers| &numbers[start..end]);
+            let [x, y, p, _] = numbers;
+            let relation = &self.relation;
+            let sizes = if self.is_far {
+                let sizes = write::<S, F, CLASSES, false>(isa, relation, numbers, columns);
+                self.is_far = sizes.are_far();
+                sizes
             } else {
-                write::<S, F, true>(isa, &self.relation, numbers, columns);
+                let sizes = write::<S, F, CLASSES, true>(isa, relation, numbers, columns);
+                self.is_far = sizes.are_far() && write_far(isa, relation, numbers, columns);
+                sizes
+            };
+            if sizes.are_unsure() {
+                self.unsure += unsure(relation, [x, y, p]);
             }
             let count = x.len().next_multiple_of(CHUNK_LANES);
             if count > x.len() {
                 columns.iter_mut().for_each(|column| column[x.len()..count].fill(0.0));
-            }
-            if self.is_far || has_far(&columns[D][..count]) {
-                self.is_far = write_far::<S, F>(isa, columns, count, self.is_far);
             }
             add::<S, F>(isa, columns, count, &mut self.sums);
         }
@@ -259,14 +300,16 @@ impl<F: Real, P: PairTerms<F>> Fold<F, 2> for Comparison<P, F> {
         for (sum, later) in self.sums.iter_mut().zip(later.sums) {
             *sum = sum.merge::<F>(later);
         }
+        self.unsure += later.unsure;
     }
 
     #[inline(always)]
     fn finish<S: Isa>(&self, isa: S) -> PairRow<F> {
         let p_sum = self.relation.p_sum;
         let [bend, excess, back] = [0, 1, 2].map(|i| self.sums[i].extended::<F>());
-        let [distance, lean, unsure, middle] = [3, 4, 5, 6].map(|i| self.sums[i].value::<F>());
-        let below = self.sums[7].extended::<F>().div(isa, p_sum);
+        let [distance, lean, middle] = [3, 4, 5].map(|i| self.sums[i].value::<F>());
+        let unsure = self.unsure;
+        let below = self.sums[6].extended::<F>().div(isa, p_sum);
         let shares = Shares::<F> { bend, excess, back, distance, lean, unsure, middle };
         PairRow { compared: Compared::new(isa, shares, p_sum), below }
     }

@@ -23,10 +23,40 @@ pub struct ClassShare<F: Real> {
     pub middle: f64,
 }
 
-/// Whether |d| < 1.
-#[inline(always)]
-pub fn is_near(d: f64) -> bool {
-    d.abs() < 1.0
+/// How large the |d| of some classes are.
+///
+/// The bits of numbers of one sign, as integers, are in the order of the numbers, and those of a NaN are above
+/// them. So the highest bit of a difference tells which is larger, and that of many differences, all in
+/// one word, whether any is: without a branch or a mask.
+#[derive(Clone, Copy, Default)]
+pub struct Sizes {
+    far: u64,
+    unsure: u64,
+}
+
+impl Sizes {
+    /// Below this, d may be off by as much, so that it is not known which of p and q is larger.
+    const UNSURE: f64 = 1e-6;
+
+    /// Of one class more.
+    #[inline(always)]
+    pub fn and(self, d: f64) -> Self {
+        let bits = d.abs().to_bits();
+        let far = self.far | (1f64.to_bits() - 1).wrapping_sub(bits);
+        Sizes { far, unsure: self.unsure | bits.wrapping_sub(Self::UNSURE.to_bits()) }
+    }
+
+    /// Whether some are not near: |d| ≥ 1, or NaN.
+    #[inline(always)]
+    pub fn are_far(self) -> bool {
+        self.far >> 63 > 0
+    }
+
+    /// Whether some are unsure: |d| < 10^−6.
+    #[inline(always)]
+    pub fn are_unsure(self) -> bool {
+        self.unsure >> 63 > 0
+    }
 }
 
 /// The share of a class with |d| < 1.
@@ -36,7 +66,7 @@ pub fn near_share<S: Isa, F: Real>(isa: S, p: f64, d: F::Extended) -> ClassShare
     let bend = bend::<S, F>(isa, slope, d);
     let apart = bend.add(slope);
     let back = apart.mul(isa, d).add(bend.neg());
-    let middle = near_middle::<S, F>(isa, slope, d);
+    let middle = near_middle::<S, F>(isa, p, apart, d);
     ClassShare { bend, apart, back, middle }
 }
 
@@ -64,17 +94,19 @@ pub fn class_share<S: Isa, F: Real>(
     let back = if is_near { back_near } else { back_far };
     // The q that is as far from p as `apart` says.
     let q = if is_near { F::Extended::new(p).add(apart) } else { q };
-    let near = near_middle::<S, F>(isa, slope, d);
+    let near = near_middle::<S, F>(isa, p, apart, d);
     let far = middle_of_far::<S, F>(isa, (p, q), d);
     let middle = if x.abs() < 1.0 { near } else { far };
     ClassShare { bend, apart, back, middle }
 }
 
-/// [`ClassShare::middle`] for |d| < 1, with `slope` = p·d.
+/// [`ClassShare::middle`] for |d| < 1, with `apart` = q − p.
 #[inline(always)]
-fn near_middle<S: Isa, F: Real>(isa: S, slope: F::Extended, d: F::Extended) -> f64 {
-    let curve = F::Extended::new(horner(isa, F::MIDDLE, d.rounded()));
-    slope.mul(isa, d).mul(isa, curve).rounded()
+fn near_middle<S: Isa, F: Real>(isa: S, p: f64, apart: F::Extended, d: F::Extended) -> f64 {
+    let x = d.rounded();
+    let curve = F::Extended::new(horner(isa, F::MIDDLE, x * x));
+    let sum = apart.add(F::Extended::new(2.0 * p));
+    sum.mul(isa, d.mul(isa, d)).mul(isa, curve).rounded()
 }
 
 /// (p·log(2p/(p+q)) + q·log(2q/(p+q)))/2 = ((p + q)·(log 2 − log(1 + r)) − least·|d|)/2, with r = least/most
@@ -102,17 +134,13 @@ pub struct Shares<F: Real> {
     pub back: F::Extended,
     /// Σ |apart|
     pub distance: f64,
-    /// Σ q·sign(apart)
+    /// Σ p·sign(apart)
     pub lean: f64,
-    /// Σ q of the classes with |d| < [`UNSURE`].
+    /// Σ p of the classes whose d is [unsure](Sizes::are_unsure).
     pub unsure: f64,
     /// Σ middle
     pub middle: f64,
 }
-
-/// Of a class whose |d| is less than this, it is not known which of p and q is larger: d may be off by
-/// as much.
-pub const UNSURE: f64 = 1e-6;
 
 /// What these sums come to.
 ///
@@ -146,7 +174,8 @@ impl Compared {
         // Of rows further apart, this is less than the rounding of the result.
         let nearly_equal = if bend < 1e-3 { 0.25 * u * (bend - 0.5 * u) } else { 0.0 };
         let js = middle + nearly_equal;
-        let total_variation = 0.5 * (distance - u * lean);
+        // Σ q·sign(apart) is Σ p·sign(apart) + Σ |apart|.
+        let total_variation = 0.5 * (distance - u * (lean + distance));
         let precision = if F::COMPENSATED { 1e-17 } else { 1e-8 };
         let is_off = u.abs() * unsure > precision * total_variation;
         // A NaN stays one.
