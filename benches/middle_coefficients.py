@@ -27,4 +27,4 @@ if __name__ == "__main__":
         coefficients = chebyfit(curve, [mpf(0), mpf("1.0001")], degree + 1)
         worst = max(abs(polyval(coefficients, x) / curve(x) - 1) for x in mp.linspace(0, 1, 401))
         print(f"{name}, relative error {mp.nstr(worst, 2)}:")
-        print(", ".join(mp.nstr(c, 17) for c in reversed(coefficients)))
+        print(", ".join(repr(float(c)) for c in reversed(coefficients)))

@@ -1,8 +1,10 @@
 """Rows that the kernels compute again by the plain formula: those of huge logits, and smoothed losses that cancel."""
 
+from functools import partial
+
 import mpmath
-import numpy as np
 import nll_fast
+import numpy as np
 import pytest
 from mpmath import mpf
 
@@ -19,7 +21,7 @@ def log_probs(x):
 
 
 def expected_loss(shares, x):
-    return -mpmath.fsum(a * log_p for a, log_p in zip(map(mpf, shares), log_probs(x)) if a)
+    return -mpmath.fsum(a * log_p for a, log_p in zip(map(mpf, shares), log_probs(x), strict=True) if a)
 
 
 def probability(log_p):
@@ -30,10 +32,10 @@ def probability(log_p):
 def divergence_and_slopes(x, y):
     log_p, log_q = log_probs(x), log_probs(y)
     p, q = [[probability(value) for value in values] for values in (log_p, log_q)]
-    value = mpmath.fsum(a * (b - c) for a, b, c in zip(p, log_p, log_q))
-    by_p = [a * (b - c - value) for a, b, c in zip(p, log_p, log_q)]
-    largest = max(abs(b - c) for b, c in zip(log_p, log_q))
-    return value, by_p, [b - a for a, b in zip(p, q)], [max(a, mpf(2) ** -1022) * largest for a in p]
+    value = mpmath.fsum(a * (b - c) for a, b, c in zip(p, log_p, log_q, strict=True))
+    by_p = [a * (b - c - value) for a, b, c in zip(p, log_p, log_q, strict=True)]
+    largest = max(abs(b - c) for b, c in zip(log_p, log_q, strict=True))
+    return value, by_p, [b - a for a, b in zip(p, q, strict=True)], [max(a, mpf(2) ** -1022) * largest for a in p]
 
 
 def assert_close(got, want, ulp, scale=0):
@@ -51,6 +53,10 @@ def huge_rows(seed, classes):
     return x
 
 
+def losses(x, target, **options):
+    return nll_fast.cross_entropy(x[None], [target], reduction="none", **options)[0]
+
+
 @pytest.mark.parametrize("classes", [2, 3, 10, 128, 129, 300, 2**18 + 5])
 def test_losses_of_huge_logits_are_finite_where_they_are_numbers(classes):
     """The difference of two logits may be beyond all numbers, and the loss not."""
@@ -66,13 +72,13 @@ def test_losses_of_huge_logits_are_finite_where_they_are_numbers(classes):
         smooth[target] += (1 - mpf(0.1)) * mpf(weight[target])
         even = [mpf(0.1) / classes] * classes
         even[target] += 1 - mpf(0.1)
-        loss = lambda target, **options: nll_fast.cross_entropy(x[None], [target], reduction="none", **options)[0]  # noqa: B023
+        loss = partial(losses, x)
         calls = [
             (loss(target, weight=weight), [weight[target] * (c == target) for c in range(classes)]),
             (loss(target, label_smoothing=0.1), even),
             (loss(target, label_smoothing=0.1, weight=weight), smooth),
             (loss(soft), soft),
-            (loss(soft, weight=weight), [mpf(a) * mpf(b) for a, b in zip(soft, weight)]),
+            (loss(soft, weight=weight), [mpf(a) * mpf(b) for a, b in zip(soft, weight, strict=True)]),
         ]
         for number, (got, shares) in enumerate(calls if small else calls[1:2]):
             # A smoothed loss that other weights than the target's decide: docs/accuracy.md.

@@ -87,7 +87,7 @@ pub(super) fn plain_expected_loss(rows: &Rows<'_>, row: usize, a: &dyn Fn(usize)
     4.0 * sum.value()
 }
 
-/// [`plain_expected_loss`] of a row of huge logits; of any other row `value`, which the folds say.
+/// Σ a_c·(−log p_c) of a row of huge logits; of any other row `value`, which the folds say.
 #[cold]
 pub fn expected_loss_of_huge(
     rows: &Rows<'_>,
