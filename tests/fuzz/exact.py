@@ -178,9 +178,8 @@ def beyond(function, given, options, size, dtype):
             lowest = -130 if dtype == np.float32 else -1000
             far = far | (np.abs(a["input"]) > end) | (np.abs(a["target"]) > end) | (a["target"] < lowest)
         if function == "kl_divergence" or (function == "cross_entropy" and dtype == np.float64):
-            most = 1e288 if dtype == np.float64 else end  # docs/accuracy.md: how far logits may lie from 0.
             for x in (a[name] for name in ("logits", "p_logits", "q_logits") if name in a):
-                far = far | ((np.abs(x) > most) & np.isfinite(x)).any(-1)
+                far = far | ((np.abs(x) > end) & np.isfinite(x)).any(-1)
         if "var" in a:
             far = far | (np.fmax(a["var"], options.get("eps", 1e-6)) < 1 / end)
         if "pos_weight" in a:

@@ -95,9 +95,8 @@ impl LongSlopes<'_> {
         balance::<F>(places, &ends);
         for ((row, outs), end) in group.zip(places).zip(&ends) {
             let may_be_huge = F::COMPENSATED && end.is_some_and(|end| !end.are_finite);
-            let Some(pair) = may_be_huge.then(|| HugePair::new(rows.0, row)).flatten() else {
-                continue;
-            };
+            let pair = if may_be_huge { HugePair::new(rows.0, row) } else { None };
+            let Some(pair) = pair.filter(HugePair::has_slopes) else { continue };
             for class in 0..self.both.classes() {
                 for (out, slope) in outs.iter_mut().zip(pair.slopes(class, factor(row))) {
                     out.set(class, &[slope], |slope| slope);

@@ -321,7 +321,7 @@ impl<F: Real> RowSlopes<'_, F> {
         for (row, (by_p, by_q)) in rows.filter(|(row, _)| F::COMPENSATED && counts(*row)) {
             let are_finite = by_p.iter().fold(true, |all, x| all & (x.abs() < F::INFINITY));
             let pair = if are_finite { None } else { HugePair::new(each, row) };
-            if let Some(pair) = pair {
+            if let Some(pair) = pair.filter(HugePair::has_slopes) {
                 for (class, (by_p, by_q)) in by_p.iter_mut().zip(by_q).enumerate() {
                     [*by_p, *by_q] = pair.slopes(class, self.factor(row)).map(F::from_f64);
                 }

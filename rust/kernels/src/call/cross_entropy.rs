@@ -106,17 +106,23 @@ impl<F: Real> CrossEntropy<'_, F> {
         Ok(known)
     }
 
-    /// Computes the losses of `rows` again that are not finite, but might be with a smaller weight or a
-    /// smoothed target, and those in which weights leave little but a difference.
+    /// Computes losses of `rows` again: those that may be infinite only because a product on the way was,
+    /// and those in which smoothing and weights leave little but the rounding of a difference.
     #[inline(always)]
     fn restore(&self, rows: Range<usize>, losses: &mut [f64], is_top1: &[bool]) {
-        let is_plain = self.smoothing.is_none() && self.targets.weight.is_none();
-        if is_plain || (self.smoothing.is_none() && !F::COMPENSATED) {
+        let are_weighted = self.targets.weight.is_some();
+        let (has_products, may_cancel) = match self.smoothing {
+            Some(_) => (F::COMPENSATED, are_weighted),
+            None => (F::COMPENSATED && are_weighted, false),
+        };
+        if !has_products && !may_cancel {
             return;
         }
-        let least = self.least_sure();
-        let is_sure =
-            |(loss, is_top1): (f64, bool)| (loss < f64::INFINITY) & ((loss >= least) | is_top1);
+        let least = if may_cancel { self.least_sure() } else { f64::NEG_INFINITY };
+        let is_sure = |(loss, is_top1): (f64, bool)| {
+            let is_small = (loss < least) & !is_top1;
+            !is_small & (!has_products | loss.is_finite())
+        };
         let both = losses.iter().copied().zip(is_top1.iter().copied());
         if both.fold(true, |all, of_row| all & is_sure(of_row)) {
             return;
@@ -129,16 +135,11 @@ impl<F: Real> CrossEntropy<'_, F> {
         }
     }
 
-    /// The least loss that keeps its digits where the target is not the largest class: smoothing takes
-    /// the other classes' losses from a sum that is about 1. Without weights of classes, no loss is less.
+    /// The least smoothed and weighted loss that keeps its digits where the target is not the largest
+    /// class: the other classes' losses come from a sum that is about 1. Without weights, no loss is less.
     #[inline(always)]
     fn least_sure(&self) -> f64 {
-        match (self.smoothing, self.targets.weight) {
-            (Some(Smoothing { share, weights, .. }), Some(_)) => {
-                0.5 * share.rounded() * weights.rounded()
-            }
-            _ => 0.0,
-        }
+        self.smoothing.map_or(0.0, |of| 0.5 * of.share.rounded() * of.weights.rounded())
     }
 
     /// The loss of one row by the plain formula; that of the folds, `loss`, if it is infinite or NaN and

@@ -10,13 +10,14 @@
 //! −log p_c / 4  =  (x_m − x_c)/4 + log(1 + Σ_{j≠m} e^(x_j − x_m))/4
 //! ```
 //!
-//! All sums are exact until they are rounded.
+//! The terms are rounded, and added exactly.
 
 use crate::data::exact_sum::ExactSum;
 use crate::data::rows::Rows;
 use nll_simd::{Baseline, Extended, Real};
 
-/// Products of smaller logits are finite in the folds, whatever the number of classes.
+/// Products of smaller logits are finite in the folds, whatever the number of classes, unless a weight is
+/// above 10^17.
 const HUGE: f64 = 1e270;
 
 type DoubleWord = <f64 as Real>::Extended;
@@ -77,7 +78,7 @@ fn is_huge(rows: &Rows<'_>, row: usize) -> bool {
     has(&|x| x.abs() > HUGE && x.abs() < f64::INFINITY) && !has(&|x| x == f64::INFINITY)
 }
 
-/// Σ a_c·(−log p_c) of one row. An a_c of 0 is free.
+/// Σ a_c·(−log p_c) of one row. Where a_c is 0, the class adds 0, even if its log p is infinite.
 pub(super) fn plain_expected_loss(rows: &Rows<'_>, row: usize, a: &dyn Fn(usize) -> f64) -> f64 {
     let (x, mut sum) = (PlainRow::new(rows, row), ExactSum::default());
     for class in 0..rows.classes() {
@@ -98,7 +99,7 @@ pub fn expected_loss_of_huge(
     if is_huge(rows, row) { plain_expected_loss(rows, row, a) } else { value }
 }
 
-/// Two rows of logits, some of which are huge. Their divergence has nothing that cancels.
+/// Two rows of logits, some of which are huge.
 pub struct HugePair<'r> {
     p: PlainRow<'r>,
     q: PlainRow<'r>,
@@ -132,9 +133,22 @@ impl<'r> HugePair<'r> {
         [4.0 * (factor * self.part(class, self.divergence)), factor * (q - p)]
     }
 
-    /// p·((log p − log q)/4 − d); 0 where p is 0, although log q may be infinite.
+    /// Whether the slopes are numbers: no class that is possible for p is impossible for q.
+    pub fn has_slopes(&self) -> bool {
+        self.divergence.is_finite()
+    }
+
+    /// p·((log p − log q)/4 − d).   p = 0 → 0; q = 0 by a logit of −∞, where p's is finite → +∞.
     fn part(&self, class: usize, d: f64) -> f64 {
+        let [p_loss, q_loss] = [&self.p, &self.q].map(|row| row.loss(class));
         let p = self.p.probability(class);
-        if p == 0.0 { 0.0 } else { p * (self.q.loss(class) - self.p.loss(class) - d) }
+        let is_impossible = q_loss == f64::INFINITY && p_loss < q_loss;
+        if is_impossible {
+            q_loss
+        } else if p == 0.0 {
+            0.0
+        } else {
+            p * (q_loss - p_loss - d)
+        }
     }
 }

@@ -3,8 +3,8 @@
 //! The plain algorithm is a sum over the classes for each quantity. Here some classes are looked at
 //! together. One loop writes columns of the shares that all have if p and q are nearly equal: no quotient, no
 //! logarithm, and no q. Where some classes are not near, of which two similar models have few, their shares
-//! are written in the place of these. Where most of the classes before were not near, one loop writes the
-//! shares of any class. All give a near class the same bits.
+//! are written in the place of these. Once most classes were not near, one loop writes the shares of any
+//! class, until all were near again. All give a near class the same bits.
 
 use crate::data::rows::Block;
 use crate::data::scratch::Scratch;
@@ -39,7 +39,7 @@ pub struct Comparison<P, F: Real> {
     sums: [LaneSum; SUMS],
     /// Σ p of the unsure classes.
     unsure: f64,
-    /// Whether most of the classes that were looked at last are not near.
+    /// Whether most classes that were looked at together were not near, and since then always some.
     is_far: bool,
 }
 
