@@ -14,7 +14,7 @@
 //! 3  fold   quantities of a row as states that take in blocks of classes, and merge
 //!           log_sum  pick  linear     one sweep: the cross entropy and its label smoothing
 //!           others                    the largest logit, and the sum of terms relative to it
-//!           entropy  soft_target      one sweep: what is made of them
+//!           entropy  soft_target      one sweep: the entropy, and the loss of a distribution as target
 //!           standing  top_k  score    where the target stands, the largest classes, all about it
 //!           row_terms  divergence     terms that are kept for a second, of two rows together
 //!           comparison                … and how they differ

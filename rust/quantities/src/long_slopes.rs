@@ -112,7 +112,7 @@ impl LongSlopes<'_> {
 struct SlopesEnd {
     /// The likely class, [`NONE`] if there is none, and its slope.
     likely: (usize, f64),
-    /// Whether all slopes by the first logits are.
+    /// Whether all slopes by the first logits are finite.
     are_finite: bool,
 }
 

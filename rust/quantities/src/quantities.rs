@@ -173,7 +173,7 @@ impl<F: Real> Quantities<'_, F> {
         totals
     }
 
-    /// Computes the values of the rows from `first` on again that are not finite, but might be.
+    /// Computes infinite values of the rows from `first` on again, as perhaps only a product was infinite.
     #[inline(always)]
     fn restore_huge(&self, first: usize, values: &mut [f64]) {
         if !F::COMPENSATED || values.iter().fold(true, |all, value| all & value.is_finite()) {
@@ -186,7 +186,7 @@ impl<F: Real> Quantities<'_, F> {
         }
     }
 
-    /// The value of a row of huge logits, of which the folds say `value`.
+    /// The value of a row with huge logits. Of any other row it is `value`, the result of the folds.
     #[cold]
     fn restored(&self, row: usize, value: f64) -> f64 {
         let [first, second] = self.of.arrays().map(|(_, array)| Rows::new([array]));

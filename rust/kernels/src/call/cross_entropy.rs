@@ -106,8 +106,8 @@ impl<F: Real> CrossEntropy<'_, F> {
         Ok(known)
     }
 
-    /// Computes losses of `rows` again: those that may be infinite only because a product on the way was,
-    /// and those in which smoothing and weights leave little but the rounding of a difference.
+    /// Computes some losses of `rows` again: infinite ones, as perhaps only a product was infinite, and
+    /// small ones of smoothed and weighted rows, which may be little more than a rounding error.
     #[inline(always)]
     fn restore(&self, rows: Range<usize>, losses: &mut [f64], is_top1: &[bool]) {
         let are_weighted = self.targets.weight.is_some();
@@ -142,8 +142,8 @@ impl<F: Real> CrossEntropy<'_, F> {
         self.smoothing.map_or(0.0, |of| 0.5 * of.share.rounded() * of.weights.rounded())
     }
 
-    /// The loss of one row by the plain formula; that of the folds, `loss`, if it is infinite or NaN and
-    /// no logit is huge.
+    /// The loss of one row by the plain formula. If `loss`, the result of the folds, is infinite or NaN and
+    /// no logit is huge, it stays.
     #[cold]
     fn restored(&self, row: usize, loss: f64) -> f64 {
         let (target, class_weight) = (self.targets.class(row), self.targets.class_weight(row));

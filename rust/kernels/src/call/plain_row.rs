@@ -1,10 +1,9 @@
-//! Results of single rows by the plain formulas, for rows in which those of the folds lose too much.
+//! Results of single rows by the plain formulas, for rows of which the folds give a wrong result.
 //!
-//! The folds multiply differences of float64 logits by weights and by terms of up to 2^60: a product of
-//! logits as large as 10^300 may be infinite where the result is not. And a smoothed loss is a
-//! difference of sums, which cancel where nearly all weight lies on a class that is nearly certain.
-//! Such rows are few, and computed again, class by class, from quarters of the logits, whose differences
-//! are finite:
+//! The folds multiply differences of float64 logits by weights and by terms of up to 2^60: with logits of
+//! 10^300, a product may be infinite where the result is not. And a smoothed loss is a difference of sums,
+//! which cancel where nearly all weight lies on a class that is nearly certain. Such rows are few. They are
+//! computed again, class by class, from quarters of the logits, whose differences are finite:
 //!
 //! ```text
 //! −log p_c / 4  =  (x_m − x_c)/4 + log(1 + Σ_{j≠m} e^(x_j − x_m))/4
@@ -72,7 +71,7 @@ impl<'r> PlainRow<'r> {
     }
 }
 
-/// Whether some logits of a row are huge. One of +∞ decides alone.
+/// Whether some logits of a row are huge, and none is +∞, which makes the result NaN or infinite anyway.
 fn is_huge(rows: &Rows<'_>, row: usize) -> bool {
     let has = |test: &dyn Fn(f64) -> bool| rows.find(row, 0..rows.classes(), test).is_some();
     has(&|x| x.abs() > HUGE && x.abs() < f64::INFINITY) && !has(&|x| x == f64::INFINITY)
@@ -88,7 +87,7 @@ pub(super) fn plain_expected_loss(rows: &Rows<'_>, row: usize, a: &dyn Fn(usize)
     4.0 * sum.value()
 }
 
-/// Σ a_c·(−log p_c) of a row of huge logits; of any other row `value`, which the folds say.
+/// Σ a_c·(−log p_c) of a row with huge logits. Of any other row it is `value`, the result of the folds.
 #[cold]
 pub fn expected_loss_of_huge(
     rows: &Rows<'_>,

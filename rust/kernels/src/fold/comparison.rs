@@ -39,7 +39,8 @@ pub struct Comparison<P, F: Real> {
     sums: [LaneSum; SUMS],
     /// Σ p of the unsure classes.
     unsure: f64,
-    /// Whether most classes that were looked at together were not near, and since then always some.
+    /// Whether the loop for any class is used: from classes of which most are not near, to classes which all
+    /// are.
     is_far: bool,
 }
 

@@ -25,9 +25,9 @@ pub struct ClassShare<F: Real> {
 
 /// How large the |d| of some classes are.
 ///
-/// The bits of numbers of one sign, as integers, are in the order of the numbers, and those of a NaN are above
-/// them. So the highest bit of a difference tells which is larger, and that of many differences, all in
-/// one word, whether any is: without a branch or a mask.
+/// Read as integers, the bits of positive numbers have the order of the numbers, and NaN comes last. So the
+/// highest bit of an integer difference tells which of two numbers is larger. The differences of many
+/// classes are joined by `or` in one word, whose highest bit tells whether any is: no branch, no mask.
 #[derive(Clone, Copy, Default)]
 pub struct Sizes {
     far: u64,
@@ -35,7 +35,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// Below this, d may be off by as much, so that it is not known which of p and q is larger.
+    /// The error of d is below this number. Where |d| is too, it is not known which of p and q is larger.
     const UNSURE: f64 = 1e-6;
 
     /// Of one class more.
