@@ -22,6 +22,7 @@
 //!     },
 //!     negate: false,
 //!     totaled: Totaled::Sum,
+//!     is_new: true,
 //! };
 //! let mut each = [0.0; 2];
 //! let totals = pool::here(|exec| losses.run(exec, Out::F64(&mut each)))?;

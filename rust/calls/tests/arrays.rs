@@ -131,7 +131,9 @@ fn of_rows(exec: Exec<'_>, x: &Array<'_>, y: &Array<'_>) -> [(&'static str, Vec<
     let label_smoothing = 0.1;
     let losses = |entries, out: Out<'_>| {
         let (negate, totaled) = (false, Totaled::Sum);
-        RowLosses { rows: x, entries, targets, negate, totaled }.run(exec, out).map(drop)
+        RowLosses { rows: x, entries, targets, negate, totaled, is_new: false }
+            .run(exec, out)
+            .map(drop)
     };
     let quantity = |quantity: Quantity<'_>| {
         bits(double, count, |out| {

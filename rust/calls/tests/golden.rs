@@ -567,7 +567,14 @@ impl Inputs {
         };
         let rows = &rows.array();
         self.with_targets(weighted, |targets| {
-            let losses = RowLosses { rows, entries, targets, negate: false, totaled: Totaled::Sum };
+            let losses = RowLosses {
+                rows,
+                entries,
+                targets,
+                negate: false,
+                totaled: Totaled::Sum,
+                is_new: false,
+            };
             self.with_totals(ROW_COUNT, |out| losses.run(self.exec, out))
         })
     }

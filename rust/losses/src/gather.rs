@@ -21,44 +21,6 @@ pub(crate) struct Gather<'r, F> {
     pub(crate) real: PhantomData<F>,
 }
 
-impl<F: Real> Gather<'_, F> {
-    /// [`RowLoss::losses`]; `entry` reads an entry of the table.
-    #[inline(always)]
-    fn entries<S: Isa>(
-        &self,
-        isa: S,
-        (targets, group): (Targets<'_>, Range<usize>),
-        entry: impl Fn(usize, usize) -> f64,
-        loss: &mut [f64; BLOCK_ROWS],
-    ) -> Option<usize> {
-        // Rows that are ignored have a probability that is allowed.
-        *loss = [0.0; BLOCK_ROWS];
-        for (i, row) in group.clone().enumerate() {
-            if targets.counts(row) {
-                loss[i] = entry(row, targets.class(row));
-            }
-        }
-        if self.logarithmic {
-            for loss in loss.iter_mut() {
-                *loss = row::log_probability(*loss);
-            }
-        } else {
-            // Without an end at the first, so that LLVM vectorises it.
-            if loss.iter().fold(0, |bad, &p| bad | u32::from(!is_probability(p))) > 0 {
-                return self.first_bad(targets, group.clone()).or(Some(group.start));
-            }
-            if self.margin > 0.0 {
-                loss.iter_mut().for_each(|p| *p = p.clamp(self.margin, 1.0 - self.margin));
-            }
-            for loss in loss.iter_mut() {
-                *loss = row::probability::<S, F>(isa, *loss);
-            }
-        }
-        targets.weigh_classes(group.start, &mut loss[..group.len()]);
-        None
-    }
-}
-
 impl<F: Real> RowLoss for Gather<'_, F> {
     type Memory = ();
 
@@ -83,12 +45,26 @@ impl<F: Real> RowLoss for Gather<'_, F> {
         loss: &mut [f64; BLOCK_ROWS],
         _is_top1: &mut [bool; BLOCK_ROWS],
     ) -> Option<usize> {
-        match self.array {
-            // The usual type is looked at once for the block and not for every row.
-            Array::F32(x) => {
-                self.entries(isa, (targets, rows), |row, class| x.entry(row, class), loss)
+        // Rows that are ignored have a probability that is allowed.
+        *loss = [0.0; BLOCK_ROWS];
+        self.array.entries(rows.start, targets, &mut loss[..rows.len()]);
+        if self.logarithmic {
+            for loss in loss.iter_mut() {
+                *loss = row::log_probability(*loss);
             }
-            array => self.entries(isa, (targets, rows), |row, class| array.entry(row, class), loss),
+        } else {
+            // Without an end at the first, so that LLVM vectorises it.
+            if loss.iter().fold(0, |bad, &p| bad | u32::from(!is_probability(p))) > 0 {
+                return self.first_bad(targets, rows.clone()).or(Some(rows.start));
+            }
+            if self.margin > 0.0 {
+                loss.iter_mut().for_each(|p| *p = p.clamp(self.margin, 1.0 - self.margin));
+            }
+            for loss in loss.iter_mut() {
+                *loss = row::probability::<S, F>(isa, *loss);
+            }
         }
+        targets.weigh_classes(rows.start, &mut loss[..rows.len()]);
+        None
     }
 }

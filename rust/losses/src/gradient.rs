@@ -75,7 +75,8 @@ impl Gradient<'_> {
         let classes = rows.classes();
         let loss = CrossEntropy::<F>::new(rows, targets, label_smoothing);
         let (entries, totaled) = (Entries::Logits { label_smoothing }, self.totaled);
-        let call = &RowLosses { rows: logits, entries, targets, negate: false, totaled };
+        let call =
+            &RowLosses { rows: logits, entries, targets, negate: false, totaled, is_new: false };
         let wanted = out.2.is_wanted() || totaled != Totaled::Nothing;
         let slopes = Call {
             rows,

@@ -46,6 +46,9 @@ pub struct RowLosses<'a> {
     pub negate: bool,
     /// Which totals are wanted.
     pub totaled: Totaled,
+    /// Whether the results go to a new array, which nobody sees beside an error. Into any other array nothing
+    /// is written beside an error, so a pass before the losses checks targets and entries.
+    pub is_new: bool,
 }
 
 impl RowLosses<'_> {
@@ -92,8 +95,7 @@ impl RowLosses<'_> {
         }
     }
 
-    /// The pass that computes the losses checks targets and entries. If results are written, a pass
-    /// before it checks them too: nothing is written beside an error.
+    /// The pass that computes the losses checks targets and entries.
     fn run_loss(
         &self,
         exec: Exec<'_>,
@@ -102,7 +104,7 @@ impl RowLosses<'_> {
         out: Out<'_>,
     ) -> Result<Totals, Error> {
         let double = self.rows.is_double() == Some(true);
-        if out.is_wanted() {
+        if out.is_wanted() && !self.is_new {
             let found = drive::first(exec, rows.count(), |group| {
                 let (checked, unknown) = self.targets.checked(group, rows.classes());
                 loss.first_bad(self.targets, checked).or(unknown)
@@ -222,7 +224,9 @@ impl<L: RowLoss> Losses<'_, L> {
                 for (((kept, &loss), is_top1), &target) in rows.zip(targets.of(block.clone())) {
                     let counts = target != ignore;
                     *kept = if counts { loss } else { 0.0 };
-                    *is_top1 &= counts;
+                    if L::KNOWS_TOP1 {
+                        *is_top1 &= counts;
+                    }
                     ignored += u64::from(!counts);
                 }
                 loss = &mut kept[..block.len()];
@@ -232,7 +236,9 @@ impl<L: RowLoss> Losses<'_, L> {
                 let rows = weights.iter_mut().zip(block.clone());
                 rows.for_each(|(weight, row)| *weight = targets.weight(row));
             }
-            top1 += is_top1.iter().map(|&is| u64::from(is)).sum::<u64>();
+            if L::KNOWS_TOP1 {
+                top1 += is_top1.iter().map(|&is| u64::from(is)).sum::<u64>();
+            }
             let weights = are_weighted.then_some(&weights[..block.len()]);
             totals.add_results(isa, loss, weights, self.double);
             if self.call.negate {

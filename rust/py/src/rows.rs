@@ -101,8 +101,8 @@ fn row_losses<'py>(
         _ => targets.target.len(),
     };
     let double = array.is_double() == Some(true);
-    let totaled = totaled(moments);
-    let call = RowLosses { rows: array, entries, targets, negate, totaled };
+    let (totaled, is_new) = (totaled(moments), out.is_none());
+    let call = RowLosses { rows: array, entries, targets, negate, totaled, is_new };
     let run = |exec: Exec<'_>, out: Out<'_>| call.run(exec, out);
     let (losses, totals) = rows(py, leading(array), (out, each, double), size, run)?;
     Ok((losses, Partial { totals }))

@@ -11,6 +11,7 @@
 use crate::data::changes::{Change, Changes};
 use crate::data::lines::LANES;
 use crate::data::strided::{Strided, View};
+use crate::data::targets::Targets;
 use nll_simd::{BF16, F16, Prefetch, Real};
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -191,6 +192,18 @@ impl Array<'_> {
             Array::Changed(..) => self.changed_entry(row, class, stored),
             _ => stored,
         }
+    }
+
+    /// Sets each number of `to` to the class of a row that its target names, the rows from `first` on. Numbers
+    /// of rows that do not count stay.
+    pub fn entries(&self, first: usize, targets: Targets<'_>, to: &mut [f64]) {
+        if let Array::Changed(..) | Array::Scalar(_) = self {
+            for (row, to) in (first..).zip(to).filter(|(row, _)| targets.counts(*row)) {
+                *to = self.entry(row, targets.class(row));
+            }
+            return;
+        }
+        with_view!(self, _value => (), x => x.entries(first, targets, to));
     }
 
     /// What is read of a class of a row that is stored as `x`.

@@ -4,6 +4,7 @@ pub mod array;
 pub mod changes;
 pub mod drive;
 pub mod element;
+mod entries;
 pub mod exact_sum;
 pub mod lines;
 pub mod out;

@@ -14,11 +14,11 @@ type DynView<'a, T> = ArrayBase<ViewRepr<&'a T>, IxDyn, T>;
 pub struct Strided<'a, E: Element> {
     view: DynView<'a, E::Storage>,
     /// The view with as few axes before the last as its strides allow: a row is found faster.
-    rows: DynView<'a, E::Storage>,
+    pub(super) rows: DynView<'a, E::Storage>,
     /// All elements, if they lie in C order without gaps. Cached: every block would check it.
-    flat: Option<&'a [E::Storage]>,
+    pub(super) flat: Option<&'a [E::Storage]>,
     /// The length of the last axis.
-    length: usize,
+    pub(super) length: usize,
     /// All elements as they lie in memory, if they lie there without gaps in some other order.
     memory: Option<&'a [E::Storage]>,
 }

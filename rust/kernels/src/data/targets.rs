@@ -113,13 +113,17 @@ impl<'a> Targets<'a> {
     where
         'a: 'm,
     {
-        let (copy, mut bad) = (&mut memory[..rows.len()], 0);
+        let (copy, mut signs) = (&mut memory[..rows.len()], 0);
+        let (last, ignored) = (classes as i64 - 1, self.ignored());
         for (to, &target) in copy.iter_mut().zip(self.of(rows.clone())) {
             *to = target;
-            bad |= u64::from(self.is_unknown(target, classes));
+            // Below 0 if the target is, or if it is above the last class.
+            let sign = target | last.wrapping_sub(target);
+            signs |= if target == ignored { 0 } else { sign };
         }
         let targets = Targets { target: copy, first: rows.start, ..*self };
-        let (rows, unknown) = if bad == 0 { (rows, None) } else { targets.checked(rows, classes) };
+        let (rows, unknown) =
+            if signs >= 0 { (rows, None) } else { targets.checked(rows, classes) };
         (targets, rows, unknown)
     }
 
@@ -134,6 +138,12 @@ impl Targets<'_> {
     #[inline(always)]
     fn target(&self, row: usize) -> i64 {
         self.target[row - self.first]
+    }
+
+    /// The target that is ignored; if none is, a number that is no class.
+    #[inline(always)]
+    pub fn ignored(&self) -> i64 {
+        self.ignore_index.unwrap_or(i64::MIN)
     }
 
     /// Whether a row counts: its target is not the one that is ignored.

@@ -1,0 +1,75 @@
+//! One entry of each row: the class that its target names.
+//!
+//! Whatever lies in memory between two entries, a row takes one cache line, so those of some rows ahead are
+//! fetched. No hardware prefetcher knows which class comes next.
+
+use crate::data::element::Element;
+use crate::data::strided::Strided;
+use crate::data::targets::Targets;
+use ndarray::{ArrayView2, Axis, Slice};
+use nll_simd::Prefetch;
+
+impl<'a, E: Element> Strided<'a, E> {
+    /// Sets each number of `to` to the class of a row that its target names, the rows from `first` on. Numbers
+    /// of rows that do not count stay.
+    pub fn entries(&self, first: usize, targets: Targets<'_>, to: &mut [f64]) {
+        let (count, ignored) = (to.len(), targets.ignored());
+        let targets = targets.of(first..first + count);
+        let flat = self.flat.map(|flat| (&flat[first * self.length..], [self.length, 1]));
+        let beside =
+            || Some(self.side_by_side(first, count)?).map(|(memory, class)| (memory, [1, class]));
+        if let Some((memory, strides)) = flat.or_else(beside) {
+            return pick::<E>(memory, strides, (targets, ignored), to);
+        }
+        let rows = self.rows_at(first, count);
+        for (i, (to, &target)) in to.iter_mut().zip(targets).enumerate() {
+            if target != ignored {
+                let class = target as usize;
+                *to = rows.map_or_else(
+                    || self.entry(first + i, class),
+                    |rows| E::value(rows[(i, class)]),
+                );
+            }
+        }
+    }
+
+    /// `count` rows from `first` on, if all lie equally far apart in memory.
+    fn rows_at(&self, first: usize, count: usize) -> Option<ArrayView2<'a, E::Storage>> {
+        let (mut rows, mut first) = (self.rows.clone(), first);
+        while rows.ndim() > 2 {
+            let step: usize = rows.shape()[1..rows.ndim() - 1].iter().product();
+            rows = rows.index_axis_move(Axis(0), first / step);
+            first %= step;
+        }
+        if rows.ndim() < 2 || first + count > rows.shape()[0] {
+            return None;
+        }
+        rows.slice_axis_inplace(Axis(0), Slice::from(first..first + count));
+        rows.into_dimensionality().ok()
+    }
+}
+
+/// Sets each number of `to` to one element of a row of `memory`, number target·stride of it, but those of
+/// targets that are `ignored`.
+fn pick<E: Element>(
+    memory: &[E::Storage],
+    [row_stride, class_stride]: [usize; 2],
+    (targets, ignored): (&[i64], i64),
+    to: &mut [f64],
+) {
+    /// How many rows ahead an element is fetched.
+    const AHEAD: usize = 32;
+    let (line, fetched) = (64 / size_of::<E::Storage>(), Prefetch::burst(memory));
+    let ahead = targets.get(AHEAD..).unwrap_or(&[]);
+    let mut row = 0usize;
+    for (i, (to, &target)) in to.iter_mut().zip(targets).enumerate() {
+        if let Some(&target) = ahead.get(i) {
+            let class = (target as usize).wrapping_mul(class_stride);
+            fetched.fetch(class.wrapping_add(row + AHEAD * row_stride), line, true);
+        }
+        if target != ignored {
+            *to = E::value(memory[row + target as usize * class_stride]);
+        }
+        row += row_stride;
+    }
+}
