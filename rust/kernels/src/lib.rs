@@ -16,7 +16,8 @@
 //!           others                    the largest logit, and the sum of terms relative to it
 //!           entropy  soft_target      one sweep: the entropy, and the loss of a distribution as target
 //!           standing  top_k  score    where the target stands, the largest classes, all about it
-//!           row_terms  divergence     terms that are kept for a second, of two rows together
+//!           row_terms  pair           terms that are kept for a second, of two rows together
+//!           divergence                … their divergence
 //!           comparison                … and how they differ
 //!           lanes  lane_terms         the same of rows of few classes, a lane for each row
 //! 2  data   arrays in and out, exact totals, threads
@@ -30,6 +31,7 @@
 //!           density                   what a loss of single observations is
 //!           bernoulli  gaussian  laplace  poisson  preference  entropy
 //!           row  terms  comparison    formulas of a row, of the terms of its sums, and of two rows
+//!           side_by_side              … of a row, for some rows, step after step
 //! 0  nll_simd, the crate below: instruction sets, exp and log
 //! ```
 //!

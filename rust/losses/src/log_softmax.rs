@@ -7,14 +7,15 @@ use nll_kernels::call::long_rows::{
 };
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::{self, Exec, Split, Work, ranges};
-use nll_kernels::data::lines::{LANES, Lines, scratch_lines};
+use nll_kernels::data::lines::{LANES, Lines, lines_and_steps};
 use nll_kernels::data::out::Out;
 use nll_kernels::data::per_class::PerClass;
 use nll_kernels::data::rows::{BLOCK, Block, GROUP, Rows};
 use nll_kernels::data::scratch::Scratch;
-use nll_kernels::fold::lanes::{self, LaneLogSums};
+use nll_kernels::fold::lanes;
 use nll_kernels::fold::{Fold, LogSum, Others, sweep};
 use nll_kernels::math::row::{self, ScaledSum};
+use nll_kernels::math::side_by_side::{Steps, Words};
 use nll_kernels::math::terms::NONE;
 use nll_simd::{Isa, NonTemporal, Real, with_non_temporal};
 use std::marker::PhantomData;
@@ -72,13 +73,14 @@ impl<F: Real> Work<Out<'_>> for LogSumExp<'_, F> {
         if self.rows.are_few() {
             for group in ranges(range, LANES) {
                 let [lines] = self.rows.lines(isa, &group, &mut *reading);
-                let (x_m, others) = largest_and_others(isa, lines, computing);
+                let (held, steps) = lines_and_steps(computing, lines.classes());
+                largest_and_others(isa, lines, held, steps);
                 let mut value = [0.0; LANES];
                 for i in 0..LANES {
-                    value[i] =
-                        row::log_sum_exp_of_rest::<S, F>(isa, others.row(i), x_m[i].to_f64());
+                    let rest = steps.rest.of(i);
+                    value[i] = row::log_sum_exp_of_rest::<S, F>(isa, rest, steps.x_t[i]);
                 }
-                self.finish(group, &mut value, |i| x_m[i].to_f64(), &mut out);
+                self.finish(group, &mut value, |i| steps.x_t[i], &mut out);
             }
             return;
         }
@@ -349,29 +351,31 @@ impl<F: Real> LogSoftmax<'_, F> {
         computing: &mut Scratch<F>,
     ) {
         let [lines] = self.rows.lines(isa, group, reading);
-        let (x_m, others) = largest_and_others(isa, lines, computing);
-        let mut loss = [0.0; LANES];
-        for i in 0..LANES {
-            loss[i] = row::target_against_rest::<S, F>(isa, others.row(i), x_m[i].to_f64());
-        }
-        for (class, held) in scratch_lines(computing, lines.classes()).iter_mut().enumerate() {
+        let (held, steps) = lines_and_steps(computing, lines.classes());
+        largest_and_others(isa, lines, held, steps);
+        steps.compute_losses::<S, F>(isa);
+        let Steps { x_t: x_m, losses: Words { hi: loss, .. }, .. } = steps;
+        for (class, held) in held.iter_mut().enumerate() {
             let x = *lines.line(class);
             for i in 0..LANES {
-                held[i] = F::from_f64((x[i].to_f64() - x_m[i].to_f64()) - loss[i]);
+                held[i] = F::from_f64((x[i].to_f64() - x_m[i]) - loss[i]);
             }
         }
     }
 }
 
-/// The largest logit of each row of few classes, and the sums of the others.
+/// Finds the largest logit of each row of few classes, and the sum of the others.
 #[inline(always)]
 fn largest_and_others<S: Isa, F: Real>(
     isa: S,
     lines: Lines<'_, F>,
-    computing: &mut Scratch<F>,
-) -> ([F; LANES], LaneLogSums) {
-    let held = scratch_lines(computing, lines.classes());
+    held: &mut [[F; LANES]],
+    steps: &mut Steps<LANES>,
+) {
     let x_m = lanes::max(lines);
     let [max, _] = lanes::hide_largest(lines, x_m, held);
-    (x_m, LaneLogSums::new(isa, Lines::dense(held, lines.next()), &max))
+    lanes::log_sums(isa, Lines::dense(held, lines.next()), &max, &mut steps.rest);
+    for i in 0..LANES {
+        steps.x_t[i] = x_m[i].to_f64();
+    }
 }

@@ -32,6 +32,16 @@ pub trait Extended<F: Float = f64>: Copy + Send + Sync {
     fn log<S: Isa>(isa: S, x: F) -> Self;
     /// log(1 + self)
     fn log1p<S: Isa>(self, isa: S) -> Self;
+    /// log(1 + self) to 32 bits: the first step of [`log1p`](Self::log1p).
+    fn short_log1p<S: Isa>(self, isa: S) -> F;
+    /// e^−log, the second step, if a third follows.
+    fn inverse<S: Isa>(isa: S, log: F) -> Self;
+    /// log(1 + self) from itself to 32 bits and its [`inverse`](Self::inverse): the third step.
+    fn log1p_near<S: Isa>(self, isa: S, log: F, inverse: Self) -> Self;
+    /// The words as they are stored, of which [`of_parts`](Self::of_parts) makes the same number.
+    fn parts(self) -> [F; 2];
+    /// The number with these [`parts`](Self::parts).
+    fn of_parts(parts: [F; 2]) -> Self;
     /// log(1 + self/b), for 0 ≤ self ≤ 0.4·b.   b = 0 → 0.
     fn log1p_of_ratio<S: Isa>(self, isa: S, b: Self) -> Self;
     /// n·ln 2 for an integer |n| < 2^20.
@@ -90,6 +100,26 @@ impl Extended for f64 {
         short_log1p(isa, self)
     }
     #[inline(always)]
+    fn short_log1p<S: Isa>(self, isa: S) -> f64 {
+        short_log1p(isa, self)
+    }
+    #[inline(always)]
+    fn inverse<S: Isa>(_: S, _: f64) -> f64 {
+        0.0
+    }
+    #[inline(always)]
+    fn log1p_near<S: Isa>(self, _: S, log: f64, _: f64) -> f64 {
+        log
+    }
+    #[inline(always)]
+    fn parts(self) -> [f64; 2] {
+        [self, 0.0]
+    }
+    #[inline(always)]
+    fn of_parts([x, _]: [f64; 2]) -> f64 {
+        x
+    }
+    #[inline(always)]
     fn log1p_of_ratio<S: Isa>(self, isa: S, b: f64) -> f64 {
         short_log1p_of_ratio(isa, self, b)
     }
@@ -125,8 +155,7 @@ impl<F: Float> DoubleWord<F> {
 
     /// log self, by one Newton step from an approximation to 32 bits: log + (self·e^−log − 1).
     #[inline(always)]
-    fn log_near<S: Isa>(self, isa: S, log: F) -> Self {
-        let inverse = DoubleWord::new(-log).mul_exp(isa, F::ONE);
+    fn log_near<S: Isa>(self, isa: S, log: F, inverse: Self) -> Self {
         let rest = self.mul(isa, inverse).add(DoubleWord::new(-F::ONE)).rounded();
         // `mul` leaves out the product of the trailing words. If self is 1 + x with an x below the
         // ulp of 1, that is −x² in a result of about x.
@@ -184,11 +213,33 @@ impl<F: Float> Extended<F> for DoubleWord<F> {
     }
     #[inline(always)]
     fn log<S: Isa>(isa: S, x: F) -> Self {
-        DoubleWord::new(x).log_near(isa, short_log(isa, x))
+        let log = short_log(isa, x);
+        DoubleWord::new(x).log_near(isa, log, Self::inverse(isa, log))
     }
     #[inline(always)]
     fn log1p<S: Isa>(self, isa: S) -> Self {
-        DoubleWord::new(F::ONE).add(self).log_near(isa, short_log1p(isa, self.hi))
+        let log = self.short_log1p(isa);
+        self.log1p_near(isa, log, Self::inverse(isa, log))
+    }
+    #[inline(always)]
+    fn short_log1p<S: Isa>(self, isa: S) -> F {
+        short_log1p(isa, self.hi)
+    }
+    #[inline(always)]
+    fn inverse<S: Isa>(isa: S, log: F) -> Self {
+        DoubleWord::new(-log).mul_exp(isa, F::ONE)
+    }
+    #[inline(always)]
+    fn log1p_near<S: Isa>(self, isa: S, log: F, inverse: Self) -> Self {
+        DoubleWord::new(F::ONE).add(self).log_near(isa, log, inverse)
+    }
+    #[inline(always)]
+    fn parts(self) -> [F; 2] {
+        [self.hi, self.lo]
+    }
+    #[inline(always)]
+    fn of_parts([hi, lo]: [F; 2]) -> Self {
+        DoubleWord { hi, lo }
     }
     #[inline(always)]
     fn log1p_of_ratio<S: Isa>(self, isa: S, b: Self) -> Self {

@@ -3,10 +3,11 @@
 use crate::call::cross_entropy::{CrossEntropy, is_negligible};
 use crate::call::row_loss::BLOCK_ROWS;
 use crate::data::drive::ranges;
-use crate::data::lines::{LANES, Lines, scratch_lines};
+use crate::data::lines::{LANES, Lines, lines_and_steps};
 use crate::data::scratch::Scratch;
-use crate::fold::lanes::{self, LaneLogSums};
+use crate::fold::lanes;
 use crate::math::row::{self, Smoothing};
+use crate::math::side_by_side::{ScaledSums, Steps, Words};
 use nll_simd::{Extended, Isa, Real};
 use std::ops::Range;
 
@@ -62,15 +63,14 @@ impl<F: Real> CrossEntropy<'_, F> {
         for (to, &class) in target.iter_mut().zip(targets.of(group)) {
             *to = F::from_f64(f64::from(class as i32));
         }
-        let held = scratch_lines(computing, lines.classes());
+        let (held, steps) = lines_and_steps(computing, lines.classes());
         let [max, x_t] = lanes::hide(lines, target, held);
-        let sums = LaneLogSums::new(isa, Lines::dense(held, lines.next()), &max);
-        // An array for each word: a loop over arrays of structures is not vectorised.
-        let [mut loss, mut lost] = [[0.0; LANES]; 2];
+        lanes::log_sums(isa, Lines::dense(held, lines.next()), &max, &mut steps.rest);
         for i in 0..LANES {
-            let of_row = row::unrounded_loss::<S, F>(isa, sums.row(i), x_t[i].to_f64());
-            [loss[i], lost[i]] = of_row.words();
+            steps.x_t[i] = x_t[i].to_f64();
         }
+        steps.compute_losses::<S, F>(isa);
+        let Steps { rest, x_t: target_logits, losses: Words { hi: loss, lo: lost }, .. } = steps;
         let (mut ties, mut larger) = (0, [false; LANES]);
         for i in 0..LANES {
             larger[i] = (x_t[i] > max[i]) & !loss[i].is_nan();
@@ -84,7 +84,7 @@ impl<F: Real> CrossEntropy<'_, F> {
         }
         if let Some(smoothing) = self.smoothing {
             let rows = (start..start + count, lines);
-            self.smooth(isa, smoothing, rows, (&x_t, &sums), (&mut loss, &lost));
+            self.smooth(isa, smoothing, rows, (target_logits, rest), (loss, lost));
         } else {
             targets.weigh_classes(start, &mut loss[..count]);
         }
@@ -98,7 +98,7 @@ impl<F: Real> CrossEntropy<'_, F> {
         isa: S,
         smoothing: Smoothing<F::Extended>,
         (group, lines): (Range<usize>, Lines<'_, F>),
-        (x_t, sums): (&[F; LANES], &LaneLogSums),
+        (x_t, sums): (&[f64; LANES], &ScaledSums<LANES>),
         (loss, lost): (&mut [f64; LANES], &[f64; LANES]),
     ) {
         let targets = self.targets;
@@ -110,11 +110,11 @@ impl<F: Real> CrossEntropy<'_, F> {
         for i in 0..LANES {
             let of_row = F::Extended::sum(loss[i], lost[i]);
             let linear = F::Extended::sum(linear[i], linear_lost[i]);
-            let above = F::Extended::sum(x_t[i].to_f64(), -shift[i]).add(of_row);
+            let above = F::Extended::sum(x_t[i], -shift[i]).add(of_row);
             smoothed[i] = row::smoothed(isa, smoothing, (of_row, weight[i]), [linear, above]);
         }
         for (i, row) in group.enumerate().filter(|&(_, row)| targets.counts(row)) {
-            let (x_t, rest) = (x_t[i].to_f64(), sums.row(i));
+            let (x_t, rest) = (x_t[i], sums.of(i));
             if is_negligible(x_t, weight[i], &rest) {
                 let linear = (F::Extended::sum(linear[i], linear_lost[i]), shift[i]);
                 let of_row = (F::Extended::new(loss[i]), x_t, rest);

@@ -10,6 +10,7 @@
 //! these, a class in each of its steps: all at once, they would hold up the reads behind them.
 
 use crate::data::scratch::Scratch;
+use crate::math::side_by_side::Steps;
 use nll_simd::{CHUNK_LANES, Isa, Prefetch, Real};
 
 /// How many rows lie side by side.
@@ -94,6 +95,17 @@ impl<'s, F: Real> Lines<'s, F> {
 #[inline(always)]
 pub fn scratch_lines<F: Real>(scratch: &mut Scratch<F>, classes: usize) -> &mut [[F; LANES]] {
     scratch.lines.first(classes * LANES, F::ZERO).as_chunks_mut().0
+}
+
+/// [`scratch_lines`], and what the steps of the rows' losses hand on.
+#[inline(always)]
+pub fn lines_and_steps<F: Real>(
+    scratch: &mut Scratch<F>,
+    classes: usize,
+) -> (&mut [[F; LANES]], &mut Steps<LANES>) {
+    let Scratch { lines, steps, .. } = scratch;
+    let lines = lines.first(classes * LANES, F::ZERO).as_chunks_mut().0;
+    (lines, steps.get_or_insert_default())
 }
 
 /// Turns rows that lie one behind the other into lines.

@@ -1,5 +1,6 @@
 //! Scratch memory: what a task needs beside its inputs and outputs, kept from block to block.
 
+use crate::math::side_by_side::Steps;
 use nll_simd::{Aligned, Buffer, CHUNK_LANES, Real};
 use std::any::Any;
 use std::ops::Range;
@@ -40,6 +41,8 @@ pub struct Scratch<F> {
     pub second: Buffer<f64>,
     /// What some classes add to the sums of a comparison.
     pub shares: Buffer<f64>,
+    /// The losses of some rows side by side, once they are wanted.
+    pub steps: Option<Box<Steps<CHUNK_LANES>>>,
     /// The exponentials of some chunks; of a known length, so that LLVM unrolls the loops over it.
     pub(crate) piece: Aligned<[F; PIECE * CHUNK_LANES]>,
     /// The same chunks with one of their classes hidden.
@@ -91,6 +94,7 @@ impl<F: Real> Default for Scratch<F> {
             lost: Buffer::default(),
             second: Buffer::default(),
             shares: Buffer::default(),
+            steps: None,
             piece: Aligned([F::ZERO; PIECE * CHUNK_LANES]),
             held: Aligned([[F::ZERO; CHUNK_LANES]; PIECE]),
         }

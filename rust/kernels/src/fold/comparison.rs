@@ -9,8 +9,10 @@
 use crate::data::rows::Block;
 use crate::data::scratch::Scratch;
 use crate::fold::Fold;
-use crate::fold::divergence::{PairTerms, Relation};
-use crate::math::comparison::{ClassShare, Compared, Shares, Sizes, class_share, near_share};
+use crate::fold::pair::{PairTerms, Relation};
+use crate::math::comparison::{
+    ClassShare, Compared, Curves, Shares, Sizes, class_share, near_share,
+};
 use crate::math::terms::add_values;
 use nll_simd::{CHUNK_LANES, Extended, Isa, LaneSum, Real, SUM_LANES};
 
@@ -95,31 +97,26 @@ impl<F: Real, P: PairTerms<F>> Comparison<P, F> {
     }
 }
 
-/// The share of a class, p, and p·(x_m − x).
-type ClassNumbers<F> = (ClassShare<F>, f64, <F as Real>::Extended);
-
-/// Writes what class number `i` adds to each sum.
+/// Writes what class number `i` adds to each sum but the last.
 #[inline(always)]
 fn set<F: Real, const N: usize>(
     columns: &mut [[f64; N]; COLUMNS],
     i: usize,
-    (share, p, further): ClassNumbers<F>,
+    (share, p): (ClassShare<F>, f64),
 ) {
     let ClassShare { bend, apart, back, middle } = share;
-    let [[bend, bend_lost], [excess, excess_lost], [back, back_lost], [further, further_lost]] =
-        [bend, apart, back, further].map(Extended::words);
+    let [[bend, bend_lost], [excess, excess_lost], [back, back_lost]] =
+        [bend, apart, back].map(Extended::words);
     columns[0][i] = bend;
     columns[1][i] = excess;
     columns[2][i] = back;
     columns[3][i] = excess.abs();
     columns[4][i] = p.copysign(excess);
     columns[5][i] = middle;
-    columns[6][i] = further;
     if F::COMPENSATED {
         columns[LOST][i] = bend_lost;
         columns[LOST + 1][i] = excess_lost;
         columns[LOST + 2][i] = back_lost;
-        columns[LOST + 3][i] = further_lost;
     }
 }
 
@@ -133,7 +130,11 @@ fn further<S: Isa, F: Real>(isa: S, p: f64, below: F::Extended) -> F::Extended {
 /// Writes the shares of the classes x and y, whose terms are p and q; if `NEAR`, as if all were near. Returns how
 /// large their d are.
 ///
-/// A function of its own: only as arguments are the slices known to be apart, without which the loop is
+/// Step after step: in one loop, a class would be one chain of operations about as long as what a CPU looks
+/// ahead, and it would wait for each. Until the last step, d is in the columns of bend, the curves in those of
+/// excess and middle.
+///
+/// A function of its own: only as arguments are the slices known to be apart, without which the loops are
 /// not vectorised.
 #[inline(always)]
 fn write<S: Isa, F: Real, const N: usize, const NEAR: bool>(
@@ -142,19 +143,51 @@ fn write<S: Isa, F: Real, const N: usize, const NEAR: bool>(
     [x, y, p, q]: [&[F]; 4],
     columns: &mut [[f64; N]; COLUMNS],
 ) -> Sizes {
-    let mut sizes = Sizes::default();
-    for i in 0..x.len().min(N) {
+    let (count, mut sizes) = (x.len().min(N), Sizes::default());
+    for i in 0..count {
         let (d, below) = relation.log_ratio(x[i].to_f64(), y[i].to_f64());
-        let p = p[i].to_f64();
-        let share = if NEAR {
-            near_share(isa, p, d)
-        } else {
-            class_share(isa, p, F::Extended::new(q[i].to_f64()).mul(isa, relation.k), d)
-        };
-        set::<F, N>(columns, i, (share, p, further::<S, F>(isa, p, below)));
+        let further = further::<S, F>(isa, p[i].to_f64(), below).words();
+        let d_words = d.parts();
+        (columns[0][i], columns[6][i]) = (d_words[0], further[0]);
+        if F::COMPENSATED {
+            (columns[LOST][i], columns[LOST + 3][i]) = (d_words[1], further[1]);
+        }
         sizes = sizes.and(d.rounded());
     }
+    for i in 0..count {
+        [columns[1][i], columns[5][i]] = Curves::<F>::tails(isa, d::<F, N>(columns, i).rounded());
+    }
+    if F::COMPENSATED {
+        for i in 0..count {
+            let x = d::<F, N>(columns, i).rounded();
+            let curves = Curves::<F>::of_tails(isa, [columns[1][i], columns[5][i]], x);
+            [columns[1][i], columns[LOST + 1][i]] = curves.bend.parts();
+        }
+    }
+    for i in 0..count {
+        let (p, d) = (p[i].to_f64(), d::<F, N>(columns, i));
+        let curves = if F::COMPENSATED {
+            let bend = F::Extended::of_parts([columns[1][i], columns[LOST + 1][i]]);
+            Curves { bend, middle: columns[5][i] }
+        } else {
+            Curves::of_tails(isa, [columns[1][i], columns[5][i]], d.rounded())
+        };
+        let share = if NEAR {
+            near_share(isa, p, d, curves)
+        } else {
+            let q = F::Extended::new(q[i].to_f64()).mul(isa, relation.k);
+            class_share(isa, p, q, d, curves)
+        };
+        set::<F, N>(columns, i, (share, p));
+    }
     sizes
+}
+
+/// d of class number `i`, where the first step of [`write`] puts it.
+#[inline(always)]
+fn d<F: Real, const N: usize>(columns: &[[f64; N]; COLUMNS], i: usize) -> F::Extended {
+    let lost = if F::COMPENSATED { columns[LOST][i] } else { 0.0 };
+    F::Extended::of_parts([columns[0][i], lost])
 }
 
 /// Writes the shares of those classes that are not near. Returns whether most are not. [`SUM_LANES`] classes

@@ -231,6 +231,9 @@ impl<F: Real> LaneTerms<F> {
     }
 }
 
+/// How many classes take a step of a formula together.
+const TOGETHER: usize = 4;
+
 /// Σ p·(log p − log q) of each row, as [`Divergence`](crate::fold::Divergence) explains.
 #[inline(always)]
 pub fn divergence<S: Isa, F: Real>(
@@ -248,20 +251,45 @@ pub fn divergence<S: Isa, F: Real>(
         k[i] = log_k.renormalize().mul_exp(isa, 1.0);
     }
     let [mut bends, mut slopes] = [LaneSums::ZERO; 2];
-    for (class, (p_term, q_term)) in p_terms.iter().zip(q_terms.iter()).enumerate() {
-        let (x, y) = (p_lines.line(class), q_lines.line(class));
-        for i in 0..LANES {
-            let above = F::Extended::sum(y[i].to_f64(), -q.max.x[i].to_f64());
-            let below = F::Extended::sum(p.max.x[i].to_f64(), -x[i].to_f64());
-            let d = above.add(below).add(losses[i]).renormalize();
-            let q = F::Extended::new(q_term[i].to_f64()).mul(isa, k[i]);
-            let [bend, slope] = divergence_terms::<S, F>(isa, p_term[i].to_f64(), q, d);
-            let words = bend.words();
-            bends.add::<F>(i, words[0]);
-            if F::COMPENSATED {
-                bends.add::<F>(i, words[1]);
+    // Step after step of some classes, as in `divergence.rs`.
+    let [mut d, mut d_lost, mut tail, mut curve, mut curve_lost] = [[[0.0; LANES]; TOGETHER]; 5];
+    for first in (0..p_lines.classes()).step_by(TOGETHER) {
+        let count = TOGETHER.min(p_lines.classes() - first);
+        for c in 0..count {
+            let (x, y) = (p_lines.line(first + c), q_lines.line(first + c));
+            for i in 0..LANES {
+                let above = F::Extended::sum(y[i].to_f64(), -q.max.x[i].to_f64());
+                let below = F::Extended::sum(p.max.x[i].to_f64(), -x[i].to_f64());
+                [d[c][i], d_lost[c][i]] = above.add(below).add(losses[i]).renormalize().parts();
             }
-            slopes.add::<F>(i, slope.rounded());
+        }
+        for c in 0..count {
+            for i in 0..LANES {
+                let x = F::Extended::of_parts([d[c][i], d_lost[c][i]]).rounded();
+                tail[c][i] = row::curve_tail::<S, F>(isa, x);
+            }
+        }
+        for c in 0..count {
+            for i in 0..LANES {
+                let x = F::Extended::of_parts([d[c][i], d_lost[c][i]]).rounded();
+                let of_class = row::curve::<S, F>(isa, tail[c][i], x);
+                [curve[c][i], curve_lost[c][i]] = of_class.parts();
+            }
+        }
+        for c in 0..count {
+            let (p_term, q_term) = (&p_terms[first + c], &q_terms[first + c]);
+            for i in 0..LANES {
+                let d = F::Extended::of_parts([d[c][i], d_lost[c][i]]);
+                let curve = F::Extended::of_parts([curve[c][i], curve_lost[c][i]]);
+                let q = F::Extended::new(q_term[i].to_f64()).mul(isa, k[i]);
+                let [bend, slope] = divergence_terms::<S, F>(isa, p_term[i].to_f64(), q, d, curve);
+                let words = bend.words();
+                bends.add::<F>(i, words[0]);
+                if F::COMPENSATED {
+                    bends.add::<F>(i, words[1]);
+                }
+                slopes.add::<F>(i, slope.rounded());
+            }
         }
     }
     let mut value = [0.0; LANES];

@@ -18,7 +18,7 @@
 
 use crate::data::lines::{LANES, Lines};
 use crate::fold::{Rank, linear_term};
-use crate::math::row::ScaledSum;
+use crate::math::side_by_side::ScaledSums;
 use crate::math::terms::{NONE, max2};
 use nll_simd::math::exp_parts;
 use nll_simd::{Extended, Isa, Real, two_sum_error};
@@ -189,60 +189,52 @@ impl<F: Real> LaneScales<F> {
     }
 }
 
-/// Σ e^x of each row, an array for each of the numbers of a [`ScaledSum`]: a loop over arrays of
-/// structures is not vectorised.
-pub struct LaneLogSums {
-    center: [f64; LANES],
-    correction: [f64; LANES],
-    exponent: [f64; LANES],
-    sum: [f64; LANES],
-    max: [f64; LANES],
+/// Sets `found` to Σ e^x of all classes of each row, whose largest is `max`.
+#[inline(never)]
+pub fn log_sums<S: Isa, F: Real>(
+    isa: S,
+    lines: Lines<'_, F>,
+    max: &[F; LANES],
+    found: &mut ScaledSums<LANES>,
+) {
+    isa.vectorize(
+        #[inline(always)]
+        || log_sums_here(isa, lines, max, found),
+    );
 }
 
-impl LaneLogSums {
-    /// The sums of all classes, whose largest is `max`.
-    #[inline(never)]
-    pub fn new<S: Isa, F: Real>(isa: S, lines: Lines<'_, F>, max: &[F; LANES]) -> Self {
-        isa.vectorize(
-            #[inline(always)]
-            || Self::new_here(isa, lines, max),
-        )
-    }
-
-    #[inline(always)]
-    fn new_here<S: Isa, F: Real>(isa: S, lines: Lines<'_, F>, max: &[F; LANES]) -> Self {
-        let scales = LaneScales::at(max, F::ZERO);
-        let mut sums = LaneSums::ZERO;
-        scales.terms::<S, false>(
-            isa,
-            lines,
-            #[inline(always)]
-            |_, terms| sums.add_line(terms),
-        );
-        let [mut center, mut correction, mut exponent, mut sum, mut most] = [[0.0; LANES]; 5];
-        for i in 0..LANES {
-            exponent[i] = scales.exponent[i].to_f64();
-            // The n of the largest x, and with it what `exp_parts` left in the terms that matter.
-            center[i] = scales.center[i].to_f64();
-            correction[i] = -exponent[i] * F::LN_2_REST;
-            let [value, lost] = sums.value::<F>(i).words();
-            if F::COMPENSATED && value > 0.0 {
-                // What rounding took from the sum, as an exponent of e.
-                correction[i] += lost / value;
-            }
-            sum[i] = value;
-            most[i] = max[i].to_f64();
+#[inline(always)]
+fn log_sums_here<S: Isa, F: Real>(
+    isa: S,
+    lines: Lines<'_, F>,
+    max: &[F; LANES],
+    found: &mut ScaledSums<LANES>,
+) {
+    let scales = LaneScales::at(max, F::ZERO);
+    let mut sums = LaneSums::ZERO;
+    scales.terms::<S, false>(
+        isa,
+        lines,
+        #[inline(always)]
+        |_, terms| sums.add_line(terms),
+    );
+    // Arrays of this function: while LLVM does not know whether `found` is apart from the sums, it does not
+    // keep these in registers.
+    let [mut center, mut correction, mut exponent, mut sum, mut most] = [[0.0; LANES]; 5];
+    for i in 0..LANES {
+        exponent[i] = scales.exponent[i].to_f64();
+        // The n of the largest x, and with it what `exp_parts` left in the terms that matter.
+        center[i] = scales.center[i].to_f64();
+        correction[i] = -exponent[i] * F::LN_2_REST;
+        let [value, lost] = sums.value::<F>(i).words();
+        if F::COMPENSATED && value > 0.0 {
+            // What rounding took from the sum, as an exponent of e.
+            correction[i] += lost / value;
         }
-        LaneLogSums { center, correction, exponent, sum, max: most }
+        sum[i] = value;
+        most[i] = max[i].to_f64();
     }
-
-    /// The sum of one row.
-    #[inline(always)]
-    pub fn row(&self, i: usize) -> ScaledSum {
-        let LaneLogSums { center, correction, exponent, sum, max } = self;
-        let (center, correction) = (center[i], correction[i]);
-        ScaledSum { center, correction, exponent: exponent[i], sum: sum[i], max: max[i] }
-    }
+    *found = ScaledSums { center, correction, exponent, sum, max: most };
 }
 
 /// Σ_c w_c·(x_c − shift) of each row in two words, and the shift: what [`Linear`](crate::fold::Linear)

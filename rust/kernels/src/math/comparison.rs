@@ -6,7 +6,7 @@
 //! [divergence](crate::math::row::divergence_terms) knows with all its digits, and for −1 < d < 1 by a
 //! polynomial.
 
-use crate::math::row::{bend, divergence_less_excess, divergence_terms};
+use crate::math::row::{curve, curve_tail, divergence_less_excess, divergence_terms};
 use nll_simd::math::horner;
 use nll_simd::{Extended, Isa, Real};
 
@@ -21,6 +21,29 @@ pub struct ClassShare<F: Real> {
     pub back: F::Extended,
     /// (p·log(2p/(p+q)) + q·log(2q/(p+q)))/2, whose sum is the Jensen-Shannon divergence.
     pub middle: f64,
+}
+
+/// The functions of d whose product with p, or with p + q, and d² is a share of a class near d = 0.
+#[derive(Clone, Copy)]
+pub struct Curves<F: Real> {
+    /// (e^d − 1 − d)/d²
+    pub bend: F::Extended,
+    /// An even function, by which the Jensen-Shannon divergence grows.
+    pub middle: f64,
+}
+
+impl<F: Real> Curves<F> {
+    /// The polynomials in one word, whose [`of_tails`](Self::of_tails) are the functions.
+    #[inline(always)]
+    pub fn tails<S: Isa>(isa: S, x: f64) -> [f64; 2] {
+        [curve_tail::<S, F>(isa, x), horner(isa, F::MIDDLE, x * x)]
+    }
+
+    /// Of their [`tails`](Self::tails).
+    #[inline(always)]
+    pub fn of_tails<S: Isa>(isa: S, [bend, middle]: [f64; 2], x: f64) -> Self {
+        Curves { bend: curve::<S, F>(isa, bend, x), middle }
+    }
 }
 
 /// How large the |d| of some classes are.
@@ -61,12 +84,17 @@ impl Sizes {
 
 /// The share of a class with |d| < 1.
 #[inline(always)]
-pub fn near_share<S: Isa, F: Real>(isa: S, p: f64, d: F::Extended) -> ClassShare<F> {
+pub fn near_share<S: Isa, F: Real>(
+    isa: S,
+    p: f64,
+    d: F::Extended,
+    curves: Curves<F>,
+) -> ClassShare<F> {
     let slope = F::Extended::new(p).mul(isa, d);
-    let bend = bend::<S, F>(isa, slope, d);
+    let bend = slope.mul(isa, d).mul(isa, curves.bend);
     let apart = bend.add(slope);
     let back = apart.mul(isa, d).add(bend.neg());
-    let middle = near_middle::<S, F>(isa, p, apart, d);
+    let middle = near_middle::<S, F>(isa, p, apart, d, curves.middle);
     ClassShare { bend, apart, back, middle }
 }
 
@@ -79,9 +107,10 @@ pub fn class_share<S: Isa, F: Real>(
     p: f64,
     q: F::Extended,
     d: F::Extended,
+    curves: Curves<F>,
 ) -> ClassShare<F> {
     let x = d.rounded();
-    let [bend, slope] = divergence_terms::<S, F>(isa, p, q, d);
+    let [bend, slope] = divergence_terms::<S, F>(isa, p, q, d, curves.bend);
     let near = bend.add(slope);
     let far = q.add(F::Extended::new(-p));
     let is_near = x > -1.0 && x < 3.0;
@@ -94,7 +123,7 @@ pub fn class_share<S: Isa, F: Real>(
     let back = if is_near { back_near } else { back_far };
     // The q that is as far from p as `apart` says.
     let q = if is_near { F::Extended::new(p).add(apart) } else { q };
-    let near = near_middle::<S, F>(isa, p, apart, d);
+    let near = near_middle::<S, F>(isa, p, apart, d, curves.middle);
     let far = middle_of_far::<S, F>(isa, (p, q), d);
     let middle = if x.abs() < 1.0 { near } else { far };
     ClassShare { bend, apart, back, middle }
@@ -102,11 +131,15 @@ pub fn class_share<S: Isa, F: Real>(
 
 /// [`ClassShare::middle`] for |d| < 1, with `apart` = q − p.
 #[inline(always)]
-fn near_middle<S: Isa, F: Real>(isa: S, p: f64, apart: F::Extended, d: F::Extended) -> f64 {
-    let x = d.rounded();
-    let curve = F::Extended::new(horner(isa, F::MIDDLE, x * x));
+fn near_middle<S: Isa, F: Real>(
+    isa: S,
+    p: f64,
+    apart: F::Extended,
+    d: F::Extended,
+    curve: f64,
+) -> f64 {
     let sum = apart.add(F::Extended::new(2.0 * p));
-    sum.mul(isa, d.mul(isa, d)).mul(isa, curve).rounded()
+    sum.mul(isa, d.mul(isa, d)).mul(isa, F::Extended::new(curve)).rounded()
 }
 
 /// (p·log(2p/(p+q)) + q·log(2q/(p+q)))/2 = ((p + q)·(log 2 − log(1 + r)) − least·|d|)/2, with r = least/most

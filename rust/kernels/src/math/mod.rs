@@ -9,4 +9,5 @@ pub mod laplace;
 pub mod poisson;
 pub mod preference;
 pub mod row;
+pub mod side_by_side;
 pub mod terms;

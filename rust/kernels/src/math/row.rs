@@ -87,9 +87,14 @@ pub fn target_against_rest<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -
 /// [`target_against_rest`], of which [`smoothed`] makes a result that is rounded once.
 #[inline(always)]
 pub fn unrounded_loss<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -> F::Extended {
-    let loss = log_one_plus_ratio::<S, F>(isa, rest, x_t);
-    let alone = F::Extended::new(if x_t.is_finite() { 0.0 } else { f64::NAN });
-    if rest.sum == 0.0 || x_t == f64::INFINITY { alone } else { loss }
+    loss_or_alone(log_one_plus_ratio::<S, F>(isa, rest, x_t), rest.sum, x_t)
+}
+
+/// A loss, but where all of the rest is −∞, or the target +∞.
+#[inline(always)]
+pub(super) fn loss_or_alone<E: Extended>(loss: E, rest: f64, x_t: f64) -> E {
+    let alone = E::new(if x_t.is_finite() { 0.0 } else { f64::NAN });
+    if rest == 0.0 || x_t == f64::INFINITY { alone } else { loss }
 }
 
 /// log(1 + Σ e^x / e^{x_t}), the sum being `rest`, of finite numbers.
@@ -100,7 +105,7 @@ fn log_one_plus_ratio<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -> F::
 
 /// log(Σ e^x / e^{x_t}) without the logarithm of `rest.sum`.
 #[inline(always)]
-fn gap<F: Real>(rest: ScaledSum, x_t: f64) -> F::Extended {
+pub(super) fn gap<F: Real>(rest: ScaledSum, x_t: f64) -> F::Extended {
     F::Extended::sum(rest.center, -x_t)
         .add(F::Extended::ln_2_times(rest.exponent))
         .add(F::Extended::new(rest.correction))
@@ -158,11 +163,16 @@ pub fn target_and_rest<S: Isa, F: Real>(
 /// and e^c cannot overflow. Beyond c the 1 does not count.
 #[inline(always)]
 pub fn log_one_plus_scaled_exp<S: Isa, F: Real>(isa: S, s: f64, d: F::Extended) -> F::Extended {
-    let most = F::Extended::new(512.0);
-    let is_beyond = d.rounded() > 512.0;
-    let c = if is_beyond { most } else { d };
-    let beyond = if is_beyond { d.add(most.neg()) } else { F::Extended::new(0.0) };
-    c.mul_exp(isa, s).log1p(isa).add(beyond)
+    let [near, beyond] = near_and_beyond(d);
+    near.mul_exp(isa, s).log1p(isa).add(beyond)
+}
+
+/// c = min(d, 512) and d − c.
+#[inline(always)]
+pub(super) fn near_and_beyond<E: Extended>(d: E) -> [E; 2] {
+    let (most, is_beyond) = (E::new(512.0), d.rounded() > 512.0);
+    let beyond = if is_beyond { d.add(most.neg()) } else { E::new(0.0) };
+    [if is_beyond { most } else { d }, beyond]
 }
 
 /// (1 − ε)·w_t·loss + ε/C · Σ_c w_c·(−log softmax(x)_c), torch's label smoothing.   A logit of −∞
@@ -244,7 +254,7 @@ pub fn finite<F: Real>(x: F) -> F {
 /// The terms of one class in a divergence, `q − p − p·d` and `p·d`, with d = log q − log p.
 /// p = 0 → q, p > 0 = q → +∞, both 0 → 0, NaN → NaN.
 ///
-/// For −1 < d < 3 the first is p·(e^d − 1 − d), because the difference would cancel. Outside it
+/// For −1 < d < 3 the first is p·(e^d − 1 − d) = p·d²·`curve`, because the difference would cancel. Outside it
 /// is at most 1.5 times as wrong as p and q: |q| + |p + p·d| ≤ 1.5·(q − p − p·d).
 #[inline(always)]
 pub fn divergence_terms<S: Isa, F: Real>(
@@ -252,24 +262,27 @@ pub fn divergence_terms<S: Isa, F: Real>(
     p: f64,
     q: F::Extended,
     d: F::Extended,
+    curve: F::Extended,
 ) -> [F::Extended; 2] {
     let x = d.rounded();
     let slope = F::Extended::new(p).mul(isa, if p == 0.0 { F::Extended::new(0.0) } else { d });
-    let near = bend::<S, F>(isa, slope, d);
+    let near = slope.mul(isa, d).mul(isa, curve);
     let far = q.add(F::Extended::new(-p)).add(slope.neg());
     let far = if x == f64::NEG_INFINITY { F::Extended::new(f64::INFINITY) } else { far };
     [if x > -1.0 && x < 3.0 { near } else { far }, slope]
 }
 
-/// p·(e^d − 1 − d) for −1 < d < 3, with `slope` = p·d.
+/// (e^x − 1 − x)/x² for −1 < x < 3 as 1/2! + x/3! + x²·c, of which this is the last coefficient,
+/// c = 1/4! + x/5! + …
 #[inline(always)]
-pub fn bend<S: Isa, F: Real>(isa: S, slope: F::Extended, d: F::Extended) -> F::Extended {
-    let x = d.rounded();
-    // (e^x − 1 − x)/x² = 1/2! + x/3! + x²/4! + …
-    let curve = F::Extended::new(horner(isa, &F::EXPM1_TAIL[2..], x))
-        .mul_add(isa, x, F::EXPM1_TAIL[1])
-        .mul_add(isa, x, F::EXPM1_TAIL[0]);
-    slope.mul(isa, d).mul(isa, curve)
+pub fn curve_tail<S: Isa, F: Real>(isa: S, x: f64) -> f64 {
+    horner(isa, &F::EXPM1_TAIL[2..], x)
+}
+
+/// (e^x − 1 − x)/x² for −1 < x < 3, of its [`curve_tail`].
+#[inline(always)]
+pub fn curve<S: Isa, F: Real>(isa: S, tail: f64, x: f64) -> F::Extended {
+    F::Extended::new(tail).mul_add(isa, x, F::EXPM1_TAIL[1]).mul_add(isa, x, F::EXPM1_TAIL[0])
 }
 
 /// The derivatives of the divergence of p from q by the logits of one class, −p·(d + divergence) and
