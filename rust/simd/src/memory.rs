@@ -54,7 +54,7 @@ impl Prefetch {
     /// Fetches `count` elements from number `start` on, which the loop will read in a burst, into L1 if they are `near`, else into L2.
     #[inline(always)]
     pub fn fetch(mut self, start: usize, count: usize, near: bool) {
-        self.next = self.next.wrapping_add(start.wrapping_mul(self.size));
+        self.next = self.next.wrapping_add(start * self.size);
         if near {
             self.lines(count, fetch_line::<1>);
         } else {

@@ -1,13 +1,12 @@
 //! One entry of each row: the class that its target names.
 //!
-//! Whatever lies in memory between two entries, a row takes one cache line, so those of some rows ahead are
-//! fetched. No hardware prefetcher knows which class comes next.
+//! Some rows are a piece of memory with two strides, which are looked at once for all of them. Entries are not
+//! fetched ahead: the next ones lie in the lines that the hardware fetches, or in those behind them.
 
 use crate::data::element::Element;
 use crate::data::strided::Strided;
 use crate::data::targets::Targets;
 use ndarray::{ArrayView2, Axis, Slice};
-use nll_simd::Prefetch;
 
 impl<'a, E: Element> Strided<'a, E> {
     /// Sets each number of `to` to the class of a row that its target names, the rows from `first` on. Numbers
@@ -57,16 +56,8 @@ fn pick<E: Element>(
     (targets, ignored): (&[i64], i64),
     to: &mut [f64],
 ) {
-    /// How many rows ahead an element is fetched.
-    const AHEAD: usize = 32;
-    let (line, fetched) = (64 / size_of::<E::Storage>(), Prefetch::burst(memory));
-    let ahead = targets.get(AHEAD..).unwrap_or(&[]);
     let mut row = 0usize;
-    for (i, (to, &target)) in to.iter_mut().zip(targets).enumerate() {
-        if let Some(&target) = ahead.get(i) {
-            let class = (target as usize).wrapping_mul(class_stride);
-            fetched.fetch(class.wrapping_add(row + AHEAD * row_stride), line, true);
-        }
+    for (to, &target) in to.iter_mut().zip(targets) {
         if target != ignored {
             *to = E::value(memory[row + target as usize * class_stride]);
         }
