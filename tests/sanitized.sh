@@ -8,7 +8,7 @@
 # may be the stable one. Reads past an array, uses after a free and the like end a test with a report.
 #
 # Left out, as they would find the sanitizer's and not the library's: tests that read the built library's instructions,
-# that measure memory or limit it, that time a call, and that start cargo, which stands still beside the sanitizer.
+# that measure memory or limit it, that time a call, and that start cargo, which hangs beside the sanitizer.
 # Examples in Rust's documentation are left out too: rustdoc links them without the sanitizer. Python's small objects
 # come from Python's own allocator, with which mpmath takes a third of the time; arrays and the library's memory are
 # watched. No call may allocate more than 6 GiB at once, which the fuzzer else has by a limit of address space.
@@ -45,7 +45,7 @@ if [ $# -eq 0 ]; then
   for left_out in test_codegen.py test_memory.py test_bench.py test_notices.py \
     test_threads.py::test_a_process_that_is_refused_threads_works_alone_and_says_so_once \
     test_threads.py::test_a_call_does_not_wait_for_one_that_began_before_or_after_it; do
-    echo "did not run: tests/$left_out: memory, time or instructions are the sanitizer's here, or it starts cargo"
+    echo "did not run: tests/$left_out: see the head of this script"
     set -- "$@" "--deselect=tests/$left_out"
   done
 fi

@@ -225,6 +225,25 @@ def test_an_unsigned_target_beyond_int64_does_not_become_the_ignored_one():
             nll_fast.cross_entropy(np.zeros((2, 4)), target, mask=mask)
 
 
+EXTREME_TARGETS = [-(2**63), -(2**63) + 1, -101, -1, 4, 2**62, 2**63 - 1]
+
+
+@pytest.mark.parametrize("bad", EXTREME_TARGETS)
+@pytest.mark.parametrize("ignore_index", [None, -100, 2])
+def test_a_target_that_is_no_class_is_refused_by_every_function(bad, ignore_index):
+    probs = np.full((300, 4), 0.25)
+    target = np.zeros(300, np.int64)
+    target[[270, 280]] = bad
+    for function in (nll_fast.nll_loss, nll_fast.categorical_nll, nll_fast.cross_entropy):
+        for table in (probs, np.asfortranarray(probs, np.float32), probs.astype(np.float16)[::-1]):
+            for reduction in ("none", "mean", "sum"):
+                with pytest.raises(IndexError, match=f"target {bad} at row 270 "):
+                    function(table, target, ignore_index=ignore_index, reduction=reduction)
+    for function in (nll_fast.token_log_probs, nll_fast.perplexity, nll_fast.score):
+        with pytest.raises(IndexError, match=f"target {bad} at row 270 "):
+            function(probs, target, ignore_index=ignore_index)
+
+
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 @pytest.mark.parametrize(("bad_target", "bad_probability"), [(30_001, 30_002), (30_002, 30_001), (300, 299)])
 def test_the_first_row_without_a_loss_is_named_whatever_is_wrong_with_it(reduction, bad_target, bad_probability):

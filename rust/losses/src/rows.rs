@@ -46,8 +46,8 @@ pub struct RowLosses<'a> {
     pub negate: bool,
     /// Which totals are wanted.
     pub totaled: Totaled,
-    /// Whether the results go to a new array, which nobody sees beside an error. Into any other array nothing
-    /// is written beside an error, so a pass before the losses checks targets and entries.
+    /// Whether the results go to a new array, which nobody sees if an error is raised. Any other array stays as it
+    /// was then: a pass before the losses checks targets and entries.
     pub is_new: bool,
 }
 

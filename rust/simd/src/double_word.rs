@@ -34,9 +34,9 @@ pub trait Extended<F: Float = f64>: Copy + Send + Sync {
     fn log1p<S: Isa>(self, isa: S) -> Self;
     /// log(1 + self) to 32 bits: the first step of [`log1p`](Self::log1p).
     fn short_log1p<S: Isa>(self, isa: S) -> F;
-    /// e^−log, the second step, if a third follows.
+    /// e^−log, the second step. 0 where the first has all digits.
     fn inverse<S: Isa>(isa: S, log: F) -> Self;
-    /// log(1 + self) from itself to 32 bits and its [`inverse`](Self::inverse): the third step.
+    /// log(1 + self), the third step, from `log`, the same to 32 bits, and its [`inverse`](Self::inverse).
     fn log1p_near<S: Isa>(self, isa: S, log: F, inverse: Self) -> Self;
     /// The words as they are stored, of which [`of_parts`](Self::of_parts) makes the same number.
     fn parts(self) -> [F; 2];

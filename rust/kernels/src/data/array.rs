@@ -195,7 +195,7 @@ impl Array<'_> {
     }
 
     /// Sets each number of `to` to the class of a row that its target names, the rows from `first` on. Numbers
-    /// of rows that do not count stay.
+    /// of rows that do not count are left as they were.
     pub fn entries(&self, first: usize, targets: Targets<'_>, to: &mut [f64]) {
         if let Array::Changed(..) | Array::Scalar(_) = self {
             for (row, to) in (first..).zip(to).filter(|(row, _)| targets.counts(*row)) {

@@ -1,7 +1,7 @@
 //! One entry of each row: the class that its target names.
 //!
-//! Some rows are a piece of memory with two strides, which are looked at once for all of them. Entries are not
-//! fetched ahead: the next ones lie in the lines that the hardware fetches, or in those behind them.
+//! Where rows are equally far apart in memory, as nearly always, an entry lies at row·stride + class·stride. Both
+//! strides are found once for a block of rows, and not for each of them.
 
 use crate::data::element::Element;
 use crate::data::strided::Strided;
@@ -10,7 +10,7 @@ use ndarray::{ArrayView2, Axis, Slice};
 
 impl<'a, E: Element> Strided<'a, E> {
     /// Sets each number of `to` to the class of a row that its target names, the rows from `first` on. Numbers
-    /// of rows that do not count stay.
+    /// of rows that do not count are left as they were.
     pub fn entries(&self, first: usize, targets: Targets<'_>, to: &mut [f64]) {
         let (count, ignored) = (to.len(), targets.ignored());
         let targets = targets.of(first..first + count);
@@ -48,8 +48,8 @@ impl<'a, E: Element> Strided<'a, E> {
     }
 }
 
-/// Sets each number of `to` to one element of a row of `memory`, number target·stride of it, but those of
-/// targets that are `ignored`.
+/// Sets number i of `to` to the element of `memory` at i·`row_stride` + target·`class_stride`, unless target i is
+/// the one that is `ignored`.
 fn pick<E: Element>(
     memory: &[E::Storage],
     [row_stride, class_stride]: [usize; 2],

@@ -41,7 +41,7 @@ pub struct Scratch<F> {
     pub second: Buffer<f64>,
     /// What some classes add to the sums of a comparison.
     pub shares: Buffer<f64>,
-    /// The losses of some rows side by side, once they are wanted.
+    /// What the steps of a formula leave for the next, for rows side by side; None before the first.
     pub steps: Option<Box<Steps<CHUNK_LANES>>>,
     /// The exponentials of some chunks; of a known length, so that LLVM unrolls the loops over it.
     pub(crate) piece: Aligned<[F; PIECE * CHUNK_LANES]>,

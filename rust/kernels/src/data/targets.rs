@@ -114,7 +114,8 @@ impl<'a> Targets<'a> {
         'a: 'm,
     {
         let (copy, mut signs) = (&mut memory[..rows.len()], 0);
-        let (last, ignored) = (classes as i64 - 1, self.ignored());
+        // If no target is ignored, the first class may be left out of the check instead: it exists.
+        let (last, ignored) = (classes as i64 - 1, self.ignore_index.unwrap_or(0));
         for (to, &target) in copy.iter_mut().zip(self.of(rows.clone())) {
             *to = target;
             // Below 0 if the target is, or if it is above the last class.
@@ -140,7 +141,7 @@ impl Targets<'_> {
         self.target[row - self.first]
     }
 
-    /// The target that is ignored; if none is, a number that is no class.
+    /// The target that is ignored; if none is, a number that no target has once targets are checked.
     #[inline(always)]
     pub fn ignored(&self) -> i64 {
         self.ignore_index.unwrap_or(i64::MIN)

@@ -6,7 +6,7 @@
 //! divergence  =  Σ (q − p − p·d)
 //! ```
 //!
-//! of positive terms, of which `pair.rs` tells how d is computed. The losses in it are rounded, for which
+//! of positive terms. `pair.rs` tells how d is computed. It contains losses that are rounded, for which
 //! [`divergence`](crate::math::row::divergence) makes up.
 
 use crate::data::rows::Block;

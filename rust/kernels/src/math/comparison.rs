@@ -23,23 +23,24 @@ pub struct ClassShare<F: Real> {
     pub middle: f64,
 }
 
-/// The functions of d whose product with p, or with p + q, and d² is a share of a class near d = 0.
+/// Two functions of d. Near d = 0, `bend`·p·d² is the class's share in the divergence, and `middle`·(p + q)·d² that
+/// in the Jensen-Shannon divergence.
 #[derive(Clone, Copy)]
 pub struct Curves<F: Real> {
     /// (e^d − 1 − d)/d²
     pub bend: F::Extended,
-    /// An even function, by which the Jensen-Shannon divergence grows.
+    /// A polynomial in d².
     pub middle: f64,
 }
 
 impl<F: Real> Curves<F> {
-    /// The polynomials in one word, whose [`of_tails`](Self::of_tails) are the functions.
+    /// What of both functions one word of f64 suffices for: the first step.
     #[inline(always)]
     pub fn tails<S: Isa>(isa: S, x: f64) -> [f64; 2] {
         [curve_tail::<S, F>(isa, x), horner(isa, F::MIDDLE, x * x)]
     }
 
-    /// Of their [`tails`](Self::tails).
+    /// Both functions from their [`tails`](Self::tails): the second step.
     #[inline(always)]
     pub fn of_tails<S: Isa>(isa: S, [bend, middle]: [f64; 2], x: f64) -> Self {
         Curves { bend: curve::<S, F>(isa, bend, x), middle }

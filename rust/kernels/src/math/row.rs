@@ -90,7 +90,7 @@ pub fn unrounded_loss<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -> F::
     loss_or_alone(log_one_plus_ratio::<S, F>(isa, rest, x_t), rest.sum, x_t)
 }
 
-/// A loss, but where all of the rest is −∞, or the target +∞.
+/// `loss`; but if all of the rest is −∞, or the target +∞: 0 where x_t is finite, else NaN.
 #[inline(always)]
 pub(super) fn loss_or_alone<E: Extended>(loss: E, rest: f64, x_t: f64) -> E {
     let alone = E::new(if x_t.is_finite() { 0.0 } else { f64::NAN });

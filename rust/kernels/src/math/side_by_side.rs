@@ -1,4 +1,4 @@
-//! Formulas of a row for rows side by side, one step of all rows after the other.
+//! Formulas of a row for rows side by side: one step for all rows, then the next.
 //!
 //! The loss of a row is one chain of operations, each of which waits for the one before: some 200 cycles. A CPU
 //! looks 250 to 500 instructions ahead, which is about one such chain, so a loop over the whole formula would
@@ -22,13 +22,13 @@ impl<const N: usize> Words<N> {
     /// 0 of each row.
     pub const ZERO: Words<N> = Words { hi: [0.0; N], lo: [0.0; N] };
 
-    /// That of row i.
+    /// The number of row i.
     #[inline(always)]
     pub fn of<E: Extended>(&self, i: usize) -> E {
         E::of_parts([self.hi[i], self.lo[i]])
     }
 
-    /// Sets that of row i.
+    /// Sets the number of row i.
     #[inline(always)]
     pub fn set<E: Extended>(&mut self, i: usize, value: E) {
         [self.hi[i], self.lo[i]] = value.parts();
@@ -69,7 +69,7 @@ impl<const N: usize> ScaledSums<N> {
     }
 }
 
-/// What the steps of a loss hand on, of N rows.
+/// The numbers of N rows that one step of a loss leaves for the next.
 pub struct Steps<const N: usize> {
     /// The sum of the classes but the target's.
     pub rest: ScaledSums<N>,
@@ -164,7 +164,7 @@ fn inverses<S: Isa, F: Real, const N: usize>(isa: S, logs: &[f64; N], inverses: 
     );
 }
 
-/// Makes losses of gaps.
+/// The last step: `losses` holds the exponents d of the ratios e^d, and then the losses.
 #[inline(never)]
 fn finish<S: Isa, F: Real, const N: usize>(
     isa: S,
