@@ -290,7 +290,7 @@ impl Call<'_> {
     }
 }
 
-/// What the gradient of a row is made of.
+/// The numbers of a row from which its gradient is computed.
 pub(crate) struct RowSlopes {
     /// The largest class.
     at: usize,

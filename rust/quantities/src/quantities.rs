@@ -23,7 +23,7 @@ use std::ops::Range;
 
 impl Quantity<'_> {
     /// The quantity of every row times its weight into `out`, 0 for rows that do not count, and the
-    /// totals. Nothing is written beside an error.
+    /// totals. Nothing is written if an error is returned.
     pub fn run(
         &self,
         exec: Exec<'_>,

@@ -1,10 +1,10 @@
 //! How two rows of logits differ: both divergences, their mean, the distance, and p's entropy.
 //!
 //! The plain algorithm is a sum over the classes for each quantity. Here some classes are looked at
-//! together. One loop writes columns of the shares that all have if p and q are nearly equal: no quotient, no
-//! logarithm, and no q. Where some classes are not near, of which two similar models have few, their shares
-//! are written in the place of these. Once most classes were not near, one loop writes the shares of any
-//! class, until all were near again. All give a near class the same bits.
+//! together. Their shares are first written as if p and q were nearly equal: no quotient, no logarithm, and no
+//! q. Where some classes are not near, of which two similar models have few, their shares are then written in the
+//! place of these. Once most groups of classes had one that is not near, the formulas of any class are used at
+//! once, until all classes were near again. Both ways give a near class the same bits.
 
 use crate::data::rows::Block;
 use crate::data::scratch::Scratch;
@@ -41,8 +41,8 @@ pub struct Comparison<P, F: Real> {
     sums: [LaneSum; SUMS],
     /// Σ p of the unsure classes.
     unsure: f64,
-    /// Whether the loop for any class is used: from classes of which most are not near, to classes which all
-    /// are.
+    /// Whether the formulas of any class are used: from classes of which most groups had one that is not near, to
+    /// classes which are all near.
     is_far: bool,
 }
 
