@@ -16,17 +16,17 @@ from .cases import CASES, DTYPES
 from .conftest import ROOT
 
 ROWS = 70
-ELEMENTS = 72  # of a row, where elements are drawn
+ELEMENTS = (72, 300)  # of a row, where elements are drawn: a short one, and one that is read where it lies
 CLASSES = (1, 2, 3, 4, 5, 10, 33, 127, 128, 129, 2100, 8200)  # few, which are read side by side, and many
 every_case = pytest.mark.parametrize("name", CASES)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
-def draw(name, dtype, classes=10):
+def draw(name, dtype, classes=10, elements=72):
     """Arguments of ROWS rows, of classes or of elements."""
     case = CASES[name]
-    arguments = case.draw(dtype, ROWS if case.rows else ROWS * ELEMENTS, classes)
-    return arguments if case.rows else {key: x.reshape(ROWS, ELEMENTS) for key, x in arguments.items()}
+    arguments = case.draw(dtype, ROWS if case.rows else ROWS * elements, classes)
+    return arguments if case.rows else {key: x.reshape(ROWS, elements) for key, x in arguments.items()}
 
 
 def bits(result):
@@ -35,8 +35,7 @@ def bits(result):
 
 def padded(x, axis=-1):
     """The same values as a view of an array that is longer along ``axis``."""
-    wide = np.append(x, np.ones_like(x.take([0], axis)), axis)
-    return wide[:, :-1] if axis == 1 else wide[..., :-1]
+    return np.append(x, np.ones_like(x.take([0], axis)), axis).swapaxes(0, axis)[:-1].swapaxes(0, axis)
 
 
 VIEWS = {
@@ -44,9 +43,14 @@ VIEWS = {
     "Fortran": np.asfortranarray,
     "reversed": lambda x: np.flip(np.flip(x).copy()),
     "reversed rows": lambda x: np.flip(np.flip(x, -1).copy(), -1),
+    "rows in reversed order": lambda x: np.flip(np.flip(x, 0).copy(), 0),
+    "every third row": lambda x: x.repeat(3, 0)[::3],
+    "every second class": lambda x: x.repeat(2, 1)[:, ::2],
     "padded rows": padded,
+    "columns of a wide table": lambda x: np.tile(x, 9)[:, : x.shape[1]],
     "broadcast": lambda x: np.broadcast_to(x[:1], x.shape),
     "one position left out of a batch": lambda x: padded(x.reshape(2, ROWS // 2, -1), 1),
+    "a crop of images": lambda x: padded(padded(x.reshape(2, 5, ROWS // 10, -1), 1), 2),
 }
 
 
@@ -54,8 +58,8 @@ VIEWS = {
 @every_case
 def test_any_strides_give_the_bits_of_a_contiguous_array(name, dtype):
     case = CASES[name]
-    for classes in CLASSES if case.rows else (0,):
-        arguments = draw(name, dtype, classes)
+    for length in CLASSES if case.rows else ELEMENTS:
+        arguments = draw(name, dtype, length, length)
         for view in VIEWS.values():
             leading = view(np.empty((ROWS, 1))).shape[:-1]
             seen = {key: view(x) if x.ndim == 2 else x for key, x in arguments.items()}

@@ -230,16 +230,27 @@ fn per_task(length: usize) -> usize {
     (length / 64).next_multiple_of(BLOCK).clamp(1 << 14, 1 << 16)
 }
 
+/// The memory that each input is read into.
+pub(crate) struct Reading<F, const N: usize>([Scratch<F>; N]);
+
+impl<F: Real, const N: usize> Default for Reading<F, N> {
+    fn default() -> Self {
+        Reading(core::array::from_fn(|_| Scratch::default()))
+    }
+}
+
 impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> {
     type Total = Found;
-    type Memory = ();
+    type Memory = Reading<F, N>;
 
     fn count(&self) -> usize {
         self.length
     }
 
     fn per_task(&self) -> usize {
-        per_task(self.length)
+        // A tile belongs to one task: each would copy it whole.
+        let tiles = self.inputs.iter().filter_map(|input| input.tile_elements());
+        per_task(self.length).next_multiple_of(tiles.max().unwrap_or(1))
     }
 
     #[inline(always)]
@@ -248,11 +259,10 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
         isa: S,
         range: Range<usize>,
         mut outs: [Out<'o>; RESULTS],
-        (): &mut (),
+        Reading(scratch): &mut Reading<F, N>,
     ) -> Found {
         let mut totals = self.weighting.empty(self.totaled);
         let (mut first_outside, mut not_finite) = (None, None);
-        let mut scratch: [Scratch<F>; N] = core::array::from_fn(|_| Scratch::default());
         let mut weighting_scratch = WeightingScratch::default();
         let is_short = self.loss.is_short();
         let prefetch = self.inputs.map(|input| input.prefetch::<F>(range.start, is_short));
@@ -295,16 +305,30 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
 }
 
 impl<F, const N: usize> Stream<'_, F, N> {
-    /// The blocks of a range. The second starts where the first input has a multiple of 64 bytes:
-    /// from there on, no load of that input crosses a cache line.
+    /// The blocks of a range. If all inputs lie in memory without gaps, the second starts where the first input
+    /// has a multiple of 64 bytes: from there on, no load of that input crosses a cache line. Otherwise a block
+    /// ends where a row does. One of a long row is read where it lies, those of short ones are copied together.
     fn blocks(
         &self,
         Range { start, end }: Range<usize>,
     ) -> impl Iterator<Item = Range<usize>> + use<F, N> {
-        let aligned = start + self.inputs[0].to_boundary(start).min(end - start);
-        core::iter::once(start..aligned).chain(ranges(aligned..end, BLOCK))
+        let gaps = self.inputs.iter().find(|input| !input.is_flat());
+        let row = gaps.and_then(|input| input.shape().last().copied());
+        let rows = row.map(|row| if row < LONG { BLOCK / row * row } else { row });
+        let mut at = start;
+        let mut first = self.inputs[0].to_boundary(start);
+        core::iter::from_fn(move || {
+            let from = at;
+            let most = if first > 0 { core::mem::take(&mut first) } else { BLOCK };
+            let end_of_rows = rows.map_or(end, |rows| (from / rows + 1) * rows);
+            at = (from + most).min(end_of_rows).min(end);
+            (from < end).then_some(from..at)
+        })
     }
 }
+
+/// Rows of so many elements are read where they lie.
+const LONG: usize = 256;
 
 /// A weight that is infinite or NaN, if there is one.
 #[inline(always)]

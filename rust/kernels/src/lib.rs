@@ -22,6 +22,7 @@
 //!           lanes  lane_terms         the same of rows of few classes, a lane for each row
 //! 2  data   arrays in and out, exact totals, threads
 //!           array  strided  element   arrays of any type and strides
+//!           as_elements  as_lines     … their elements in order, their rows side by side
 //!           reading  changes  entries … read, changed as they are read, one class of each row
 //!           rows  lines  scratch      read by rows, blocks and lines, into memory used again
 //!           out  per_class  targets   results; the class of each row, and its weight

@@ -265,7 +265,9 @@ impl<F: Real> RowSlopes<'_, F> {
         let (classes, size) = (both.classes(), group.len() * both.classes());
         let [p_terms, q_terms] = memory.each_mut().map(|memory| memory.first(size, F::ZERO));
         let mut folds = [const { [const { None }; GROUP] }; 2];
-        for ((folds, rows), terms) in folds.iter_mut().zip(each).zip([&mut *p_terms, &mut *q_terms])
+        let terms = [&mut *p_terms, &mut *q_terms];
+        for (((folds, rows), terms), reading) in
+            folds.iter_mut().zip(each).zip(terms).zip(&mut *reading)
         {
             let mut term_rows = TermRows::new(terms, classes);
             sweep(
@@ -273,7 +275,7 @@ impl<F: Real> RowSlopes<'_, F> {
                 rows,
                 (group.clone(), BLOCK),
                 counts,
-                (core::array::from_mut(&mut reading[0]), &mut *computing),
+                (core::array::from_mut(reading), &mut *computing),
                 #[inline(always)]
                 |i| Terms::new(term_rows.row(i)),
                 #[inline(always)]

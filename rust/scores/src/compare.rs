@@ -158,14 +158,17 @@ impl<F: Real> Comparisons<'_, F> {
         let counts = |row: usize| known[row - group.start].is_some();
         let (classes, size) = (self.both.classes(), group.len() * self.both.classes());
         let mut folds = [const { [const { None }; GROUP] }; 2];
-        for ((folds, rows), terms) in folds.iter_mut().zip(&self.each).zip(&mut *terms) {
+        let read = reading.iter_mut();
+        for (((folds, rows), terms), reading) in
+            folds.iter_mut().zip(&self.each).zip(&mut *terms).zip(read)
+        {
             let mut terms = TermRows::new(terms.first(size, F::ZERO), classes);
             sweep(
                 isa,
                 rows,
                 (group.clone(), BLOCK),
                 counts,
-                (core::array::from_mut(&mut reading[0]), computing),
+                (core::array::from_mut(reading), computing),
                 #[inline(always)]
                 |i| (Terms::new(terms.row(i)), self.top()),
                 #[inline(always)]

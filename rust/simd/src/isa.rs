@@ -11,9 +11,9 @@
 use crate::float::Float;
 use crate::half::f16_to_f32;
 use crate::logistic;
-use crate::turn::{turn_four, turn_four_back};
+use crate::turn::{Line, RowsToTurn, turn_four, turn_four_back};
 #[cfg(target_arch = "x86_64")]
-use crate::turn::{
+use crate::turn_x86::{
     turn_four_avx2, turn_four_avx512, turn_four_back_avx2, turn_four_back_f64_avx2,
     turn_four_f64_avx2,
 };
@@ -70,20 +70,19 @@ pub trait Isa: Copy + Send + Sync + 'static {
         )
     }
 
-    /// Four classes of 32 rows of `classes` each, from the first number of `rows` on, as lines:
-    /// `lines[c][r] = rows[r · classes + c]`.
+    /// The classes `first` to `first` + 3 of 32 rows, as lines.
     #[inline(always)]
-    fn turn_four(self, rows: &[f32], classes: usize, lines: &mut [[f32; CHUNK_LANES]; 4]) {
-        turn_four(rows, classes, lines);
+    fn turn_four(self, rows: &impl RowsToTurn<f32>, first: usize, lines: &mut [Line<f32>; 4]) {
+        turn_four(rows, first, lines);
     }
 
     /// [`Isa::turn_four`] of f64.
     #[inline(always)]
-    fn turn_four_f64(self, rows: &[f64], classes: usize, lines: &mut [[f64; CHUNK_LANES]; 4]) {
-        turn_four(rows, classes, lines);
+    fn turn_four_f64(self, rows: &impl RowsToTurn<f64>, first: usize, lines: &mut [Line<f64>; 4]) {
+        turn_four(rows, first, lines);
     }
 
-    /// The opposite of [`Isa::turn_four`]: `rows[r · classes + c] = lines[c][r]`.
+    /// The opposite of [`Isa::turn_four`], of rows one behind the other: `rows[r · classes + c] = lines[c][r]`.
     #[inline(always)]
     fn turn_four_back(self, lines: [&[f32; CHUNK_LANES]; 4], rows: &mut [f32], classes: usize) {
         turn_four_back(lines, rows, classes);
@@ -167,14 +166,14 @@ impl Isa for Avx2 {
         unsafe { logistic::table_avx2(x, g) }
     }
     #[inline(always)]
-    fn turn_four(self, rows: &[f32], classes: usize, lines: &mut [[f32; CHUNK_LANES]; 4]) {
+    fn turn_four(self, rows: &impl RowsToTurn<f32>, first: usize, lines: &mut [Line<f32>; 4]) {
         // SAFETY: an `Avx2` exists only if the CPU has AVX2.
-        unsafe { turn_four_avx2(rows, classes, lines) }
+        unsafe { turn_four_avx2(rows, first, lines) }
     }
     #[inline(always)]
-    fn turn_four_f64(self, rows: &[f64], classes: usize, lines: &mut [[f64; CHUNK_LANES]; 4]) {
+    fn turn_four_f64(self, rows: &impl RowsToTurn<f64>, first: usize, lines: &mut [Line<f64>; 4]) {
         // SAFETY: an `Avx2` exists only if the CPU has AVX2.
-        unsafe { turn_four_f64_avx2(rows, classes, lines) }
+        unsafe { turn_four_f64_avx2(rows, first, lines) }
     }
     #[inline(always)]
     fn turn_four_back(self, lines: [&[f32; CHUNK_LANES]; 4], rows: &mut [f32], classes: usize) {
@@ -227,13 +226,13 @@ impl Isa for Avx512 {
         unsafe { logistic::table_avx512(x, g) }
     }
     #[inline(always)]
-    fn turn_four(self, rows: &[f32], classes: usize, lines: &mut [[f32; CHUNK_LANES]; 4]) {
+    fn turn_four(self, rows: &impl RowsToTurn<f32>, first: usize, lines: &mut [Line<f32>; 4]) {
         // SAFETY: an `Avx512` exists only if the CPU has AVX-512 F and DQ.
-        unsafe { turn_four_avx512(rows, classes, lines) }
+        unsafe { turn_four_avx512(rows, first, lines) }
     }
     #[inline(always)]
-    fn turn_four_f64(self, rows: &[f64], classes: usize, lines: &mut [[f64; CHUNK_LANES]; 4]) {
-        self.avx2().turn_four_f64(rows, classes, lines);
+    fn turn_four_f64(self, rows: &impl RowsToTurn<f64>, first: usize, lines: &mut [Line<f64>; 4]) {
+        self.avx2().turn_four_f64(rows, first, lines);
     }
     #[inline(always)]
     fn turn_four_back(self, lines: [&[f32; CHUNK_LANES]; 4], rows: &mut [f32], classes: usize) {

@@ -40,7 +40,7 @@
 //! ```text
 //! width  half  aligned            the widths; half precision to f32; aligned scratch memory
 //! environment                     rounding and subnormal numbers as kernels need them
-//! turn  logistic  float           rows turned into lines; a table of log(1 + e^−a); Float (sealed):
+//! turn  turn_x86  logistic  float rows turned into lines; a table of log(1 + e^−a); Float (sealed):
 //!                                 constants, coefficients, bits
 //! float32  float64  isa  memory   f32 and f64; Isa and Level; prefetch and non-temporal stores
 //! math                            exp, log, log1p
@@ -65,6 +65,8 @@ pub mod math;
 mod memory;
 mod real;
 mod turn;
+#[cfg(target_arch = "x86_64")]
+mod turn_x86;
 mod width;
 
 pub use aligned::{Aligned, Buffer};
@@ -77,4 +79,5 @@ pub use lanes::{ChunkSum, LaneSum, zip};
 pub use log_gamma::{LogFactorial, log_factorial};
 pub use memory::{NonTemporal, Prefetch, with_non_temporal};
 pub use real::Real;
+pub use turn::{Apart, Dense, RowsToTurn};
 pub use width::{CHUNK, CHUNK_LANES, SUM_LANES};

@@ -27,13 +27,24 @@ pub struct Prefetch {
     next: *const u8,
     /// The size of an element in bytes, or 0 if there is nothing to fetch.
     size: usize,
-    /// Whether the loop needs no prefetch as long as it reads steadily.
-    is_fetched: bool,
+    ahead: Ahead,
+}
+
+/// What a loop fetches while it reads steadily.
+#[derive(Clone, Copy, Debug)]
+enum Ahead {
+    /// Nothing: the CPU does.
+    Nothing,
+    /// What it reads some KiB later.
+    Same,
+    /// As many elements at `next`, where the loop after this one begins.
+    Elsewhere,
 }
 
 impl Prefetch {
     /// No prefetch.
-    pub const NOTHING: Prefetch = Prefetch { next: core::ptr::null(), size: 0, is_fetched: true };
+    pub const NOTHING: Prefetch =
+        Prefetch { next: core::ptr::null(), size: 0, ahead: Ahead::Nothing };
 
     /// For a loop that reads `elements`, then the memory behind them, and computes in `F`.
     /// `is_short`: it computes so little that a block is read in a burst.
@@ -41,14 +52,21 @@ impl Prefetch {
     pub fn new<F: 'static, T: 'static>(elements: &[T], is_short: bool) -> Self {
         let converts = TypeId::of::<T>() != TypeId::of::<F>();
         let is_fetched = !converts && hardware_prefetch_suffices(is_short);
-        Prefetch { next: elements.as_ptr().cast(), size: size_of::<T>(), is_fetched }
+        let ahead = if is_fetched { Ahead::Nothing } else { Ahead::Same };
+        Prefetch { next: elements.as_ptr().cast(), size: size_of::<T>(), ahead }
     }
 
     /// For a loop that reads `elements` and what lies at other places in one burst, before it
     /// computes: no hardware prefetcher continues between two bursts.
     #[inline(always)]
     pub fn burst<T>(elements: &[T]) -> Self {
-        Prefetch { next: elements.as_ptr().cast(), size: size_of::<T>(), is_fetched: false }
+        Prefetch { next: elements.as_ptr().cast(), size: size_of::<T>(), ahead: Ahead::Same }
+    }
+
+    /// For a loop after which another one reads `elements` and what lies behind them.
+    #[inline(always)]
+    pub fn elsewhere<T>(elements: &[T]) -> Self {
+        Prefetch { ahead: Ahead::Elsewhere, ..Prefetch::burst(elements) }
     }
 
     /// Fetches `count` elements from number `start` on, which the loop will read in a burst, into L1 if they are `near`, else into L2.
@@ -62,11 +80,21 @@ impl Prefetch {
         }
     }
 
+    /// Fetches what lies `distance` behind the `count` elements from number `start` on into L1, or as many
+    /// where the next loop begins.
+    #[inline(always)]
+    pub fn fetch_behind(self, start: usize, distance: usize, count: usize) {
+        let distance = if matches!(self.ahead, Ahead::Elsewhere) { 0 } else { distance };
+        self.fetch(start + distance, count, true);
+    }
+
     /// Call before the loop reads the next `count` elements, if it reads several arrays at once.
     #[inline(always)]
     pub fn step(&mut self, count: usize) {
-        if !self.is_fetched {
-            self.lines(count, |line| fetch_line::<1>(line.wrapping_add(2048)));
+        match self.ahead {
+            Ahead::Nothing => {}
+            Ahead::Same => self.lines(count, |line| fetch_line::<1>(line.wrapping_add(2048))),
+            Ahead::Elsewhere => self.elsewhere_lines(count),
         }
     }
 
@@ -74,12 +102,22 @@ impl Prefetch {
     /// flight; one array leaves enough of them for a second, more distant request per line.
     #[inline(always)]
     pub fn step_alone(&mut self, count: usize) {
-        if !self.is_fetched {
-            self.lines(count, |line| {
+        match self.ahead {
+            Ahead::Nothing => {}
+            Ahead::Same => self.lines(count, |line| {
                 fetch_line::<1>(line.wrapping_add(1024));
                 fetch_line::<2>(line.wrapping_add(4096));
-            });
+            }),
+            Ahead::Elsewhere => self.elsewhere_lines(count),
         }
+    }
+
+    /// Fetches the next `count` elements, and a cache line more: they begin and end anywhere in one.
+    #[inline(always)]
+    fn elsewhere_lines(&mut self, count: usize) {
+        let behind = self.next.wrapping_add(count * self.size);
+        self.lines(count, fetch_line::<1>);
+        fetch_line::<1>(behind);
     }
 
     /// Calls `fetch` with the address of each cache line in the next `count` elements.

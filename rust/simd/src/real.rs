@@ -5,7 +5,7 @@ use crate::float::Float;
 use crate::isa::Isa;
 use crate::log_gamma::LogFactorial;
 use crate::math::{exp_nonpositive, log1p_exp_neg_abs, log1p_unit};
-use crate::turn::{turn_back_by_fours, turn_by_fours};
+use crate::turn::{RowsToTurn, turn_back_by_fours, turn_by_fours};
 use crate::width::{CHUNK, CHUNK_LANES};
 
 /// f32 or f64: the type that a kernel computes in.
@@ -16,11 +16,10 @@ pub trait Real: Float + LogFactorial {
     /// log(1 + e^−|x|) of each x.   0 → log 2, ±∞ → 0, NaN → NaN.
     fn log1p_exp_neg_abs<S: Isa>(isa: S, x: &[Self; CHUNK], g: &mut [Self; CHUNK]);
 
-    /// Turns 32 rows of a few classes, one behind the other, into lines of one class each:
-    /// `lines[c][r] = rows[r · classes + c]`.
-    fn turn<S: Isa>(isa: S, rows: &[Self], lines: &mut [[Self; CHUNK_LANES]]);
+    /// Turns 32 rows of a few classes into lines of one class each: `lines[c][r]` is class c of row r.
+    fn turn<S: Isa>(isa: S, rows: &impl RowsToTurn<Self>, lines: &mut [[Self; CHUNK_LANES]]);
 
-    /// The opposite of [`Real::turn`]: `rows[r · classes + c] = lines[c][r]`.
+    /// The opposite of [`Real::turn`], of rows one behind the other: `rows[r · classes + c] = lines[c][r]`.
     fn turn_back<S: Isa>(isa: S, lines: &[[Self; CHUNK_LANES]], rows: &mut [Self]);
 
     /// Four classes of 32 rows whose first classes lie `pitch` apart: `rows[r · pitch + c] =
@@ -42,12 +41,12 @@ impl Real for f32 {
     }
 
     #[inline(always)]
-    fn turn<S: Isa>(isa: S, rows: &[f32], lines: &mut [[f32; CHUNK_LANES]]) {
+    fn turn<S: Isa>(isa: S, rows: &impl RowsToTurn<f32>, lines: &mut [[f32; CHUNK_LANES]]) {
         turn_by_fours(
             rows,
             lines,
             #[inline(always)]
-            |rows, classes, four| isa.turn_four(rows, classes, four),
+            |first, four| isa.turn_four(rows, first, four),
         );
     }
 
@@ -83,12 +82,12 @@ impl Real for f64 {
     }
 
     #[inline(always)]
-    fn turn<S: Isa>(isa: S, rows: &[f64], lines: &mut [[f64; CHUNK_LANES]]) {
+    fn turn<S: Isa>(isa: S, rows: &impl RowsToTurn<f64>, lines: &mut [[f64; CHUNK_LANES]]) {
         turn_by_fours(
             rows,
             lines,
             #[inline(always)]
-            |rows, classes, four| isa.turn_four_f64(rows, classes, four),
+            |first, four| isa.turn_four_f64(rows, first, four),
         );
     }
 

@@ -109,9 +109,17 @@ impl<F: Real> Memory<F> {
         let mut memory = core::mem::take(&mut self.terms);
         let size = group.len() * both.classes();
         let mut terms = [const { [const { None }; GROUP] }; 2];
-        for ((terms, rows), memory) in terms.iter_mut().zip(each).zip(&mut memory) {
-            let group = (group.clone(), counted);
-            self.terms(isa, rows, group, memory.first(size, F::ZERO), terms);
+        for (((terms, rows), memory), reading) in
+            terms.iter_mut().zip(each).zip(&mut memory).zip(&mut self.reading)
+        {
+            let (group, computing) = ((group.clone(), counted), &mut self.computing);
+            term_folds(
+                isa,
+                rows,
+                group,
+                [reading, computing],
+                (memory.first(size, F::ZERO), terms),
+            );
         }
         let [p, q] = &mut terms;
         let mut pairs = p.iter_mut().flatten().zip(q.iter_mut().flatten());
@@ -134,31 +142,29 @@ impl<F: Real> Memory<F> {
         }
         self.terms = memory;
     }
+}
 
-    /// The terms of every row of a group, in `terms`, into `folds`.
-    #[inline(always)]
-    fn terms<'t, S: Isa>(
-        &mut self,
-        isa: S,
-        rows: &Rows<'_>,
-        (group, counted): (Range<usize>, Counted<'_>),
-        terms: &'t mut [F],
-        folds: &mut [Option<Terms<'t, F>>; GROUP],
-    ) {
-        let mut terms = terms.chunks_mut(rows.classes());
-        let scratch = (core::array::from_mut(&mut self.reading[0]), &mut self.computing);
-        sweep(
-            isa,
-            rows,
-            (group, BLOCK),
-            |row| counted.counts(row),
-            scratch,
-            #[inline(always)]
-            |_| Terms::new(terms.next().unwrap_or_default()),
-            #[inline(always)]
-            |i, fold| folds[i] = Some(fold),
-        );
-    }
+/// The terms of every row of a group, in `terms`, into `folds`.
+#[inline(always)]
+fn term_folds<'t, S: Isa, F: Real>(
+    isa: S,
+    rows: &Rows<'_>,
+    (group, counted): (Range<usize>, Counted<'_>),
+    [reading, computing]: [&mut Scratch<F>; 2],
+    (terms, folds): (&'t mut [F], &mut [Option<Terms<'t, F>>; GROUP]),
+) {
+    let mut terms = terms.chunks_mut(rows.classes());
+    sweep(
+        isa,
+        rows,
+        (group, BLOCK),
+        |row| counted.counts(row),
+        (core::array::from_mut(reading), computing),
+        #[inline(always)]
+        |_| Terms::new(terms.next().unwrap_or_default()),
+        #[inline(always)]
+        |i, fold| folds[i] = Some(fold),
+    );
 }
 
 /// What [`Entropy`] comes to, and its largest logit.

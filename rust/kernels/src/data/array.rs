@@ -12,6 +12,7 @@ use crate::data::changes::{Change, Changes};
 use crate::data::lines::LANES;
 use crate::data::strided::{Strided, View};
 use crate::data::targets::Targets;
+use crate::data::tile::tile_rows;
 use nll_simd::{BF16, F16, Prefetch, Real};
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -117,6 +118,12 @@ impl Array<'_> {
         self.is_double().is_none() && !self.is_scalar()
     }
 
+    /// How many elements lie in one tile, if rows are read by tiles.
+    pub fn tile_elements(&self) -> Option<usize> {
+        let length = self.shape().last().copied().unwrap_or(1).max(1);
+        self.is_tiled().then(|| tile_rows(length) * length)
+    }
+
     /// The machine epsilon of its type: the distance from 1 to the next number.
     #[inline]
     pub fn epsilon(&self) -> f64 {
@@ -133,9 +140,9 @@ impl Array<'_> {
         self.view().is_none_or(View::is_flat)
     }
 
-    /// Whether the elements of each row, along the last axis, are neighbours in memory.
-    pub(crate) fn has_contiguous_rows(&self) -> bool {
-        self.view().is_none_or(View::has_contiguous_rows)
+    /// Whether rows are read by tiles: see `View::is_tiled`.
+    pub(crate) fn is_tiled(&self) -> bool {
+        self.view().is_some_and(View::is_tiled)
     }
 
     /// The axes from the one with the longest steps in memory to the one with the shortest.
@@ -182,6 +189,11 @@ impl Array<'_> {
             _ => None,
         };
         slice.unwrap_or(&[])
+    }
+
+    /// Fetches a row while a loop computes with the one before, if there is a gap between them.
+    pub(crate) fn fetch_row(&self, row: usize) -> Prefetch {
+        with_view!(self, _value => Prefetch::NOTHING, x => x.fetch_row(row))
     }
 
     /// One class of a row.
@@ -255,6 +267,17 @@ impl Array<'_> {
     /// in [`Prefetch::new`].
     pub fn prefetch<F: Real>(&self, start: usize, is_short: bool) -> Prefetch {
         with_view!(self, _value => Prefetch::NOTHING, x => x.prefetch::<F>(start, is_short))
+    }
+
+    /// Whether [`Strided::copied_lines`] reads rows.
+    pub(crate) fn has_copied_lines<F: Real>(&self) -> bool {
+        !self.is_flat()
+            && match self {
+                Array::F32(_) => F::of_f32(&[]).is_some(),
+                Array::F64(_) => F::of_f64(&[]).is_some(),
+                Array::F16(_) | Array::BF16(_) => true,
+                _ => false,
+            }
     }
 
     /// Whether [`LANES`] rows from `first` on are lines in memory that [`Strided::lines`] reads.

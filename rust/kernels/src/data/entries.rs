@@ -6,9 +6,8 @@
 use crate::data::element::Element;
 use crate::data::strided::Strided;
 use crate::data::targets::Targets;
-use ndarray::{ArrayView2, Axis, Slice};
 
-impl<'a, E: Element> Strided<'a, E> {
+impl<E: Element> Strided<'_, E> {
     /// Sets each number of `to` to the class of a row that its target names, the rows from `first` on. Numbers
     /// of rows that do not count are left as they were.
     pub fn entries(&self, first: usize, targets: Targets<'_>, to: &mut [f64]) {
@@ -20,7 +19,7 @@ impl<'a, E: Element> Strided<'a, E> {
         if let Some((memory, strides)) = flat.or_else(beside) {
             return pick::<E>(memory, strides, (targets, ignored), to);
         }
-        let rows = self.rows_at(first, count);
+        let rows = Some(self.rows_from(first, count)).filter(|rows| rows.nrows() == count);
         for (i, (to, &target)) in to.iter_mut().zip(targets).enumerate() {
             if target != ignored {
                 let class = target as usize;
@@ -30,21 +29,6 @@ impl<'a, E: Element> Strided<'a, E> {
                 );
             }
         }
-    }
-
-    /// `count` rows from `first` on, if all lie equally far apart in memory.
-    fn rows_at(&self, first: usize, count: usize) -> Option<ArrayView2<'a, E::Storage>> {
-        let (mut rows, mut first) = (self.rows.clone(), first);
-        while rows.ndim() > 2 {
-            let step: usize = rows.shape()[1..rows.ndim() - 1].iter().product();
-            rows = rows.index_axis_move(Axis(0), first / step);
-            first %= step;
-        }
-        if rows.ndim() < 2 || first + count > rows.shape()[0] {
-            return None;
-        }
-        rows.slice_axis_inplace(Axis(0), Slice::from(first..first + count));
-        rows.into_dimensionality().ok()
     }
 }
 

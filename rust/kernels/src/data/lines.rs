@@ -11,7 +11,7 @@
 
 use crate::data::scratch::Scratch;
 use crate::math::side_by_side::Steps;
-use nll_simd::{CHUNK_LANES, Isa, Prefetch, Real};
+use nll_simd::{CHUNK_LANES, Dense, Isa, Prefetch, Real};
 
 /// How many rows lie side by side.
 pub const LANES: usize = CHUNK_LANES;
@@ -26,19 +26,52 @@ pub struct Lines<'s, F> {
     next: Next,
 }
 
-/// Where the lines lie that are read after these.
+/// Where the lines lie that are read after these: parts of `count` numbers that begin `stride` apart.
 #[derive(Clone, Copy)]
 pub struct Next {
-    /// What is fetched.
-    pub memory: Prefetch,
-    /// From what one step fetches to what the next does: that of the classes of lines, `LANES` of
-    /// rows that will be turned.
-    pub(crate) stride: usize,
+    memory: Prefetch,
+    stride: usize,
+    count: usize,
+    /// How many parts are fetched in one step.
+    parts: usize,
+    /// In how many steps.
+    steps: usize,
 }
 
 impl Next {
     /// Nowhere.
-    pub const NOTHING: Next = Next { memory: Prefetch::NOTHING, stride: 0 };
+    pub const NOTHING: Next =
+        Next { memory: Prefetch::NOTHING, stride: 0, count: 0, parts: 0, steps: 0 };
+
+    /// Lines that begin `stride` apart.
+    #[inline(always)]
+    pub(crate) fn lines(memory: Prefetch, stride: usize) -> Self {
+        Next { memory, stride, count: LANES, parts: 1, steps: usize::MAX }
+    }
+
+    /// Rows without gaps, or with gaps so small that they are fetched too: `count` numbers a step.
+    #[inline(always)]
+    pub(crate) fn rows(memory: Prefetch, count: usize) -> Self {
+        Next { memory, stride: count, count, parts: 1, steps: usize::MAX }
+    }
+
+    /// Rows of `classes` classes that begin `pitch` apart.
+    #[inline(always)]
+    pub(crate) fn rows_apart(memory: Prefetch, pitch: usize, classes: usize) -> Self {
+        // A row begins and ends anywhere in a cache line.
+        let (count, parts) = (classes + LANES, LANES.div_ceil(classes));
+        Next { memory, stride: pitch, count, parts, steps: LANES.div_ceil(parts) }
+    }
+
+    /// Fetches what step `step` does, into L1 if it is `near`.
+    #[inline(always)]
+    pub(crate) fn fetch(&self, step: usize, near: bool) {
+        if step < self.steps {
+            for part in step * self.parts..(step + 1) * self.parts {
+                self.memory.fetch(part * self.stride, self.count, near);
+            }
+        }
+    }
 }
 
 /// How many classes the next lines may have and be fetched into L1.
@@ -74,8 +107,7 @@ impl<'s, F: Real> Lines<'s, F> {
     /// Fetches one class, or an equal part, of the lines that are read after these.
     #[inline(always)]
     pub(crate) fn fetch_next(&self, class: usize) {
-        let Next { memory, stride } = self.next;
-        memory.fetch(class * stride, LANES, self.classes <= NEAR);
+        self.next.fetch(class, self.classes <= NEAR);
     }
 
     /// How many there are.
@@ -113,7 +145,7 @@ pub fn lines_and_steps<F: Real>(
 pub(crate) fn turn<S: Isa, F: Real>(isa: S, rows: &[F], lines: &mut [[F; LANES]]) {
     let classes = lines.len();
     if rows.len() == LANES * classes {
-        return F::turn(isa, rows, lines);
+        return F::turn(isa, &Dense::new(rows, classes), lines);
     }
     for (lane, row) in rows.chunks_exact(classes).enumerate().take(LANES) {
         set_lane(lines, lane, row);
@@ -122,7 +154,7 @@ pub(crate) fn turn<S: Isa, F: Real>(isa: S, rows: &[F], lines: &mut [[F; LANES]]
 
 /// Sets one lane of every line to the class of a row.
 #[inline(always)]
-pub(crate) fn set_lane<F: Real>(lines: &mut [[F; LANES]], lane: usize, row: &[F]) {
+fn set_lane<F: Real>(lines: &mut [[F; LANES]], lane: usize, row: &[F]) {
     for (line, &x) in lines.iter_mut().zip(row) {
         line[lane] = x;
     }

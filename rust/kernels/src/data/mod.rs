@@ -1,6 +1,8 @@
 //! Floor 2: arrays in and out, exact totals, and threads.
 
 pub mod array;
+mod as_elements;
+mod as_lines;
 pub mod changes;
 pub mod drive;
 pub mod element;

@@ -5,7 +5,7 @@
 //! functions here only call it.
 
 use crate::data::array::{Array, with_view};
-use crate::data::lines::{LANES, Lines, Next, scratch_lines, set_lane, turn};
+use crate::data::lines::{LANES, Lines, Next, scratch_lines, turn};
 use crate::data::scratch::{Scratch, Typed};
 use nll_simd::{Isa, Kernel, Level, Real};
 use std::ops::Range;
@@ -169,6 +169,9 @@ fn elements<'s, S: Isa, F: Real>(
                 scratch.altered = memory;
                 return &*scratch.altered.first(length, F::ZERO);
             }
+            if array.is_tiled() {
+                return elements_of_tiles(isa, array, range, scratch);
+            }
             with_view!(
                 array,
                 // What an earlier block left in the scratch is this number too.
@@ -179,6 +182,34 @@ fn elements<'s, S: Isa, F: Real>(
             )
         },
     )
+}
+
+/// The elements `range` of an array that is read by tiles, where they lie in a tile or copied from it.
+#[inline(always)]
+fn elements_of_tiles<'s, S: Isa, F: Real>(
+    isa: S,
+    array: &'s Array<'_>,
+    range: Range<usize>,
+    scratch: &'s mut Scratch<F>,
+) -> &'s [F] {
+    let (length, first) = (array.classes(), range.start % array.classes());
+    let count = range.len();
+    if first + count <= length {
+        return tile_row(isa, array, range.start / length, first..first + count, scratch);
+    }
+    // Out of the scratch, in which the tile is meanwhile.
+    let (mut memory, mut at) = (core::mem::take(&mut scratch.gathered), range.start);
+    let mut to = memory.first(count, F::ZERO);
+    while !to.is_empty() {
+        let first = at % length;
+        let classes = first..length.min(first + to.len());
+        let (piece, rest) = to.split_at_mut(classes.len());
+        piece.copy_from_slice(tile_row(isa, array, at / length, classes, scratch));
+        at += piece.len();
+        to = rest;
+    }
+    scratch.gathered = memory;
+    &*scratch.gathered.first(count, F::ZERO)
 }
 
 /// [`Array::read_tile`]
@@ -226,19 +257,18 @@ fn row_lines<'s, S: Isa, F: Real>(
                 );
                 return lines.expect("lines, by the condition");
             }
+            if array.has_copied_lines::<F>() {
+                let lines = with_view!(
+                    array, _value => None, x => x.copied_lines(isa, rows, scratch)
+                );
+                return lines.expect("lines, by the condition");
+            }
             let next = with_view!(array, _value => Next::NOTHING, x => x.next_rows(rows.end));
             // Out of the scratch, from which the rows are borrowed meanwhile.
             let mut memory = core::mem::take(&mut scratch.lines);
             let lines = memory.first(classes * LANES, F::ZERO).as_chunks_mut().0;
-            if array.is_flat() {
-                let range = rows.start * classes..rows.end * classes;
-                turn(isa, elements(isa, array, range, scratch), lines);
-            } else {
-                for (lane, row) in rows.enumerate() {
-                    let row = elements(isa, array, row * classes..(row + 1) * classes, scratch);
-                    set_lane(lines, lane, row);
-                }
-            }
+            let range = rows.start * classes..rows.end * classes;
+            turn(isa, elements(isa, array, range, scratch), lines);
             scratch.lines = memory;
             Lines::dense(scratch_lines(scratch, classes), next)
         },

@@ -57,12 +57,12 @@ impl<'s, F, const N: usize> Block<'s, F, N> {
         )
     }
 
-    /// Fetches the classes that lie `BLOCK / N` behind `count` of the block from number `start` on,
-    /// while a loop computes with these: the CPU would not read on by itself.
+    /// Fetches the classes that lie `BLOCK / N` behind `count` of the block from number `start` on, or those of
+    /// the next row, while a loop computes with these: the CPU would not read on by itself.
     #[inline(always)]
     pub(crate) fn fetch_behind(&self, start: usize, count: usize) {
         for prefetch in self.prefetch {
-            prefetch.fetch(start + BLOCK / N, count, true);
+            prefetch.fetch_behind(start, BLOCK / N, count);
         }
     }
 }
@@ -133,7 +133,7 @@ impl<'r, const N: usize> Rows<'r, N> {
 
     /// Whether any of the arrays must be read by tiles.
     pub(crate) fn is_tiled(&self) -> bool {
-        self.arrays.iter().any(|array| !array.has_contiguous_rows())
+        self.arrays.iter().any(|array| array.is_tiled())
     }
 
     /// How many rows a task should have; rows of a tile share cache lines and stay together.
@@ -173,11 +173,11 @@ impl<'r, const N: usize> Rows<'r, N> {
             if let Some(row) = in_place[k] {
                 x[k] = &row[classes.clone()];
                 prefetch[k] = Prefetch::new::<F, F>(x[k], false);
-            } else if array.has_contiguous_rows() {
+            } else if array.is_tiled() {
+                x[k] = array.read_tile(isa, *row, classes.clone(), scratch);
+            } else {
                 x[k] = array.read(isa, at..at + length, scratch);
                 prefetch[k] = array.prefetch::<F>(at, false);
-            } else {
-                x[k] = array.read_tile(isa, *row, classes.clone(), scratch);
             }
         }
         Block { first, length, x, prefetch }
@@ -217,6 +217,7 @@ impl<'r, const N: usize> Rows<'r, N> {
         ),
     ) {
         let in_place = self.arrays.iter().all(|array| array.has_rows_of::<F>());
+        let has_gaps = self.arrays.iter().any(|array| !array.is_flat());
         let behind = if N == 1 { CHUNK_LANES.saturating_sub(self.classes) } else { 0 };
         if !self.is_tiled() {
             // The state of a row may be in registers.
@@ -245,6 +246,9 @@ impl<'r, const N: usize> Rows<'r, N> {
                             prefetch[k] = self.arrays[k].prefetch::<F>(at, false);
                         }
                     }
+                    if has_gaps && first + length == self.classes {
+                        prefetch = self.arrays.map(|array| array.fetch_row(row + 1));
+                    }
                     push(&mut state, &Block { first, length, x, prefetch });
                     first += length;
                 }
@@ -265,10 +269,10 @@ impl<'r, const N: usize> Rows<'r, N> {
                 let mut x = [&[][..]; N];
                 for (k, scratch) in scratch.iter_mut().enumerate() {
                     let array = self.arrays[k];
-                    x[k] = if array.has_contiguous_rows() {
-                        array.read(isa, at..at + length, scratch)
-                    } else {
+                    x[k] = if array.is_tiled() {
                         array.read_tile(isa, rows[i], first..first + length, scratch)
+                    } else {
+                        array.read(isa, at..at + length, scratch)
                     };
                 }
                 push(state, &Block { first, length, x, prefetch: [Prefetch::NOTHING; N] });

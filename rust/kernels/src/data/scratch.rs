@@ -27,6 +27,8 @@ pub struct Scratch<F> {
     pub(crate) altered: Buffer<F>,
     /// Rows of an array with strides.
     pub(crate) tile: Tile<F>,
+    /// A block that lies in several rows of a tile.
+    pub(crate) gathered: Buffer<F>,
     /// The classes of some rows, as lines.
     pub lines: Buffer<F>,
     /// The exponentials of a block, or of a whole row.
@@ -87,6 +89,7 @@ impl<F: Real> Default for Scratch<F> {
             halves: Buffer::default(),
             altered: Buffer::default(),
             tile: Tile { values: Buffer::default(), view: 0, first: 0, classes: 0..0 },
+            gathered: Buffer::default(),
             lines: Buffer::default(),
             terms: Buffer::default(),
             changed: Buffer::default(),

@@ -1,20 +1,20 @@
 //! A view of numbers of one type, with any number of axes and any strides.
 
 use crate::data::element::Element;
-use crate::data::lines::{LANES, Lines, Next};
-use crate::data::scratch::Scratch;
-use ndarray::{ArrayBase, ArrayView1, ArrayViewD, Axis, IxDyn, ViewRepr};
-use nll_simd::{Isa, Prefetch, Real};
+use ndarray::{ArrayBase, ArrayView1, ArrayView2, ArrayViewD, Axis, Ix2, IxDyn, Slice, ViewRepr};
+use nll_simd::Prefetch;
 use std::ops::Range;
 
-/// [`ArrayViewD`], spelled so that a view may stand for one of a shorter lifetime inside a struct.
-type DynView<'a, T> = ArrayBase<ViewRepr<&'a T>, IxDyn, T>;
+/// ndarray's view of `D` axes, spelled so that it may stand for one of a shorter lifetime inside a struct.
+type ViewOf<'a, T, D> = ArrayBase<ViewRepr<&'a T>, D, T>;
 
 /// The elements of a view in C order. A row of a view runs along its last axis.
 pub struct Strided<'a, E: Element> {
-    view: DynView<'a, E::Storage>,
+    view: ViewOf<'a, E::Storage, IxDyn>,
     /// The view with as few axes before the last as its strides allow: a row is found faster.
-    pub(super) rows: DynView<'a, E::Storage>,
+    pub(super) rows: ViewOf<'a, E::Storage, IxDyn>,
+    /// The rows, if all lie equally far apart: one of them, or a block, is found at once.
+    pub(super) table: Option<ViewOf<'a, E::Storage, Ix2>>,
     /// All elements, if they lie in C order without gaps. Cached: every block would check it.
     pub(super) flat: Option<&'a [E::Storage]>,
     /// The length of the last axis.
@@ -35,7 +35,13 @@ impl<'a, E: Element> From<ArrayViewD<'a, E::Storage>> for Strided<'a, E> {
         }
         let forward = flat.is_none() && rows.strides().iter().all(|&stride| stride >= 0);
         let memory = if forward { view.to_slice_memory_order() } else { None };
-        Strided { flat, length: view.shape().last().copied().unwrap_or(1), memory, view, rows }
+        let mut two = rows.clone();
+        if two.ndim() == 1 {
+            two.insert_axis_inplace(Axis(0));
+        }
+        let table = two.into_dimensionality().ok();
+        let length = view.shape().last().copied().unwrap_or(1);
+        Strided { flat, length, memory, view, rows, table }
     }
 }
 
@@ -49,6 +55,8 @@ pub(crate) trait View {
     fn is_flat(&self) -> bool;
     /// Whether the elements of each row are neighbours in memory.
     fn has_contiguous_rows(&self) -> bool;
+    /// Whether the classes of a row lie further apart than rows do, so that neighbouring rows share cache lines.
+    fn is_tiled(&self) -> bool;
     /// The first of the classes `range` of `row` that satisfies `test`. Slow; for ties and
     /// infinities.
     fn find(&self, row: usize, range: Range<usize>, test: &dyn Fn(f64) -> bool) -> Option<usize>;
@@ -71,6 +79,12 @@ impl<E: Element> View for Strided<'_, E> {
 
     fn has_contiguous_rows(&self) -> bool {
         self.flat.is_some() || self.length == 1 || self.rows.strides().last() == Some(&1)
+    }
+
+    fn is_tiled(&self) -> bool {
+        let Some((class, rows)) = self.rows.strides().split_last() else { return false };
+        let is_nearer = |row: &isize| row.unsigned_abs() < class.unsigned_abs();
+        !self.has_contiguous_rows() && rows.iter().any(is_nearer)
     }
 
     fn find(&self, row: usize, range: Range<usize>, test: &dyn Fn(f64) -> bool) -> Option<usize> {
@@ -130,29 +144,12 @@ impl<'a, E: Element> Strided<'a, E> {
         (along + count <= length).then(|| (&memory[self.offset(first, 0)..], stride as usize))
     }
 
-    /// [`LANES`] rows from `first` on as lines, if they lie side by side in memory and are floating
-    /// point: where they lie, or converted line by line.
-    #[inline(always)]
-    pub fn lines<'s, S: Isa, F: Real>(
-        &'s self,
-        isa: S,
-        first: usize,
-        scratch: &'s mut Scratch<F>,
-    ) -> Option<Lines<'s, F>> {
-        let (memory, stride) = self.side_by_side(first, LANES)?;
-        let classes = self.length;
-        // The lines after the next: the wait for the next ones has begun.
-        let behind = &memory[(2 * LANES).min(memory.len())..];
-        let next = Next { memory: Prefetch::burst(behind), stride };
-        if let Some(memory) = E::in_place(memory) {
-            return Some(Lines::new(memory, stride, classes, next));
+    /// Fetches a row while a loop computes with the one before, if there is a gap between them.
+    pub fn fetch_row(&self, row: usize) -> Prefetch {
+        if self.flat.is_some() || row >= self.row_count() {
+            return Prefetch::NOTHING;
         }
-        let Scratch { values, singles, halves, .. } = scratch;
-        let copies = E::copies(halves)?.first(classes * LANES, E::Storage::default());
-        for (class, line) in copies.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-            line.copy_from_slice(&memory[class * stride..][..LANES]);
-        }
-        Some(Lines::new(E::convert(isa, copies, values, singles), LANES, classes, next))
+        Prefetch::elsewhere(core::slice::from_ref(&self.row(row)[0]))
     }
 
     /// One class of a row.
@@ -185,99 +182,35 @@ impl<'a, E: Element> Strided<'a, E> {
     }
 
     /// Row `row` of a view that has at least one axis.
-    pub fn row(&self, mut row: usize) -> ArrayView1<'a, E::Storage> {
-        let mut view = self.rows.clone();
-        while view.ndim() > 1 {
-            let step: usize = view.shape()[1..view.ndim() - 1].iter().product();
-            view = view.index_axis_move(Axis(0), row / step);
+    pub fn row(&self, row: usize) -> ArrayView1<'a, E::Storage> {
+        let (rows, row) = match &self.table {
+            Some(table) => (*table, row),
+            None => self.rows_of_many_axes(row),
+        };
+        rows.index_axis_move(Axis(0), row)
+    }
+
+    /// The rows from `first` on, at most `count`, that lie equally far apart in memory.
+    #[inline(always)]
+    pub(super) fn rows_from(&self, first: usize, count: usize) -> ArrayView2<'a, E::Storage> {
+        let (mut rows, first) = match &self.table {
+            Some(table) => (*table, first),
+            None => self.rows_of_many_axes(first),
+        };
+        let end = rows.nrows().min(first + count);
+        rows.slice_axis_inplace(Axis(0), Slice::from(first..end));
+        rows
+    }
+
+    /// The rows of the last of many axes of rows among which `row` is, and the how manieth it is.
+    #[inline(never)]
+    fn rows_of_many_axes(&self, mut row: usize) -> (ArrayView2<'a, E::Storage>, usize) {
+        let mut rows = self.rows.clone();
+        while rows.ndim() > 2 {
+            let step: usize = rows.shape()[1..rows.ndim() - 1].iter().product();
+            rows = rows.index_axis_move(Axis(0), row / step);
             row %= step;
         }
-        match view.into_dimensionality() {
-            Ok(row) => row,
-            Err(_) => unreachable!("one axis is left"),
-        }
-    }
-
-    /// The elements `range` where they lie, if they are neighbours in memory.
-    #[inline(always)]
-    fn slice(&self, range: Range<usize>) -> Option<&'a [E::Storage]> {
-        match self.flat {
-            Some(flat) => Some(&flat[range]),
-            None => self.slice_of_row(range),
-        }
-    }
-
-    /// The elements `range`, if they are neighbours in one row.
-    fn slice_of_row(&self, range: Range<usize>) -> Option<&'a [E::Storage]> {
-        let first = range.start % self.length.max(1);
-        let end = first + range.len();
-        if !self.has_contiguous_rows() || end > self.length {
-            return None;
-        }
-        Some(&self.row(range.start / self.length).to_slice()?[first..end])
-    }
-
-    /// Fetches ahead of a loop that reads from element `start` on and computes in `F`; `is_short` as
-    /// in [`Prefetch::new`].
-    #[inline(always)]
-    pub fn prefetch<F: Real>(&self, start: usize, is_short: bool) -> Prefetch {
-        self.flat.map_or(Prefetch::NOTHING, |flat| {
-            Prefetch::new::<F, E::Storage>(&flat[start..], is_short)
-        })
-    }
-
-    /// The rows from `first` on, to be read after others and turned.
-    #[inline(always)]
-    pub fn next_rows(&self, first: usize) -> Next {
-        let is_row = (first + 1) * self.length <= self.view.len();
-        let row = if is_row { self.row_slice(first, 0) } else { None };
-        row.map_or(Next::NOTHING, |row| Next { memory: Prefetch::burst(row), stride: LANES })
-    }
-
-    /// The elements `range`, where they lie or in `scratch`.
-    #[inline(always)]
-    pub fn read<'s, S: Isa, F: Real>(
-        &'s self,
-        isa: S,
-        range: Range<usize>,
-        scratch: &'s mut Scratch<F>,
-    ) -> &'s [F] {
-        if let Some(block) = self.slice(range.clone()) {
-            let same = E::in_place(block);
-            let Scratch { values, singles, .. } = scratch;
-            return same.unwrap_or_else(|| E::convert(isa, block, values, singles));
-        }
-        let Scratch { values, singles, halves, .. } = scratch;
-        match E::copies(halves) {
-            Some(copies) => {
-                let copies = copies.first(range.len(), E::Storage::default());
-                self.gather(range, copies, |x| x);
-                E::convert(isa, copies, values, singles)
-            }
-            None => {
-                let values = values.first(range.len(), F::ZERO);
-                self.gather(range, values, |x| F::from_f64(E::value(x)));
-                values
-            }
-        }
-    }
-
-    /// Copies the elements `range` to `to`, changed by `value`.
-    #[inline(always)]
-    fn gather<V>(&self, range: Range<usize>, to: &mut [V], value: impl Fn(E::Storage) -> V) {
-        let mut done = 0;
-        while done < to.len() {
-            let at = range.start + done;
-            let (row, first) = (at / self.length, at % self.length);
-            let end = to.len().min(done + self.length - first);
-            let run = to[done..end].iter_mut();
-            // Split off: an iterator would walk over all that comes before.
-            let (_, from) = self.row(row).split_at(Axis(0), first);
-            match from.to_slice() {
-                Some(from) => run.zip(from).for_each(|(to, &x)| *to = value(x)),
-                None => run.zip(from).for_each(|(to, &x)| *to = value(x)),
-            }
-            done = end;
-        }
+        (rows.into_dimensionality().expect("two axes"), row)
     }
 }

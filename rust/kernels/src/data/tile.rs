@@ -5,10 +5,12 @@
 //! many pages. Its neighbours lie in the same ones, so a tile has many rows: whatever is fetched is
 //! used whole. The sweeps of a row that follow find its tile again.
 
+use crate::data::as_elements::copy;
 use crate::data::element::Element;
 use crate::data::lines::LANES;
 use crate::data::scratch::{BLOCK, GROUP, Scratch, Tile};
 use crate::data::strided::Strided;
+use ndarray::{ArrayView2, ArrayViewMut1, Axis, ShapeBuilder, Slice};
 use nll_simd::{Isa, Prefetch, Real};
 use std::ops::Range;
 
@@ -75,75 +77,72 @@ impl<E: Element> Strided<'_, E> {
         let values = tile.first(rows * pitch, F::ZERO);
         let mut at = first;
         while at < end {
-            let to = &mut values[(at - first) * pitch..];
-            let run = self.run(at).map_or(1, |run| run.min(end - at));
-            if run >= LANES && classes.len() >= 4 {
-                let count = run - run % LANES;
-                self.turn_run(isa, at..at + count, classes.clone(), to, scratch);
-                at += count;
+            let (mut block, to) =
+                (self.rows_from(at, end - at), &mut values[(at - first) * pitch..]);
+            block.slice_axis_inplace(Axis(1), Slice::from(classes.clone()));
+            let (rows, turned) = (block.nrows(), block.nrows() - block.nrows() % LANES);
+            if block.strides()[0] == 1 && turned > 0 && classes.len() >= 4 {
+                block.slice_axis_inplace(Axis(0), Slice::from(..turned));
+                turn_block::<S, E, F>(isa, block, to, scratch);
+                at += turned;
             } else {
-                self.copy_run(at..at + run, classes.clone(), to);
-                at += run;
+                copy_block::<E, F>(block, to);
+                at += rows;
             }
         }
         scratch.tile =
             Tile { values: tile, view: core::ptr::from_ref(self).addr(), first, classes };
     }
+}
 
-    /// Copies rows that lie side by side, [`LANES`] or a multiple of them.
-    #[inline(always)]
-    fn turn_run<S: Isa, F: Real>(
-        &self,
-        isa: S,
-        rows: Range<usize>,
-        classes: Range<usize>,
-        to: &mut [F],
-        scratch: &mut Scratch<F>,
-    ) {
-        let pitch = pitch(classes.len());
-        let Some((memory, stride)) = self.side_by_side(rows.start, rows.len()) else { return };
-        let Scratch { lines, values, singles, .. } = scratch;
-        // One cache line more, because the rows begin anywhere in their first.
-        let line_length = 64 / size_of::<E::Storage>();
-        let held = lines.first(4 * LANES, F::ZERO).as_chunks_mut::<LANES>().0;
-        for class in classes.clone().step_by(4) {
-            // The last four overlap those before, if the number of classes is no multiple of four.
-            let class = class.min(classes.end - 4);
-            let ahead = AHEAD.min(classes.end - 4 - class);
-            for c in 0..4 {
-                let ahead = &memory[(class + ahead + c) * stride..];
-                Prefetch::burst(ahead).fetch(0, rows.len() + line_length, false);
-            }
-            for part in (0..rows.len()).step_by(LANES) {
-                let line = |c: usize| &memory[(class + c) * stride + part..][..LANES];
-                for (c, held) in held.iter_mut().enumerate() {
-                    if E::in_place::<F>(line(c)).is_none() {
-                        held.copy_from_slice(E::convert(isa, line(c), values, singles));
-                    }
+/// Copies rows that lie side by side, [`LANES`] or a multiple of them.
+#[inline(always)]
+fn turn_block<S: Isa, E: Element, F: Real>(
+    isa: S,
+    block: ArrayView2<'_, E::Storage>,
+    to: &mut [F],
+    scratch: &mut Scratch<F>,
+) {
+    let (rows, classes) = block.dim();
+    let pitch = pitch(classes);
+    let of_class = |class: usize| block.index_axis_move(Axis(1), class).to_slice().unwrap_or(&[]);
+    let Scratch { lines, values, singles, .. } = scratch;
+    // One cache line more, because the rows begin anywhere in their first.
+    let line_length = 64 / size_of::<E::Storage>();
+    let held = lines.first(4 * LANES, F::ZERO).as_chunks_mut::<LANES>().0;
+    for class in (0..classes).step_by(4) {
+        // The last four overlap those before, if the number of classes is no multiple of four.
+        let class = class.min(classes - 4);
+        let ahead = AHEAD.min(classes - 4 - class);
+        for c in 0..4 {
+            let ahead = Prefetch::burst(of_class(class + ahead + c));
+            ahead.fetch(0, rows + line_length, false);
+        }
+        let four = [0, 1, 2, 3].map(|c| of_class(class + c));
+        for part in (0..rows).step_by(LANES) {
+            let lines = four.map(|of_class| &of_class[part..][..LANES]);
+            for (line, held) in lines.iter().zip(held.iter_mut()) {
+                if E::in_place::<F>(line).is_none() {
+                    held.copy_from_slice(E::convert(isa, line, values, singles));
                 }
-                let four = [0, 1, 2, 3].map(|c| {
-                    let in_place = E::in_place(line(c)).and_then(<[F]>::first_chunk);
-                    in_place.unwrap_or(&held[c])
-                });
-                F::turn_four_back(
-                    isa,
-                    four,
-                    &mut to[part * pitch + class - classes.start..],
-                    pitch,
-                );
             }
+            let lines = core::array::from_fn(|c| {
+                let in_place = E::in_place(lines[c]).and_then(<[F]>::first_chunk);
+                in_place.unwrap_or(&held[c])
+            });
+            F::turn_four_back(isa, lines, &mut to[part * pitch + class..], pitch);
         }
     }
+}
 
-    /// Copies any rows, number by number.
-    #[inline(never)]
-    fn copy_run<F: Real>(&self, rows: Range<usize>, classes: Range<usize>, to: &mut [F]) {
-        let pitch = pitch(classes.len());
-        let rows: Vec<_> = rows.map(|row| self.row(row)).collect();
-        for (at, class) in classes.enumerate() {
-            for (i, row) in rows.iter().enumerate() {
-                to[i * pitch + at] = F::from_f64(E::value(row[class]));
-            }
-        }
+/// Copies any rows, number by number.
+#[inline(never)]
+fn copy_block<E: Element, F: Real>(block: ArrayView2<'_, E::Storage>, to: &mut [F]) {
+    let (rows, classes) = block.dim();
+    let pitch = pitch(classes);
+    for (class, of_class) in block.columns().into_iter().enumerate() {
+        let to = ArrayViewMut1::from_shape((rows,).strides((pitch,)), &mut to[class..])
+            .expect("a place for each");
+        copy(to, of_class, |x| F::from_f64(E::value(x)));
     }
 }
