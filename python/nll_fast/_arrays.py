@@ -11,7 +11,8 @@ from nll_fast._foreign import as_numpy
 from nll_fast._options import as_integer, as_number, shown, shown_dtype
 from nll_fast._types import Array
 
-_FLOAT32, _INT64, _UINT64 = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.uint64)
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_INT64, _UINT64 = np.dtype(np.int64), np.dtype(np.uint64)
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 _MOST = 2**60
 _WIDER = {
@@ -108,7 +109,7 @@ def as_rows(x: Any, name: str, axis: int) -> np.ndarray:
 
 def as_logits(x: Any, name: str) -> np.ndarray:
     """A floating-point array that the kernels read in its place: it may be larger than memory, and is never copied."""
-    if type(x) is np.ndarray and x.dtype is _FLOAT32 and x.ndim <= 32 and x.flags.aligned:
+    if type(x) is np.ndarray and (x.dtype is _FLOAT32 or x.dtype is _FLOAT64) and x.ndim <= 32 and x.flags.aligned:
         return x  # The usual case: the rest would take an eighth of a small call.
     x = as_array(x, name)
     if dtype_name(x) not in _FLOATS:
@@ -130,7 +131,7 @@ def as_logits(x: Any, name: str) -> np.ndarray:
 
 def as_input(x: Any, name: str) -> Any:
     """An elementwise input: a Python float, or an array of a dtype that the kernels read."""
-    if type(x) is np.ndarray and x.dtype is _FLOAT32 and 0 < x.ndim <= 32 and x.flags.aligned:
+    if type(x) is np.ndarray and (x.dtype is _FLOAT32 or x.dtype is _FLOAT64) and 0 < x.ndim <= 32 and x.flags.aligned:
         return x  # The usual case.
     if type(x) is float or type(x) is int:
         return as_number(x, name)
@@ -154,7 +155,8 @@ def is_distribution(target: Any, rows: Any) -> bool:
     if type(target) is np.ndarray and target.dtype.kind == "i":
         return False
     target = as_array(target, "target")
-    return "float" in dtype_name(target) and target.ndim == as_array(rows, "logits").ndim
+    is_float = target.dtype.kind == "f" or is_bfloat16(target)
+    return is_float and target.ndim == as_array(rows, "logits").ndim
 
 
 def as_targets(target: Any) -> np.ndarray:

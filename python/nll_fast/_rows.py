@@ -176,6 +176,11 @@ def row_quantity(
     """A quantity of each row of one or two arrays of one shape, reduced; with its gradient by the arrays ``wrt``, or
     the first of them, if ``slopes`` computes it.
     """
+    is_usual = type(axis) is type(shift) is int and axis == -1 and shift == 0 and empty_mean is math.nan
+    if is_usual and slopes is out is mask is sample_weight is options.get("weight") is None:
+        loss = _usual_quantity(call, arrays, reduction, options)
+        if loss is not None:
+            return loss
     empty_mean, shift = check_reduction(reduction, empty_mean), as_integer(shift, "shift")
     names = as_names(wrt, [name for name in arrays if name != "target"]) if slopes else []
     inputs = {name: as_rows(x, name, axis) for name, x in arrays.items()}
@@ -205,6 +210,21 @@ def row_quantity(
     given["scale"] = _share(totals) if reduction == "mean" else 1.0
     gradients = quantity_gradients(slopes, given, names, shift, axis)
     return loss, gradients[0] if wrt is None or isinstance(wrt, str) else gradients
+
+
+def _usual_quantity(call: Callable[..., Any], arrays: dict[str, Any], reduction: str, options: dict[str, Any]) -> Any:
+    """As :func:`usual_losses`, of a quantity of arrays that have a class."""
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
+        return None
+    for x in arrays.values():
+        if type(x) is not np.ndarray or not x.size:
+            return None
+    wanted, moments = reduction == "none", reduction == "partial"
+    try:
+        each, totals = call(**arrays, **options, mask=None, row_weight=None, out=None, each=wanted, moments=moments)
+    except TypeError:
+        return None
+    return apply_reduction(each, totals, reduction)
 
 
 def _share(totals: Partial) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,19 @@ def shifted(x: Any, name: str, axis: int, shift: int) -> Any:
     return x[..., shift:, :] if name == "target" else x[..., : positions - shift, :]
 
 
-@contextmanager
-def named_targets(shift: int) -> Iterator[None]:
+_AS_THEY_ARE = nullcontext()
+
+
+def named_targets(shift: int) -> AbstractContextManager[None]:
     """Says of the index in an error about a target that ``shift`` has left out the first ones."""
+    return _named_targets(shift) if shift else _AS_THEY_ARE
+
+
+@contextmanager
+def _named_targets(shift: int) -> Iterator[None]:
     try:
         yield
     except IndexError as error:
-        if not shift:
-            raise
         raise IndexError(
             f"{error} (counted without the first {shift} of each text, which no logits belong to)"
         ) from None
