@@ -30,7 +30,7 @@ class Workload:
     inputs: dict[str, str]
     shape: list[int]
     dtype: str = "float32"
-    order: Literal["C", "F"] = "C"
+    order: Literal["C", "F", "columns"] = "C"
     keywords: dict[str, Any] = field(default_factory=dict)
 
     def sizes(self, most: int) -> list[Workload]:
@@ -106,9 +106,16 @@ def draw(kind: str, workload: Workload) -> np.ndarray:
     return x.astype(workload.dtype, copy=False)
 
 
+def laid_out(x: np.ndarray, order: Literal["C", "F", "columns"]) -> np.ndarray:
+    """The same numbers as they shall lie in memory."""
+    if order == "columns":
+        return x if x.ndim == 1 else np.concatenate([x, x], axis=-1)[..., : x.shape[-1]]
+    return np.asarray(x, order=order)
+
+
 def measure(workload: Workload, peers: dict[str, Callable[..., Any]], rounds: int) -> Result:
     """Check the answers, then time all calls in turn, so that a change of the machine's speed meets all."""
-    arrays = [np.asarray(draw(kind, workload), order=workload.order) for kind in workload.inputs.values()]
+    arrays = [laid_out(draw(kind, workload), workload.order) for kind in workload.inputs.values()]
     table = TABLES.get(workload.function)
     reduction = "none" if table else workload.keywords.get("reduction", "mean")
     keywords = dict(workload.keywords)
