@@ -12,7 +12,7 @@
 //! because of a row that is nearly certain one product may be all that the sum has.
 
 use crate::fold::log_sum::{Beside, Chunks};
-use crate::math::terms::{NONE, max_lane, position};
+use crate::math::terms::{NONE, max2, max_lane, position};
 use nll_simd::{ChunkSum, Extended, Isa, LaneSum, Real};
 
 /// Σ e^x·(x_m − x) over the classes pushed so far.
@@ -86,6 +86,7 @@ impl<F: Real> Beside<F> for Below<F> {
         }
         // Any finite number is as far above −∞.
         let x_m = if self.x_m == F::NEG_INFINITY { F::ZERO } else { self.x_m };
+        let least = F::from_f64(f64::from(f32::MIN));
         let mut sum = self.sum;
         for (x, terms) in chunks.x.iter().zip(chunks.terms.as_chunks().0) {
             sum.add_products(
@@ -93,8 +94,11 @@ impl<F: Real> Beside<F> for Below<F> {
                 terms,
                 #[inline(always)]
                 |i| {
-                    // Where the term is 0, x may be −∞.
-                    let x = if terms[i] == F::ZERO { x_m } else { x[i] };
+                    // Where x is −∞ the term is 0, and any finite number does. As float32 that is its least one,
+                    // without a comparison; the distance from that of float64 may overflow.
+                    let is_wide = F::COMPENSATED;
+                    let x = if is_wide && terms[i] == F::ZERO { x_m } else { x[i] };
+                    let x = if is_wide { x } else { max2(x, least) };
                     F::Extended::sum(x_m.to_f64(), -x.to_f64())
                 },
             );

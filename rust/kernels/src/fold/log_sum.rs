@@ -286,10 +286,13 @@ impl<'b, 's, F: Real, B: Beside<F>> Sweep<'b, 's, F, B> {
             }
         }
         self.sum.total = total;
+        // Not in its place: each step would store them.
+        let mut lanes = self.lanes;
         for chunk in chunks {
-            self.lanes = zip(*chunk, self.lanes, max2);
+            lanes = zip(*chunk, lanes, max2);
         }
-        let chunks = Chunks { first, x: chunks, lanes: self.lanes, terms };
+        self.lanes = lanes;
+        let chunks = Chunks { first, x: chunks, lanes, terms };
         self.sum.beside.add(isa, &chunks, &before);
         self.skip = self.skip.wrapping_sub(length);
     }
