@@ -12,7 +12,7 @@
 //! because of a row that is nearly certain one product may be all that the sum has.
 
 use crate::fold::log_sum::{Beside, Chunks};
-use crate::math::terms::{NONE, max2, max_lane, position};
+use crate::math::terms::{NONE, max_lane, max2, position};
 use nll_simd::{ChunkSum, Extended, Isa, LaneSum, Real};
 
 /// Σ e^x·(x_m − x) over the classes pushed so far.
