@@ -75,6 +75,26 @@ def test_any_strides_give_the_bits_of_a_contiguous_array(name, dtype):
 
 
 @every_dtype
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.rows])
+def test_inputs_that_lie_differently_give_the_bits_of_contiguous_ones(name, dtype):
+    case = CASES[name]
+    for elements in ELEMENTS:
+        arguments = draw(name, dtype, elements=elements)
+        want = bits(case.call(arguments))
+        for view in ("Fortran", "rows in reversed order", "every second class", "padded rows"):
+            for key in arguments:
+                assert bits(case.call(arguments | {key: VIEWS[view](arguments[key])})) == want
+    flat = {key: x.ravel() for key, x in arguments.items()}
+    want = bits(case.call(flat))
+    for view in (
+        lambda x: x.repeat(3)[::3],
+        lambda x: np.flip(np.flip(x).copy()),
+        lambda x: np.tile(x, (2, 1)).T[:, 1],
+    ):
+        assert bits(case.call({key: view(x) for key, x in flat.items()})) == want
+
+
+@every_dtype
 @every_case
 def test_any_number_of_threads_gives_the_same_bits_and_totals(name, dtype, threads):
     case = CASES[name]

@@ -83,7 +83,7 @@ def as_top_k(top_k: Any, classes: int) -> int:
 def check_temperature(temperature: float, real: type) -> None:
     """Raise ValueError if the temperature is 0 when it is rounded to the type of the computation."""
     if temperature > 1e-30:
-        return  # The usual case: no type rounds it to 0.
+        return  # The usual case: neither float32 nor float64 rounds it to 0.
     with np.errstate(under="ignore"):
         if real(temperature) == 0:
             raise ValueError(

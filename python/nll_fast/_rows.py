@@ -176,8 +176,8 @@ def row_quantity(
     """A quantity of each row of one or two arrays of one shape, reduced; with its gradient by the arrays ``wrt``, or
     the first of them, if ``slopes`` computes it.
     """
-    is_usual = type(axis) is type(shift) is int and axis == -1 and shift == 0 and empty_mean is math.nan
-    if is_usual and slopes is out is mask is sample_weight is options.get("weight") is None:
+    is_usual = type(axis) is int and axis == -1 and type(shift) is int and shift == 0 and empty_mean is math.nan
+    if is_usual and all(x is None for x in (slopes, out, mask, sample_weight, options.get("weight"))):
         loss = _usual_quantity(call, arrays, reduction, options)
         if loss is not None:
             return loss
@@ -213,7 +213,7 @@ def row_quantity(
 
 
 def _usual_quantity(call: Callable[..., Any], arrays: dict[str, Any], reduction: str, options: dict[str, Any]) -> Any:
-    """As :func:`usual_losses`, of a quantity of arrays that have a class."""
+    """As :func:`usual_losses`, for non-empty arrays: empty ones go the long way, which words the errors."""
     if not isinstance(reduction, str) or reduction not in REDUCTIONS:
         return None
     for x in arrays.values():

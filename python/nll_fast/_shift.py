@@ -19,12 +19,12 @@ def shifted(x: Any, name: str, axis: int, shift: int) -> Any:
     return x[..., shift:, :] if name == "target" else x[..., : positions - shift, :]
 
 
-_AS_THEY_ARE = nullcontext()
+_UNCHANGED_ERRORS = nullcontext()
 
 
 def named_targets(shift: int) -> AbstractContextManager[None]:
     """Says of the index in an error about a target that ``shift`` has left out the first ones."""
-    return _named_targets(shift) if shift else _AS_THEY_ARE
+    return _named_targets(shift) if shift else _UNCHANGED_ERRORS
 
 
 @contextmanager

@@ -231,24 +231,24 @@ fn per_task(length: usize) -> usize {
 }
 
 /// The memory that each input is read into.
-pub(crate) struct Reading<F, const N: usize>([Scratch<F>; N]);
+pub(crate) struct Scratches<F, const N: usize>([Scratch<F>; N]);
 
-impl<F: Real, const N: usize> Default for Reading<F, N> {
+impl<F: Real, const N: usize> Default for Scratches<F, N> {
     fn default() -> Self {
-        Reading(core::array::from_fn(|_| Scratch::default()))
+        Scratches(core::array::from_fn(|_| Scratch::default()))
     }
 }
 
 impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> {
     type Total = Found;
-    type Memory = Reading<F, N>;
+    type Memory = Scratches<F, N>;
 
     fn count(&self) -> usize {
         self.length
     }
 
     fn per_task(&self) -> usize {
-        // A tile belongs to one task: each would copy it whole.
+        // A tile is never shared by two tasks, because both would copy it whole.
         let tiles = self.inputs.iter().filter_map(|input| input.tile_elements());
         per_task(self.length).next_multiple_of(tiles.max().unwrap_or(1))
     }
@@ -259,7 +259,7 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
         isa: S,
         range: Range<usize>,
         mut outs: [Out<'o>; RESULTS],
-        Reading(scratch): &mut Reading<F, N>,
+        Scratches(scratch): &mut Scratches<F, N>,
     ) -> Found {
         let mut totals = self.weighting.empty(self.totaled);
         let (mut first_outside, mut not_finite) = (None, None);
@@ -305,9 +305,9 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
 }
 
 impl<F, const N: usize> Stream<'_, F, N> {
-    /// The blocks of a range. If all inputs lie in memory without gaps, the second starts where the first input
-    /// has a multiple of 64 bytes: from there on, no load of that input crosses a cache line. Otherwise a block
-    /// ends where a row does. One of a long row is read where it lies, those of short ones are copied together.
+    /// The blocks of a range. If the first input lies in memory without gaps, the second starts where it has a
+    /// multiple of 64 bytes: from there on, no load of that input crosses a cache line. If some input has gaps,
+    /// blocks end where rows do: a long row is read where it lies, short ones are copied together.
     fn blocks(
         &self,
         Range { start, end }: Range<usize>,
@@ -316,7 +316,7 @@ impl<F, const N: usize> Stream<'_, F, N> {
         let row = gaps.and_then(|input| input.shape().last().copied());
         let rows = row.map(|row| if row < LONG { BLOCK / row * row } else { row });
         let mut at = start;
-        let mut first = self.inputs[0].to_boundary(start);
+        let mut first = self.inputs[0].to_boundary(start).min(end - start);
         core::iter::from_fn(move || {
             let from = at;
             let most = if first > 0 { core::mem::take(&mut first) } else { BLOCK };
@@ -327,7 +327,7 @@ impl<F, const N: usize> Stream<'_, F, N> {
     }
 }
 
-/// Rows of so many elements are read where they lie.
+/// From this length on, rows with gaps are read one at a time, where they lie.
 const LONG: usize = 256;
 
 /// A weight that is infinite or NaN, if there is one.

@@ -63,7 +63,7 @@ impl Prefetch {
         Prefetch { next: elements.as_ptr().cast(), size: size_of::<T>(), ahead: Ahead::Same }
     }
 
-    /// For a loop after which another one reads `elements` and what lies behind them.
+    /// For the last loop before one that starts at `elements`: each step fetches as much there as it reads here.
     #[inline(always)]
     pub fn elsewhere<T>(elements: &[T]) -> Self {
         Prefetch { ahead: Ahead::Elsewhere, ..Prefetch::burst(elements) }
@@ -80,8 +80,8 @@ impl Prefetch {
         }
     }
 
-    /// Fetches what lies `distance` behind the `count` elements from number `start` on into L1, or as many
-    /// where the next loop begins.
+    /// Fetches the `count` elements from number `start` + `distance` on into L1; if this is of the next loop,
+    /// those from its number `start` on.
     #[inline(always)]
     pub fn fetch_behind(self, start: usize, distance: usize, count: usize) {
         let distance = if matches!(self.ahead, Ahead::Elsewhere) { 0 } else { distance };

@@ -12,7 +12,7 @@ use crate::data::changes::{Change, Changes};
 use crate::data::lines::LANES;
 use crate::data::strided::{Strided, View};
 use crate::data::targets::Targets;
-use crate::data::tile::tile_rows;
+use crate::data::tile::{WHOLE, tile_rows};
 use nll_simd::{BF16, F16, Prefetch, Real};
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -118,10 +118,10 @@ impl Array<'_> {
         self.is_double().is_none() && !self.is_scalar()
     }
 
-    /// How many elements lie in one tile, if rows are read by tiles.
+    /// How many elements lie in one tile, if rows are read by tiles of whole rows.
     pub fn tile_elements(&self) -> Option<usize> {
         let length = self.shape().last().copied().unwrap_or(1).max(1);
-        self.is_tiled().then(|| tile_rows(length) * length)
+        (length <= WHOLE && self.is_tiled()).then(|| tile_rows(length) * length)
     }
 
     /// The machine epsilon of its type: the distance from 1 to the next number.
@@ -191,9 +191,9 @@ impl Array<'_> {
         slice.unwrap_or(&[])
     }
 
-    /// Fetches a row while a loop computes with the one before, if there is a gap between them.
-    pub(crate) fn fetch_row(&self, row: usize) -> Prefetch {
-        with_view!(self, _value => Prefetch::NOTHING, x => x.fetch_row(row))
+    /// A prefetch of a row, for the loop that computes with the row before; of nothing if there are no gaps.
+    pub(crate) fn prefetch_row(&self, row: usize) -> Prefetch {
+        with_view!(self, _value => Prefetch::NOTHING, x => x.prefetch_row(row))
     }
 
     /// One class of a row.

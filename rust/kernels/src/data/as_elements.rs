@@ -69,8 +69,8 @@ impl<'a, E: Element> Strided<'a, E> {
         }
     }
 
-    /// Copies the elements `range` to `to`, changed by `value`, which is what `values` does to neighbours, and
-    /// fetches as many behind them: no hardware prefetcher continues after the loops that follow.
+    /// Copies the elements `range` to `to`, each through `value`; `values` does the same to a slice. Then fetches
+    /// the elements behind, as many again: no hardware prefetcher continues after the loops that follow.
     #[inline(always)]
     fn gather<V>(
         &self,
@@ -137,7 +137,7 @@ pub(super) fn copy<T: Copy, V>(
     );
 }
 
-/// Fetches a block. What lies between its rows comes with it, unless that is much more.
+/// Fetches a block with what lies between its elements, unless that is much more than they are.
 #[inline(always)]
 fn fetch<T>(mut block: ArrayView2<'_, T>) {
     for axis in [Axis(0), Axis(1)] {
@@ -148,13 +148,14 @@ fn fetch<T>(mut block: ArrayView2<'_, T>) {
     let (rows, columns) = block.dim();
     let (pitch, stride) = (block.stride_of(Axis(0)) as usize, block.stride_of(Axis(1)) as usize);
     // A row begins and ends anywhere in a cache line.
-    let (row, line) = (columns * stride, 64 / size_of::<T>());
-    if rows == 1 || pitch <= 4 * row {
-        let all = Prefetch::burst(core::slice::from_ref(&block[(0, 0)]));
-        all.fetch(0, (rows - 1) * pitch + row + line, false);
-    } else {
-        for first in block.column(0) {
-            Prefetch::burst(core::slice::from_ref(first)).fetch(0, row + line, false);
-        }
+    let row = columns * stride + 64 / size_of::<T>();
+    let from = |first| Prefetch::burst(core::slice::from_ref(first));
+    if (rows - 1) * pitch + columns * stride <= WIDEST * rows * columns {
+        from(&block[(0, 0)]).fetch(0, (rows - 1) * pitch + row, false);
+    } else if stride <= WIDEST {
+        block.column(0).iter().for_each(|first| from(first).fetch(0, row, false));
     }
 }
+
+/// How many times as much as the elements is fetched for their sake.
+const WIDEST: usize = 4;

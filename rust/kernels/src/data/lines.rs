@@ -26,7 +26,7 @@ pub struct Lines<'s, F> {
     next: Next,
 }
 
-/// Where the lines lie that are read after these: parts of `count` numbers that begin `stride` apart.
+/// What is fetched for the lines that are read after these: parts of `count` numbers that begin `stride` apart.
 #[derive(Clone, Copy)]
 pub struct Next {
     memory: Prefetch,

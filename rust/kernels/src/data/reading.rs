@@ -169,7 +169,7 @@ fn elements<'s, S: Isa, F: Real>(
                 scratch.altered = memory;
                 return &*scratch.altered.first(length, F::ZERO);
             }
-            if array.is_tiled() {
+            if array.tile_elements().is_some() {
                 return elements_of_tiles(isa, array, range, scratch);
             }
             with_view!(

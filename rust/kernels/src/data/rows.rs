@@ -247,7 +247,11 @@ impl<'r, const N: usize> Rows<'r, N> {
                         }
                     }
                     if has_gaps && first + length == self.classes {
-                        prefetch = self.arrays.map(|array| array.fetch_row(row + 1));
+                        for (prefetch, array) in prefetch.iter_mut().zip(self.arrays) {
+                            if !array.is_flat() {
+                                *prefetch = array.prefetch_row(row + 1);
+                            }
+                        }
                     }
                     push(&mut state, &Block { first, length, x, prefetch });
                     first += length;

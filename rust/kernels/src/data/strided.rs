@@ -55,7 +55,8 @@ pub(crate) trait View {
     fn is_flat(&self) -> bool;
     /// Whether the elements of each row are neighbours in memory.
     fn has_contiguous_rows(&self) -> bool;
-    /// Whether the classes of a row lie further apart than rows do, so that neighbouring rows share cache lines.
+    /// Whether the classes of a row have gaps and some axis of rows has shorter steps: neighbouring rows share
+    /// cache lines.
     fn is_tiled(&self) -> bool;
     /// The first of the classes `range` of `row` that satisfies `test`. Slow; for ties and
     /// infinities.
@@ -125,12 +126,6 @@ impl<'a, E: Element> Strided<'a, E> {
         self.view.len() / self.length.max(1)
     }
 
-    /// How many rows from `first` on lie side by side in memory, if they do.
-    pub fn run(&self, first: usize) -> Option<usize> {
-        let length = self.rows.shape().len().checked_sub(2).map(|axis| self.rows.shape()[axis])?;
-        self.side_by_side(first, 1).map(|_| length - first % length)
-    }
-
     /// Where `count` rows from `first` on lie side by side in memory, if they do: the memory from
     /// there on, and how far apart classes are.
     pub(crate) fn side_by_side(
@@ -144,9 +139,10 @@ impl<'a, E: Element> Strided<'a, E> {
         (along + count <= length).then(|| (&memory[self.offset(first, 0)..], stride as usize))
     }
 
-    /// Fetches a row while a loop computes with the one before, if there is a gap between them.
-    pub fn fetch_row(&self, row: usize) -> Prefetch {
-        if self.flat.is_some() || row >= self.row_count() {
+    /// A prefetch of a row, for the loop that computes with the row before; of nothing if there are no gaps, or if
+    /// the classes of a row are no neighbours.
+    pub fn prefetch_row(&self, row: usize) -> Prefetch {
+        if self.flat.is_some() || !self.has_contiguous_rows() || row >= self.row_count() {
             return Prefetch::NOTHING;
         }
         Prefetch::elsewhere(core::slice::from_ref(&self.row(row)[0]))
@@ -202,7 +198,7 @@ impl<'a, E: Element> Strided<'a, E> {
         rows
     }
 
-    /// The rows of the last of many axes of rows among which `row` is, and the how manieth it is.
+    /// The rows along the last of several axes of rows, those among which `row` is; and its index among them.
     #[inline(never)]
     fn rows_of_many_axes(&self, mut row: usize) -> (ArrayView2<'a, E::Storage>, usize) {
         let mut rows = self.rows.clone();

@@ -16,7 +16,7 @@ use std::ops::Range;
 
 /// At most how many classes the rows of a tile have from end to end. Longer rows are read block by
 /// block, a group of rows at a time, and copied number by number.
-const WHOLE: usize = 16 * BLOCK;
+pub(crate) const WHOLE: usize = 16 * BLOCK;
 
 /// How many numbers a tile of whole rows should have: 512 KiB of f32. It has 32 rows even if that is
 /// more.

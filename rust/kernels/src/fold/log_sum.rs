@@ -32,7 +32,9 @@ use crate::data::rows::Block;
 use crate::data::scratch::{PIECE, Scratch};
 use crate::fold::Fold;
 use crate::math::row::ScaledSum;
-use crate::math::terms::{SumScale, add_values, hidden, lesser, max_lane, max2, write_terms};
+use crate::math::terms::{
+    SumScale, add_values, hidden, lesser, max_lane, max2, write_near_terms, write_terms,
+};
 use core::hint::black_box;
 use nll_simd::math::{power_of_two, round};
 use nll_simd::{CHUNK_LANES, Extended, Isa, LaneSum, Prefetch, Real, zip};
@@ -276,7 +278,7 @@ impl<'b, 's, F: Real, B: Beside<F>> Sweep<'b, 's, F, B> {
             chunks = held;
         }
         let terms = &mut terms.0[..length];
-        write_terms::<S, F, false>(isa, self.sum.scale, chunks.as_flattened(), terms);
+        write_near_terms(isa, self.sum.scale, chunks.as_flattened(), terms);
         let (before, mut total) = (self.sum.total, self.sum.total);
         if F::COMPENSATED {
             add_values::<S, F, F>(isa, &mut total, terms);

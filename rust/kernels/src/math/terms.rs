@@ -152,6 +152,24 @@ pub(crate) fn write_terms<S: Isa, F: Real, const EXACT: bool>(
     }
 }
 
+/// [`write_terms`] that are not exact.
+///
+/// Called, not inlined: beside what the caller keeps in registers AVX2 has no place for the constants, and a loop
+/// that loads eight of them in each step has few steps under way at once, because each load takes one of the
+/// registers that the CPU renames to. Exact terms have one constant more, and gain nothing.
+#[inline(never)]
+pub(crate) fn write_near_terms<S: Isa, F: Real>(
+    isa: S,
+    reference: SumScale<F>,
+    x: &[F],
+    terms: &mut [F],
+) {
+    isa.vectorize(
+        #[inline(always)]
+        || write_terms::<S, F, false>(isa, reference, x, terms),
+    );
+}
+
 /// Adds some values that were computed from numbers of type `F`: four f32 together before they are
 /// widened; where rounding errors are kept, each one to its lane of a chunk.
 ///
