@@ -19,7 +19,7 @@ pub(crate) struct EntropyRow {
 }
 
 impl EntropyRow {
-    /// Of the fold of all classes, and the factor of all results.
+    /// The state of a row, from the entropy's fold over all its classes and the factor of all results.
     #[inline(always)]
     pub(crate) fn new<S: Isa, F: Real>(isa: S, entropy: &Entropy<F>, factor: f64) -> Self {
         let [term, rest, below] = entropy.finish(isa);
@@ -63,7 +63,7 @@ pub(crate) struct SoftTargetRow<F: Real> {
 }
 
 impl<F: Real> SoftTargetRow<F> {
-    /// Of the largest logit and the others' terms, and the factor of all results; without Σ a.
+    /// The state of a row, from its largest logit, the others' terms and the factor of all results. Σ a is set later.
     #[inline(always)]
     pub(crate) fn new<S: Isa>(isa: S, max: &Others<F>, factor: f64) -> Self {
         let [term, rest] = max.sums(isa);

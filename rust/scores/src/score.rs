@@ -20,14 +20,14 @@ pub struct Score<'a> {
 /// Classes that are given beside the targets.
 #[derive(Clone, Copy)]
 pub enum Given<'a> {
-    /// These of every row.
+    /// The same for every row.
     Same(&'a [i64]),
-    /// So many of each row, one row behind the other.
+    /// Those of the first row, then those of the second, and so on; and how many each row has.
     Each(&'a [i64], usize),
 }
 
 impl Given<'_> {
-    /// Those of a row.
+    /// The classes that are given for a row.
     #[inline(always)]
     pub(crate) fn of(&self, row: usize) -> &[i64] {
         match self {

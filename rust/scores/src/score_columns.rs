@@ -47,7 +47,7 @@ pub(crate) struct RowsNumbers {
 }
 
 impl RowsNumbers {
-    /// Of no rows.
+    /// The numbers of no rows.
     #[inline(always)]
     pub(crate) fn empty() -> Self {
         RowsNumbers { count: 0, numbers: [[f64::NAN; LANES]; 4], classes: [[-1; LANES]; 3] }

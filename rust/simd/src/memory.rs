@@ -37,7 +37,7 @@ enum Ahead {
     Nothing,
     /// What it reads some KiB later.
     Same,
-    /// As many elements at `next`, where the loop after this one begins.
+    /// The elements at `next`, where the loop after this one begins: as many as it reads.
     Elsewhere,
 }
 

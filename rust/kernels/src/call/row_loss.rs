@@ -44,7 +44,7 @@ pub struct KnownLosses {
 }
 
 impl KnownLosses {
-    /// Of the rows from `first` on, 0 for now.
+    /// The losses of the rows from `first` on, 0 until they are computed.
     pub fn of(first: usize) -> Self {
         KnownLosses { first, loss: [0.0; GROUP], is_top1: [false; GROUP] }
     }

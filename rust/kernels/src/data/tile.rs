@@ -1,5 +1,5 @@
-//! Rows whose classes are not neighbours in memory, copied many at a time into rows whose classes
-//! are.
+//! Rows whose classes lie further apart in memory than rows do, copied many at a time into rows whose
+//! classes are neighbours.
 //!
 //! The classes of such a row lie in as many cache lines and, with long steps between them, in as
 //! many pages. Its neighbours lie in the same ones, so a tile has many rows: whatever is fetched is

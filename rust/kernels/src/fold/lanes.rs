@@ -291,7 +291,7 @@ pub struct Ranks {
 }
 
 impl Ranks {
-    /// That of a row.
+    /// How the target of row `row` stands.
     #[inline(always)]
     pub fn of(&self, row: usize) -> Rank {
         let [above, equal, nan] = [&self.above, &self.equal, &self.nan].map(|counts| counts[row]);

@@ -50,7 +50,7 @@ impl<F: Real> Relation<F> {
         (d.renormalize(), below)
     }
 
-    /// Of the largest logits of both rows and the sums of their others' terms.
+    /// The relation of two rows, from the largest logit of each and the sum of its other terms.
     #[inline(always)]
     fn new<S: Isa>(isa: S, p: &Others<F>, q: &Others<F>) -> Self {
         let losses = p.loss(isa).add(q.loss(isa).neg());
