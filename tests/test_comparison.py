@@ -213,6 +213,31 @@ def test_layout_axis_shift_mask_and_threads_change_no_bit(classes, threads):
     same(nll_fast.compare(x, padded, target, classes=classes), whole)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("classes", [1, 2, 3, 7, 40, 128])
+def test_few_classes_are_compared_as_more_of_which_the_rest_is_impossible(classes, dtype):
+    """Rows of few classes have a lane each, those of more all lanes for themselves: two ways to one result."""
+    r = np.random.default_rng(classes)
+    x, y = np.round(r.standard_normal((2, 70, classes)) * 3)
+    y += r.standard_normal(y.shape) * np.repeat([1e-9, 1e-3, 1, 30, 0, 0, 0], 10)[:, None]
+    y[50:60] = np.where(r.random((10, classes)) < 0.3, -np.inf, y[50:60])
+    x[60], y[61], x[62] = np.nan, np.inf, -np.inf
+    target = r.integers(0, classes, 70)
+    target[5::9] = -100
+    rest = np.full((70, 129), -np.inf)
+    for top_k in {1, min(5, classes), classes}:
+        few, more = (
+            nll_fast.compare(*(z.astype(DTYPES[dtype]) for z in pair), target, top_k=top_k)
+            for pair in ((x, y), (np.hstack([x, rest]), np.hstack([y, rest])))
+        )
+        for name in OTHERS:
+            np.testing.assert_array_equal(getattr(few, name), getattr(more, name), err_msg=name)
+        for name in FLOATS:
+            got, want = getattr(few, name), getattr(more, name)
+            np.testing.assert_array_equal(np.isnan(got), np.isnan(want), err_msg=name)
+            np.testing.assert_array_max_ulp(got, want, 3)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

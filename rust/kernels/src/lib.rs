@@ -20,6 +20,8 @@
 //!           divergence                … their divergence
 //!           comparison                … and how they differ
 //!           lanes  lane_terms         the same of rows of few classes, a lane for each row
+//!           lane_pair  lane_comparison  … of two such rows together, and how they differ
+//!           lane_scales  lane_top     … the terms of their sums, and their largest classes
 //! 2  data   arrays in and out, exact totals, threads
 //!           array  strided  element   arrays of any type and strides
 //!           as_elements  as_lines     … their elements in order, their rows side by side

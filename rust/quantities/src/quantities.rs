@@ -13,10 +13,10 @@ use nll_kernels::data::out::Out;
 use nll_kernels::data::rows::{GROUP, Rows};
 use nll_kernels::data::targets::Counted;
 use nll_kernels::data::totals::{Totaled, Totals};
-use nll_kernels::fold::lane_terms;
 use nll_kernels::fold::{
     ExpectedLoss, Probabilities, Related, WeightedSum, Weighting, expected_losses,
 };
+use nll_kernels::fold::{lane_pair, lane_terms};
 use nll_simd::{Isa, Real};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -298,7 +298,7 @@ impl<F: Real> Quantities<'_, F> {
             }
             _ => {
                 let more = more.first(both.classes() * LANES, F::ZERO).as_chunks_mut().0;
-                lane_terms::divergence(isa, lines, [held, more])
+                lane_pair::divergence(isa, lines, [held, more])
             }
         }
     }

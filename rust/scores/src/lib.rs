@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod compare;
+mod compare_row;
+mod compare_rows;
 mod score;
 mod score_columns;
 mod score_row;

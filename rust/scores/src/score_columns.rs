@@ -39,31 +39,39 @@ pub(crate) struct RowNumbers {
     pub(crate) ties: u64,
 }
 
-/// The numbers of at most 32 neighbouring rows, written together: NaN and −1 of the others.
-pub(crate) struct RowsNumbers {
-    count: usize,
-    numbers: [[f64; LANES]; 4],
-    classes: [[i64; LANES]; 3],
+impl RowNumbers {
+    /// As they are written.
+    #[inline(always)]
+    pub(crate) fn columns(&self) -> ([f64; 4], [i64; 3]) {
+        let RowNumbers { log_prob, logsumexp, entropy, max_log_prob, argmax, rank, ties } = *self;
+        let numbers = [log_prob, logsumexp, entropy, max_log_prob];
+        (numbers, [argmax as i64, rank as i64, ties as i64])
+    }
 }
 
-impl RowsNumbers {
+/// `N` numbers and `M` classes of at most 32 neighbouring rows, written together: NaN and −1 of a row without.
+pub(crate) struct RowsNumbers<const N: usize, const M: usize> {
+    count: usize,
+    numbers: [[f64; LANES]; N],
+    classes: [[i64; LANES]; M],
+}
+
+impl<const N: usize, const M: usize> RowsNumbers<N, M> {
     /// The numbers of no rows.
     #[inline(always)]
     pub(crate) fn empty() -> Self {
-        RowsNumbers { count: 0, numbers: [[f64::NAN; LANES]; 4], classes: [[-1; LANES]; 3] }
+        RowsNumbers { count: 0, numbers: [[f64::NAN; LANES]; N], classes: [[-1; LANES]; M] }
     }
 
     /// Takes in the next row.
     #[inline(always)]
-    pub(crate) fn push(&mut self, row: Option<&RowNumbers>) {
+    pub(crate) fn push(&mut self, row: Option<([f64; N], [i64; M])>) {
         let i = self.count;
         self.count += 1;
-        let Some(row) = row else { return };
-        let numbers = [row.log_prob, row.logsumexp, row.entropy, row.max_log_prob];
+        let Some((numbers, classes)) = row else { return };
         for (column, number) in self.numbers.iter_mut().zip(numbers) {
             column[i] = number;
         }
-        let classes = [row.argmax as i64, row.rank as i64, row.ties as i64];
         for (column, class) in self.classes.iter_mut().zip(classes) {
             column[i] = class;
         }
@@ -71,16 +79,23 @@ impl RowsNumbers {
 
     /// Writes all of them.
     #[inline(always)]
-    pub(crate) fn write(&self, columns: &mut ScoreColumns<'_>) {
-        let ScoreColumns { log_prob, logsumexp, entropy, max_log_prob, .. } = columns;
-        let outs = [log_prob, logsumexp, entropy, max_log_prob];
-        for (out, numbers) in outs.into_iter().zip(&self.numbers) {
+    pub(crate) fn write(&self, numbers: [&mut Out<'_>; N], classes: [&mut Classes<'_>; M]) {
+        for (out, numbers) in numbers.into_iter().zip(&self.numbers) {
             out.write(&numbers[..self.count], None);
         }
-        let outs = [&mut columns.argmax, &mut columns.rank, &mut columns.ties];
-        for (out, classes) in outs.into_iter().zip(&self.classes) {
+        for (out, classes) in classes.into_iter().zip(&self.classes) {
             out.write_all(&classes[..self.count]);
         }
+    }
+}
+
+impl ScoreColumns<'_> {
+    /// Writes the numbers that every row has.
+    #[inline(always)]
+    pub(crate) fn write(&mut self, numbers: &RowsNumbers<4, 3>) {
+        let ScoreColumns { log_prob, logsumexp, entropy, max_log_prob, .. } = self;
+        let outs = [log_prob, logsumexp, entropy, max_log_prob];
+        numbers.write(outs, [&mut self.argmax, &mut self.rank, &mut self.ties]);
     }
 }
 

@@ -13,8 +13,8 @@ use nll_kernels::data::lines::{LANES, scratch_lines};
 use nll_kernels::data::rows::{BLOCK, GROUP, Rows};
 use nll_kernels::data::scratch::Scratch;
 use nll_kernels::fold::lane_terms::entropies;
-use nll_kernels::fold::lanes;
-use nll_kernels::fold::{self, Candidate, Entropy, Fold, Largest, Scored, TopK, sweep};
+use nll_kernels::fold::{self, Candidate, Entropy, Fold, Largest, Scored, sweep};
+use nll_kernels::fold::{lane_top, lanes};
 use nll_kernels::math::row::TargetAndRest;
 use nll_kernels::math::terms::NONE;
 use nll_simd::{Isa, Real};
@@ -138,11 +138,11 @@ impl<F: Real> Scores<'_, F> {
             let again = again[i].map(|row| of_entropy(isa, row));
             let parts = known[i].zip(found[i].as_ref());
             let score = parts.map(|(class, found)| RowScore::new(class, (found, ends[i]), again));
-            numbers.push(score.as_ref().and_then(RowScore::numbers).as_ref());
+            numbers.push(score.as_ref().and_then(RowScore::numbers).map(|row| row.columns()));
             let top = found[i].as_ref().and_then(|found| found.top.as_deref());
             self.write_classes(row, score.as_ref(), top.unwrap_or_default(), columns);
         }
-        numbers.write(columns);
+        columns.write(&numbers);
     }
 
     /// At most [`LANES`] rows of few classes: cross entropies and entropies side by side, and then what
@@ -184,20 +184,19 @@ impl<F: Real> Scores<'_, F> {
             x_t[i] = lines.line(known[i].unwrap_or(0))[i];
         }
         let ranks = lanes::ranks(lines, &x_t);
+        let tops: Vec<_> = lane_top::largest(lines, self.of.top_k).collect();
         let (mut numbers, mut top) = (RowsNumbers::empty(), Vec::new());
         for (i, row) in group.enumerate() {
             let score = known[i].map(|target| {
                 let (entropy, largest) = (entropies.value[i], entropies.largest(i));
                 RowScore { target, loss: loss[i], entropy, largest, rank: ranks.of(i) }
             });
-            numbers.push(score.as_ref().and_then(RowScore::numbers).as_ref());
-            if score.is_some() && self.of.top_k > 0 {
-                let row = (0..lines.classes()).map(|class| lines.line(class)[i]);
-                TopK::of_row(self.of.top_k, row, &mut top);
-            }
+            numbers.push(score.as_ref().and_then(RowScore::numbers).map(|row| row.columns()));
+            top.clear();
+            top.extend(tops.iter().map(|places| places.of(i)));
             self.write_classes(row, score.as_ref(), &top, columns);
         }
-        numbers.write(columns);
+        columns.write(&numbers);
     }
 
     /// Rows of very many classes, each read in pieces by all threads.
@@ -221,8 +220,8 @@ impl<F: Real> Scores<'_, F> {
             let score =
                 found.map(|(class, (scored, end))| RowScore::new(class, (scored, *end), again[i]));
             let mut numbers = RowsNumbers::empty();
-            numbers.push(score.as_ref().and_then(RowScore::numbers).as_ref());
-            numbers.write(columns);
+            numbers.push(score.as_ref().and_then(RowScore::numbers).map(|row| row.columns()));
+            columns.write(&numbers);
             let top = found.and_then(|(_, (scored, _))| scored.top.as_deref());
             self.write_classes(row, score.as_ref(), top.unwrap_or_default(), columns);
         }

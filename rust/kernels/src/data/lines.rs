@@ -12,6 +12,7 @@
 use crate::data::scratch::Scratch;
 use crate::math::side_by_side::Steps;
 use nll_simd::{CHUNK_LANES, Dense, Isa, Prefetch, Real};
+use std::ops::Range;
 
 /// How many rows lie side by side.
 pub const LANES: usize = CHUNK_LANES;
@@ -63,16 +64,24 @@ impl Next {
         Next { memory, stride: pitch, count, parts, steps: LANES.div_ceil(parts) }
     }
 
-    /// Fetches what step `step` does, into L1 if it is `near`.
-    #[inline(always)]
-    pub(crate) fn fetch(&self, step: usize, near: bool) {
-        if step < self.steps {
-            for part in step * self.parts..(step + 1) * self.parts {
-                self.memory.fetch(part * self.stride, self.count, near);
-            }
+    /// Fetches what these steps do, into L1 if it is `near`.
+    ///
+    /// Called, not inlined: LLVM computed parts of this for every class.
+    #[inline(never)]
+    pub(crate) fn fetch(&self, steps: Range<usize>, near: bool) {
+        let Next { memory, stride, count, parts, .. } = *self;
+        let (first, end) = (steps.start * parts, steps.end.min(self.steps) * parts);
+        if stride == count {
+            return memory.fetch(first * count, end.saturating_sub(first) * count, near);
+        }
+        for part in first..end {
+            memory.fetch(part * stride, count, near);
         }
     }
 }
+
+/// How many classes are fetched together: a step takes more instructions than what it fetches.
+const FETCHED: usize = 4;
 
 /// How many classes the next lines may have and be fetched into L1.
 const NEAR: usize = 16;
@@ -104,10 +113,21 @@ impl<'s, F: Real> Lines<'s, F> {
         self.next
     }
 
-    /// Fetches one class, or an equal part, of the lines that are read after these.
+    /// Fetches one class, or an equal part, of the lines that are read after these: with every fourth class,
+    /// its own part and the next three.
     #[inline(always)]
     pub(crate) fn fetch_next(&self, class: usize) {
-        self.next.fetch(class, self.classes <= NEAR);
+        if class.is_multiple_of(FETCHED) {
+            let steps = class..(class + FETCHED).min(self.classes);
+            self.next.fetch(steps, self.classes <= NEAR);
+        }
+    }
+
+    /// The classes in groups of which [`fetch_next`](Self::fetch_next) fetches the parts together.
+    #[inline(always)]
+    pub(crate) fn groups(&self) -> impl Iterator<Item = Range<usize>> + use<F> {
+        let classes = self.classes;
+        (0..classes).step_by(FETCHED).map(move |first| first..(first + FETCHED).min(classes))
     }
 
     /// How many there are.

@@ -9,7 +9,7 @@
 use crate::data::rows::Block;
 use crate::data::scratch::Scratch;
 use crate::fold::Fold;
-use crate::fold::pair::{PairTerms, Relation};
+use crate::fold::pair::{PairTerms, Relation, Relations};
 use crate::math::comparison::{
     ClassShare, Compared, Curves, Shares, Sizes, class_share, near_share,
 };
@@ -24,15 +24,15 @@ type Column = [f64; CLASSES];
 
 /// How many sums there are: those of bend, excess, back, distance, lean and middle of [`Shares`], and then
 /// Σ p·(x_m − x), where x_m is the largest logit of p.
-const SUMS: usize = 7;
+pub(super) const SUMS: usize = 7;
 
 /// The sums that need what rounding takes from each share, if float64 is not wider than the logits: those
 /// of bend, excess, back and p·(x_m − x).
-const LONG: [usize; 4] = [0, 1, 2, 6];
+pub(super) const LONG: [usize; 4] = [0, 1, 2, 6];
 
 /// The columns: of each sum, and of what rounding took.
-const COLUMNS: usize = SUMS + LONG.len();
-const LOST: usize = SUMS;
+pub(super) const COLUMNS: usize = SUMS + LONG.len();
+pub(super) const LOST: usize = SUMS;
 
 /// The sums over the classes of two rows. States that are merged are of the same pair.
 pub struct Comparison<P, F: Real> {
@@ -64,10 +64,24 @@ impl<F: Real> Excess<F> {
 
     /// Adds what a sweep has found. None if another sweep would not help.
     #[inline(always)]
-    pub fn and(self, found: &Compared) -> Option<Self> {
+    fn and(self, found: &Compared) -> Option<Self> {
         let (off, is_less) = (found.off, found.off.abs() < self.last.abs() * 1e-6);
         let sum = self.sum.add(F::Extended::new(off)).renormalize();
         (off != 0.0 && is_less).then_some(Excess { sum, last: off })
+    }
+
+    /// Adds what a sweep has `found` to the excess of each row; it becomes None where another would not help.
+    pub fn add_all(excess: &mut [Option<Self>], found: &[Option<PairRow<F>>]) {
+        for (excess, found) in excess.iter_mut().zip(found) {
+            *excess = excess.zip(*found).and_then(|(excess, pair)| excess.and(&pair.compared));
+        }
+    }
+
+    /// The relation of the rows with q divided by 1 + what the sweeps have found.
+    #[inline(always)]
+    pub(super) fn correct<S: Isa>(&self, isa: S, relation: Relation<F>) -> Relation<F> {
+        let is_known = self.sum.rounded() != 0.0;
+        if is_known { relation.corrected(isa, self.sum) } else { relation }
     }
 }
 
@@ -84,9 +98,7 @@ impl<F: Real, P: PairTerms<F>> Comparison<P, F> {
     /// Of no classes of a pair. q is divided by 1 + `excess`, what earlier sweeps have found.
     #[inline(always)]
     pub fn new<S: Isa>(isa: S, pair: P, excess: Excess<F>) -> Self {
-        let (relation, sum) = (*pair.relation(), excess.sum);
-        let is_known = sum.rounded() != 0.0;
-        let relation = if is_known { relation.corrected(isa, sum) } else { relation };
+        let relation = excess.correct(isa, *pair.relation());
         Comparison { pair, relation, sums: [LaneSum::ZERO; SUMS], unsure: 0.0, is_far: false }
     }
 
@@ -137,15 +149,15 @@ fn further<S: Isa, F: Real>(isa: S, p: f64, below: F::Extended) -> F::Extended {
 /// A function of its own: only as arguments are the slices known to be apart, without which the loops are
 /// not vectorised.
 #[inline(always)]
-fn write<S: Isa, F: Real, const N: usize, const NEAR: bool>(
+pub(super) fn write<S: Isa, F: Real, const N: usize, const NEAR: bool>(
     isa: S,
-    relation: &Relation<F>,
+    relations: &impl Relations<F>,
     [x, y, p, q]: [&[F]; 4],
     columns: &mut [[f64; N]; COLUMNS],
 ) -> Sizes {
     let (count, mut sizes) = (x.len().min(N), Sizes::default());
     for i in 0..count {
-        let (d, below) = relation.log_ratio(x[i].to_f64(), y[i].to_f64());
+        let (d, below) = relations.of(i).log_ratio(x[i].to_f64(), y[i].to_f64());
         let further = further::<S, F>(isa, p[i].to_f64(), below).words();
         let d_words = d.parts();
         (columns[0][i], columns[6][i]) = (d_words[0], further[0]);
@@ -175,7 +187,7 @@ fn write<S: Isa, F: Real, const N: usize, const NEAR: bool>(
         let share = if NEAR {
             near_share(isa, p, d, curves)
         } else {
-            let q = F::Extended::new(q[i].to_f64()).mul(isa, relation.k);
+            let q = F::Extended::new(q[i].to_f64()).mul(isa, relations.of(i).k);
             class_share(isa, p, q, d, curves)
         };
         set::<F, N>(columns, i, (share, p));

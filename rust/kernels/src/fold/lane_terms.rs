@@ -1,12 +1,12 @@
 //! Terms relative to the largest logit, of rows side by side: entropy, cross entropy with a
-//! distribution, divergence, gradient. The formulas are those of `others.rs`, `entropy.rs`, `soft_target.rs` and `divergence.rs`,
-//! with a lane for each row.
+//! distribution, gradient. The formulas are those of `others.rs`, `entropy.rs` and `soft_target.rs`, with a
+//! lane for each row.
 
 use crate::data::lines::{LANES, Lines, Next};
-use crate::fold::lanes::{LaneScales, LaneSums, hide_largest, max};
+use crate::fold::lane_scales::LaneScales;
+use crate::fold::lanes::{LaneSums, hide_largest, max};
 use crate::fold::others::lifted_exp;
 use crate::fold::{Largest, Weighting};
-use crate::math::row::{self, divergence_terms};
 use crate::math::terms::lift;
 use nll_simd::{Extended, Isa, Real};
 
@@ -56,6 +56,18 @@ impl<F: Real> LaneMax<F> {
         LaneMax { x, at, scales, term, log_term, next: lines.next() }
     }
 
+    /// The term of the largest of row i.
+    #[inline(always)]
+    pub(super) fn term(&self, i: usize) -> F::Extended {
+        self.term[i]
+    }
+
+    /// The logarithm of the term, without its [`lift`].
+    #[inline(always)]
+    pub(super) fn log_term(&self, i: usize) -> F::Extended {
+        self.log_term[i]
+    }
+
     /// Calls `take(class, terms)` with the terms of each class of `held`, and adds them.
     #[inline(always)]
     pub fn others<S: Isa>(
@@ -83,6 +95,14 @@ impl<F: Real> LaneMax<F> {
         rest.div(isa, self.term[i]).log1p(isa)
     }
 
+    /// The largest logit of row i, and its loss, which is given.
+    #[inline(always)]
+    pub(super) fn largest(&self, i: usize, loss: F::Extended) -> Largest<F> {
+        // Of a row without a class above −∞, the first is the largest.
+        let at = self.at[i].to_f64().max(0.0) as usize;
+        Largest { x: self.x[i], at, loss }
+    }
+
     /// Adds factor·(x_m − x) of every row, 0 where the factor is 0: x may be −∞ there.
     #[inline(always)]
     fn add_below<S: Isa, V: Real>(
@@ -107,17 +127,14 @@ impl<F: Real> LaneMax<F> {
 pub struct LaneEntropies<F: Real> {
     /// The entropy.
     pub value: [f64; LANES],
-    x: [F; LANES],
-    at: [F; LANES],
+    max: LaneMax<F>,
     loss: [F::Extended; LANES],
 }
 
 impl<F: Real> LaneEntropies<F> {
     /// The largest logit of row i.
     pub fn largest(&self, i: usize) -> Largest<F> {
-        // Of a row without a class above −∞, the first is the largest.
-        let at = self.at[i].to_f64().max(0.0) as usize;
-        Largest { x: self.x[i], at, loss: self.loss[i] }
+        self.max.largest(i, self.loss[i])
     }
 }
 
@@ -143,7 +160,7 @@ pub fn entropies<S: Isa, F: Real>(
         losses[i] = max.loss(isa, i, rest);
         value[i] = losses[i].add(below).rounded();
     }
-    LaneEntropies { value, x: max.x, at: max.at, loss: losses }
+    LaneEntropies { value, max, loss: losses }
 }
 
 /// −Σ y·log p of each row, with weighted y.
@@ -208,16 +225,10 @@ impl<F: Real> LaneTerms<F> {
         for i in 0..LANES {
             largest[i] = F::from_f64(max.term[i].rounded());
         }
-        let mut rest = LaneSums::ZERO;
+        let (scales, mut rest) = (max.scales.of_lines(), LaneSums::ZERO);
         for (class, line) in terms.iter_mut().enumerate() {
-            let mut here = [F::ZERO; LANES];
             lines.fetch_next(class);
-            max.scales.terms::<S, true>(
-                isa,
-                Lines::dense(core::slice::from_ref(line), Next::NOTHING),
-                #[inline(always)]
-                |_, terms| here = *terms,
-            );
+            let mut here = scales.terms::<S, true>(isa, line);
             rest.add_line(&here);
             let class = F::from_f64(class as f64);
             for i in 0..LANES {
@@ -229,74 +240,10 @@ impl<F: Real> LaneTerms<F> {
         }
         LaneTerms { max, rest }
     }
-}
 
-/// How many classes take a step of a formula together.
-const TOGETHER: usize = 4;
-
-/// Σ p·(log p − log q) of each row, as [`Divergence`](crate::fold::Divergence) explains.
-#[inline(always)]
-pub fn divergence<S: Isa, F: Real>(
-    isa: S,
-    [p_lines, q_lines]: [Lines<'_, F>; 2],
-    [p_terms, q_terms]: [&mut [[F; LANES]]; 2],
-) -> [f64; LANES] {
-    let p = LaneTerms::new(isa, p_lines, p_terms);
-    let q = LaneTerms::new(isa, q_lines, q_terms);
-    let [mut losses, mut k] = [[F::Extended::new(0.0); LANES]; 2];
-    for i in 0..LANES {
-        let q_loss = q.max.loss(isa, i, q.rest.value::<F>(i));
-        losses[i] = p.max.loss(isa, i, p.rest.value::<F>(i)).add(q_loss.neg());
-        let log_k = p.max.log_term[i].add(q.max.log_term[i].neg()).add(losses[i]);
-        k[i] = log_k.renormalize().mul_exp(isa, 1.0);
+    /// −log p of the largest of row i.
+    #[inline(always)]
+    pub(super) fn loss<S: Isa>(&self, isa: S, i: usize) -> F::Extended {
+        self.max.loss(isa, i, self.rest.value::<F>(i))
     }
-    let [mut bends, mut slopes] = [LaneSums::ZERO; 2];
-    // Step after step of some classes, as in `divergence.rs`.
-    let [mut d, mut d_lost, mut tail, mut curve, mut curve_lost] = [[[0.0; LANES]; TOGETHER]; 5];
-    for first in (0..p_lines.classes()).step_by(TOGETHER) {
-        let count = TOGETHER.min(p_lines.classes() - first);
-        for c in 0..count {
-            let (x, y) = (p_lines.line(first + c), q_lines.line(first + c));
-            for i in 0..LANES {
-                let above = F::Extended::sum(y[i].to_f64(), -q.max.x[i].to_f64());
-                let below = F::Extended::sum(p.max.x[i].to_f64(), -x[i].to_f64());
-                [d[c][i], d_lost[c][i]] = above.add(below).add(losses[i]).renormalize().parts();
-            }
-        }
-        for c in 0..count {
-            for i in 0..LANES {
-                let x = F::Extended::of_parts([d[c][i], d_lost[c][i]]).rounded();
-                tail[c][i] = row::curve_tail::<S, F>(isa, x);
-            }
-        }
-        for c in 0..count {
-            for i in 0..LANES {
-                let x = F::Extended::of_parts([d[c][i], d_lost[c][i]]).rounded();
-                let of_class = row::curve::<S, F>(isa, tail[c][i], x);
-                [curve[c][i], curve_lost[c][i]] = of_class.parts();
-            }
-        }
-        for c in 0..count {
-            let (p_term, q_term) = (&p_terms[first + c], &q_terms[first + c]);
-            for i in 0..LANES {
-                let d = F::Extended::of_parts([d[c][i], d_lost[c][i]]);
-                let curve = F::Extended::of_parts([curve[c][i], curve_lost[c][i]]);
-                let q = F::Extended::new(q_term[i].to_f64()).mul(isa, k[i]);
-                let [bend, slope] = divergence_terms::<S, F>(isa, p_term[i].to_f64(), q, d, curve);
-                let words = bend.words();
-                bends.add::<F>(i, words[0]);
-                if F::COMPENSATED {
-                    bends.add::<F>(i, words[1]);
-                }
-                slopes.add::<F>(i, slope.rounded());
-            }
-        }
-    }
-    let mut value = [0.0; LANES];
-    for i in 0..LANES {
-        let sum = p.max.term[i].add(p.rest.value::<F>(i));
-        let [bends, slopes] = [&bends, &slopes].map(|sums| sums.value::<F>(i));
-        value[i] = row::divergence::<S, F>(isa, bends, slopes, sum);
-    }
-    value
 }

@@ -17,10 +17,10 @@
 //!    become 32 scalars. For the same reason every array that is written is a local variable.
 
 use crate::data::lines::{LANES, Lines};
+use crate::fold::lane_scales::LaneScales;
 use crate::fold::{Rank, linear_term};
 use crate::math::side_by_side::ScaledSums;
 use crate::math::terms::{NONE, max2};
-use nll_simd::math::exp_parts;
 use nll_simd::{Extended, Isa, Real, two_sum_error};
 
 /// The largest class of each row; anything of a row with a NaN.
@@ -119,6 +119,12 @@ impl LaneSums {
     /// Adds to each of them.
     #[inline(always)]
     pub(crate) fn add_line<F: Real>(&mut self, values: &[F; LANES]) {
+        self.add_line_of::<F, F>(values);
+    }
+
+    /// Adds numbers that were computed from numbers of type `F`.
+    #[inline(always)]
+    pub(crate) fn add_line_of<F: Real, V: Real>(&mut self, values: &[V; LANES]) {
         for i in 0..LANES {
             self.add::<F>(i, values[i].to_f64());
         }
@@ -133,58 +139,6 @@ impl LaneSums {
             F::Extended::sum(self.sum[i], error)
         } else {
             F::Extended::new(self.sum[i])
-        }
-    }
-}
-
-/// The scale of each row's terms: a term is e^x / (2^exponent · e^center).
-#[derive(Clone, Copy)]
-pub(crate) struct LaneScales<F> {
-    pub(crate) center: [F; LANES],
-    /// Whole numbers.
-    pub(crate) exponent: [F; LANES],
-}
-
-impl<F: Real> LaneScales<F> {
-    /// The scales at which the term of each `max` lies between 0.7 and 1.5, times 2^`above`.
-    #[inline(always)]
-    pub(crate) fn at(max: &[F; LANES], above: F) -> Self {
-        let (mut center, mut exponent) = ([F::ZERO; LANES], [F::ZERO; LANES]);
-        let far = F::from_f64(16384.0);
-        for i in 0..LANES {
-            let x = if max[i].abs() < F::INFINITY { max[i] } else { F::ZERO };
-            let is_far = x.abs() >= far;
-            center[i] = if is_far { x } else { F::ZERO };
-            // Rounds to a whole number.
-            let n = (x * F::LOG2_E + F::SHIFTER) - F::SHIFTER;
-            exponent[i] = (if is_far { F::ZERO } else { n }) - above;
-        }
-        LaneScales { center, exponent }
-    }
-
-    /// Calls `take(class, terms)` with the terms of each class. `EXACT` is that of [`write_terms`](crate::math::terms::write_terms).
-    #[inline(always)]
-    pub(crate) fn terms<S: Isa, const EXACT: bool>(
-        &self,
-        isa: S,
-        lines: Lines<'_, F>,
-        mut take: impl FnMut(usize, &[F; LANES]),
-    ) {
-        let (center, mut shifter, mut floor) = (self.center, self.exponent, self.exponent);
-        for i in 0..LANES {
-            shifter[i] = F::SHIFTER - self.exponent[i];
-            floor[i] = (self.exponent[i] - F::from_f64(f64::from(F::BIAS))) * F::LN_2;
-        }
-        for class in 0..lines.classes() {
-            let (x, mut terms) = (*lines.line(class), [F::ZERO; LANES]);
-            lines.fetch_next(class);
-            for i in 0..LANES {
-                let y = x[i] - center[i];
-                let y = if y < floor[i] { floor[i] } else { y };
-                let (mantissa, exponent) = exp_parts::<S, F, EXACT>(isa, y, shifter[i]);
-                terms[i] = mantissa * F::exponent_of(exponent);
-            }
-            take(class, &terms);
         }
     }
 }

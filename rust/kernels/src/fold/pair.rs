@@ -63,6 +63,19 @@ impl<F: Real> Relation<F> {
     }
 }
 
+/// The numbers that relate two rows, for each of some classes: of one pair of rows, or of many side by side.
+pub(super) trait Relations<F: Real> {
+    /// Those of the rows that class number `i` belongs to.
+    fn of(&self, i: usize) -> Relation<F>;
+}
+
+impl<F: Real> Relations<F> for Relation<F> {
+    #[inline(always)]
+    fn of(&self, _i: usize) -> Relation<F> {
+        *self
+    }
+}
+
 /// Two rows whose terms can be had block by block.
 pub trait PairTerms<F: Real> {
     /// The numbers that relate them.

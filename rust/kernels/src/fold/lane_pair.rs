@@ -1,0 +1,147 @@
+//! Two rows of logits together, as in `pair.rs` and `divergence.rs`, with a lane for each of 32 pairs.
+
+use crate::data::lines::{LANES, Lines};
+use crate::fold::Largest;
+use crate::fold::lane_terms::LaneTerms;
+use crate::fold::lanes::LaneSums;
+use crate::fold::pair::{Relation, Relations};
+use crate::math::row::{self, divergence_terms};
+use crate::math::side_by_side::Words;
+use crate::math::terms::NONE;
+use nll_simd::{Extended, Isa, Real};
+
+/// The numbers that relate the two rows of each pair: a [`Relation`] each.
+#[derive(Clone)]
+pub(super) struct LaneRelations {
+    x_m: [f64; LANES],
+    y_m: [f64; LANES],
+    p_sum: Words<LANES>,
+    losses: Words<LANES>,
+    k: Words<LANES>,
+}
+
+impl<F: Real> Relations<F> for LaneRelations {
+    #[inline(always)]
+    fn of(&self, i: usize) -> Relation<F> {
+        let LaneRelations { x_m, y_m, p_sum, losses, k } = self;
+        let (p_sum, losses, k) = (p_sum.of(i), losses.of(i), k.of(i));
+        Relation { x_m: x_m[i], y_m: y_m[i], likely: NONE, p_sum, losses, k }
+    }
+}
+
+impl LaneRelations {
+    /// Changes the relation of one pair.
+    #[inline(always)]
+    pub(super) fn set<F: Real>(&mut self, i: usize, relation: Relation<F>) {
+        self.losses.set(i, relation.losses);
+        self.k.set(i, relation.k);
+    }
+}
+
+/// Two rows in each lane.
+pub(super) struct LanePair<F: Real> {
+    sides: [LaneTerms<F>; 2],
+    /// −log p and −log q of the largest class of each.
+    losses: [Words<LANES>; 2],
+    pub(super) relations: LaneRelations,
+}
+
+impl<F: Real> LanePair<F> {
+    /// Writes the terms of all classes to `terms`.
+    #[inline(always)]
+    pub(super) fn new<S: Isa>(
+        isa: S,
+        [p_lines, q_lines]: [Lines<'_, F>; 2],
+        [p_terms, q_terms]: [&mut [[F; LANES]]; 2],
+    ) -> Self {
+        let p = LaneTerms::new(isa, p_lines, p_terms);
+        let q = LaneTerms::new(isa, q_lines, q_terms);
+        let [mut p_sum, mut losses, mut k, mut p_loss, mut q_loss] = [const { Words::ZERO }; 5];
+        let [mut x_m, mut y_m] = [[0.0; LANES]; 2];
+        for i in 0..LANES {
+            let of_sides = [p.loss(isa, i), q.loss(isa, i)];
+            p_loss.set(i, of_sides[0]);
+            q_loss.set(i, of_sides[1]);
+            let loss = of_sides[0].add(of_sides[1].neg());
+            let log_k = p.max.log_term(i).add(q.max.log_term(i).neg()).add(loss);
+            losses.set(i, loss);
+            k.set(i, log_k.renormalize().mul_exp(isa, 1.0));
+            p_sum.set(i, p.max.term(i).add(p.rest.value::<F>(i)));
+            (x_m[i], y_m[i]) = (p.max.x[i].to_f64(), q.max.x[i].to_f64());
+        }
+        let relations = LaneRelations { x_m, y_m, p_sum, losses, k };
+        LanePair { sides: [p, q], losses: [p_loss, q_loss], relations }
+    }
+
+    /// The largest logits of pair i.
+    #[inline(always)]
+    pub(super) fn largest(&self, i: usize) -> [Largest<F>; 2] {
+        [0, 1].map(
+            #[inline(always)]
+            |side| self.sides[side].max.largest(i, self.losses[side].of(i)),
+        )
+    }
+}
+
+/// How many classes take a step of a formula together.
+const TOGETHER: usize = 4;
+
+/// Σ p·(log p − log q) of each row, as [`Divergence`](crate::fold::Divergence) explains.
+#[inline(always)]
+pub fn divergence<S: Isa, F: Real>(
+    isa: S,
+    lines: [Lines<'_, F>; 2],
+    terms: [&mut [[F; LANES]]; 2],
+) -> [f64; LANES] {
+    let ([p_lines, q_lines], [p_terms, q_terms]) = (lines, terms);
+    let LanePair { relations, .. } = LanePair::new(isa, lines, [&mut *p_terms, &mut *q_terms]);
+    let [mut bends, mut slopes] = [LaneSums::ZERO; 2];
+    // Step after step of some classes, as in `divergence.rs`.
+    let [mut d, mut d_lost, mut tail, mut curve, mut curve_lost] = [[[0.0; LANES]; TOGETHER]; 5];
+    for first in (0..p_lines.classes()).step_by(TOGETHER) {
+        let count = TOGETHER.min(p_lines.classes() - first);
+        for c in 0..count {
+            let (x, y) = (p_lines.line(first + c), q_lines.line(first + c));
+            for i in 0..LANES {
+                let relation: Relation<F> = relations.of(i);
+                let (log_ratio, _) = relation.log_ratio(x[i].to_f64(), y[i].to_f64());
+                [d[c][i], d_lost[c][i]] = log_ratio.parts();
+            }
+        }
+        for c in 0..count {
+            for i in 0..LANES {
+                let x = F::Extended::of_parts([d[c][i], d_lost[c][i]]).rounded();
+                tail[c][i] = row::curve_tail::<S, F>(isa, x);
+            }
+        }
+        for c in 0..count {
+            for i in 0..LANES {
+                let x = F::Extended::of_parts([d[c][i], d_lost[c][i]]).rounded();
+                let of_class = row::curve::<S, F>(isa, tail[c][i], x);
+                [curve[c][i], curve_lost[c][i]] = of_class.parts();
+            }
+        }
+        for c in 0..count {
+            let (p_term, q_term) = (&p_terms[first + c], &q_terms[first + c]);
+            for i in 0..LANES {
+                let d = F::Extended::of_parts([d[c][i], d_lost[c][i]]);
+                let curve = F::Extended::of_parts([curve[c][i], curve_lost[c][i]]);
+                let k = relations.k.of(i);
+                let q = F::Extended::new(q_term[i].to_f64()).mul(isa, k);
+                let [bend, slope] = divergence_terms::<S, F>(isa, p_term[i].to_f64(), q, d, curve);
+                let words = bend.words();
+                bends.add::<F>(i, words[0]);
+                if F::COMPENSATED {
+                    bends.add::<F>(i, words[1]);
+                }
+                slopes.add::<F>(i, slope.rounded());
+            }
+        }
+    }
+    let mut value = [0.0; LANES];
+    for i in 0..LANES {
+        let [bends, slopes] = [&bends, &slopes].map(|sums| sums.value::<F>(i));
+        value[i] = row::divergence::<S, F>(isa, bends, slopes, relations.p_sum.of(i));
+    }
+    value
+}
