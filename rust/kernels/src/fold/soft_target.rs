@@ -31,10 +31,21 @@ impl Weighting<'_> {
         if self.is_none() {
             return y;
         }
-        for (i, (target, &y)) in changed.iter_mut().zip(y).enumerate() {
-            *target = self.of(first + i, y);
+        let changed = &mut changed[..y.len()];
+        match self.weight {
+            // Slices of one length: a look into all weights for each class would not be vectorised.
+            Some(weight) => {
+                for ((target, &y), w) in changed.iter_mut().zip(y).zip(&weight[first..]) {
+                    *target = F::from_f64(w * self.smoothed(y));
+                }
+            }
+            None => {
+                for (target, &y) in changed.iter_mut().zip(y) {
+                    *target = F::from_f64(self.smoothed(y));
+                }
+            }
         }
-        &changed[..y.len()]
+        changed
     }
 
     /// Whether targets stay as they are.

@@ -9,8 +9,8 @@ use crate::data::scratch::Scratch;
 use crate::fold::Fold;
 use crate::fold::others::{PIECE, add_products};
 use crate::math::row;
-use crate::math::terms::{SumScale, max2};
-use nll_simd::{Extended, Isa, LaneSum, Real};
+use crate::math::terms::{SumScale, max_lane, max2};
+use nll_simd::{CHUNK_LANES, Extended, Isa, LaneSum, Real};
 
 /// Σ b·e^x
 #[derive(Clone, Copy)]
@@ -27,6 +27,22 @@ fn magnitude<F: Real>(x: F, b: F) -> F {
     let (k, _) = F::split(b.abs());
     let nats = F::from_f64(x.to_f64() + k.to_f64() * core::f64::consts::LN_2);
     if row::is_ordinary(x, b) { nats } else { F::NEG_INFINITY }
+}
+
+/// The largest [`magnitude`] of some classes, lane by lane: one maximum after the other would not be vectorised.
+#[inline(always)]
+fn largest<F: Real>(x: &[F], b: &[F]) -> F {
+    let ((x, x_rest), (b, b_rest)) = (x.as_chunks(), b.as_chunks());
+    let [mut x_last, mut b_last] = [[F::ZERO; CHUNK_LANES]; 2];
+    x_last[..x_rest.len()].copy_from_slice(x_rest);
+    b_last[..b_rest.len()].copy_from_slice(b_rest);
+    let mut lanes = [F::NEG_INFINITY; CHUNK_LANES];
+    for (x, b) in x.iter().zip(b).chain([(&x_last, &b_last)]) {
+        for i in 0..CHUNK_LANES {
+            lanes[i] = max2(magnitude(x[i], b[i]), lanes[i]);
+        }
+    }
+    max_lane(lanes)
 }
 
 /// The term of a class at a scale.
@@ -71,8 +87,7 @@ impl<F: Real> Fold<F, 2> for WeightedSum<F> {
     fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F, 2>, scratch: &mut Scratch<F>) {
         let (rounded, lost) = (scratch.rounded.first(PIECE, 0.0), scratch.lost.first(PIECE, 0.0));
         let [x, b] = block.classes();
-        let pairs = x.iter().zip(b);
-        self.raise(isa, pairs.fold(self.max, |max, (&x, &b)| max2(magnitude(x, b), max)));
+        self.raise(isa, largest(x, &b[..x.len()]));
         for (x, b) in x.chunks(PIECE).zip(b.chunks(PIECE)) {
             let terms = rounded.iter_mut().zip(lost.iter_mut());
             for (((rounded, lost), &x), &b) in terms.zip(x).zip(b) {

@@ -36,7 +36,7 @@ pub fn log_sum_exp_above<S: Isa, F: Real>(isa: S, all: ScaledSum, x_0: f64) -> F
 /// Whether b·e^x is a finite number other than 0, of numbers that may be out of range.
 #[inline(always)]
 pub fn is_ordinary<F: Real>(x: F, b: F) -> bool {
-    x.abs() < F::INFINITY && b.abs() < F::INFINITY && b != F::ZERO
+    (x.abs() < F::INFINITY) & (b.abs() < F::INFINITY) & (b != F::ZERO)
 }
 
 /// b·e^x where it is 0, infinite or NaN.   b = 0 → 0, whatever x.
@@ -232,9 +232,13 @@ pub fn probability<S: Isa, F: Real>(isa: S, p: f64) -> f64 {
 /// −y·log p, with p first clipped to [margin, 1 − margin].   y = 0 → 0, p outside [0, 1] or NaN → NaN.
 #[inline(always)]
 pub fn expected_loss<S: Isa, F: Real>(isa: S, y: f64, p: f64, margin: f64) -> F::Extended {
+    // Comparisons and choices of numbers that are there anyway: of branches, LLVM makes a loop over single classes.
     let is_probability = (0.0..=1.0).contains(&p);
-    let clipped = if margin > 0.0 { p.clamp(margin, 1.0 - margin) } else { p };
-    let loss = if y == 0.0 { 0.0 } else { probability::<S, F>(isa, clipped) };
+    let most = 1.0 - margin;
+    let clipped = if p < margin { margin } else { p };
+    let clipped = if clipped > most { most } else { clipped };
+    let loss = probability::<S, F>(isa, clipped);
+    let loss = if y == 0.0 { 0.0 } else { loss };
     let product = F::Extended::new(y).mul(isa, F::Extended::new(loss));
     if is_probability { product } else { F::Extended::new(f64::NAN) }
 }
