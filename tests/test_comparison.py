@@ -238,6 +238,19 @@ def test_few_classes_are_compared_as_more_of_which_the_rest_is_impossible(classe
             np.testing.assert_array_max_ulp(got, want, 3)
 
 
+@pytest.mark.parametrize("change", [{"temperature": 1e-3}, {"softcap": 5.0}])
+@pytest.mark.parametrize("classes", [5, 128, 129, (1 << 18) + 5])
+def test_logits_of_two_types_are_changed_in_the_wider_one_in_every_field(classes, change):
+    x, y, _ = draw(classes)
+    y, target = y.astype(np.float64), x.argmax(-1)
+    both = nll_fast.compare(x, y, target, **change)
+    np.testing.assert_array_equal(both.p_log_prob, both.p_max_log_prob)
+    wide = nll_fast.compare(x.astype(np.float64), y, target, **change)
+    same(both, wide)
+    other = nll_fast.compare(y, x, target, **change)
+    np.testing.assert_array_equal(other.q_log_prob, both.p_log_prob)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -1,12 +1,13 @@
 //! What is known of two compared rows when all their classes are in, and the numbers that are written of it.
 
 use nll_kernels::call::HugePair;
+use nll_kernels::data::lines::Lines;
 use nll_kernels::data::rows::Rows;
-use nll_kernels::fold::{Candidate, Largest, PairRow};
+use nll_kernels::fold::{Candidate, Largest, PairRow, TopK};
 use nll_kernels::math::row;
 use nll_simd::{Extended, Real};
 
-/// Two rows.
+/// The targets of two rows, and what the sweeps have found.
 pub(crate) struct ComparedRow<F: Real> {
     /// The logit of the target in each.
     pub(crate) x_t: [F; 2],
@@ -31,6 +32,19 @@ impl Tops {
         others.sort_unstable();
         let count = p.iter().filter(|one| others.binary_search(&one.class).is_ok()).count();
         Tops { count, are_equal: p.iter().zip(q).all(|(p, q)| p.class == q.class) }
+    }
+}
+
+impl Tops {
+    /// Of the k largest classes of one pair of rows of few classes.
+    #[inline(never)]
+    pub(crate) fn of_lines<F: Real>(lines: [Lines<'_, F>; 2], i: usize, k: usize) -> Self {
+        let [p, q] = lines.map(|lines| {
+            let mut top = Vec::new();
+            TopK::of_row(k, (0..lines.classes()).map(|class| lines.line(class)[i]), &mut top);
+            top
+        });
+        Tops::new([&p, &q])
     }
 }
 

@@ -10,7 +10,7 @@ use nll_kernels::data::drive::{self, Exec, Work, ranges};
 use nll_kernels::data::lines::{LANES, scratch_lines};
 use nll_kernels::data::rows::{BLOCK, GROUP, Rows};
 use nll_kernels::fold::lane_comparison::comparisons;
-use nll_kernels::fold::lane_top::CommonTops;
+use nll_kernels::fold::lane_top::{CommonTops, costs_less};
 use nll_kernels::fold::{
     Candidate, Comparison, Excess, Fold, Largest, LongPair, Others, Pair, PairRow, TermRows, Terms,
     TopK, sweep,
@@ -102,7 +102,7 @@ impl<F: Real> Comparisons<'_, F> {
     /// The logit of a class in each row.
     #[inline(always)]
     fn logits(&self, row: usize, class: usize) -> [F; 2] {
-        self.each.each_ref().map(|rows| F::from_f64(rows.entry(row, class)))
+        self.each.each_ref().map(|rows| rows.entry_in(row, class))
     }
 
     /// At most [`LANES`] pairs of rows of few classes. Called, not inlined: the loops of longer rows have the
@@ -139,14 +139,22 @@ impl<F: Real> Comparisons<'_, F> {
                 (targets[i], wanted[i]) = (target, true);
             }
         }
-        let tops = CommonTops::new(lines, self.of.top_k);
+        let count = wanted.iter().filter(|is_wanted| **is_wanted).count();
+        if count == 0 {
+            return self.write(group.clone(), group.map(|_| None), columns);
+        }
+        let k = self.of.top_k;
+        let common = costs_less::<F>(k, count).then(|| CommonTops::new(lines, k));
         let found = comparisons(isa, lines, [p_terms, q_terms], wanted);
         let rows = found.iter().enumerate().map(
             #[inline(always)]
             |(i, found)| {
                 let (pair, largest) = (*found)?;
                 let x_t = lines.map(|lines| lines.line(targets[i])[i]);
-                let tops = Tops { count: tops.count[i] as usize, are_equal: tops.are_equal[i] };
+                let tops = match &common {
+                    Some(all) => Tops { count: all.count[i] as usize, are_equal: all.are_equal[i] },
+                    None => Tops::of_lines(lines, i, k),
+                };
                 Some(ComparedRow { x_t, pair, largest, tops })
             },
         );

@@ -13,7 +13,7 @@ use nll_kernels::data::lines::{LANES, scratch_lines};
 use nll_kernels::data::rows::{BLOCK, GROUP, Rows};
 use nll_kernels::data::scratch::Scratch;
 use nll_kernels::fold::lane_terms::entropies;
-use nll_kernels::fold::{self, Candidate, Entropy, Fold, Largest, Scored, sweep};
+use nll_kernels::fold::{self, Candidate, Entropy, Fold, Largest, Scored, TopK, sweep};
 use nll_kernels::fold::{lane_top, lanes};
 use nll_kernels::math::row::TargetAndRest;
 use nll_kernels::math::terms::NONE;
@@ -184,7 +184,9 @@ impl<F: Real> Scores<'_, F> {
             x_t[i] = lines.line(known[i].unwrap_or(0))[i];
         }
         let ranks = lanes::ranks(lines, &x_t);
-        let tops: Vec<_> = lane_top::largest(lines, self.of.top_k).collect();
+        let (k, count) = (self.of.top_k, known.iter().flatten().count());
+        let in_passes = lane_top::costs_less::<F>(k, count);
+        let tops: Vec<_> = lane_top::largest(lines, if in_passes { k } else { 0 }).collect();
         let (mut numbers, mut top) = (RowsNumbers::empty(), Vec::new());
         for (i, row) in group.enumerate() {
             let score = known[i].map(|target| {
@@ -194,6 +196,10 @@ impl<F: Real> Scores<'_, F> {
             numbers.push(score.as_ref().and_then(RowScore::numbers).map(|row| row.columns()));
             top.clear();
             top.extend(tops.iter().map(|places| places.of(i)));
+            if score.is_some() && !in_passes {
+                let row = (0..lines.classes()).map(|class| lines.line(class)[i]);
+                TopK::of_row(k, row, &mut top);
+            }
             self.write_classes(row, score.as_ref(), &top, columns);
         }
         columns.write(&numbers);

@@ -199,9 +199,15 @@ impl Array<'_> {
     /// One class of a row.
     #[inline(always)]
     pub fn entry(&self, row: usize, class: usize) -> f64 {
+        self.entry_in(row, class, self.is_double() == Some(true))
+    }
+
+    /// One class of a row, as a call reads it that computes `in_double`.
+    #[inline(always)]
+    pub fn entry_in(&self, row: usize, class: usize, in_double: bool) -> f64 {
         let stored = with_view!(self, value => *value, x => x.entry(row, class));
         match self {
-            Array::Changed(..) => self.changed_entry(row, class, stored),
+            Array::Changed(..) => self.changed_entry(row, class, (stored, in_double)),
             _ => stored,
         }
     }
@@ -220,10 +226,10 @@ impl Array<'_> {
 
     /// What is read of a class of a row that is stored as `x`.
     #[inline(never)]
-    fn changed_entry(&self, row: usize, class: usize, x: f64) -> f64 {
+    fn changed_entry(&self, row: usize, class: usize, (x, in_double): (f64, bool)) -> f64 {
         let Array::Changed(_, changes) = self else { return x };
         let at = (row * self.classes() + class, self.classes());
-        if self.is_double() == Some(true) {
+        if in_double {
             let mut one = [x];
             changes.apply(at, &mut one);
             return one[0];

@@ -7,7 +7,7 @@
 //!
 //! All classes of 32 rows are read before anything is computed of them, and no hardware prefetcher
 //! continues after such a pause. So lines know where the next rows lie, and the longest loop fetches
-//! these, a class in each of its steps: all at once, they would hold up the reads behind them.
+//! these, some classes every few steps: all at once, they would hold up the reads behind them.
 
 use crate::data::scratch::Scratch;
 use crate::math::side_by_side::Steps;
@@ -66,7 +66,7 @@ impl Next {
 
     /// Fetches what these steps do, into L1 if it is `near`.
     ///
-    /// Called, not inlined: LLVM computed parts of this for every class.
+    /// Called, not inlined: inlined, it would compute addresses again for every class.
     #[inline(never)]
     pub(crate) fn fetch(&self, steps: Range<usize>, near: bool) {
         let Next { memory, stride, count, parts, .. } = *self;
@@ -80,7 +80,8 @@ impl Next {
     }
 }
 
-/// How many classes are fetched together: a step takes more instructions than what it fetches.
+/// How many classes are fetched together, if there are more: a call takes more instructions than what it
+/// fetches.
 const FETCHED: usize = 4;
 
 /// How many classes the next lines may have and be fetched into L1.
@@ -113,12 +114,19 @@ impl<'s, F: Real> Lines<'s, F> {
         self.next
     }
 
-    /// Fetches one class, or an equal part, of the lines that are read after these: with every fourth class,
-    /// its own part and the next three.
+    /// How many classes are fetched together, a power of two.
+    #[inline(always)]
+    fn fetched(&self) -> usize {
+        if self.classes > FETCHED { FETCHED } else { 1 }
+    }
+
+    /// Fetches one class, or an equal part, of the lines that are read after these; or with every fourth class
+    /// four of them.
     #[inline(always)]
     pub(crate) fn fetch_next(&self, class: usize) {
-        if class.is_multiple_of(FETCHED) {
-            let steps = class..(class + FETCHED).min(self.classes);
+        let together = self.fetched();
+        if class & (together - 1) == 0 {
+            let steps = class..(class + together).min(self.classes);
             self.next.fetch(steps, self.classes <= NEAR);
         }
     }
@@ -126,8 +134,8 @@ impl<'s, F: Real> Lines<'s, F> {
     /// The classes in groups of which [`fetch_next`](Self::fetch_next) fetches the parts together.
     #[inline(always)]
     pub(crate) fn groups(&self) -> impl Iterator<Item = Range<usize>> + use<F> {
-        let classes = self.classes;
-        (0..classes).step_by(FETCHED).map(move |first| first..(first + FETCHED).min(classes))
+        let (classes, together) = (self.classes, self.fetched());
+        (0..classes).step_by(together).map(move |first| first..(first + together).min(classes))
     }
 
     /// How many there are.

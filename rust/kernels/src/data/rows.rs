@@ -121,6 +121,11 @@ impl<'r, const N: usize> Rows<'r, N> {
         self.arrays[0].entry(row, class)
     }
 
+    /// One entry of the first array, as a call reads it that computes in `F`.
+    pub fn entry_in<F: Real>(&self, row: usize, class: usize) -> F {
+        F::from_f64(self.arrays[0].entry_in(row, class, F::COMPENSATED))
+    }
+
     /// The first of the classes `range` of a row of the first array that satisfies `test`.
     pub fn find(
         &self,

@@ -1,41 +1,46 @@
 //! How two rows of few classes differ: `comparison.rs` with a lane for each of 32 pairs. Here the classes that
-//! are looked at together are the same class of all pairs.
+//! are looked at together are the same class of all pairs. If it is not near in one of them, the next class of all
+//! pairs uses the formulas of any class from the start; no bits depend on that.
 
 use crate::data::lines::{LANES, Lines};
 use crate::fold::Largest;
 use crate::fold::comparison::{COLUMNS, Excess, LONG, LOST, PairRow, SUMS, write};
-use crate::fold::lane_pair::{LanePair, LaneRelations};
+use crate::fold::lane_pair::LaneRelations;
+use crate::fold::lane_terms::LaneTerms;
 use crate::fold::lanes::LaneSums;
 use crate::fold::pair::{Relation, Relations};
 use crate::math::comparison::{Compared, Shares, Sizes};
 use crate::math::side_by_side::Words;
 use nll_simd::{Extended, Isa, Real};
 
-/// What is known of two rows when all their classes are in.
-pub type Pairing<F> = (PairRow<F>, [Largest<F>; 2]);
+/// How two rows differ, and the largest logit of each.
+pub type ComparedPair<F> = (PairRow<F>, [Largest<F>; 2]);
 
-/// Compares those pairs of rows that are `wanted`, and writes the terms of all to `terms`. None of the others.
+/// Compares those pairs of rows that are `wanted`; None of any other pair. The terms of all pairs are written to
+/// `terms`.
 #[inline(never)]
 pub fn comparisons<S: Isa, F: Real>(
     isa: S,
     lines: [Lines<'_, F>; 2],
     terms: [&mut [[F; LANES]]; 2],
     wanted: [bool; LANES],
-) -> [Option<Pairing<F>>; LANES] {
+) -> [Option<ComparedPair<F>>; LANES] {
     isa.vectorize(
         #[inline(always)]
         || {
             let [p_terms, q_terms] = terms;
-            let pair = LanePair::new(isa, lines, [&mut *p_terms, &mut *q_terms]);
-            let found = rows(isa, &pair.relations, (lines, [p_terms, q_terms]), wanted);
-            let mut pairings = [None; LANES];
-            for (i, (pairing, found)) in pairings.iter_mut().zip(found).enumerate() {
-                *pairing = found.map(
+            let p = LaneTerms::new(isa, lines[0], p_terms);
+            let q = LaneTerms::new(isa, lines[1], q_terms);
+            let relations = LaneRelations::new(isa, [&p, &q]);
+            let found = rows(isa, &relations, (lines, [p_terms, q_terms]), wanted);
+            let (largest, mut compared) = ([p.largest(isa), q.largest(isa)], [None; LANES]);
+            for (i, (compared, found)) in compared.iter_mut().zip(found).enumerate() {
+                *compared = found.map(
                     #[inline(always)]
-                    |row| (row, pair.largest(i)),
+                    |row| (row, largest.each_ref().map(|side| side[i])),
                 );
             }
-            pairings
+            compared
         },
     )
 }
@@ -69,7 +74,7 @@ fn rows<S: Isa, F: Real>(
     found
 }
 
-/// The sums of [`Comparison`](crate::fold::Comparison) over all classes of each pair.
+/// The sums of [`Comparison`](crate::fold::Comparison) over all classes of each pair, added class by class.
 struct PairSums {
     sums: [LaneSums; SUMS],
     /// Σ p of the unsure classes.

@@ -1,7 +1,6 @@
 //! Two rows of logits together, as in `pair.rs` and `divergence.rs`, with a lane for each of 32 pairs.
 
 use crate::data::lines::{LANES, Lines};
-use crate::fold::Largest;
 use crate::fold::lane_terms::LaneTerms;
 use crate::fold::lanes::LaneSums;
 use crate::fold::pair::{Relation, Relations};
@@ -30,56 +29,27 @@ impl<F: Real> Relations<F> for LaneRelations {
 }
 
 impl LaneRelations {
-    /// Changes the relation of one pair.
+    /// The relations of two rows in each lane, whose terms have been written.
     #[inline(always)]
-    pub(super) fn set<F: Real>(&mut self, i: usize, relation: Relation<F>) {
-        self.losses.set(i, relation.losses);
-        self.k.set(i, relation.k);
-    }
-}
-
-/// Two rows in each lane.
-pub(super) struct LanePair<F: Real> {
-    sides: [LaneTerms<F>; 2],
-    /// −log p and −log q of the largest class of each.
-    losses: [Words<LANES>; 2],
-    pub(super) relations: LaneRelations,
-}
-
-impl<F: Real> LanePair<F> {
-    /// Writes the terms of all classes to `terms`.
-    #[inline(always)]
-    pub(super) fn new<S: Isa>(
-        isa: S,
-        [p_lines, q_lines]: [Lines<'_, F>; 2],
-        [p_terms, q_terms]: [&mut [[F; LANES]]; 2],
-    ) -> Self {
-        let p = LaneTerms::new(isa, p_lines, p_terms);
-        let q = LaneTerms::new(isa, q_lines, q_terms);
-        let [mut p_sum, mut losses, mut k, mut p_loss, mut q_loss] = [const { Words::ZERO }; 5];
+    pub(super) fn new<S: Isa, F: Real>(isa: S, [p, q]: [&LaneTerms<F>; 2]) -> Self {
+        let [mut p_sum, mut losses, mut k] = [const { Words::ZERO }; 3];
         let [mut x_m, mut y_m] = [[0.0; LANES]; 2];
         for i in 0..LANES {
-            let of_sides = [p.loss(isa, i), q.loss(isa, i)];
-            p_loss.set(i, of_sides[0]);
-            q_loss.set(i, of_sides[1]);
-            let loss = of_sides[0].add(of_sides[1].neg());
+            let loss = p.loss(isa, i).add(q.loss(isa, i).neg());
             let log_k = p.max.log_term(i).add(q.max.log_term(i).neg()).add(loss);
             losses.set(i, loss);
             k.set(i, log_k.renormalize().mul_exp(isa, 1.0));
             p_sum.set(i, p.max.term(i).add(p.rest.value::<F>(i)));
             (x_m[i], y_m[i]) = (p.max.x[i].to_f64(), q.max.x[i].to_f64());
         }
-        let relations = LaneRelations { x_m, y_m, p_sum, losses, k };
-        LanePair { sides: [p, q], losses: [p_loss, q_loss], relations }
+        LaneRelations { x_m, y_m, p_sum, losses, k }
     }
 
-    /// The largest logits of pair i.
+    /// Changes the relation of one pair.
     #[inline(always)]
-    pub(super) fn largest(&self, i: usize) -> [Largest<F>; 2] {
-        [0, 1].map(
-            #[inline(always)]
-            |side| self.sides[side].max.largest(i, self.losses[side].of(i)),
-        )
+    pub(super) fn set<F: Real>(&mut self, i: usize, relation: Relation<F>) {
+        self.losses.set(i, relation.losses);
+        self.k.set(i, relation.k);
     }
 }
 
@@ -94,7 +64,9 @@ pub fn divergence<S: Isa, F: Real>(
     terms: [&mut [[F; LANES]]; 2],
 ) -> [f64; LANES] {
     let ([p_lines, q_lines], [p_terms, q_terms]) = (lines, terms);
-    let LanePair { relations, .. } = LanePair::new(isa, lines, [&mut *p_terms, &mut *q_terms]);
+    let p = LaneTerms::new(isa, p_lines, p_terms);
+    let q = LaneTerms::new(isa, q_lines, q_terms);
+    let relations = LaneRelations::new(isa, [&p, &q]);
     let [mut bends, mut slopes] = [LaneSums::ZERO; 2];
     // Step after step of some classes, as in `divergence.rs`.
     let [mut d, mut d_lost, mut tail, mut curve, mut curve_lost] = [[[0.0; LANES]; TOGETHER]; 5];

@@ -58,8 +58,7 @@ impl<F: Real> LaneScales<F> {
     }
 }
 
-/// What is the same for the terms of every line: those of [`write_terms`](crate::math::terms::write_terms), for
-/// each row.
+/// The numbers of each row that all its terms use, as in [`write_terms`](crate::math::terms::write_terms).
 pub(super) struct LineScales<F> {
     center: [F; LANES],
     shifter: [F; LANES],

@@ -7,6 +7,7 @@ use crate::fold::lane_scales::LaneScales;
 use crate::fold::lanes::{LaneSums, hide_largest, max};
 use crate::fold::others::lifted_exp;
 use crate::fold::{Largest, Weighting};
+use crate::math::side_by_side::Words;
 use crate::math::terms::lift;
 use nll_simd::{Extended, Isa, Real};
 
@@ -239,6 +240,19 @@ impl<F: Real> LaneTerms<F> {
             *line = here;
         }
         LaneTerms { max, rest }
+    }
+
+    /// The largest logits.
+    #[inline(always)]
+    pub(super) fn largest<S: Isa>(&self, isa: S) -> [Largest<F>; LANES] {
+        let mut losses = Words::<LANES>::ZERO;
+        for i in 0..LANES {
+            losses.set(i, self.loss(isa, i));
+        }
+        core::array::from_fn(
+            #[inline(always)]
+            |i| self.max.largest(i, losses.of(i)),
+        )
     }
 
     /// −log p of the largest of row i.

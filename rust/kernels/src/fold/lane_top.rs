@@ -1,11 +1,17 @@
 //! The k largest classes of rows side by side, and what two such rows have in common among them.
 //!
-//! The classes of each row are gone through in order, the largest logit first, k times to the next one: that is
-//! the largest of those behind the last. Nothing is written but where each row stands.
+//! Each of k passes over the classes finds the next class of every row in descending order. No list is kept,
+//! only the class where each row stands, and its logit. The cost is k times the number of classes, so if k is
+//! large or the rows are few, sorting each row by [`TopK`](crate::fold::TopK) costs less.
 
 use crate::data::lines::{LANES, Lines};
 use crate::fold::Candidate;
 use nll_simd::Real;
+
+/// Whether `k` passes over the classes of all lanes cost less than sorting those of `rows` of them, as measured.
+pub fn costs_less<F: Real>(k: usize, rows: usize) -> bool {
+    k * size_of::<F>() <= rows * size_of::<f32>()
+}
 
 /// The `k` largest classes of each row, of equal logits those of the first, one after the other. Of a row with a
 /// NaN they are anything.
@@ -54,7 +60,7 @@ impl CommonTops {
     }
 }
 
-/// A class of each row, and its logit.
+/// How far each row has come: a class, and its logit.
 #[derive(Clone, Copy)]
 pub struct Places<F> {
     x: [F; LANES],
@@ -79,7 +85,7 @@ impl<F: Real> Places<F> {
     /// The next class of each row.
     #[inline(always)]
     fn next(&self, lines: Lines<'_, F>) -> Self {
-        // A NaN is less than no number and has the place of one that is not found yet.
+        // NaN says that none is found yet: no logit is at most NaN, so the first class behind is taken.
         let mut next = Places { x: [F::NAN; LANES], class: [F::NAN; LANES] };
         for class in 0..lines.classes() {
             let (line, class) = (lines.line(class), F::from_f64(class as f64));

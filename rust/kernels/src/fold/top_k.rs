@@ -45,6 +45,17 @@ impl<F: Real> TopK<F> {
         TopK { k, least: None, candidates: Vec::with_capacity(k + k.max(SPARE)) }
     }
 
+    /// The k largest of a whole row, in order, in `candidates`.
+    pub fn of_row(k: usize, row: impl Iterator<Item = F>, candidates: &mut Vec<Candidate<F>>) {
+        candidates.clear();
+        candidates.extend(row.enumerate().map(|(class, x)| Candidate::new(x, class)));
+        if k < candidates.len() {
+            candidates.select_nth_unstable_by(k, compare);
+            candidates.truncate(k);
+        }
+        candidates.sort_unstable_by(compare);
+    }
+
     /// Whether any of these may be among the largest.
     #[inline(always)]
     fn wants_any(&self, x: &[F]) -> bool {
