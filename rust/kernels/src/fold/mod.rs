@@ -27,7 +27,7 @@
 //! that of the blocks so far.
 //!
 //! **Rows in the lanes.** A fold here has the classes of one row in its lanes. Of rows with few
-//! classes, 32 are read together, with a lane for each row (`lanes.rs`, `lane_terms.rs`): as
+//! classes, 32 are read together, with a lane for each row (`lanes.rs`, `lane_*.rs`): as
 //! functions, because all their classes are in L1 and nothing is merged or finished later. What both
 //! have in common is the end: states come down to the few numbers (the sum of the others' terms, the
 //! target's logit) that the formulas of [`crate::math::row`] take, one scalar formula each, called
