@@ -20,7 +20,7 @@ ENOUGH = np.finfo(Long).nmant >= 63
 
 
 class _LongNumPy:
-    """NumPy, but float64 is longdouble, and so is what is made of nothing."""
+    """NumPy with longdouble in the place of float64, also as the default dtype of new arrays."""
 
     float64 = Long
     pi = Long(mp.nstr(mp.pi, 40))
