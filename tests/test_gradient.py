@@ -249,6 +249,37 @@ def test_gradients_of_quantities_go_by_mask_shift_axis_and_reduction():
             nll_fast.kl_divergence(x, x, grad=True, wrt=name)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [1, 2, 3, 10, 33, 127, 128, 129])
+def test_gradients_of_quantities_have_the_same_bits_in_any_company(classes, dtype):
+    """Of one row, of rows that are side by side in memory, of a part of an image and beside rows that do not count."""
+    r = np.random.default_rng(classes)
+    x, y = ((r.standard_normal((2, 45, classes)) * 4).astype(dtype) for _ in range(2))
+    p = np.exp(x - x.max(-1, keepdims=True)).astype(dtype)
+    mask = r.random((2, 45)) < 0.7
+
+    def gradients(x, y, p, **options):
+        options |= {"reduction": "sum", "grad": True}
+        return [
+            nll_fast.entropy(x, **options)[1],
+            *nll_fast.kl_divergence(x, y, wrt=("p_logits", "q_logits"), **options)[1],
+            nll_fast.cross_entropy(x, p, **options)[1],
+        ]
+
+    want = gradients(x, y, p)
+    row = gradients(*(a[1:, 7:8] for a in (x, y, p)))
+    beside = gradients(*(np.ascontiguousarray(np.moveaxis(a, -1, 1)) for a in (x, y, p)), axis=1)
+    fortran = gradients(np.asfortranarray(x), y, np.asfortranarray(p))
+    part = gradients(*(a[:, 3:40] for a in (x, y, p)))
+    masked = gradients(np.where(mask[..., None], x, np.nan), y, p, mask=mask)
+    for i, gradient in enumerate(want):
+        assert np.array_equal(row[i], gradient[1:, 7:8])
+        assert np.array_equal(np.moveaxis(beside[i], 1, -1), gradient)
+        assert np.array_equal(fortran[i], gradient)
+        assert np.array_equal(part[i], gradient[:, 3:40])
+        assert np.array_equal(masked[i], np.where(mask[..., None], gradient, 0))
+
+
 def test_the_gradient_of_a_row_that_is_nan_is_nan():
     bad = np.array([[-np.inf, -np.inf], [np.inf, 0.0], [np.nan, 0.0]])
     for classes in (2, 130):

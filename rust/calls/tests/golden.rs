@@ -10,7 +10,7 @@ mod support;
 use ndarray::ArrayD;
 use nll_calls::{
     Clamp, Elements, Entries, Factorial, Gradient, Hessian, Loss, Options, Outputs, PoissonOptions,
-    PreferenceOptions, Quantity, Rate, RowLosses, Spread, log_softmax, log_sum_exp,
+    PreferenceOptions, Quantity, Rate, RowLosses, Slopes, Spread, log_softmax, log_sum_exp,
 };
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::{Exec, Par};
@@ -332,6 +332,30 @@ const ROWS: &[Line] = &[
         },
         [0x8c8f_84a0_165b_c75e, 0x9394_153a_f944_7f92],
     ),
+    (
+        "entropy, gradient",
+        |i| i.slopes(Quantity::Entropy { logits: &i.logits("x").array() }),
+        [0x0d28_90d4_4b07_1a9b, 0xff51_be5a_dbd1_1b02],
+    ),
+    (
+        "soft cross_entropy, gradient",
+        |i| {
+            let (logits, target) = (&i.logits("x"), &i.unit("y"));
+            let (logits, target) = (&logits.array(), &target.array());
+            let (weight, label_smoothing) = (None, 0.0);
+            i.slopes(Quantity::SoftTarget { logits, target, weight, label_smoothing })
+        },
+        [0x8b9d_5b08_1fec_9a30, 0xd7e7_9401_e5e4_cb02],
+    ),
+    (
+        "kl_divergence, gradient",
+        |i| {
+            let [p, q] = ["p", "q"].map(|name| i.logits(name));
+            let (p_logits, q_logits) = (&p.array(), &q.array());
+            i.slopes(Quantity::Divergence { p_logits, q_logits })
+        },
+        [0xf470_900a_89bd_8f4a, 0x5253_3c51_cfac_2c9d],
+    ),
 ];
 
 const LOGITS: Entries = Entries::Logits { label_smoothing: 0.0 };
@@ -604,6 +628,22 @@ impl Inputs {
         self.with_totals(ROW_COUNT, |out| {
             quantity.run(self.exec, Counted::default(), Totaled::Sum, out)
         })
+    }
+
+    /// The gradient of the sum of a quantity by the first logits, and that by the second ones of a
+    /// divergence.
+    fn slopes(&self, of: Quantity<'_>) -> Results {
+        let call = Slopes { of, rows: Counted::default(), scale: 1.0 };
+        let mut second = Vec::new();
+        let mut results = self.results(self.length(), |first| {
+            second = self.results(self.length(), |second| {
+                let out = [first, second].map(|out| PerClass::new(out, self.classes(), None));
+                call.run(self.exec, out)
+            })?;
+            Ok(())
+        })?;
+        results.append(&mut second);
+        Ok(results)
     }
 }
 

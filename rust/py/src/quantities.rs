@@ -1,17 +1,18 @@
 //! Quantities of rows in which each class has its part, and their gradients. The class axis is the
 //! last.
 
-use crate::arrays::{Floats, Output, places};
+use crate::arrays::Floats;
 use crate::elements::chosen;
 use crate::errors::raise;
-use crate::rows::{Given, Results, RowWeight, Weight, leading, rows, size, totaled};
+use crate::rows::{
+    Given, PerClassOutput, Results, RowWeight, Weight, leading, rows, size, totaled,
+};
 use crate::signals::run;
 use crate::totals::Partial;
 use nll_calls::{Quantity, Slopes};
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::Exec;
 use nll_kernels::data::out::Out;
-use nll_kernels::data::per_class::PerClass;
 use nll_kernels::data::targets::Counted;
 use nll_kernels::data::totals::Totaled;
 use numpy::PyReadonlyArrayDyn;
@@ -133,17 +134,17 @@ fn slopes<'py>(
     let mask = mask.as_ref().map(|mask| mask.as_slice()).transpose()?;
     let row_weight = row_weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
     of.check().map_err(raise)?;
-    let (shape, double) = (of.logits().shape().to_vec(), of.is_double());
-    let classes = shape.last().copied().unwrap_or(1);
-    let order: Vec<_> = (0..shape.len()).collect();
-    let new = |wanted: bool| wanted.then(|| Output::new(py, &shape, &order, double)).transpose();
-    let [mut first, mut second] = [new(wanted[0])?, new(wanted[1])?];
-    let outs = [places(&mut first)?, places(&mut second)?];
-    let outs = outs.map(|out| PerClass::new(out, classes, None));
-    let rows = Counted { mask, row_weight };
-    let call = Slopes { of, rows, scale };
-    run(py, shape.iter().product(), |exec| call.run(exec, outs))?;
-    Ok((first.map(Output::finish).transpose()?, second.map(Output::finish).transpose()?))
+    let (first, second, double) = (of.logits(), of.second(), of.is_double());
+    let new = |logits: &Array<'_>, wanted: bool| match wanted {
+        true => PerClassOutput::typed(py, logits, None, double),
+        false => Ok(PerClassOutput::nothing(logits)),
+    };
+    let [mut by_first, mut by_second] = [new(first, wanted[0])?, new(second, wanted[1])?];
+    let outs = [by_first.place()?, by_second.place()?];
+    let (counted, size) = (Counted { mask, row_weight }, size(first));
+    let call = Slopes { of, rows: counted, scale };
+    run(py, size, |exec| call.run(exec, outs))?;
+    Ok((by_first.finish()?, by_second.finish()?))
 }
 
 #[pyfunction]

@@ -43,7 +43,7 @@ pub(crate) fn rows<'py, R: Send>(
 }
 
 /// Results for each class of each row, and how they lie in memory.
-struct PerClassOutput<'py> {
+pub(crate) struct PerClassOutput<'py> {
     output: Option<Output<'py>>,
     classes: usize,
     inner: Option<usize>,
@@ -53,7 +53,17 @@ impl<'py> PerClassOutput<'py> {
     /// `out`, or a new array whose axes lie in memory as those of the logits do if their classes are
     /// few.
     fn new(py: Python<'py>, logits: &Array<'_>, out: Given<'py>) -> PyResult<Self> {
-        let (shape, double) = (logits.shape(), logits.is_double() == Some(true));
+        Self::typed(py, logits, out, logits.is_double() == Some(true))
+    }
+
+    /// [`new`](Self::new), of float64 if it is `double`.
+    pub(crate) fn typed(
+        py: Python<'py>,
+        logits: &Array<'_>,
+        out: Given<'py>,
+        double: bool,
+    ) -> PyResult<Self> {
+        let shape = logits.shape();
         let (output, inner) = match &out {
             Some(out) => (Output::given(out, shape)?, None),
             None => {
@@ -66,16 +76,16 @@ impl<'py> PerClassOutput<'py> {
     }
 
     /// No results.
-    fn nothing(logits: &Array<'_>) -> Self {
+    pub(crate) fn nothing(logits: &Array<'_>) -> Self {
         let classes = logits.shape().last().copied().unwrap_or(1);
         PerClassOutput { output: None, classes, inner: None }
     }
 
-    fn place(&mut self) -> PyResult<PerClass<'_>> {
+    pub(crate) fn place(&mut self) -> PyResult<PerClass<'_>> {
         Ok(PerClass::new(places(&mut self.output)?, self.classes, self.inner))
     }
 
-    fn finish(self) -> PyResult<Given<'py>> {
+    pub(crate) fn finish(self) -> PyResult<Given<'py>> {
         self.output.map(Output::finish).transpose()
     }
 }

@@ -208,9 +208,9 @@ impl<F: Real> LongRow<F, 1, 2> for EntropySlopes<F> {
     type Row = SlopesEnd;
 
     #[inline(always)]
-    fn start<S: Isa>(&self, _isa: S, row: usize) -> Option<Self::State> {
+    fn start<S: Isa>(&self, isa: S, row: usize) -> Option<Self::State> {
         let top = self.tops[row - self.first]?;
-        Some(Balanced::new(top, top.0.likely))
+        Some(Balanced::new(top, top.1.at_if_likely(isa)))
     }
 
     #[inline(always)]
@@ -253,7 +253,7 @@ impl<F: Real> LongRow<F, 2, 2> for SoftTargetSlopes<'_, F> {
     fn start<S: Isa>(&self, isa: S, row: usize) -> Option<Self::State> {
         let i = row - self.first;
         let (max, sum) = (self.tops[i]?.max, self.sums[i]?);
-        let of_row = SoftTargetRow::new(isa, &max, (self.factor)(row));
+        let of_row = SoftTargetRow::of_sums(max.sums(isa), (self.factor)(row));
         Some(Fixed((of_row.with_sum(sum), max)))
     }
 
@@ -269,7 +269,7 @@ impl<F: Real> LongRow<F, 2, 2> for SoftTargetSlopes<'_, F> {
         let [x, y] = block.classes();
         let terms = computing.terms.first(x.len(), F::ZERO);
         max.write(isa, block.first, x, terms);
-        row.slopes(block.first, terms, y, self.weighting);
+        row.slopes((block.first, max.at), terms, y, self.weighting);
         out.write(terms, None);
     }
 

@@ -66,6 +66,11 @@ impl Quantity<'_> {
         self.arrays()[0].1
     }
 
+    /// The other array: that of q, of targets or of factors; the logits again if there is none.
+    pub fn second(&self) -> &Array<'_> {
+        self.arrays()[1].1
+    }
+
     pub(crate) fn arrays(&self) -> [(&'static str, &Array<'_>); 2] {
         match self {
             Quantity::Entropy { logits } => [("logits", logits); 2],

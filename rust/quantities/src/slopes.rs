@@ -64,7 +64,7 @@ impl Slopes<'_> {
 
     /// The factor of the results of a row; 0 if it does not count.
     #[inline(always)]
-    fn factor(&self, row: usize) -> f64 {
+    pub(crate) fn factor(&self, row: usize) -> f64 {
         let weight = self.rows.weight(row);
         if weight == 0.0 { 0.0 } else { self.scale * weight }
     }
@@ -83,13 +83,13 @@ fn balance<S: Isa, F: Real>(isa: S, slopes: &mut [F], likely: usize) {
 }
 
 /// The gradients of all rows, computed in `F`.
-struct RowSlopes<'s, F> {
-    of: &'s Slopes<'s>,
+pub(crate) struct RowSlopes<'s, F> {
+    pub(crate) of: &'s Slopes<'s>,
     real: PhantomData<F>,
 }
 
 /// What a thread keeps: for reading two arrays, for computing, and the terms of a group of each.
-type Memory<F> = ([Scratch<F>; 2], Scratch<F>, [Buffer<F>; 2]);
+pub(crate) type Memory<F> = ([Scratch<F>; 2], [Scratch<F>; 2], [Buffer<F>; 2]);
 
 impl<F: Real> Work<[PerClass<'_>; 2]> for RowSlopes<'_, F> {
     type Total = ();
@@ -114,6 +114,9 @@ impl<F: Real> Work<[PerClass<'_>; 2]> for RowSlopes<'_, F> {
     ) {
         let [(_, first), (_, second)] = self.of.of.arrays();
         let (one, both) = (Rows::new([first]), Rows::new([first, second]));
+        if both.are_few() {
+            return self.few_classes(isa, range, out, memory);
+        }
         let mut outs = out.map(PerClass::rows);
         for group in both.groups(range) {
             match &self.of.of {
@@ -144,7 +147,7 @@ impl<F: Real> RowSlopes<'_, F> {
         isa: S,
         rows: &Rows<'_>,
         group: Range<usize>,
-        ([reading, _], computing, [memory, _]): &mut Memory<F>,
+        ([reading, _], [computing, _], [memory, _]): &mut Memory<F>,
         out: &mut Out<'_>,
     ) {
         let (start, counts) = (group.start, |row| self.factor(row) != 0.0);
@@ -164,7 +167,8 @@ impl<F: Real> RowSlopes<'_, F> {
             |i, (entropy, mut terms)| {
                 // Writes the largest term.
                 terms.parts(isa);
-                tops[i] = Some(EntropyRow::new(isa, &entropy, self.factor(start + i)));
+                let row = EntropyRow::new(isa, &entropy, self.factor(start + i));
+                tops[i] = Some((row, entropy.others().at_if_likely(isa)));
             },
         );
         let mut term_rows = TermRows::new(terms, rows.classes());
@@ -178,11 +182,11 @@ impl<F: Real> RowSlopes<'_, F> {
                 |i| (tops[i], term_rows.row(i)),
                 #[inline(always)]
                 |(row, terms), block| {
-                    let ([x], Some(row)) = (block.classes(), row) else { return };
+                    let ([x], Some((row, _))) = (block.classes(), row) else { return };
                     row.slopes(&mut terms[block.first..], x);
                 },
                 #[inline(always)]
-                |_, (row, terms)| balance(isa, terms, row.map_or(NONE, |row| row.likely)),
+                |_, (row, terms)| balance(isa, terms, row.map_or(NONE, |(_, likely)| likely)),
             ),
         );
         self.write(group, terms, out);
@@ -195,7 +199,7 @@ impl<F: Real> RowSlopes<'_, F> {
         (rows, both): (&Rows<'_>, &Rows<'_, 2>),
         group: Range<usize>,
         weighting: Weighting<'_>,
-        (reading, computing, [memory, _]): &mut Memory<F>,
+        (reading, [computing, _], [memory, _]): &mut Memory<F>,
         out: &mut Out<'_>,
     ) {
         let (start, counts) = (group.start, |row| self.factor(row) != 0.0);
@@ -213,7 +217,8 @@ impl<F: Real> RowSlopes<'_, F> {
             #[inline(always)]
             |i, mut terms| {
                 let (max, _) = terms.parts(isa);
-                tops[i] = Some(SoftTargetRow::new(isa, &max, self.factor(start + i)));
+                let row = SoftTargetRow::of_sums(max.sums(isa), self.factor(start + i));
+                tops[i] = Some((row, max.at));
             },
         );
         both.visit(
@@ -228,7 +233,8 @@ impl<F: Real> RowSlopes<'_, F> {
                 |sum, block| sum.add(block.first, block.classes()[1]),
                 #[inline(always)]
                 |i, sum| {
-                    tops[i] = tops[i].map(|row| row.with_sum(sum.sum()));
+                    tops[i] = tops[i]
+                        .map(|(row, at): (SoftTargetRow<F>, _)| (row.with_sum(sum.sum()), at));
                 },
             ),
         );
@@ -243,8 +249,9 @@ impl<F: Real> RowSlopes<'_, F> {
                 |i| (tops[i], term_rows.row(i)),
                 #[inline(always)]
                 |(row, terms), block| {
-                    let ([_, y], Some(row)) = (block.classes(), row) else { return };
-                    row.slopes(block.first, &mut terms[block.first..], y, weighting);
+                    let ([_, y], Some((row, at))) = (block.classes(), row) else { return };
+                    let terms = &mut terms[block.first..];
+                    row.slopes((block.first, *at), terms, y, weighting);
                 },
                 |_, _| (),
             ),
@@ -258,7 +265,7 @@ impl<F: Real> RowSlopes<'_, F> {
         isa: S,
         (each, both): ([&Rows<'_>; 2], &Rows<'_, 2>),
         group: Range<usize>,
-        (reading, computing, memory): &mut Memory<F>,
+        (reading, [computing, _], memory): &mut Memory<F>,
         outs: &mut [Out<'_>; 2],
     ) {
         let (start, counts) = (group.start, |row| self.factor(row) != 0.0);

@@ -123,7 +123,7 @@ impl<'s, F: Real> Lines<'s, F> {
     /// Fetches one class, or an equal part, of the lines that are read after these; or with every fourth class
     /// four of them.
     #[inline(always)]
-    pub(crate) fn fetch_next(&self, class: usize) {
+    pub fn fetch_next(&self, class: usize) {
         let together = self.fetched();
         if class & (together - 1) == 0 {
             let steps = class..(class + together).min(self.classes);

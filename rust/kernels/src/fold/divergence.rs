@@ -21,11 +21,11 @@ use nll_simd::{Extended, Isa, LaneSum, Real};
 /// What the slopes of the divergence need of the whole rows.
 #[derive(Clone, Copy)]
 pub struct Related<F: Real> {
-    x_m: f64,
-    y_m: f64,
+    pub(super) x_m: f64,
+    pub(super) y_m: f64,
     /// The sum of the terms of x.
     pub p_sum: f64,
-    losses: F::Extended,
+    pub(super) losses: F::Extended,
     /// What a term of y is multiplied by, to have the unit of those of x.
     pub k: F::Extended,
     /// The divergence.
@@ -35,6 +35,23 @@ pub struct Related<F: Real> {
 }
 
 impl<F: Real> Related<F> {
+    /// Of two rows and both sums of their divergence.
+    #[inline(always)]
+    pub(super) fn new<S: Isa>(
+        isa: S,
+        relation: &Relation<F>,
+        [bend, slope]: [F::Extended; 2],
+    ) -> Self {
+        let Relation { x_m, y_m, likely, p_sum, losses, k } = *relation;
+        let value = row::divergence::<S, F>(isa, bend, slope, p_sum);
+        // By how much d is off, as `row::divergence` explains.
+        let off = bend.add(slope).div(isa, p_sum).rounded();
+        // A sum of large products is itself off by more than that.
+        let is_known = slope.div(isa, p_sum).rounded().abs() < 1.0;
+        let losses = losses.add(F::Extended::new(if is_known { -off } else { 0.0 }));
+        Related { x_m, y_m, p_sum: p_sum.rounded(), losses: losses.renormalize(), k, value, likely }
+    }
+
     /// d of a class, from its two logits.
     #[inline(always)]
     pub fn log_ratio(&self, x: f64, y: f64) -> F::Extended {
@@ -71,15 +88,8 @@ impl<P> Divergence<P> {
     where
         P: PairTerms<F>,
     {
-        let Relation { x_m, y_m, likely, p_sum, losses, k } = *self.pair.relation();
-        let [bend, slope] = [self.bend, self.slope].map(|sum| sum.extended::<F>());
-        let value = row::divergence::<S, F>(isa, bend, slope, p_sum);
-        // By how much d is off, as `row::divergence` explains.
-        let off = bend.add(slope).div(isa, p_sum).rounded();
-        // A sum of large products is itself off by more than that.
-        let is_known = slope.div(isa, p_sum).rounded().abs() < 1.0;
-        let losses = losses.add(F::Extended::new(if is_known { -off } else { 0.0 }));
-        Related { x_m, y_m, p_sum: p_sum.rounded(), losses: losses.renormalize(), k, value, likely }
+        let sums = [self.bend, self.slope].map(|sum| sum.extended::<F>());
+        Related::new(isa, self.pair.relation(), sums)
     }
 }
 

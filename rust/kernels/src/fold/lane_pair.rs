@@ -1,6 +1,7 @@
 //! Two rows of logits together, as in `pair.rs` and `divergence.rs`, with a lane for each of 32 pairs.
 
 use crate::data::lines::{LANES, Lines};
+use crate::fold::Related;
 use crate::fold::lane_terms::LaneTerms;
 use crate::fold::lanes::LaneSums;
 use crate::fold::pair::{Relation, Relations};
@@ -53,20 +54,83 @@ impl LaneRelations {
     }
 }
 
-/// How many classes take a step of a formula together.
-const TOGETHER: usize = 4;
-
-/// Σ p·(log p − log q) of each row, as [`Divergence`](crate::fold::Divergence) explains.
+/// Σ p·(log p − log q) of each row, as [`Divergence`](crate::fold::Divergence) explains. The terms of
+/// both rows are written to `terms`.
 #[inline(always)]
 pub fn divergence<S: Isa, F: Real>(
     isa: S,
     lines: [Lines<'_, F>; 2],
-    terms: [&mut [[F; LANES]]; 2],
+    [p_terms, q_terms]: [&mut [[F; LANES]]; 2],
 ) -> [f64; LANES] {
-    let ([p_lines, q_lines], [p_terms, q_terms]) = (lines, terms);
-    let p = LaneTerms::new(isa, p_lines, p_terms);
-    let q = LaneTerms::new(isa, q_lines, q_terms);
+    let p = LaneTerms::new(isa, lines[0], p_terms);
+    let q = LaneTerms::new(isa, lines[1], q_terms);
     let relations = LaneRelations::new(isa, [&p, &q]);
+    let [bends, slopes] = sums::<S, F>(isa, lines, [p_terms, q_terms], &relations);
+    let mut value = [0.0; LANES];
+    for i in 0..LANES {
+        let [bends, slopes] = [&bends, &slopes].map(|sums| sums.value::<F>(i));
+        value[i] = row::divergence::<S, F>(isa, bends, slopes, relations.p_sum.of(i));
+    }
+    value
+}
+
+/// What the slopes of the divergence need of each pair of rows.
+pub struct LaneRelated {
+    x_m: [f64; LANES],
+    y_m: [f64; LANES],
+    p_sum: [f64; LANES],
+    losses: Words<LANES>,
+    k: Words<LANES>,
+    value: [f64; LANES],
+}
+
+impl LaneRelated {
+    /// Of two rows in each lane, whose terms are written to `terms`, and the class that has more than
+    /// half of the first row, −1 if none has.
+    #[inline(always)]
+    pub fn new<S: Isa, F: Real>(
+        isa: S,
+        lines: [Lines<'_, F>; 2],
+        [p_terms, q_terms]: [&mut [[F; LANES]]; 2],
+    ) -> (Self, [F; LANES]) {
+        let p = LaneTerms::new(isa, lines[0], p_terms);
+        let q = LaneTerms::new(isa, lines[1], q_terms);
+        let relations = LaneRelations::new(isa, [&p, &q]);
+        let [bends, slopes] = sums::<S, F>(isa, lines, [p_terms, q_terms], &relations);
+        let [mut p_sum, mut value] = [[0.0; LANES]; 2];
+        let [mut losses, mut k] = [const { Words::ZERO }; 2];
+        for i in 0..LANES {
+            let sums = [&bends, &slopes].map(|sums| sums.value::<F>(i));
+            let related: Related<F> = Related::new(isa, &relations.of(i), sums);
+            (p_sum[i], value[i]) = (related.p_sum, related.value);
+            losses.set(i, related.losses);
+            k.set(i, related.k);
+        }
+        let LaneRelations { x_m, y_m, .. } = relations;
+        (LaneRelated { x_m, y_m, p_sum, losses, k, value }, p.likely())
+    }
+
+    /// Those of one pair, whose likely class is not among them.
+    #[inline(always)]
+    pub fn of<F: Real>(&self, i: usize) -> Related<F> {
+        let LaneRelated { x_m, y_m, p_sum, losses, k, value } = self;
+        let (losses, k) = (losses.of(i), k.of(i));
+        let (p_sum, value, likely) = (p_sum[i], value[i], NONE);
+        Related { x_m: x_m[i], y_m: y_m[i], p_sum, losses, k, value, likely }
+    }
+}
+
+/// How many classes take a step of a formula together.
+const TOGETHER: usize = 4;
+
+/// Σ (q − p − p·d) and Σ p·d of each pair of rows.
+#[inline(always)]
+fn sums<S: Isa, F: Real>(
+    isa: S,
+    [p_lines, q_lines]: [Lines<'_, F>; 2],
+    [p_terms, q_terms]: [&[[F; LANES]]; 2],
+    relations: &LaneRelations,
+) -> [LaneSums; 2] {
     let [mut bends, mut slopes] = [LaneSums::ZERO; 2];
     // Step after step of some classes, as in `divergence.rs`.
     let [mut d, mut d_lost, mut tail, mut curve, mut curve_lost] = [[[0.0; LANES]; TOGETHER]; 5];
@@ -110,10 +174,5 @@ pub fn divergence<S: Isa, F: Real>(
             }
         }
     }
-    let mut value = [0.0; LANES];
-    for i in 0..LANES {
-        let [bends, slopes] = [&bends, &slopes].map(|sums| sums.value::<F>(i));
-        value[i] = row::divergence::<S, F>(isa, bends, slopes, relations.p_sum.of(i));
-    }
-    value
+    [bends, slopes]
 }

@@ -106,7 +106,7 @@ impl<F: Real> LaneMax<F> {
 
     /// Adds factor·(x_m − x) of every row, 0 where the factor is 0: x may be −∞ there.
     #[inline(always)]
-    fn add_below<S: Isa, V: Real>(
+    pub fn add_below<S: Isa, V: Real>(
         &self,
         isa: S,
         (factors, x): (&[V; LANES], &[F; LANES]),
@@ -240,6 +240,17 @@ impl<F: Real> LaneTerms<F> {
             *line = here;
         }
         LaneTerms { max, rest }
+    }
+
+    /// The class of each row that has more than half of the sum of all terms, −1 if none has.
+    #[inline(always)]
+    pub fn likely(&self) -> [F; LANES] {
+        let mut likely = [-F::ONE; LANES];
+        for i in 0..LANES {
+            let is_likely = self.max.term[i].rounded() > self.rest.value::<F>(i).rounded();
+            likely[i] = if is_likely { self.max.at[i] } else { -F::ONE };
+        }
+        likely
     }
 
     /// The largest logits.

@@ -1,0 +1,250 @@
+//! The slopes of rows of few classes, by the formulas of `slopes.rs`, with a lane for each of 32 rows.
+//! They replace the terms.
+
+use crate::quantity::Quantity;
+use crate::slope_blocks::{EntropyRow, SoftTargetRow, divergence_slopes};
+use crate::slopes::{Memory, RowSlopes};
+use nll_kernels::call::HugePair;
+use nll_kernels::data::lines::{LANES, Lines, scratch_lines};
+use nll_kernels::data::per_class::PerClass;
+use nll_kernels::data::rows::Rows;
+use nll_kernels::fold::Weighting;
+use nll_kernels::fold::lane_pair::LaneRelated;
+use nll_kernels::fold::lane_terms::LaneTerms;
+use nll_kernels::fold::lanes::LaneSums;
+use nll_kernels::math::side_by_side::Words;
+use nll_simd::{Extended, Isa, Real};
+use std::ops::Range;
+
+impl<F: Real> RowSlopes<'_, F> {
+    /// The gradients of rows of few classes.
+    #[inline(always)]
+    pub(crate) fn few_classes<S: Isa>(
+        &self,
+        isa: S,
+        range: Range<usize>,
+        [mut first, mut second]: [PerClass<'_>; 2],
+        memory: &mut Memory<F>,
+    ) {
+        for group in first.groups(range) {
+            self.lanes(isa, &group, memory);
+            let (_, [by_first, by_second], _) = &mut *memory;
+            first.write(isa, by_first, group.len(), None);
+            if let Quantity::Divergence { .. } = self.of.of {
+                second.write(isa, by_second, group.len(), None);
+            }
+        }
+    }
+
+    /// The gradients of at most [`LANES`] rows of few classes, as lines of the scratches. Called, not
+    /// inlined: the loops of longer rows have the registers for themselves.
+    #[inline(never)]
+    fn lanes<S: Isa>(&self, isa: S, group: &Range<usize>, memory: &mut Memory<F>) {
+        isa.vectorize(
+            #[inline(always)]
+            || self.lanes_here(isa, group, memory),
+        )
+    }
+
+    #[inline(always)]
+    fn lanes_here<S: Isa>(&self, isa: S, group: &Range<usize>, memory: &mut Memory<F>) {
+        let (reading, computing, _) = memory;
+        let [(_, first), (_, second)] = self.of.of.arrays();
+        let both = Rows::new([first, second]);
+        let [slopes, by_q] =
+            computing.each_mut().map(|scratch| scratch_lines(scratch, both.classes()));
+        let mut factor = [0.0; LANES];
+        for (factor, row) in factor.iter_mut().zip(group.clone()) {
+            *factor = self.of.factor(row);
+        }
+        match self.of.of {
+            Quantity::Entropy { .. } => {
+                let one = Rows::new([first]);
+                let [lines] = one.lines(isa, group, core::array::from_mut(&mut reading[0]));
+                entropy(isa, lines, &factor, slopes);
+            }
+            Quantity::SoftTarget { .. } => {
+                let (lines, weighting) = (both.lines(isa, group, reading), self.of.of.weighting());
+                soft_target(isa, lines, &factor, slopes, weighting);
+            }
+            Quantity::Divergence { .. } => {
+                let lines = both.lines(isa, group, reading);
+                divergence(isa, lines, &factor, [&mut *slopes, &mut *by_q]);
+                if F::COMPENSATED {
+                    self.restore_huge(group.start, &factor, [slopes, by_q]);
+                }
+            }
+            Quantity::ExpectedLoss { .. } | Quantity::WeightedSum { .. } => {}
+        }
+    }
+
+    /// Computes the slopes of a divergence again where they are not finite: perhaps only a product was
+    /// infinite.
+    #[inline(always)]
+    fn restore_huge(
+        &self,
+        first: usize,
+        factor: &[f64; LANES],
+        [by_p, by_q]: [&mut [[F; LANES]]; 2],
+    ) {
+        let mut sums = [F::ZERO; LANES];
+        for by_p in &*by_p {
+            for i in 0..LANES {
+                sums[i] = sums[i] + by_p[i].abs();
+            }
+        }
+        for (lane, sum) in sums.iter().enumerate() {
+            if factor[lane] == 0.0 || sum.abs() < F::INFINITY {
+                continue;
+            }
+            let rows = self.of.of.arrays().map(|(_, array)| Rows::new([array]));
+            let pair = HugePair::new(rows.each_ref(), first + lane);
+            if let Some(pair) = pair.filter(HugePair::has_slopes) {
+                for (class, (by_p, by_q)) in by_p.iter_mut().zip(&mut *by_q).enumerate() {
+                    let slopes = pair.slopes(class, factor[lane]).map(F::from_f64);
+                    [by_p[lane], by_q[lane]] = slopes;
+                }
+            }
+        }
+    }
+}
+
+/// Results of a class that are 0 for now, and the sum of all others, which it is set to minus, as
+/// `balance` in `slopes.rs` explains.
+struct Balanced<F: Real> {
+    /// −1: none.
+    likely: [F; LANES],
+    others: LaneSums,
+}
+
+impl<F: Real> Balanced<F> {
+    #[inline(always)]
+    fn new(likely: [F; LANES]) -> Self {
+        Balanced { likely, others: LaneSums::ZERO }
+    }
+
+    /// The slopes of a class, 0 where it is the likely one. They are added.
+    #[inline(always)]
+    fn take(&mut self, class: F, slopes: &[F; LANES]) -> [F; LANES] {
+        let mut kept = [F::ZERO; LANES];
+        for i in 0..LANES {
+            kept[i] = if self.likely[i] == class { F::ZERO } else { slopes[i] };
+            self.others.add::<F>(i, kept[i].to_f64());
+        }
+        kept
+    }
+
+    /// Sets the slopes of the likely classes, and those of rows that do not count to 0.
+    #[inline(always)]
+    fn finish(&self, factor: &[f64; LANES], slopes: &mut [[F; LANES]]) {
+        let mut last = [F::ZERO; LANES];
+        for i in 0..LANES {
+            last[i] = F::from_f64(-self.others.value::<F>(i).rounded());
+        }
+        for (class, slopes) in slopes.iter_mut().enumerate() {
+            let (class, mut found) = (F::from_f64(class as f64), [F::ZERO; LANES]);
+            for i in 0..LANES {
+                let slope = if self.likely[i] == class { last[i] } else { slopes[i] };
+                found[i] = if factor[i] == 0.0 { F::ZERO } else { slope };
+            }
+            *slopes = found;
+        }
+    }
+}
+
+/// The slopes of entropies times `factor`, 0 in rows of which that is 0.
+#[inline(always)]
+pub(crate) fn entropy<S: Isa, F: Real>(
+    isa: S,
+    lines: Lines<'_, F>,
+    factor: &[f64; LANES],
+    slopes: &mut [[F; LANES]],
+) {
+    let terms = LaneTerms::new(isa, lines, slopes);
+    let LaneTerms { max, rest } = &terms;
+    let mut sums = LaneSums::ZERO;
+    for (class, terms) in slopes.iter().enumerate() {
+        max.add_below(isa, (terms, lines.line(class)), &mut sums);
+    }
+    let [mut x_m, mut below, mut of_term] = [[0.0; LANES]; 3];
+    for i in 0..LANES {
+        let sums = [max.term[i], rest.value::<F>(i), sums.value::<F>(i)];
+        let row = EntropyRow::of_sums::<S, F>(isa, sums, max.x[i].to_f64(), factor[i]);
+        (x_m[i], below[i], of_term[i]) = (row.x_m, row.below, row.factor);
+    }
+    let mut balanced = Balanced::new(terms.likely());
+    for (class, slopes) in slopes.iter_mut().enumerate() {
+        let (x, mut found) = (lines.line(class), [F::ZERO; LANES]);
+        for i in 0..LANES {
+            let row = EntropyRow { x_m: x_m[i], below: below[i], factor: of_term[i] };
+            found[i] = row.slope(slopes[i], x[i]);
+        }
+        *slopes = balanced.take(F::from_f64(class as f64), &found);
+    }
+    balanced.finish(factor, slopes);
+}
+
+/// The slopes of cross entropies with distributions as targets times `factor`, 0 in rows of which that
+/// is 0.
+#[inline(always)]
+pub(crate) fn soft_target<S: Isa, F: Real>(
+    isa: S,
+    [lines, targets]: [Lines<'_, F>; 2],
+    factor: &[f64; LANES],
+    slopes: &mut [[F; LANES]],
+    weighting: Weighting<'_>,
+) {
+    let LaneTerms { max, rest } = LaneTerms::new(isa, lines, slopes);
+    let mut sums = LaneSums::ZERO;
+    for class in 0..lines.classes() {
+        targets.fetch_next(class);
+        let y = targets.line(class);
+        for i in 0..LANES {
+            sums.add::<F>(i, weighting.product(class, y[i]));
+        }
+    }
+    let [mut unit, mut others] = [[0.0; LANES]; 2];
+    let mut total = Words::<LANES>::ZERO;
+    for i in 0..LANES {
+        let row = SoftTargetRow::<F>::of_sums([max.term[i], rest.value::<F>(i)], factor[i]);
+        (unit[i], others[i]) = (row.unit, row.others);
+        total.set(i, sums.value::<F>(i));
+    }
+    for (class, slopes) in slopes.iter_mut().enumerate() {
+        let (y, mut found) = (targets.line(class), [F::ZERO; LANES]);
+        let number = F::from_f64(class as f64);
+        for i in 0..LANES {
+            let (unit, others, sum) = (unit[i], others[i], total.of(i));
+            let row = SoftTargetRow::<F> { unit, others, sum, factor: factor[i] };
+            let a = weighting.product(class, y[i]);
+            let slope = row.slope(slopes[i], a, max.at[i] == number);
+            found[i] = if factor[i] == 0.0 { F::ZERO } else { slope };
+        }
+        *slopes = found;
+    }
+}
+
+/// The slopes of divergences times `factor` by the logits of p and of q, 0 in rows of which that is 0.
+#[inline(always)]
+pub(crate) fn divergence<S: Isa, F: Real>(
+    isa: S,
+    lines: [Lines<'_, F>; 2],
+    factor: &[f64; LANES],
+    [by_p, by_q]: [&mut [[F; LANES]]; 2],
+) {
+    let (related, likely) = LaneRelated::new(isa, lines, [by_p, by_q]);
+    let mut balanced = Balanced::new(likely);
+    for (class, (by_p, by_q)) in by_p.iter_mut().zip(by_q).enumerate() {
+        let [x, y] = lines.map(|lines| lines.line(class));
+        let [mut slope_p, mut slope_q] = [[F::ZERO; LANES]; 2];
+        for i in 0..LANES {
+            let terms = [by_p[i], by_q[i]];
+            let slopes = divergence_slopes(isa, terms, [x[i], y[i]], &related.of(i), factor[i]);
+            slope_p[i] = slopes[0];
+            slope_q[i] = if factor[i] == 0.0 { F::ZERO } else { slopes[1] };
+        }
+        *by_p = balanced.take(F::from_f64(class as f64), &slope_p);
+        *by_q = slope_q;
+    }
+    balanced.finish(factor, by_p);
+}
