@@ -63,4 +63,11 @@ def test_functions_multiply_packed_numbers(functions):
 
 
 def test_no_multiply_add_is_a_call(functions):
-    assert not re.search(r"call.*<fmaf?[@>]", objdump("-d", "--no-show-raw-insn"))
+    """What is not inlined loses the instruction set, and a multiply-add becomes a call of a function without it. That
+    has no name either; it is known by what it begins with: the exponents of three numbers.
+    """
+    for function in functions:
+        start = function[:60]
+        taken = (re.match(r"movq\s+%(xmm[012]),%r", line) for line in start)
+        exponents = sum(re.match(r"shr\s+\$0x34,", line) is not None for line in start)
+        assert exponents < 3 or len({match[1] for match in taken if match}) < 3, function

@@ -141,7 +141,12 @@ fn partial<const K: usize, S: Isa, F: Real, L: Derivatives<N>, const N: usize>(
     if K >= N {
         return;
     }
-    for (i, to) in to.iter_mut().enumerate() {
-        *to = loss.gradient(isa, element(x, i), inner[i])[K % N];
-    }
+    loss.with_constants(
+        #[inline(always)]
+        |loss| {
+            for (i, to) in to.iter_mut().enumerate() {
+                *to = loss.gradient(isa, element(x, i), inner[i])[K % N];
+            }
+        },
+    );
 }

@@ -9,6 +9,7 @@ use nll_kernels::data::array::Array;
 use nll_kernels::math::bernoulli::{
     Bernoulli, BernoulliLogit, LogSigmoid, Softplus, WeightedBernoulliLogit,
 };
+use nll_kernels::math::bradley_terry::BradleyTerry;
 use nll_kernels::math::density::Known;
 use nll_kernels::math::entropy::{Entropy, KlDiv, KlDivLog, RelativeEntropy};
 use nll_kernels::math::gaussian::{Gaussian, GaussianLogVar, GaussianSigma, SquaredError};
@@ -16,7 +17,7 @@ use nll_kernels::math::laplace::{Laplace, LaplaceLogScale};
 use nll_kernels::math::poisson::{
     Constant, Exact, LeftOut, Poisson, PoissonLog, PoissonOffset, Stirling,
 };
-use nll_kernels::math::preference::{BradleyTerry, Preference};
+use nll_kernels::math::preference::Preference;
 use std::marker::PhantomData;
 
 /// A loss of single observations and its arguments, which have the names and the order of those of

@@ -198,7 +198,8 @@ impl<F: Real> Comparisons<'_, F> {
         let [p_folds, q_folds] = &mut folds;
         for (i, folds) in p_folds.iter_mut().zip(q_folds.iter_mut()).enumerate() {
             if let (Some((p, p_top)), Some((q, q_top))) = folds {
-                largest[i] = Some([p, q].map(|terms| Largest::new(isa, &terms.parts(isa).0)));
+                let [p, q] = [p.parts(isa).0, q.parts(isa).0];
+                largest[i] = Some([Largest::new(isa, &p), Largest::new(isa, &q)]);
                 tops[i] = Some([p_top, q_top].map(|top| top.finish(isa).unwrap_or_default()));
             }
         }
@@ -321,7 +322,8 @@ impl<F: Real> LongRow<F, 2> for LongPairs<'_, F> {
 
     #[inline(always)]
     fn finish<S: Isa>(&self, isa: S, _row: usize, state: &Self::State) -> Self::Row {
-        let largest = state.pair().sides().map(|max| Largest::new(isa, &max));
+        let [p, q] = state.pair().sides();
+        let largest = [Largest::new(isa, &p), Largest::new(isa, &q)];
         (Fold::<F, 2>::finish(state, isa), largest)
     }
 }

@@ -16,8 +16,8 @@ use crate::call::row_loss::BLOCK_ROWS;
 use crate::data::drive::ranges;
 use crate::data::lines::LANES;
 use crate::data::scratch::Scratch;
+use crate::math::bradley_terry::BradleyTerry;
 use crate::math::density::{CHUNK, Density};
-use crate::math::preference::BradleyTerry;
 use nll_simd::{Aligned, Isa, Real};
 use std::ops::Range;
 

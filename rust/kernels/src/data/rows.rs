@@ -288,7 +288,9 @@ impl<'r, const N: usize> Rows<'r, N> {
             }
         }
         for (&row, state) in rows.iter().zip(states) {
-            state.into_iter().for_each(|state| end(row - group.start, state));
+            if let Some(state) = state {
+                end(row - group.start, state);
+            }
         }
     }
 }

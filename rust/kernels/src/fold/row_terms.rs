@@ -81,8 +81,12 @@ impl<F: Real> Fold<F> for Terms<'_, F> {
     fn merge<S: Isa>(&mut self, isa: S, mut later: Self) {
         let ([mine, theirs], factor) = self.others.level(isa, &mut later.others);
         self.others.add_rest(later.others, factor);
-        mine.into_iter().for_each(|raise| raise_terms(self.terms, raise));
-        theirs.into_iter().for_each(|raise| raise_terms(later.terms, raise));
+        if let Some(raise) = mine {
+            raise_terms(self.terms, raise);
+        }
+        if let Some(raise) = theirs {
+            raise_terms(later.terms, raise);
+        }
         scale_terms(later.terms, factor);
     }
 

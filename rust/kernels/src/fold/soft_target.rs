@@ -260,8 +260,12 @@ impl<F: Real> Fold<F, 2> for SoftTarget<'_, F> {
     #[inline(always)]
     fn merge<S: Isa>(&mut self, isa: S, mut later: Self) {
         let ([mine, theirs], factor) = self.others.level(isa, &mut later.others);
-        mine.into_iter().for_each(|raise| self.raise(isa, raise));
-        theirs.into_iter().for_each(|raise| later.raise(isa, raise));
+        if let Some(raise) = mine {
+            self.raise(isa, raise);
+        }
+        if let Some(raise) = theirs {
+            later.raise(isa, raise);
+        }
         self.others.add_rest(later.others, factor);
         self.below = self.below.merge::<F>(later.below);
         self.targets = self.targets.merge::<F>(later.targets);

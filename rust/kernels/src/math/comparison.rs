@@ -199,7 +199,8 @@ impl Compared {
     /// Of two rows; `p_sum` is Σ p in the unit of the sums.
     #[inline(always)]
     pub fn new<S: Isa, F: Real>(isa: S, sums: Shares<F>, p_sum: F::Extended) -> Self {
-        let [bend, back] = [sums.bend, sums.back].map(|sum| sum.div(isa, p_sum).rounded());
+        let bend = sums.bend.div(isa, p_sum).rounded();
+        let back = sums.back.div(isa, p_sum).rounded();
         let excess = sums.excess.div(isa, p_sum).rounded();
         let [distance, lean, unsure, middle] =
             [sums.distance, sums.lean, sums.unsure, sums.middle].map(|sum| sum / p_sum.rounded());

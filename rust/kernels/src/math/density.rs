@@ -43,9 +43,21 @@ pub trait Density<const N: usize>: Copy + Sync {
                 *inner = self.inner(isa, element(x, i));
             }
         }
-        for (i, value) in values.iter_mut().enumerate() {
-            *value = self.value(isa, element(x, i), inner[i]);
-        }
+        self.with_constants(
+            #[inline(always)]
+            |loss| {
+                for (i, value) in values.iter_mut().enumerate() {
+                    *value = loss.value(isa, element(x, i), inner[i]);
+                }
+            },
+        );
+    }
+
+    /// Calls `loops` with this loss. If options choose its formula, in a branch for each choice: there
+    /// the choice is a constant, and none is left in the loops.
+    #[inline(always)]
+    fn with_constants(self, mut loops: impl FnMut(Self)) {
+        loops(self);
     }
 
     /// True if `value` can be NaN at an input where the loss has a limit; `limit` then replaces it.

@@ -1,6 +1,7 @@
 //! Floor 1: the mathematics, one formula per distribution. Imports [`nll_simd`] only.
 
 pub mod bernoulli;
+pub mod bradley_terry;
 pub mod comparison;
 pub mod density;
 pub mod entropy;
