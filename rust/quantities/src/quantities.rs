@@ -14,7 +14,7 @@ use nll_kernels::data::rows::{GROUP, Rows};
 use nll_kernels::data::targets::Counted;
 use nll_kernels::data::totals::{Totaled, Totals};
 use nll_kernels::fold::{
-    ExpectedLoss, Probabilities, Related, WeightedSum, Weighting, expected_losses,
+    ExpectedLoss, Probabilities, Related, WeightedSum, Weighting, expected_losses, weighted_sums,
 };
 use nll_kernels::fold::{lane_pair, lane_terms};
 use nll_simd::{Isa, Real};
@@ -117,7 +117,7 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
         let [(_, first), (_, second)] = self.of.arrays();
         let (one, both) = (Rows::new([first]), Rows::new([first, second]));
         let (counted, mut totals) = (self.rows, self.no_totals());
-        if both.are_few() && !matches!(self.of, Quantity::WeightedSum { .. }) {
+        if both.are_few() {
             for group in ranges(range, LANES) {
                 let values = &mut self.lanes(isa, &group, memory)[..group.len()];
                 self.restore_huge(group.start, values);
@@ -296,6 +296,7 @@ impl<F: Real> Quantities<'_, F> {
             Quantity::ExpectedLoss { .. } => {
                 expected_losses(isa, lines, self.probabilities(both.classes()))
             }
+            Quantity::WeightedSum { .. } => weighted_sums(isa, lines),
             _ => {
                 let more = more.first(both.classes() * LANES, F::ZERO).as_chunks_mut().0;
                 lane_pair::divergence(isa, lines, [held, more])

@@ -72,7 +72,7 @@ pub use score::{Largest, Score, Scored};
 pub use soft_target::{SoftTarget, TargetSum, Weighting};
 pub use standing::{Rank, Standing};
 pub use top_k::{Candidate, TopK};
-pub use weighted_sum::WeightedSum;
+pub use weighted_sum::{WeightedSum, weighted_sums};
 
 use crate::data::rows::{Block, Rows};
 use crate::data::scratch::Scratch;

@@ -4,9 +4,11 @@
 //! follows the largest x + k·ln 2: a large logit with a tiny factor hides nothing, and a factor may be
 //! as large or small as its type holds.
 
+use crate::data::lines::{LANES, Lines};
 use crate::data::rows::Block;
 use crate::data::scratch::Scratch;
 use crate::fold::Fold;
+use crate::fold::lanes::LaneSums;
 use crate::fold::others::{PIECE, add_products};
 use crate::math::row;
 use crate::math::terms::{SumScale, max_lane, max2};
@@ -110,4 +112,43 @@ impl<F: Real> Fold<F, 2> for WeightedSum<F> {
     fn finish<S: Isa>(&self, isa: S) -> f64 {
         row::log_of_scaled::<S, F>(isa, self.total.extended::<F>(), self.scale.unit())
     }
+}
+
+/// log Σ b·e^x of each of some rows side by side, at the scale that [`WeightedSum`] has when all classes
+/// are known.
+#[inline(always)]
+pub fn weighted_sums<S: Isa, F: Real>(isa: S, [lines, factors]: [Lines<'_, F>; 2]) -> [f64; LANES] {
+    let mut max = [F::NEG_INFINITY; LANES];
+    for class in 0..lines.classes() {
+        let (x, b) = (lines.line(class), factors.line(class));
+        for i in 0..LANES {
+            max[i] = max2(magnitude(x[i], b[i]), max[i]);
+        }
+    }
+    let [mut center, mut exponent] = [[0.0; LANES]; 2];
+    for i in 0..LANES {
+        if max[i] != F::NEG_INFINITY {
+            [center[i], exponent[i]] = SumScale::below(max[i]).unit();
+        }
+    }
+    let mut total = LaneSums::ZERO;
+    for class in 0..lines.classes() {
+        let (x, b) = (lines.line(class), factors.line(class));
+        lines.fetch_next(class);
+        factors.fetch_next(class);
+        for i in 0..LANES {
+            let scale = SumScale::new(center[i], exponent[i]);
+            let words = term(isa, scale, x[i], b[i]).words();
+            total.add::<F>(i, words[0]);
+            if F::COMPENSATED {
+                total.add::<F>(i, words[1]);
+            }
+        }
+    }
+    let mut value = [0.0; LANES];
+    for i in 0..LANES {
+        let unit = [center[i], exponent[i]];
+        value[i] = row::log_of_scaled::<S, F>(isa, total.value::<F>(i), unit);
+    }
+    value
 }

@@ -55,16 +55,15 @@ pub fn log_of_scaled<S: Isa, F: Real>(
     [center, exponent]: [f64; 2],
 ) -> f64 {
     let [sum, lost] = sum.words();
-    if !(sum > 0.0 && sum < f64::INFINITY) {
-        let limit = if sum == 0.0 { f64::NEG_INFINITY } else { sum };
-        return if sum < 0.0 { f64::NAN } else { limit };
-    }
     // Near 1 the logarithm keeps its digits.
     let (k, m) = f64::split(sum);
-    F::Extended::new(center)
+    let value = F::Extended::new(center)
         .add(F::Extended::ln_2_times(exponent + k))
         .add(F::Extended::log(isa, m).add(F::Extended::new(lost / sum)))
-        .rounded()
+        .rounded();
+    let limit = if sum == 0.0 { f64::NEG_INFINITY } else { sum };
+    let limit = if sum < 0.0 { f64::NAN } else { limit };
+    if (sum > 0.0) & (sum < f64::INFINITY) { value } else { limit }
 }
 
 /// log Σ e^x = x_m + log(1 + Σ_{j≠m} e^{x_j − x_m}), the largest against the rest: near 0 it has the
