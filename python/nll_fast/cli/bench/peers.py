@@ -65,6 +65,11 @@ def _compare_numpy(x, y):
     return np.stack([*both, x.argmax(-1) == y.argmax(-1)], -1)
 
 
+def _advantage(chosen, rejected, ref_chosen, ref_rejected):
+    """Of the chosen answer, by DPO, in every peer's arrays."""
+    return 0.1 * ((chosen - rejected) - (ref_chosen - ref_rejected))
+
+
 TABLES = {"score": ("log_prob", "entropy", "argmax", "rank"), "compare": ("kl_pq", "kl_qp", "same_top")}
 """Functions that return several arrays, and those of them that are computed by the peers and compared."""
 
@@ -85,6 +90,7 @@ NUMPY: _Functions = {
     "mse_loss": lambda m, y: (y - m) ** 2,
     "poisson_nll_loss": lambda x, y: np.exp(x) - y * x,
     "bradley_terry_loss": lambda chosen, rejected: np.logaddexp(0, rejected - chosen),
+    "dpo_loss": lambda *log_p: np.logaddexp(0, -_advantage(*log_p)),
 }
 
 
@@ -134,6 +140,7 @@ def _scipy(threads: int) -> Callable[..., Any]:
         "binary_cross_entropy": lambda p, y: -(special.xlogy(y, p) + special.xlog1py(1 - y, -p)),
         "log_sigmoid": special.log_expit,
         "bradley_terry_loss": lambda chosen, rejected: -special.log_expit(chosen - rejected),
+        "dpo_loss": lambda *log_p: -special.log_expit(_advantage(*log_p)),
     }
 
     def prepare(function: str, arrays: list[np.ndarray], reduction: str) -> Callable[[], Any] | None:
@@ -156,12 +163,13 @@ def _numexpr(threads: int) -> Callable[..., Any]:
         "mse_loss": "(b - a) ** 2",
         "poisson_nll_loss": "exp(a) - b * a",
         "bradley_terry_loss": softplus.format("(b - a)"),
+        "dpo_loss": softplus.format("(0.1 * ((b - a) - (d - c)))"),
     }
 
     def prepare(function: str, arrays: list[np.ndarray], reduction: str) -> Callable[[], Any] | None:
         if function not in expressions or any(a.dtype.itemsize == 2 for a in arrays):
             return None
-        names = dict(zip("abc", arrays, strict=False))
+        names = dict(zip("abcd", arrays, strict=False))
         return lambda: _reduced(numexpr.evaluate(expressions[function], names), reduction)
 
     return prepare
@@ -222,6 +230,7 @@ def _torch(threads: int, compiled: bool = False) -> Callable[..., Any]:
         "mse_loss": f.mse_loss,
         "poisson_nll_loss": f.poisson_nll_loss,
         "bradley_terry_loss": lambda c, r, reduction: _reduced(-f.logsigmoid(c - r), reduction),
+        "dpo_loss": lambda *x, reduction: _reduced(-f.logsigmoid(_advantage(*x)), reduction),
     }
 
     def prepare(function: str, arrays: list[np.ndarray], reduction: str) -> Callable[[], Any]:
@@ -284,6 +293,7 @@ def _jax(threads: int) -> Callable[..., Any]:
         "mse_loss": lambda m, y: (y - m) ** 2,
         "poisson_nll_loss": lambda x, y: jnp.exp(x) - y * x,
         "bradley_terry_loss": lambda chosen, rejected: nn.softplus(rejected - chosen),
+        "dpo_loss": lambda *log_p: nn.softplus(-_advantage(*log_p)),
     }
 
     def prepare(function: str, arrays: list[np.ndarray], reduction: str) -> Callable[[], Any]:

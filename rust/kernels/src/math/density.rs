@@ -38,14 +38,14 @@ pub trait Density<const N: usize>: Copy + Sync {
         (inner, _keeps_inner): (&mut [F; CHUNK], bool),
         values: &mut [F; CHUNK],
     ) {
-        if Self::INNER {
-            for (i, inner) in inner.iter_mut().enumerate() {
-                *inner = self.inner(isa, element(x, i));
-            }
-        }
         self.with_constants(
             #[inline(always)]
             |loss| {
+                if Self::INNER {
+                    for (i, inner) in inner.iter_mut().enumerate() {
+                        *inner = loss.inner(isa, element(x, i));
+                    }
+                }
                 for (i, value) in values.iter_mut().enumerate() {
                     *value = loss.value(isa, element(x, i), inner[i]);
                 }

@@ -112,7 +112,13 @@ impl Preference {
 /// −log σ(x)
 #[inline(always)]
 fn nll<S: Isa, F: Real>(isa: S, x: DoubleWord<F>) -> F {
-    softplus_of_words(isa, x.neg(), log1p_unit(isa, exp_neg_abs_of_words(isa, x)))
+    nll_of_exp(isa, x, exp_neg_abs_of_words(isa, x))
+}
+
+/// −log σ(x), given e^−|x|.
+#[inline(always)]
+fn nll_of_exp<S: Isa, F: Real>(isa: S, x: DoubleWord<F>, exp_neg_abs: F) -> F {
+    softplus_of_words(isa, x.neg(), log1p_unit(isa, exp_neg_abs))
 }
 
 /// σ(x)
@@ -125,8 +131,14 @@ fn sigmoid<S: Isa, F: Real>(isa: S, x: DoubleWord<F>) -> F {
 /// (σ(x), σ(−x)), for derivatives.
 #[inline(always)]
 fn both_sigmoids<S: Isa, F: Real>(isa: S, x: DoubleWord<F>) -> (F, F) {
+    both_of_exp(isa, x, exp_neg_abs_of_words(isa, x))
+}
+
+/// (σ(x), σ(−x)), given e^−|x|.
+#[inline(always)]
+fn both_of_exp<S: Isa, F: Real>(isa: S, x: DoubleWord<F>, exp_neg_abs: F) -> (F, F) {
     let above = x.hi > F::ZERO;
-    let (up, down) = sigmoids(isa, x.hi, exp_neg_abs_of_words(isa, x));
+    let (up, down) = sigmoids(isa, x.hi, exp_neg_abs);
     let low = if above { x.neg() } else { x };
     // e^−|x| is not rounded before it is multiplied by the larger one.
     let small = mul_exp(isa, if above { up } else { down }, [low.hi, low.lo]);
@@ -162,12 +174,25 @@ fn log_of_rest<S: Isa, F: Real>(isa: S, e: F) -> F {
 }
 
 impl Density<4> for Preference {
-    const INNER: bool = false;
+    /// e^−|h|
+    #[inline(always)]
+    fn inner<S: Isa, F: Real>(self, isa: S, x: [F; 4]) -> F {
+        match self.kind {
+            PreferenceKind::Sigmoid | PreferenceKind::Robust | PreferenceKind::ExoPair => {
+                exp_neg_abs_of_words(isa, self.numbers(isa, x).h)
+            }
+            _ => F::ZERO,
+        }
+    }
 
     #[inline(always)]
     fn with_constants(self, mut loops: impl FnMut(Self)) {
         use PreferenceKind as Kind;
         match self.kind {
+            // Without smoothing, half of the formula is 0.
+            Kind::Sigmoid if self.smoothing == 0.0 => {
+                loops(Preference { kind: Kind::Sigmoid, smoothing: 0.0, ..self });
+            }
             Kind::Sigmoid => loops(Preference { kind: Kind::Sigmoid, ..self }),
             Kind::Robust => loops(Preference { kind: Kind::Robust, ..self }),
             Kind::Hinge => loops(Preference { kind: Kind::Hinge, ..self }),
@@ -183,19 +208,24 @@ impl Density<4> for Preference {
     }
 
     #[inline(always)]
-    fn value<S: Isa, F: Real>(self, isa: S, x: [F; 4], _inner: F) -> F {
+    fn value<S: Isa, F: Real>(self, isa: S, x: [F; 4], inner: F) -> F {
         let of = self.numbers(isa, x);
         let Numbers { a, b, gap, win, lose, h, point, e, .. } = of;
         let (one, half) = (F::ONE, F::HALF);
         match self.kind {
-            PreferenceKind::Sigmoid => (one - e) * nll(isa, h) + mul_or_zero(e, nll(isa, h.neg())),
+            PreferenceKind::Sigmoid => {
+                (one - e) * nll_of_exp(isa, h, inner)
+                    + mul_or_zero(e, nll_of_exp(isa, h.neg(), inner))
+            }
             PreferenceKind::Robust => {
-                ((one - e) * nll(isa, h) - mul_or_zero(e, nll(isa, h.neg()))) / (one - e - e)
+                ((one - e) * nll_of_exp(isa, h, inner)
+                    - mul_or_zero(e, nll_of_exp(isa, h.neg(), inner)))
+                    / (one - e - e)
             }
             PreferenceKind::Hinge => clamp_min(less(DoubleWord::new(one), h).hi, F::ZERO),
             PreferenceKind::Ipo => square(&of, gap),
             PreferenceKind::ExoPair => {
-                let (right, wrong) = (nll(isa, h), nll(isa, h.neg()));
+                let (right, wrong) = (nll_of_exp(isa, h, inner), nll_of_exp(isa, h.neg(), inner));
                 mul_or_zero(sigmoid(isa, h), -right - log_of_rest(isa, e))
                     + mul_or_zero(sigmoid(isa, h.neg()), -wrong - log(isa, e))
             }
@@ -216,17 +246,17 @@ impl Density<4> for Preference {
 impl Derivatives<4> for Preference {
     /// β times the derivatives by β·a and β·b, with both signs.
     #[inline(always)]
-    fn gradient<S: Isa, F: Real>(self, isa: S, x: [F; 4], _inner: F) -> [F; 4] {
+    fn gradient<S: Isa, F: Real>(self, isa: S, x: [F; 4], inner: F) -> [F; 4] {
         let of = self.numbers(isa, x);
         let Numbers { a, b, gap, win, lose, h, beta, point, e, .. } = of;
         let (one, half) = (F::ONE, F::HALF);
         let [by_win, by_lose] = match self.kind {
             PreferenceKind::Sigmoid => {
-                let (up, down) = both_sigmoids(isa, h);
+                let (up, down) = both_of_exp(isa, h, inner);
                 of_gap(mul_or_zero(e, up) - (one - e) * down)
             }
             PreferenceKind::Robust => {
-                let (up, down) = both_sigmoids(isa, h);
+                let (up, down) = both_of_exp(isa, h, inner);
                 of_gap(-((one - e) * down + mul_or_zero(e, up)) / (one - e - e))
             }
             PreferenceKind::Hinge => {
@@ -236,7 +266,8 @@ impl Derivatives<4> for Preference {
             PreferenceKind::Ipo => of_gap(pull(&of, gap)),
             PreferenceKind::ExoPair => {
                 let logs = h.hi - log_of_rest(isa, e) + log(isa, e);
-                of_gap(mul_or_zero(bell(isa, h), logs))
+                let (up, down) = both_of_exp(isa, h, inner);
+                of_gap(mul_or_zero(up * down, logs))
             }
             PreferenceKind::NcaPair => {
                 let (up, down) = both_sigmoids(isa, win);
