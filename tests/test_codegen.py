@@ -63,8 +63,8 @@ def test_functions_multiply_packed_numbers(functions):
 
 
 def test_no_multiply_add_is_a_call(functions):
-    """What is not inlined loses the instruction set, and a multiply-add becomes a call of a function without it. That
-    has no name either; it is known by what it begins with: the exponents of three numbers.
+    """What is not inlined loses the instruction set, and a multiply-add becomes a call of a function that computes it
+    without one. The library has lost that function's name; it is known by how it begins, with three numbers' exponents.
     """
     for function in functions:
         start = function[:60]

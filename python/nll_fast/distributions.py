@@ -49,7 +49,8 @@ def entropy(
         Receives the entropy of each row, whatever the reduction: a float32 or float64 NumPy array of the
         losses' shape, C-contiguous, sharing no memory with an input.
     grad : bool
-        Also return the gradient of the reduced entropy by the logits, p·(−log p − entropy).
+        Also return the gradient of the reduced entropy by the logits, p·(−log p − entropy), in their memory order if
+        they have at most 128 classes.
 
     Returns
     -------
@@ -99,7 +100,8 @@ def kl_divergence(
     axis, shift, mask, reduction, out
         As in :func:`entropy`, but the default is the mean over the rows.
     grad : bool
-        Also return the gradient of the reduced divergence by the logits that ``wrt`` names.
+        Also return the gradient of the reduced divergence by the logits that ``wrt`` names, in their memory order if
+        they have at most 128 classes.
     wrt : {"p_logits", "q_logits"} or a tuple of both, optional
         By the first, the default, it is p·(log p − log q − divergence); by the second q − p, which distillation
         descends and which keeps its digits where both are nearly equal.

@@ -26,13 +26,18 @@ impl<F: Real> RowSlopes<'_, F> {
         [mut first, mut second]: [PerClass<'_>; 2],
         memory: &mut Memory<F>,
     ) {
+        let (classes, zeros) = (Rows::new([self.of.of.logits()]).classes(), [F::ZERO; LANES]);
         for group in first.groups(range) {
-            self.lanes(isa, &group, memory);
+            if group.clone().any(|row| self.of.factor(row) != 0.0) {
+                self.lanes(isa, &group, memory);
+            } else {
+                for scratch in &mut memory.1 {
+                    scratch_lines(scratch, classes).fill(zeros);
+                }
+            }
             let (_, [by_first, by_second], _) = &mut *memory;
             first.write(isa, by_first, group.len(), None);
-            if let Quantity::Divergence { .. } = self.of.of {
-                second.write(isa, by_second, group.len(), None);
-            }
+            second.write(isa, by_second, group.len(), None);
         }
     }
 
@@ -109,18 +114,18 @@ impl<F: Real> RowSlopes<'_, F> {
     }
 }
 
-/// Results of a class that are 0 for now, and the sum of all others, which it is set to minus, as
-/// `balance` in `slopes.rs` explains.
-struct Balanced<F: Real> {
+/// The sum of the slopes of each row but that of its likely class, which is minus that sum, as `balance` in
+/// `slopes.rs` explains.
+struct LaneBalance<F: Real> {
     /// −1: none.
     likely: [F; LANES],
     others: LaneSums,
 }
 
-impl<F: Real> Balanced<F> {
+impl<F: Real> LaneBalance<F> {
     #[inline(always)]
     fn new(likely: [F; LANES]) -> Self {
-        Balanced { likely, others: LaneSums::ZERO }
+        LaneBalance { likely, others: LaneSums::ZERO }
     }
 
     /// The slopes of a class, 0 where it is the likely one. They are added.
@@ -154,7 +159,7 @@ impl<F: Real> Balanced<F> {
 
 /// The slopes of entropies times `factor`, 0 in rows of which that is 0.
 #[inline(always)]
-pub(crate) fn entropy<S: Isa, F: Real>(
+fn entropy<S: Isa, F: Real>(
     isa: S,
     lines: Lines<'_, F>,
     factor: &[f64; LANES],
@@ -172,7 +177,7 @@ pub(crate) fn entropy<S: Isa, F: Real>(
         let row = EntropyRow::of_sums::<S, F>(isa, sums, max.x[i].to_f64(), factor[i]);
         (x_m[i], below[i], of_term[i]) = (row.x_m, row.below, row.factor);
     }
-    let mut balanced = Balanced::new(terms.likely());
+    let mut balanced = LaneBalance::new(terms.likely());
     for (class, slopes) in slopes.iter_mut().enumerate() {
         let (x, mut found) = (lines.line(class), [F::ZERO; LANES]);
         for i in 0..LANES {
@@ -187,7 +192,7 @@ pub(crate) fn entropy<S: Isa, F: Real>(
 /// The slopes of cross entropies with distributions as targets times `factor`, 0 in rows of which that
 /// is 0.
 #[inline(always)]
-pub(crate) fn soft_target<S: Isa, F: Real>(
+fn soft_target<S: Isa, F: Real>(
     isa: S,
     [lines, targets]: [Lines<'_, F>; 2],
     factor: &[f64; LANES],
@@ -204,11 +209,12 @@ pub(crate) fn soft_target<S: Isa, F: Real>(
         }
     }
     let [mut unit, mut others] = [[0.0; LANES]; 2];
-    let mut total = Words::<LANES>::ZERO;
+    let (mut total, mut likely) = (Words::<LANES>::ZERO, [-F::ONE; LANES]);
     for i in 0..LANES {
         let row = SoftTargetRow::<F>::of_sums([max.term[i], rest.value::<F>(i)], factor[i]);
         (unit[i], others[i]) = (row.unit, row.others);
         total.set(i, sums.value::<F>(i));
+        likely[i] = if row.has_likely() { max.at[i] } else { -F::ONE };
     }
     for (class, slopes) in slopes.iter_mut().enumerate() {
         let (y, mut found) = (targets.line(class), [F::ZERO; LANES]);
@@ -217,7 +223,7 @@ pub(crate) fn soft_target<S: Isa, F: Real>(
             let (unit, others, sum) = (unit[i], others[i], total.of(i));
             let row = SoftTargetRow::<F> { unit, others, sum, factor: factor[i] };
             let a = weighting.product(class, y[i]);
-            let slope = row.slope(slopes[i], a, max.at[i] == number);
+            let slope = row.slope(slopes[i], a, likely[i] == number);
             found[i] = if factor[i] == 0.0 { F::ZERO } else { slope };
         }
         *slopes = found;
@@ -226,14 +232,14 @@ pub(crate) fn soft_target<S: Isa, F: Real>(
 
 /// The slopes of divergences times `factor` by the logits of p and of q, 0 in rows of which that is 0.
 #[inline(always)]
-pub(crate) fn divergence<S: Isa, F: Real>(
+fn divergence<S: Isa, F: Real>(
     isa: S,
     lines: [Lines<'_, F>; 2],
     factor: &[f64; LANES],
     [by_p, by_q]: [&mut [[F; LANES]]; 2],
 ) {
     let (related, likely) = LaneRelated::new(isa, lines, [by_p, by_q]);
-    let mut balanced = Balanced::new(likely);
+    let mut balanced = LaneBalance::new(likely);
     for (class, (by_p, by_q)) in by_p.iter_mut().zip(by_q).enumerate() {
         let [x, y] = lines.map(|lines| lines.line(class));
         let [mut slope_p, mut slope_q] = [[F::ZERO; LANES]; 2];

@@ -119,7 +119,11 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
         let (counted, mut totals) = (self.rows, self.no_totals());
         if both.are_few() {
             for group in ranges(range, LANES) {
-                let values = &mut self.lanes(isa, &group, memory)[..group.len()];
+                let mut values = [0.0; LANES];
+                if group.clone().any(|row| counted.counts(row)) {
+                    values = self.lanes(isa, &group, memory);
+                }
+                let values = &mut values[..group.len()];
                 self.restore_huge(group.start, values);
                 counted.add_to(isa, &mut totals, group.start, (values, F::COMPENSATED));
                 out.write(values, None);

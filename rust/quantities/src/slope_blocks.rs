@@ -3,6 +3,7 @@
 
 use nll_kernels::fold::{Entropy, Fold, Related, Weighting};
 use nll_kernels::math::row;
+use nll_kernels::math::terms::NONE;
 use nll_simd::{Extended, Isa, Real};
 
 /// What the slope of an entropy needs of the whole row.
@@ -70,8 +71,8 @@ pub(crate) struct SoftTargetRow<F: Real> {
 }
 
 impl<F: Real> SoftTargetRow<F> {
-    /// Of the term of the largest logit, the sum of the others', and the factor of all results. Σ a is
-    /// set later.
+    /// Of the term of the largest logit, the sum of the others', and the factor of all results, without
+    /// Σ a.
     #[inline(always)]
     pub(crate) fn of_sums([term, rest]: [F::Extended; 2], factor: f64) -> Self {
         let unit = 1.0 / term.add(rest).rounded();
@@ -85,18 +86,21 @@ impl<F: Real> SoftTargetRow<F> {
         SoftTargetRow { sum, ..self }
     }
 
-    /// The slope of a class, of its term and its target.
+    /// Whether the largest class has more than half.
     #[inline(always)]
-    pub(crate) fn slope(&self, term: F, a: f64, is_largest: bool) -> F {
+    pub(crate) fn has_likely(&self) -> bool {
+        self.others < 0.5
+    }
+
+    /// The slope of a class, of its term, its weighted target, and whether it has more than half.
+    #[inline(always)]
+    pub(crate) fn slope(&self, term: F, a: f64, is_likely: bool) -> F {
         let SoftTargetRow { unit, others, sum, factor } = *self;
         let total = sum.rounded();
         let rest = sum.add(F::Extended::new(-a)).rounded();
         // Σ a·p − a cancels where p is nearly 1.
-        let slope = if is_largest & (others < 0.5) {
-            rest - total * others
-        } else {
-            total * (term.to_f64() * unit) - a
-        };
+        let slope =
+            if is_likely { rest - total * others } else { total * (term.to_f64() * unit) - a };
         F::from_f64(factor * slope)
     }
 
@@ -110,9 +114,10 @@ impl<F: Real> SoftTargetRow<F> {
         y: &[F],
         weighting: Weighting<'_>,
     ) {
+        let likely = if self.has_likely() { largest } else { NONE };
         for (class, (term, &y)) in (first..).zip(terms.iter_mut().zip(y)) {
             let a = weighting.product(class, y);
-            *term = self.slope(*term, a, class == largest);
+            *term = self.slope(*term, a, class == likely);
         }
     }
 }

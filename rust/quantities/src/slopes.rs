@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A row is read three times, after the first from cache: for its terms, for what the formula needs
-//! of the whole row, and for the results, which replace the terms.
+//! of the whole row, and for the results, which replace the terms. Rows of few classes are read together,
+//! in `lane_slopes.rs`.
 
 use crate::long_slopes::run_long;
 use crate::quantity::Quantity;
@@ -41,8 +42,8 @@ pub struct Slopes<'a> {
 }
 
 impl Slopes<'_> {
-    /// The gradients by the first logits and, of a divergence, by the second ones. Rows lie one behind
-    /// the other.
+    /// The gradients by the first logits and, of a divergence, by the second ones. Rows of few classes lie
+    /// as `out` says, others one behind the other.
     pub fn run(&self, exec: Exec<'_>, out: [PerClass<'_>; 2]) -> Result<(), Error> {
         self.of.check_rows(self.rows)?;
         if let Quantity::ExpectedLoss { .. } | Quantity::WeightedSum { .. } = self.of {

@@ -55,7 +55,7 @@ impl LaneRelations {
 }
 
 /// Σ p·(log p − log q) of each row, as [`Divergence`](crate::fold::Divergence) explains. The terms of
-/// both rows are written to `terms`.
+/// both rows are written to the last two arrays.
 #[inline(always)]
 pub fn divergence<S: Isa, F: Real>(
     isa: S,
@@ -85,8 +85,8 @@ pub struct LaneRelated {
 }
 
 impl LaneRelated {
-    /// Of two rows in each lane, whose terms are written to `terms`, and the class that has more than
-    /// half of the first row, −1 if none has.
+    /// Of two rows in each lane, whose terms are written to the last two arrays. With it comes the class that
+    /// has more than half of the first row, −1 if none has.
     #[inline(always)]
     pub fn new<S: Isa, F: Real>(
         isa: S,
@@ -110,7 +110,7 @@ impl LaneRelated {
         (LaneRelated { x_m, y_m, p_sum, losses, k, value }, p.likely())
     }
 
-    /// Those of one pair, whose likely class is not among them.
+    /// Those of one pair, without its likely class.
     #[inline(always)]
     pub fn of<F: Real>(&self, i: usize) -> Related<F> {
         let LaneRelated { x_m, y_m, p_sum, losses, k, value } = self;

@@ -114,8 +114,8 @@ impl<F: Real> Fold<F, 2> for WeightedSum<F> {
     }
 }
 
-/// log Σ b·e^x of each of some rows side by side, at the scale that [`WeightedSum`] has when all classes
-/// are known.
+/// log Σ b·e^x of each of some rows side by side. All classes are known, so the scale is that of the largest
+/// from the first term on.
 #[inline(always)]
 pub fn weighted_sums<S: Isa, F: Real>(isa: S, [lines, factors]: [Lines<'_, F>; 2]) -> [f64; LANES] {
     let mut max = [F::NEG_INFINITY; LANES];

@@ -53,10 +53,10 @@ pub trait Density<const N: usize>: Copy + Sync {
         );
     }
 
-    /// Calls `loops` with this loss. If options choose its formula, in a branch for each choice: there
-    /// the choice is a constant, and none is left in the loops.
+    /// Calls `loops` with this loss. A loss of several formulas branches here, with the choice as a constant
+    /// in each branch, so that the loops contain none.
     #[inline(always)]
-    fn with_constants(self, mut loops: impl FnMut(Self)) {
+    fn with_constants(self, loops: impl FnOnce(Self)) {
         loops(self);
     }
 

@@ -1,4 +1,4 @@
-//! −log p(the chosen answer is preferred), from log-probabilities: DPO and its relatives.
+//! How well a policy prefers the chosen answer, from log-probabilities: DPO and its relatives.
 
 use crate::math::bradley_terry::{exp_neg_abs_of_words, softplus_of_words};
 use crate::math::density::{Density, Derivatives, clamp_min, exp_neg_abs, mul_or_zero, sigmoids};
@@ -186,7 +186,7 @@ impl Density<4> for Preference {
     }
 
     #[inline(always)]
-    fn with_constants(self, mut loops: impl FnMut(Self)) {
+    fn with_constants(self, loops: impl FnOnce(Self)) {
         use PreferenceKind as Kind;
         match self.kind {
             // Without smoothing, half of the formula is 0.
