@@ -223,7 +223,8 @@ fn soft_target<S: Isa, F: Real>(
             let (unit, others, sum) = (unit[i], others[i], total.of(i));
             let row = SoftTargetRow::<F> { unit, others, sum, factor: factor[i] };
             let a = weighting.product(class, y[i]);
-            let slope = row.slope(slopes[i], a, likely[i] == number);
+            let is_likely = likely[i] == number;
+            let slope = if is_likely { row.likely_slope(a) } else { row.slope(slopes[i], a) };
             found[i] = if factor[i] == 0.0 { F::ZERO } else { slope };
         }
         *slopes = found;

@@ -3,7 +3,6 @@
 
 use nll_kernels::fold::{Entropy, Fold, Related, Weighting};
 use nll_kernels::math::row;
-use nll_kernels::math::terms::NONE;
 use nll_simd::{Extended, Isa, Real};
 
 /// What the slope of an entropy needs of the whole row.
@@ -92,16 +91,17 @@ impl<F: Real> SoftTargetRow<F> {
         self.others < 0.5
     }
 
-    /// The slope of a class, of its term, its weighted target, and whether it has more than half.
+    /// The slope of a class, of its term and its weighted target.
     #[inline(always)]
-    pub(crate) fn slope(&self, term: F, a: f64, is_likely: bool) -> F {
-        let SoftTargetRow { unit, others, sum, factor } = *self;
-        let total = sum.rounded();
-        let rest = sum.add(F::Extended::new(-a)).rounded();
-        // Σ a·p − a cancels where p is nearly 1.
-        let slope =
-            if is_likely { rest - total * others } else { total * (term.to_f64() * unit) - a };
-        F::from_f64(factor * slope)
+    pub(crate) fn slope(&self, term: F, a: f64) -> F {
+        F::from_f64(self.factor * (self.sum.rounded() * (term.to_f64() * self.unit) - a))
+    }
+
+    /// The slope of the class that has more than half: Σ a·p − a cancels where p is nearly 1.
+    #[inline(always)]
+    pub(crate) fn likely_slope(&self, a: f64) -> F {
+        let rest = self.sum.add(F::Extended::new(-a)).rounded();
+        F::from_f64(self.factor * (rest - self.sum.rounded() * self.others))
     }
 
     /// The slopes of the classes from `first` on, whose targets are `y`, with the largest logit at
@@ -114,10 +114,12 @@ impl<F: Real> SoftTargetRow<F> {
         y: &[F],
         weighting: Weighting<'_>,
     ) {
-        let likely = if self.has_likely() { largest } else { NONE };
         for (class, (term, &y)) in (first..).zip(terms.iter_mut().zip(y)) {
-            let a = weighting.product(class, y);
-            *term = self.slope(*term, a, class == likely);
+            *term = self.slope(*term, weighting.product(class, y));
+        }
+        let likely = largest.wrapping_sub(first);
+        if likely < y.len() && self.has_likely() {
+            terms[likely] = self.likely_slope(weighting.product(largest, y[likely]));
         }
     }
 }
