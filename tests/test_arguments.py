@@ -154,6 +154,8 @@ WRONG = [
     (lambda f: f.cross_entropy(X, T, sample_weight=[1.0] * 4), ValueError, r"sample_weight has shape \(4,\)"),
     (lambda f: f.cross_entropy(X, T, sample_weight=[1.0, NAN, 1.0]), ValueError, "sample_weight .*NaN of row 1"),
     (lambda f: f.cross_entropy(X, X, hess="exact"), TypeError, "class indices"),
+    (lambda f: f.kl_divergence(X, X[:, :2], axis=0), ValueError, r"p_logits \(3, 4\), q_logits \(3, 2\); nothing is"),
+    (lambda f: f.kl_divergence(X, X[:2]), ValueError, r"p_logits \(3, 4\), q_logits \(2, 4\); nothing is broadcast"),
     (lambda f: f.kl_divergence(X, X, wrt="q_logits"), ValueError, "wrt is 'q_logits'.*grad=True"),
     (lambda f: f.mse_loss(X, X, hess="exact", wrt="target"), ValueError, "hess is by mean, which wrt='target'"),
     (lambda f: f.dpo_loss([1.0], [2.0], [1.0]), TypeError, "ref_rejected_logps is None"),

@@ -188,6 +188,9 @@ def row_quantity(
         check_out(out, (*inputs.values(), options.get("weight"), mask, sample_weight))
     if "weight" in options:
         options["weight"] = as_weight(options["weight"])
+    if len({x.shape for x in inputs.values()}) > 1:
+        shapes = ", ".join(f"{name} {np.shape(x)}" for name, x in arrays.items())
+        raise ValueError(f"the shapes must be equal: {shapes}; nothing is broadcast here: use np.broadcast_to")
     rows = next(iter(inputs.values())).shape[:-1]
     if mask is not None:
         mask = as_mask(mask)

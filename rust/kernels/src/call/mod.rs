@@ -119,7 +119,9 @@ pub fn check_equal_shapes(arrays: &[(&'static str, &Array<'_>)]) -> Result<(), E
     }
     let shapes: Vec<_> =
         arrays.iter().map(|(name, array)| format!("{name} {}", shown(array.shape()))).collect();
-    Err(Error::Shapes(format!("the shapes must be equal: {}", shapes.join(", "))))
+    let shapes = shapes.join(", ");
+    let advice = "nothing is broadcast here: use np.broadcast_to";
+    Err(Error::Shapes(format!("the shapes must be equal: {shapes}; {advice}")))
 }
 
 /// What targets of another shape are likely to be.
