@@ -189,7 +189,7 @@ def row_quantity(
     if "weight" in options:
         options["weight"] = as_weight(options["weight"])
     if len({x.shape for x in inputs.values()}) > 1:
-        shapes = ", ".join(f"{name} {np.shape(x)}" for name, x in arrays.items())
+        shapes = ", ".join(f"{name} {np.moveaxis(x, -1, axis).shape}" for name, x in inputs.items())
         raise ValueError(f"the shapes must be equal: {shapes}; nothing is broadcast here: use np.broadcast_to")
     rows = next(iter(inputs.values())).shape[:-1]
     if mask is not None:
