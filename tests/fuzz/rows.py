@@ -41,7 +41,7 @@ def leading(r, classes, slow):
 
 
 def draw(r, case, function=None):
-    """A call of the function of ``case``, or of one of TOKENS, which is made of it."""
+    """A random call of the function that ``case`` tests, or of ``function``, one of TOKENS, which calls that one."""
     function = function or case.function
     soft = case.draws.get("target") is cases.simplex
     options = dict(case.keywords)
