@@ -280,6 +280,32 @@ def test_gradients_of_quantities_have_the_same_bits_in_any_company(classes, dtyp
         assert np.array_equal(masked[i], np.where(mask[..., None], gradient, 0))
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("classes", [1, 2, 10, 128, 129, 3000])
+@pytest.mark.parametrize("spread", [1.0, 40.0])
+def test_the_value_beside_a_gradient_is_the_same_in_every_bit(spread, classes, dtype):
+    r = np.random.default_rng(classes)
+    x, y = ((r.standard_normal((37, classes)) * spread).astype(dtype) for _ in range(2))
+    p, weight, mask = softmaxes(y)[0].astype(dtype), r.random(classes), r.random(37) < 0.8
+    x[3], x[4, 0], mask[3], sample_weight = np.nan, -np.inf, False, r.integers(0, 3, 37) / 2
+    for call in (
+        lambda **options: nll_fast.entropy(x, **options),
+        lambda **options: nll_fast.kl_divergence(x, y, wrt="q_logits" if "grad" in options else None, **options),
+        lambda **options: nll_fast.cross_entropy(x, p, sample_weight=sample_weight, **options),
+        lambda **options: nll_fast.cross_entropy(x, p, weight=weight, label_smoothing=0.1, **options),
+    ):
+        for reduction in ("none", "sum", "mean", "partial"):
+            for more in ({}, {"mask": mask}):
+                alone = call(reduction=reduction, **more)
+                beside, gradient = call(reduction=reduction, grad=True, **more)
+                assert gradient.shape == x.shape
+                if reduction == "partial":
+                    assert repr(beside.to_dict()) == repr(alone.to_dict())  # NaN differs from itself
+                else:
+                    assert np.array_equal(beside, alone, equal_nan=True)
+                    assert np.asarray(beside).dtype == np.asarray(alone).dtype
+
+
 def test_the_gradient_of_a_row_that_is_nan_is_nan():
     bad = np.array([[-np.inf, -np.inf], [np.inf, 0.0], [np.nan, 0.0]])
     for classes in (2, 130):

@@ -211,8 +211,16 @@ def test_totals_weights_and_ignored_rows_of_long_rows():
     alone = nll_fast.cross_entropy_grad(x[4:5], t[4:5], reduction="sum")
     np.testing.assert_allclose(gradient[4:5], alone * weights[4], rtol=1e-6)
     np.testing.assert_array_equal(nll_fast.entropy(x, mask=counts)[counts], nll_fast.entropy(x)[counts])
-    masked = nll_fast.kl_divergence(x, y, mask=counts, reduction="none", grad=True)[1]
-    assert not masked[3].any() and masked[4].any()
+    for call in (
+        lambda **options: nll_fast.kl_divergence(x, y, mask=counts, **options),
+        lambda **options: nll_fast.entropy(x, mask=counts, **options),
+        lambda **options: nll_fast.cross_entropy(x, y, mask=counts, sample_weight=weights + 1, **options),
+    ):
+        alone = call(reduction="partial")
+        beside, masked = call(reduction="partial", grad=True)
+        assert beside.to_dict() == alone.to_dict() and (alone.count, alone.ignored) == (19, 1)
+        assert np.array_equal(call(reduction="none", grad=True)[0], call(reduction="none"))
+        assert not masked[3].any() and masked[4].any()
 
 
 def test_edges_of_long_rows():

@@ -198,7 +198,15 @@ def kl_divergence(
     each: bool,
     moments: bool,
 ) -> _Rows: ...
-def entropy_grad(logits: _Array, mask: _Mask, row_weight: _RowWeight, scale: float) -> tuple[_Array, None]: ...
+def entropy_grad(
+    logits: _Array,
+    mask: _Mask,
+    row_weight: _RowWeight,
+    out: _Array | None,
+    each: bool,
+    moments: bool,
+    mean: bool,
+) -> tuple[_Array, None, _Array | None, Partial]: ...
 def soft_cross_entropy_grad(
     logits: _Array,
     target: _Array,
@@ -206,17 +214,23 @@ def soft_cross_entropy_grad(
     label_smoothing: float,
     mask: _Mask,
     row_weight: _RowWeight,
-    scale: float,
-) -> tuple[_Array, None]: ...
+    out: _Array | None,
+    each: bool,
+    moments: bool,
+    mean: bool,
+) -> tuple[_Array, None, _Array | None, Partial]: ...
 def kl_divergence_grad(
     p_logits: _Array,
     q_logits: _Array,
     mask: _Mask,
     row_weight: _RowWeight,
-    scale: float,
+    out: _Array | None,
+    each: bool,
+    moments: bool,
+    mean: bool,
     by_p: bool,
     by_q: bool,
-) -> tuple[_Array | None, _Array | None]: ...
+) -> tuple[_Array | None, _Array | None, _Array | None, Partial]: ...
 def logsumexp(logits: _Array, out: _Array | None, b: _Array | None = None) -> _Array: ...
 def log_softmax(logits: _Array, out: _Array | None) -> _Array: ...
 def cross_entropy_grad(

@@ -76,13 +76,15 @@ def without_ignored(totals: Partial, rows: int) -> Partial:
 
 
 def quantity_gradients(
-    slopes: Callable[..., Any], given: dict[str, Any], names: list[str], shift: int, axis: int
-) -> tuple[Array, ...]:
-    """The gradients of a quantity by the arrays ``names``, as they were given, from the arguments of ``slopes``."""
+    call: Callable[..., Any], given: dict[str, Any], names: list[str], shift: int, axis: int
+) -> tuple[tuple[Array, ...], Array | None, Partial]:
+    """The gradients of a quantity by the arrays ``names``, as they were given, the values, and their totals, from the
+    arguments of ``call``.
+    """
     which = {"by_p": "p_logits" in names, "by_q": "q_logits" in names} if "q_logits" in given else {}
-    found = slopes(**given, **which)
+    *found, each, totals = call(**given, **which)
     by_name = dict(zip((name for name in given if name.endswith("logits")), found, strict=False))
-    return tuple(_as_given(by_name[name], shift, axis) for name in names)
+    return tuple(_as_given(by_name[name], shift, axis) for name in names), each, totals
 
 
 def _as_given(gradient: np.ndarray, shift: int, axis: int) -> np.ndarray:

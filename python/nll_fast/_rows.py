@@ -169,20 +169,20 @@ def row_quantity(
     shift: int = 0,
     mask: Any = None,
     sample_weight: Any = None,
-    slopes: Callable[..., Any] | None = None,
+    grad: bool = False,
     wrt: str | Sequence[str] | None = None,
     **options: Any,
 ) -> Any:
-    """A quantity of each row of one or two arrays of one shape, reduced; with its gradient by the arrays ``wrt``, or
-    the first of them, if ``slopes`` computes it.
+    """A quantity of each row of one or two arrays of one shape, reduced; for ``grad`` of ``call`` with its gradient by
+    the arrays ``wrt``, or the first of them.
     """
     is_usual = type(axis) is int and axis == -1 and type(shift) is int and shift == 0 and empty_mean is math.nan
-    if is_usual and all(x is None for x in (slopes, out, mask, sample_weight, options.get("weight"))):
+    if is_usual and not grad and all(x is None for x in (out, mask, sample_weight, options.get("weight"))):
         loss = _usual_quantity(call, arrays, reduction, options)
         if loss is not None:
             return loss
     empty_mean, shift = check_reduction(reduction, empty_mean), as_integer(shift, "shift")
-    names = as_names(wrt, [name for name in arrays if name != "target"]) if slopes else []
+    names = as_names(wrt, [name for name in arrays if name != "target"]) if grad else []
     inputs = {name: as_rows(x, name, axis) for name, x in arrays.items()}
     if out is not None:
         check_out(out, (*inputs.values(), options.get("weight"), mask, sample_weight))
@@ -205,13 +205,13 @@ def row_quantity(
         rows = next(iter(inputs.values())).shape[:-1]
     given = {**inputs, **options, "mask": None if mask is None else np.require(mask, requirements=["C", "A"])}
     given["row_weight"] = None if sample_weight is None else as_row_weight(sample_weight, rows, shift, "logits")
-    wanted, moments = reduction == "none", reduction == "partial"
-    each, totals = call(**given, out=out, each=wanted, moments=moments)
+    given |= {"out": out, "each": reduction == "none", "moments": reduction == "partial"}
+    if not grad:
+        each, totals = call(**given)
+        return apply_reduction(each, totals, reduction, empty_mean, out)
+    given["mean"] = reduction == "mean"
+    gradients, each, totals = quantity_gradients(call, given, names, shift, axis)
     loss = apply_reduction(each, totals, reduction, empty_mean, out)
-    if slopes is None:
-        return loss
-    given["scale"] = _share(totals) if reduction == "mean" else 1.0
-    gradients = quantity_gradients(slopes, given, names, shift, axis)
     return loss, gradients[0] if wrt is None or isinstance(wrt, str) else gradients
 
 
@@ -228,12 +228,3 @@ def _usual_quantity(call: Callable[..., Any], arrays: dict[str, Any], reduction:
     except TypeError:
         return None
     return apply_reduction(each, totals, reduction)
-
-
-def _share(totals: Partial) -> float:
-    """What each loss is multiplied by in the mean; NaN if the weights add up to 0."""
-    try:
-        counted = totals.count if totals.weights is None else totals.weights / 2**1074
-    except OverflowError:
-        return 0.0
-    return 1.0 / counted if counted else math.nan

@@ -69,10 +69,10 @@ def entropy(
     >>> entropy(np.array([[0.0, 0.0, -np.inf]])).round(4)
     array([0.6931])
     """
+    grad = as_flag(grad, "grad")
     return row_quantity(
-        _core.entropy, {"logits": logits},
-        axis=axis, shift=shift, mask=mask, reduction=reduction, out=out,
-        slopes=_core.entropy_grad if as_flag(grad, "grad") else None,
+        _core.entropy_grad if grad else _core.entropy, {"logits": logits},
+        axis=axis, shift=shift, mask=mask, reduction=reduction, out=out, grad=grad,
     )  # fmt: skip
 
 
@@ -127,9 +127,9 @@ def kl_divergence(
     if wrt is not None and not grad:
         raise ValueError(f"wrt is {shown(wrt)}, which names what a gradient is by; it needs grad=True")
     return row_quantity(
-        _core.kl_divergence, {"p_logits": p_logits, "q_logits": q_logits},
-        axis=axis, shift=shift, mask=mask, reduction=reduction, out=out,
-        slopes=_core.kl_divergence_grad if grad else None, wrt=wrt,
+        _core.kl_divergence_grad if grad else _core.kl_divergence,
+        {"p_logits": p_logits, "q_logits": q_logits},
+        axis=axis, shift=shift, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt,
     )  # fmt: skip
 
 

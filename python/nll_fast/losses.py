@@ -129,11 +129,10 @@ def cross_entropy(
                 "of a distribution y it is sum(y) * p * (1 - p)"
             )
         return row_quantity(
-            _core.soft_cross_entropy,
+            _core.soft_cross_entropy_grad if grad else _core.soft_cross_entropy,
             {"logits": logits, "target": target},
             axis=axis, shift=shift, mask=mask, reduction=reduction, out=out, empty_mean=empty_mean,
-            weight=weight, sample_weight=sample_weight, label_smoothing=smoothing,
-            slopes=_core.soft_cross_entropy_grad if grad else None,
+            weight=weight, sample_weight=sample_weight, label_smoothing=smoothing, grad=grad,
         )  # fmt: skip
     return row_losses(
         _core.cross_entropy if not grad and hess is None else _core.cross_entropy_grad,

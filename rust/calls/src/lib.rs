@@ -66,5 +66,5 @@ pub use nll_elements::{
 };
 pub use nll_kernels::call::Hessian;
 pub use nll_losses::{Entries, Gradient, GradientOut, RowLosses, log_softmax, log_sum_exp};
-pub use nll_quantities::{Quantity, Slopes};
+pub use nll_quantities::{Quantity, Slopes, SlopesOut};
 pub use nll_scores::{Classes, Compare, CompareColumns, Given, Score, ScoreColumns};

@@ -7,9 +7,8 @@ use crate::errors::raise;
 use crate::rows::{
     Given, PerClassOutput, Results, RowWeight, Weight, leading, rows, size, totaled,
 };
-use crate::signals::run;
 use crate::totals::Partial;
-use nll_calls::{Quantity, Slopes};
+use nll_calls::Quantity;
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::Exec;
 use nll_kernels::data::out::Out;
@@ -123,28 +122,32 @@ pub(crate) fn weighted_sum<'py>(
     Ok(rows(py, leading(logits), (out, true, sum.is_double()), size(logits), run)?.0)
 }
 
-/// The gradients of a quantity by its logits: by the first ones, and by the second ones of a divergence;
-/// None for what was not wanted.
+/// The gradients of a quantity by its logits, by the first ones and by the second ones of a divergence, and
+/// what [`quantity`] returns; None for what was not wanted.
+type Slopes<'py> = (Given<'py>, Given<'py>, Given<'py>, Partial);
+
 fn slopes<'py>(
     py: Python<'py>,
     of: Quantity<'_>,
-    (mask, row_weight, scale): (Mask<'py>, RowWeight<'py>, f64),
-    wanted: [bool; 2],
-) -> PyResult<(Given<'py>, Given<'py>)> {
+    (mask, row_weight): (Mask<'py>, RowWeight<'py>),
+    (out, each, moments): (Given<'py>, bool, bool),
+    (mean, wanted): (bool, [bool; 2]),
+) -> PyResult<Slopes<'py>> {
     let mask = mask.as_ref().map(|mask| mask.as_slice()).transpose()?;
     let row_weight = row_weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
     of.check().map_err(raise)?;
-    let (first, second, double) = (of.logits(), of.second(), of.is_double());
+    let counted = Counted { mask, row_weight };
+    let call = nll_calls::Slopes { of, rows: counted, mean, totaled: totaled(moments) };
+    let (first, second, double) = (call.of.logits(), call.of.second(), call.of.is_double());
     let new = |logits: &Array<'_>, wanted: bool| match wanted {
         true => PerClassOutput::typed(py, logits, None, double),
         false => Ok(PerClassOutput::nothing(logits)),
     };
-    let [mut by_first, mut by_second] = [new(first, wanted[0])?, new(second, wanted[1])?];
-    let outs = [by_first.place()?, by_second.place()?];
-    let (counted, size) = (Counted { mask, row_weight }, size(first));
-    let call = Slopes { of, rows: counted, scale };
-    run(py, size, |exec| call.run(exec, outs))?;
-    Ok((by_first.finish()?, by_second.finish()?))
+    let (mut by_first, mut by_second) = (new(first, wanted[0])?, new(second, wanted[1])?);
+    let places = (by_first.place()?, by_second.place()?);
+    let work = |exec: Exec<'_>, out: Out<'_>| call.run(exec, (places.0, places.1, out));
+    let (values, totals) = rows(py, leading(first), (out, each, double), size(first), work)?;
+    Ok((by_first.finish()?, by_second.finish()?, values, Partial { totals }))
 }
 
 #[pyfunction]
@@ -153,10 +156,13 @@ pub(crate) fn entropy_grad<'py>(
     logits: Floats<'py>,
     mask: Mask<'py>,
     row_weight: RowWeight<'py>,
-    scale: f64,
-) -> PyResult<(Given<'py>, Given<'py>)> {
-    let logits = &logits.array();
-    slopes(py, Quantity::Entropy { logits }, (mask, row_weight, scale), [true, false])
+    out: Given<'py>,
+    each: bool,
+    moments: bool,
+    mean: bool,
+) -> PyResult<Slopes<'py>> {
+    let (of, counted) = (Quantity::Entropy { logits: &logits.array() }, (mask, row_weight));
+    slopes(py, of, counted, (out, each, moments), (mean, [true, false]))
 }
 
 #[pyfunction]
@@ -168,12 +174,15 @@ pub(crate) fn soft_cross_entropy_grad<'py>(
     label_smoothing: f64,
     mask: Mask<'py>,
     row_weight: RowWeight<'py>,
-    scale: f64,
-) -> PyResult<(Given<'py>, Given<'py>)> {
+    out: Given<'py>,
+    each: bool,
+    moments: bool,
+    mean: bool,
+) -> PyResult<Slopes<'py>> {
     let weight = weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
     let (logits, target) = (&logits.array(), &target.array());
     let of = Quantity::SoftTarget { logits, target, weight, label_smoothing };
-    slopes(py, of, (mask, row_weight, scale), [true, false])
+    slopes(py, of, (mask, row_weight), (out, each, moments), (mean, [true, false]))
 }
 
 #[pyfunction]
@@ -183,11 +192,14 @@ pub(crate) fn kl_divergence_grad<'py>(
     q_logits: Floats<'py>,
     mask: Mask<'py>,
     row_weight: RowWeight<'py>,
-    scale: f64,
+    out: Given<'py>,
+    each: bool,
+    moments: bool,
+    mean: bool,
     by_p: bool,
     by_q: bool,
-) -> PyResult<(Given<'py>, Given<'py>)> {
+) -> PyResult<Slopes<'py>> {
     let (p_logits, q_logits) = (&p_logits.array(), &q_logits.array());
     let of = Quantity::Divergence { p_logits, q_logits };
-    slopes(py, of, (mask, row_weight, scale), [by_p, by_q])
+    slopes(py, of, (mask, row_weight), (out, each, moments), (mean, [by_p, by_q]))
 }

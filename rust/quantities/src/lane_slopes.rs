@@ -6,30 +6,33 @@ use crate::slope_blocks::{EntropyRow, SoftTargetRow, divergence_slopes};
 use crate::slopes::{Memory, RowSlopes};
 use nll_kernels::call::HugePair;
 use nll_kernels::data::lines::{LANES, Lines, scratch_lines};
+use nll_kernels::data::out::Out;
 use nll_kernels::data::per_class::PerClass;
 use nll_kernels::data::rows::Rows;
-use nll_kernels::fold::Weighting;
+use nll_kernels::data::totals::Totals;
 use nll_kernels::fold::lane_pair::LaneRelated;
 use nll_kernels::fold::lane_terms::LaneTerms;
 use nll_kernels::fold::lanes::LaneSums;
+use nll_kernels::fold::{Entropy, Weighting};
 use nll_kernels::math::side_by_side::Words;
 use nll_simd::{Extended, Isa, Real};
 use std::ops::Range;
 
 impl<F: Real> RowSlopes<'_, F> {
-    /// The gradients of rows of few classes.
+    /// The values and gradients of rows of few classes.
     #[inline(always)]
     pub(crate) fn few_classes<S: Isa>(
         &self,
         isa: S,
         range: Range<usize>,
-        [mut first, mut second]: [PerClass<'_>; 2],
-        memory: &mut Memory<F>,
+        ([mut first, mut second], out): ([PerClass<'_>; 2], &mut Out<'_>),
+        (totals, memory): (&mut Totals, &mut Memory<F>),
     ) {
-        let (classes, zeros) = (Rows::new([self.of.of.logits()]).classes(), [F::ZERO; LANES]);
+        let (classes, zeros) = (Rows::new([self.of().logits()]).classes(), [F::ZERO; LANES]);
         for group in first.groups(range) {
-            if group.clone().any(|row| self.of.factor(row) != 0.0) {
-                self.lanes(isa, &group, memory);
+            let mut values = [0.0; LANES];
+            if group.clone().any(|row| self.counts(row)) {
+                values = self.lanes(isa, &group, memory);
             } else {
                 for scratch in &mut memory.1 {
                     scratch_lines(scratch, classes).fill(zeros);
@@ -38,13 +41,15 @@ impl<F: Real> RowSlopes<'_, F> {
             let (_, [by_first, by_second], _) = &mut *memory;
             first.write(isa, by_first, group.len(), None);
             second.write(isa, by_second, group.len(), None);
+            let values = &mut values[..group.len()];
+            self.values.take(isa, group.start, values, (&mut *totals, &mut *out));
         }
     }
 
-    /// The gradients of at most [`LANES`] rows of few classes, as lines of the scratches. Called, not
-    /// inlined: the loops of longer rows have the registers for themselves.
+    /// The values of at most [`LANES`] rows of few classes, and their gradients as lines of the scratches.
+    /// Called, not inlined: the loops of longer rows have the registers for themselves.
     #[inline(never)]
-    fn lanes<S: Isa>(&self, isa: S, group: &Range<usize>, memory: &mut Memory<F>) {
+    fn lanes<S: Isa>(&self, isa: S, group: &Range<usize>, memory: &mut Memory<F>) -> [f64; LANES] {
         isa.vectorize(
             #[inline(always)]
             || self.lanes_here(isa, group, memory),
@@ -52,34 +57,40 @@ impl<F: Real> RowSlopes<'_, F> {
     }
 
     #[inline(always)]
-    fn lanes_here<S: Isa>(&self, isa: S, group: &Range<usize>, memory: &mut Memory<F>) {
+    fn lanes_here<S: Isa>(
+        &self,
+        isa: S,
+        group: &Range<usize>,
+        memory: &mut Memory<F>,
+    ) -> [f64; LANES] {
         let (reading, computing, _) = memory;
-        let [(_, first), (_, second)] = self.of.of.arrays();
+        let [(_, first), (_, second)] = self.of().arrays();
         let both = Rows::new([first, second]);
         let [slopes, by_q] =
             computing.each_mut().map(|scratch| scratch_lines(scratch, both.classes()));
         let mut factor = [0.0; LANES];
         for (factor, row) in factor.iter_mut().zip(group.clone()) {
-            *factor = self.of.factor(row);
+            *factor = self.factor(row);
         }
-        match self.of.of {
+        match self.of() {
             Quantity::Entropy { .. } => {
                 let one = Rows::new([first]);
                 let [lines] = one.lines(isa, group, core::array::from_mut(&mut reading[0]));
-                entropy(isa, lines, &factor, slopes);
+                entropy(isa, lines, &factor, slopes)
             }
             Quantity::SoftTarget { .. } => {
-                let (lines, weighting) = (both.lines(isa, group, reading), self.of.of.weighting());
-                soft_target(isa, lines, &factor, slopes, weighting);
+                let (lines, weighting) = (both.lines(isa, group, reading), self.of().weighting());
+                soft_target(isa, lines, &factor, slopes, weighting)
             }
             Quantity::Divergence { .. } => {
                 let lines = both.lines(isa, group, reading);
-                divergence(isa, lines, &factor, [&mut *slopes, &mut *by_q]);
+                let values = divergence(isa, lines, &factor, [&mut *slopes, &mut *by_q]);
                 if F::COMPENSATED {
                     self.restore_huge(group.start, &factor, [slopes, by_q]);
                 }
+                values
             }
-            Quantity::ExpectedLoss { .. } | Quantity::WeightedSum { .. } => {}
+            Quantity::ExpectedLoss { .. } | Quantity::WeightedSum { .. } => [0.0; LANES],
         }
     }
 
@@ -102,7 +113,7 @@ impl<F: Real> RowSlopes<'_, F> {
             if factor[lane] == 0.0 || sum.abs() < F::INFINITY {
                 continue;
             }
-            let rows = self.of.of.arrays().map(|(_, array)| Rows::new([array]));
+            let rows = self.of().arrays().map(|(_, array)| Rows::new([array]));
             let pair = HugePair::new(rows.each_ref(), first + lane);
             if let Some(pair) = pair.filter(HugePair::has_slopes) {
                 for (class, (by_p, by_q)) in by_p.iter_mut().zip(&mut *by_q).enumerate() {
@@ -157,23 +168,24 @@ impl<F: Real> LaneBalance<F> {
     }
 }
 
-/// The slopes of entropies times `factor`, 0 in rows of which that is 0.
+/// Entropies, and their slopes times `factor`, 0 in rows of which that is 0.
 #[inline(always)]
 fn entropy<S: Isa, F: Real>(
     isa: S,
     lines: Lines<'_, F>,
     factor: &[f64; LANES],
     slopes: &mut [[F; LANES]],
-) {
+) -> [f64; LANES] {
     let terms = LaneTerms::new(isa, lines, slopes);
     let LaneTerms { max, rest } = &terms;
     let mut sums = LaneSums::ZERO;
     for (class, terms) in slopes.iter().enumerate() {
         max.add_below(isa, (terms, lines.line(class)), &mut sums);
     }
-    let [mut x_m, mut below, mut of_term] = [[0.0; LANES]; 3];
+    let [mut value, mut x_m, mut below, mut of_term] = [[0.0; LANES]; 4];
     for i in 0..LANES {
         let sums = [max.term[i], rest.value::<F>(i), sums.value::<F>(i)];
+        value[i] = Entropy::<F>::value(isa, sums);
         let row = EntropyRow::of_sums::<S, F>(isa, sums, max.x[i].to_f64(), factor[i]);
         (x_m[i], below[i], of_term[i]) = (row.x_m, row.below, row.factor);
     }
@@ -187,9 +199,10 @@ fn entropy<S: Isa, F: Real>(
         *slopes = balanced.take(F::from_f64(class as f64), &found);
     }
     balanced.finish(factor, slopes);
+    value
 }
 
-/// The slopes of cross entropies with distributions as targets times `factor`, 0 in rows of which that
+/// Cross entropies with distributions as targets, and their slopes times `factor`, 0 in rows of which that
 /// is 0.
 #[inline(always)]
 fn soft_target<S: Isa, F: Real>(
@@ -198,11 +211,12 @@ fn soft_target<S: Isa, F: Real>(
     factor: &[f64; LANES],
     slopes: &mut [[F; LANES]],
     weighting: Weighting<'_>,
-) {
-    let LaneTerms { max, rest } = LaneTerms::new(isa, lines, slopes);
+) -> [f64; LANES] {
+    let terms = LaneTerms::new(isa, lines, slopes);
+    let value = terms.soft_target(isa, [lines, targets], weighting);
+    let LaneTerms { max, rest } = &terms;
     let mut sums = LaneSums::ZERO;
     for class in 0..lines.classes() {
-        targets.fetch_next(class);
         let y = targets.line(class);
         for i in 0..LANES {
             sums.add::<F>(i, weighting.product(class, y[i]));
@@ -229,16 +243,17 @@ fn soft_target<S: Isa, F: Real>(
         }
         *slopes = found;
     }
+    value
 }
 
-/// The slopes of divergences times `factor` by the logits of p and of q, 0 in rows of which that is 0.
+/// Divergences, and their slopes times `factor` by the logits of p and of q, 0 in rows of which that is 0.
 #[inline(always)]
 fn divergence<S: Isa, F: Real>(
     isa: S,
     lines: [Lines<'_, F>; 2],
     factor: &[f64; LANES],
     [by_p, by_q]: [&mut [[F; LANES]]; 2],
-) {
+) -> [f64; LANES] {
     let (related, likely) = LaneRelated::new(isa, lines, [by_p, by_q]);
     let mut balanced = LaneBalance::new(likely);
     for (class, (by_p, by_q)) in by_p.iter_mut().zip(by_q).enumerate() {
@@ -254,4 +269,5 @@ fn divergence<S: Isa, F: Real>(
         *by_q = slope_q;
     }
     balanced.finish(factor, by_p);
+    *related.values()
 }

@@ -8,7 +8,8 @@ mod long_slopes;
 mod quantities;
 mod quantity;
 mod slope_blocks;
+mod slope_sweeps;
 mod slopes;
 
 pub use quantity::Quantity;
-pub use slopes::Slopes;
+pub use slopes::{Slopes, SlopesOut};

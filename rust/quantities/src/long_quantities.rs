@@ -1,5 +1,6 @@
 //! Quantities of rows of very many classes, in which each class has its part.
 
+use crate::quantities::Quantities;
 use nll_kernels::Error;
 use nll_kernels::call::long_rows::{Largest, LongRow, Top, fold_rows};
 use nll_kernels::call::row_sweeps;
@@ -89,16 +90,12 @@ pub(crate) fn divergences<F: Real>(
 }
 
 /// Values of a group of rows that are known already.
-pub(crate) struct KnownValues<'c> {
-    pub(crate) counted: Counted<'c>,
-    /// Totals of nothing.
-    pub(crate) totals: Totals,
+pub(crate) struct KnownValues<'c, F> {
+    pub(crate) of: &'c Quantities<'c, F>,
     pub(crate) values: [f64; GROUP],
-    /// Whether values are float64.
-    pub(crate) double: bool,
 }
 
-impl Work<Out<'_>> for KnownValues<'_> {
+impl<F: Real> Work<Out<'_>> for KnownValues<'_, F> {
     type Total = Totals;
     type Memory = ();
 
@@ -112,10 +109,9 @@ impl Work<Out<'_>> for KnownValues<'_> {
 
     #[inline(always)]
     fn task<S: Isa>(&self, isa: S, rows: Range<usize>, mut out: Out<'_>, (): &mut ()) -> Totals {
-        let (mut totals, mut values) = (self.totals.clone(), self.values);
+        let (mut totals, mut values) = (self.of.no_totals(), self.values);
         let values = &mut values[..rows.len()];
-        self.counted.add_to(isa, &mut totals, rows.start, (values, self.double));
-        out.write(values, None);
+        self.of.take(isa, rows.start, values, (&mut totals, &mut out));
         totals
     }
 }

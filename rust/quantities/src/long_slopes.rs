@@ -4,93 +4,97 @@
 use crate::long_quantities::{Pairs, divergences};
 use crate::quantity::Quantity;
 use crate::slope_blocks::{self, EntropyRow, SoftTargetRow};
+use crate::slopes::RowSlopes;
 use nll_kernels::Error;
 use nll_kernels::call::HugePair;
-use nll_kernels::call::long_rows::{
-    Fixed, Folded, Largest, LongRow, Places, Top, fold_rows, next_rows, write_rows,
-};
+use nll_kernels::call::long_rows::{Fixed, LongRow, Places, fold_rows, next_rows, write_rows};
 use nll_kernels::data::drive::Exec;
 use nll_kernels::data::out::Out;
 use nll_kernels::data::rows::{Block, Rows};
 use nll_kernels::data::scratch::Scratch;
-use nll_kernels::fold::{Entropy, Fold, LongPair, Others, Related, TargetSum, Weighting};
+use nll_kernels::data::totals::Totals;
+use nll_kernels::fold::{
+    Entropy, Fold, LongPair, Others, Related, SoftTarget, TargetSum, Weighting,
+};
 use nll_kernels::math::terms::{NONE, add_values};
 use nll_simd::{Extended, Isa, LaneSum, NonTemporal, Real};
 use std::ops::Range;
 
-/// The gradients of a quantity of all rows, times a factor for each row: 0 if it does not count.
+/// The values and gradients of a quantity of all rows.
 pub(crate) fn run_long<F: Real>(
     exec: Exec<'_>,
-    of: &Quantity<'_>,
-    factor: &(dyn Fn(usize) -> f64 + Sync),
+    call: &RowSlopes<'_, F>,
     mut outs: [Out<'_>; 2],
-) -> Result<(), Error> {
-    let [(_, first), (_, second)] = of.arrays();
-    let both = Rows::new([first, second]);
-    let rows = LongSlopes { each: [Rows::new([first]), Rows::new([second])], both, factor };
+    mut values: Out<'_>,
+) -> Result<Totals, Error> {
+    let [(_, first), (_, second)] = call.of().arrays();
+    let each = [Rows::new([first]), Rows::new([second])];
+    let rows = LongSlopes { each, both: Rows::new([first, second]), call };
+    let mut totals = call.values.no_totals();
     for group in rows.both.long_groups() {
         let mut places = next_rows(&mut outs, group.len(), rows.both.classes());
-        match of {
-            Quantity::Entropy { .. } => rows.entropy::<F>(exec, group, &mut places)?,
-            Quantity::SoftTarget { .. } => {
-                rows.soft_target::<F>(exec, group, of.weighting(), &mut places)?;
-            }
-            Quantity::Divergence { .. } => rows.divergence::<F>(exec, group, &mut places)?,
-            Quantity::ExpectedLoss { .. } | Quantity::WeightedSum { .. } => {}
-        }
+        let found = match call.of() {
+            Quantity::Entropy { .. } => rows.entropy(exec, group.clone(), &mut places)?,
+            Quantity::SoftTarget { .. } => rows.soft_target(exec, group.clone(), &mut places)?,
+            Quantity::Divergence { .. } => rows.divergence(exec, group.clone(), &mut places)?,
+            Quantity::ExpectedLoss { .. } | Quantity::WeightedSum { .. } => Vec::new(),
+        };
+        totals = totals.add(call.values.take_long(exec, group, found, &mut values));
     }
-    Ok(())
+    Ok(totals)
 }
 
-/// The rows of both arrays, and how much each counts.
-struct LongSlopes<'a> {
+/// The rows of both arrays.
+struct LongSlopes<'a, F> {
     each: [Rows<'a>; 2],
     both: Rows<'a, 2>,
-    factor: &'a (dyn Fn(usize) -> f64 + Sync),
+    call: &'a RowSlopes<'a, F>,
 }
 
-impl LongSlopes<'_> {
-    fn entropy<F: Real>(
+/// The value of each row of a group, None of those that do not count.
+type Values = Vec<Option<f64>>;
+
+impl<F: Real> LongSlopes<'_, F> {
+    fn entropy(
         &self,
         exec: Exec<'_>,
         group: Range<usize>,
         places: &mut Places<'_, 2>,
-    ) -> Result<(), Error> {
+    ) -> Result<Values, Error> {
         let [rows, _] = &self.each;
-        let tops = fold_rows(exec, rows, group.clone(), &EntropyTops(self.factor))?;
+        let tops = fold_rows(exec, rows, group.clone(), &EntropyTops(self.call))?;
+        let values = tops.iter().map(|top| Some(top.as_ref()?.value)).collect();
         let slopes = EntropySlopes::<F> { first: group.start, tops };
         let ends = write_rows(exec, rows, group, &slopes, places)?;
         balance::<F>(places, &ends);
-        Ok(())
+        Ok(values)
     }
 
-    fn soft_target<F: Real>(
+    fn soft_target(
         &self,
         exec: Exec<'_>,
         group: Range<usize>,
-        weighting: Weighting<'_>,
         places: &mut Places<'_, 2>,
-    ) -> Result<(), Error> {
-        let counts = |row| (self.factor)(row) != 0.0;
-        let [rows, targets] = &self.each;
-        let tops = fold_rows::<F, _, 1>(exec, rows, group.clone(), &Largest(counts))?;
-        let sum = Folded(|row| counts(row).then(|| TargetSum::<F>::empty(weighting)));
-        let sums = fold_rows::<F, _, 1>(exec, targets, group.clone(), &sum)?;
-        let (first, factor) = (group.start, self.factor);
-        let slopes = SoftTargetSlopes { first, tops, sums, weighting, factor };
+    ) -> Result<Values, Error> {
+        let (first, weighting) = (group.start, self.call.of().weighting());
+        let tops = SoftTargetTops { call: self.call, weighting };
+        let tops = fold_rows(exec, &self.both, group.clone(), &tops)?;
+        let values = tops.iter().map(|top| Some(top.as_ref()?.value)).collect();
+        let slopes = SoftTargetSlopes { first, tops, weighting };
         write_rows(exec, &self.both, group, &slopes, places)?;
-        Ok(())
+        Ok(values)
     }
 
-    fn divergence<F: Real>(
+    fn divergence(
         &self,
         exec: Exec<'_>,
         group: Range<usize>,
         places: &mut Places<'_, 2>,
-    ) -> Result<(), Error> {
-        let (rows, factor) = ((self.each.each_ref(), &self.both), self.factor);
-        let pairs = divergences::<F>(exec, rows, group.clone(), |row| factor(row) != 0.0)?;
-        let slopes = DivergenceSlopes { first: group.start, pairs, factor };
+    ) -> Result<Values, Error> {
+        let (rows, call) = ((self.each.each_ref(), &self.both), self.call);
+        let pairs = divergences::<F>(exec, rows, group.clone(), |row| call.counts(row))?;
+        let values = pairs.iter().map(|pair| Some(pair.as_ref()?.0.value)).collect();
+        let slopes = DivergenceSlopes { first: group.start, pairs, call };
         let ends = write_rows(exec, &self.both, group.clone(), &slopes, places)?;
         balance::<F>(places, &ends);
         for ((row, outs), end) in group.zip(places).zip(&ends) {
@@ -98,13 +102,21 @@ impl LongSlopes<'_> {
             let pair = if may_be_huge { HugePair::new(rows.0, row) } else { None };
             let Some(pair) = pair.filter(HugePair::has_slopes) else { continue };
             for class in 0..self.both.classes() {
-                for (out, slope) in outs.iter_mut().zip(pair.slopes(class, factor(row))) {
+                for (out, slope) in outs.iter_mut().zip(pair.slopes(class, call.factor(row))) {
                     out.set(class, &[slope], |slope| slope);
                 }
             }
         }
-        Ok(())
+        Ok(values)
     }
+}
+
+/// The value of a row, what its slopes need of it, and its largest logit.
+#[derive(Clone, Copy)]
+struct Known<T, F: Real> {
+    value: f64,
+    slopes: T,
+    max: Others<F>,
 }
 
 /// What is known of the slopes of a row once they are written.
@@ -179,28 +191,30 @@ impl<T, F: Real, const N: usize> Fold<F, N> for Balanced<T> {
     }
 }
 
-/// What the slopes of an entropy need of each row that counts.
-struct EntropyTops<'f>(&'f (dyn Fn(usize) -> f64 + Sync));
+/// The entropy of each row that counts, and what its slopes need.
+struct EntropyTops<'c, F>(&'c RowSlopes<'c, F>);
 
-impl<F: Real> LongRow<F, 1> for EntropyTops<'_> {
+impl<F: Real> LongRow<F, 1> for EntropyTops<'_, F> {
     type State = Entropy<F>;
-    type Row = (EntropyRow, Others<F>);
+    type Row = Known<EntropyRow, F>;
 
     #[inline(always)]
     fn start<S: Isa>(&self, _isa: S, row: usize) -> Option<Entropy<F>> {
-        ((self.0)(row) != 0.0).then(Entropy::empty)
+        self.0.counts(row).then(Entropy::empty)
     }
 
     #[inline(always)]
     fn finish<S: Isa>(&self, isa: S, row: usize, state: &Entropy<F>) -> Self::Row {
-        (EntropyRow::new(isa, state, (self.0)(row)), *state.others())
+        let value = Entropy::<F>::value(isa, state.finish(isa));
+        let slopes = EntropyRow::new(isa, state, self.0.factor(row));
+        Known { value, slopes, max: *state.others() }
     }
 }
 
 /// The slopes of entropies of a group of rows, from number `first` on.
 struct EntropySlopes<F: Real> {
     first: usize,
-    tops: Vec<Option<(EntropyRow, Others<F>)>>,
+    tops: Vec<Option<Known<EntropyRow, F>>>,
 }
 
 impl<F: Real> LongRow<F, 1, 2> for EntropySlopes<F> {
@@ -209,8 +223,8 @@ impl<F: Real> LongRow<F, 1, 2> for EntropySlopes<F> {
 
     #[inline(always)]
     fn start<S: Isa>(&self, isa: S, row: usize) -> Option<Self::State> {
-        let top = self.tops[row - self.first]?;
-        Some(Balanced::new(top, top.1.at_if_likely(isa)))
+        let Known { slopes, max, .. } = self.tops[row - self.first]?;
+        Some(Balanced::new((slopes, max), max.at_if_likely(isa)))
     }
 
     #[inline(always)]
@@ -235,14 +249,36 @@ impl<F: Real> LongRow<F, 1, 2> for EntropySlopes<F> {
     }
 }
 
+/// The cross entropy of each row that counts, and what its slopes need.
+struct SoftTargetTops<'c, F> {
+    call: &'c RowSlopes<'c, F>,
+    weighting: Weighting<'c>,
+}
+
+impl<'c, F: Real> LongRow<F, 2> for SoftTargetTops<'c, F> {
+    type State = (SoftTarget<'c, F>, TargetSum<'c>);
+    type Row = Known<SoftTargetRow<F>, F>;
+
+    #[inline(always)]
+    fn start<S: Isa>(&self, _isa: S, row: usize) -> Option<Self::State> {
+        let empty = || (SoftTarget::empty(self.weighting), TargetSum::empty(self.weighting));
+        self.call.counts(row).then(empty)
+    }
+
+    #[inline(always)]
+    fn finish<S: Isa>(&self, isa: S, row: usize, (loss, sum): &Self::State) -> Self::Row {
+        let (slopes, max) = SoftTargetRow::new(isa, loss, self.call.factor(row));
+        let value = SoftTarget::<F>::value(isa, loss.finish(isa));
+        let slopes = slopes.with_sum(Fold::<F, 2>::finish(sum, isa));
+        Known { value, slopes, max }
+    }
+}
+
 /// The slopes of cross entropies of a group of rows, from number `first` on.
 struct SoftTargetSlopes<'f, F: Real> {
     first: usize,
-    tops: Vec<Option<Top<F>>>,
-    /// Σ a
-    sums: Vec<Option<F::Extended>>,
+    tops: Vec<Option<Known<SoftTargetRow<F>, F>>>,
     weighting: Weighting<'f>,
-    factor: &'f (dyn Fn(usize) -> f64 + Sync),
 }
 
 impl<F: Real> LongRow<F, 2, 2> for SoftTargetSlopes<'_, F> {
@@ -250,11 +286,9 @@ impl<F: Real> LongRow<F, 2, 2> for SoftTargetSlopes<'_, F> {
     type Row = ();
 
     #[inline(always)]
-    fn start<S: Isa>(&self, isa: S, row: usize) -> Option<Self::State> {
-        let i = row - self.first;
-        let (max, sum) = (self.tops[i]?.max, self.sums[i]?);
-        let of_row = SoftTargetRow::of_sums(max.sums(isa), (self.factor)(row));
-        Some(Fixed((of_row.with_sum(sum), max)))
+    fn start<S: Isa>(&self, _isa: S, row: usize) -> Option<Self::State> {
+        let Known { slopes, max, .. } = self.tops[row - self.first]?;
+        Some(Fixed((slopes, max)))
     }
 
     #[inline(always)]
@@ -281,7 +315,7 @@ impl<F: Real> LongRow<F, 2, 2> for SoftTargetSlopes<'_, F> {
 struct DivergenceSlopes<'f, F: Real> {
     first: usize,
     pairs: Pairs<F>,
-    factor: &'f (dyn Fn(usize) -> f64 + Sync),
+    call: &'f RowSlopes<'f, F>,
 }
 
 impl<F: Real> LongRow<F, 2, 2> for DivergenceSlopes<'_, F> {
@@ -305,7 +339,7 @@ impl<F: Real> LongRow<F, 2, 2> for DivergenceSlopes<'_, F> {
     ) {
         let (related, pair) = &state.of;
         let [p, q] = pair.write(isa, block, [terms, changed]);
-        let factor = (self.factor)(row);
+        let factor = self.call.factor(row);
         slope_blocks::divergence(isa, [&mut *p, &mut *q], block.classes(), related, factor);
         by_q.write(q, None);
         state.write(isa, block.first, p, by_p);

@@ -124,9 +124,7 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
                     values = self.lanes(isa, &group, memory);
                 }
                 let values = &mut values[..group.len()];
-                self.restore_huge(group.start, values);
-                counted.add_to(isa, &mut totals, group.start, (values, F::COMPENSATED));
-                out.write(values, None);
+                self.take(isa, group.start, values, (&mut totals, &mut out));
             }
             return totals;
         }
@@ -140,12 +138,10 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
                 Quantity::SoftTarget { .. } => {
                     let weighting = self.of.weighting();
                     memory.soft_target(isa, &both, (group, counted), weighting, values);
-                    self.restore_huge(start, values);
                 }
                 Quantity::Divergence { .. } => {
                     let rows = ([&one, &Rows::new([second])], &both);
                     memory.divergence(isa, rows, (group, counted), values);
-                    self.restore_huge(start, values);
                 }
                 Quantity::ExpectedLoss { .. } => {
                     let of = self.probabilities(both.classes());
@@ -162,16 +158,29 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
                     memory.plain(isa, &both, (group, counted), WeightedSum::<F>::empty, values);
                 }
             }
-            counted.add_to(isa, &mut totals, start, (values, F::COMPENSATED));
-            out.write(values, None);
+            self.take(isa, start, values, (&mut totals, &mut out));
         }
         totals
     }
 }
 
 impl<F: Real> Quantities<'_, F> {
+    /// Writes the values of the rows from `first` on, times their weights, and adds them to the totals.
+    #[inline(always)]
+    pub(crate) fn take<S: Isa>(
+        &self,
+        isa: S,
+        first: usize,
+        values: &mut [f64],
+        (totals, out): (&mut Totals, &mut Out<'_>),
+    ) {
+        self.restore_huge(first, values);
+        self.rows.add_to(isa, totals, first, (values, F::COMPENSATED));
+        out.write(values, None);
+    }
+
     /// The totals of no rows.
-    fn no_totals(&self) -> Totals {
+    pub(crate) fn no_totals(&self) -> Totals {
         let mut totals = Totals::empty(self.rows.row_weight.is_some(), self.totaled);
         totals.ignored = self.rows.mask.map(|_| 0);
         totals
@@ -213,16 +222,26 @@ impl<F: Real> Quantities<'_, F> {
         let both = Rows::new([first, second]);
         let mut totals = self.no_totals();
         for group in both.long_groups() {
-            let mut values = [0.0; GROUP];
-            let found = self.long_values(exec, &group)?;
-            values.iter_mut().zip(found).for_each(|(to, value)| *to = value.unwrap_or(0.0));
-            self.restore_huge(group.start, &mut values[..group.len()]);
-            let (counted, double) = (self.rows, F::COMPENSATED);
-            let known = KnownValues { counted, totals: self.no_totals(), values, double };
-            let out = out.split_off(group.len());
-            totals = totals.add(drive::task(exec.level, &known, group, out));
+            let values = self.long_values(exec, &group)?;
+            totals = totals.add(self.take_long(exec, group, values, &mut out));
         }
         Ok(totals)
+    }
+
+    /// As [`Self::take`], the values of a group of rows of very many classes, None of those that do not
+    /// count. Returns their totals.
+    pub(crate) fn take_long(
+        &self,
+        exec: Exec<'_>,
+        group: Range<usize>,
+        found: impl IntoIterator<Item = Option<f64>>,
+        out: &mut Out<'_>,
+    ) -> Totals {
+        let mut values = [0.0; GROUP];
+        values.iter_mut().zip(found).for_each(|(to, value)| *to = value.unwrap_or(0.0));
+        let known = KnownValues { of: self, values };
+        let out = out.split_off(group.len());
+        drive::task(exec.level, &known, group, out)
     }
 
     /// The quantities of a group of rows of very many classes, None of those that do not count.

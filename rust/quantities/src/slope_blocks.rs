@@ -1,7 +1,7 @@
 //! The slopes of a class, by the formulas of `slopes.rs`, and of a block of classes, where they replace
 //! the terms.
 
-use nll_kernels::fold::{Entropy, Fold, Related, Weighting};
+use nll_kernels::fold::{Entropy, Fold, Others, Related, SoftTarget, Weighting};
 use nll_kernels::math::row;
 use nll_simd::{Extended, Isa, Real};
 
@@ -77,6 +77,13 @@ impl<F: Real> SoftTargetRow<F> {
         let unit = 1.0 / term.add(rest).rounded();
         let others = rest.rounded() * unit;
         SoftTargetRow { unit, others, sum: F::Extended::new(0.0), factor }
+    }
+
+    /// Of a fold over all classes and the factor of all results, without Σ a; and the largest logit.
+    #[inline(always)]
+    pub(crate) fn new<S: Isa>(isa: S, loss: &SoftTarget<'_, F>, factor: f64) -> (Self, Others<F>) {
+        let max = *loss.others();
+        (Self::of_sums(max.sums(isa), factor), max)
     }
 
     /// With Σ a.

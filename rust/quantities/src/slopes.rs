@@ -9,42 +9,45 @@
 //! divergence by y_j, of q     q_j − p_j  =  p_j·(e^d − 1),  d = log q_j − log p_j
 //! ```
 //!
-//! A row is read three times, after the first from cache: for its terms, for what the formula needs
-//! of the whole row, and for the results, which replace the terms. Rows of few classes are read together,
-//! in `lane_slopes.rs`.
+//! The value of a row is computed on the way, because its slopes need much of the same. A row is read two or
+//! three times, after the first from cache: for what the formulas need of the whole row, and for the
+//! slopes (`slope_sweeps.rs`). Rows of few classes are read together (`lane_slopes.rs`), those of very many
+//! in pieces (`long_slopes.rs`).
 
 use crate::long_slopes::run_long;
+use crate::quantities::Quantities;
 use crate::quantity::Quantity;
-use crate::slope_blocks::{self, EntropyRow, SoftTargetRow};
 use nll_kernels::Error;
-use nll_kernels::call::HugePair;
-use nll_kernels::call::row_sweeps::PIECE;
 use nll_kernels::data::drive::{self, Exec, Work};
 use nll_kernels::data::out::Out;
 use nll_kernels::data::per_class::PerClass;
-use nll_kernels::data::rows::{BLOCK, GROUP, Rows};
+use nll_kernels::data::rows::{GROUP, Rows};
 use nll_kernels::data::scratch::Scratch;
 use nll_kernels::data::targets::Counted;
-use nll_kernels::fold::{Divergence, Entropy, Pair, TargetSum, TermRows, Terms, Weighting, sweep};
-use nll_kernels::math::terms::{NONE, add_values};
-use nll_simd::{Buffer, Extended, Isa, LaneSum, Real};
+use nll_kernels::data::totals::{Totaled, Totals};
+use nll_simd::{Buffer, Isa, Real};
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// The gradient of a quantity of rows.
+/// A quantity of rows with its gradient.
 pub struct Slopes<'a> {
     /// The quantity.
     pub of: Quantity<'a>,
     /// Which rows count, and how much.
     pub rows: Counted<'a>,
-    /// The factor of all results: 1 for the gradient of the sum.
-    pub scale: f64,
+    /// Divides by the sum of the weights: the gradient of the mean, not of the sum.
+    pub mean: bool,
+    /// Which totals of the values are wanted.
+    pub totaled: Totaled,
 }
 
+/// Where the gradient by the first logits, that by the second ones of a divergence, and the values go.
+pub type SlopesOut<'o> = (PerClass<'o>, PerClass<'o>, Out<'o>);
+
 impl Slopes<'_> {
-    /// The gradients by the first logits and, of a divergence, by the second ones. Rows of few classes lie
-    /// as `out` says, others one behind the other.
-    pub fn run(&self, exec: Exec<'_>, out: [PerClass<'_>; 2]) -> Result<(), Error> {
+    /// The gradients, 0 in rows that do not count; the values and their totals are those of
+    /// [`Quantity::run`]. Gradients of rows of few classes lie as `out` says, others one behind the other.
+    pub fn run(&self, exec: Exec<'_>, out: SlopesOut<'_>) -> Result<Totals, Error> {
         self.of.check_rows(self.rows)?;
         if let Quantity::ExpectedLoss { .. } | Quantity::WeightedSum { .. } = self.of {
             return Err(Error::Choice("this quantity has no gradient".into()));
@@ -55,54 +58,49 @@ impl Slopes<'_> {
         }
     }
 
-    fn run_in<F: Real>(&self, exec: Exec<'_>, out: [PerClass<'_>; 2]) -> Result<(), Error> {
-        if Rows::new([self.of.logits()]).are_long() {
-            let outs = out.map(PerClass::rows);
-            return run_long::<F>(exec, &self.of, &|row| self.factor(row), outs);
+    fn run_in<F: Real>(&self, exec: Exec<'_>, out: SlopesOut<'_>) -> Result<Totals, Error> {
+        let Slopes { of, rows, mean, totaled } = self;
+        let (counted, logits) = (*rows, Rows::new([of.logits()]));
+        let scale = match mean {
+            true => share(counted.sum_of_weights(logits.count())),
+            false => 1.0,
+        };
+        let values = Quantities { of, rows: counted, totaled: *totaled, real: PhantomData };
+        let slopes = RowSlopes::<F> { values, scale };
+        if logits.are_long() {
+            let (first, second, values) = out;
+            return run_long(exec, &slopes, [first.rows(), second.rows()], values);
         }
-        drive::run(exec, &RowSlopes::<F> { of: self, real: PhantomData }, out)
-    }
-
-    /// The factor of the results of a row; 0 if it does not count.
-    #[inline(always)]
-    pub(crate) fn factor(&self, row: usize) -> f64 {
-        let weight = self.rows.weight(row);
-        if weight == 0.0 { 0.0 } else { self.scale * weight }
+        drive::run(exec, &slopes, out)
     }
 }
 
-/// Sets the slope of the likely class, if a row has one, to minus the sum of the others: the slopes of a
-/// row add up to 0, and its own would be a difference of two numbers that are nearly equal.
-#[inline(always)]
-fn balance<S: Isa, F: Real>(isa: S, slopes: &mut [F], likely: usize) {
-    if likely < slopes.len() {
-        slopes[likely] = F::ZERO;
-        let mut others = LaneSum::ZERO;
-        add_values::<S, F, _>(isa, &mut others, slopes);
-        slopes[likely] = F::from_f64(-others.extended::<F>().rounded());
-    }
+/// What each slope is multiplied by in the gradient of the mean, of the sum of all weights.
+fn share(weights: f64) -> f64 {
+    if weights == 0.0 { f64::NAN } else { 1.0 / weights }
 }
 
 /// The gradients of all rows, computed in `F`.
 pub(crate) struct RowSlopes<'s, F> {
-    pub(crate) of: &'s Slopes<'s>,
-    real: PhantomData<F>,
+    /// The values of the rows.
+    pub(crate) values: Quantities<'s, F>,
+    /// The factor of all slopes: 1 for the gradient of the sum.
+    scale: f64,
 }
 
 /// What a thread keeps: for reading two arrays, for computing, and the terms of a group of each.
 pub(crate) type Memory<F> = ([Scratch<F>; 2], [Scratch<F>; 2], [Buffer<F>; 2]);
 
-impl<F: Real> Work<[PerClass<'_>; 2]> for RowSlopes<'_, F> {
-    type Total = ();
+impl<F: Real> Work<SlopesOut<'_>> for RowSlopes<'_, F> {
+    type Total = Totals;
     type Memory = Memory<F>;
 
     fn count(&self) -> usize {
-        Rows::new([self.of.of.arrays()[0].1]).count()
+        self.values.count()
     }
 
     fn per_task(&self) -> usize {
-        let [(_, first), (_, second)] = self.of.of.arrays();
-        Rows::new([first, second]).per_task()
+        self.values.per_task()
     }
 
     #[inline(always)]
@@ -110,246 +108,56 @@ impl<F: Real> Work<[PerClass<'_>; 2]> for RowSlopes<'_, F> {
         &self,
         isa: S,
         range: Range<usize>,
-        out: [PerClass<'_>; 2],
+        (first_out, second_out, mut out): SlopesOut<'_>,
         memory: &mut Memory<F>,
-    ) {
-        let [(_, first), (_, second)] = self.of.of.arrays();
+    ) -> Totals {
+        let [(_, first), (_, second)] = self.of().arrays();
         let (one, both) = (Rows::new([first]), Rows::new([first, second]));
+        let (mut totals, outs) = (self.values.no_totals(), [first_out, second_out]);
         if both.are_few() {
-            return self.few_classes(isa, range, out, memory);
+            self.few_classes(isa, range, (outs, &mut out), (&mut totals, memory));
+            return totals;
         }
-        let mut outs = out.map(PerClass::rows);
+        let mut outs = outs.map(PerClass::rows);
         for group in both.groups(range) {
-            match &self.of.of {
-                Quantity::Entropy { .. } => self.entropy(isa, &one, group, memory, &mut outs[0]),
+            let mut values = [0.0; GROUP];
+            let (start, values) = (group.start, &mut values[..group.len()]);
+            match self.of() {
+                Quantity::Entropy { .. } => {
+                    self.entropy(isa, &one, group, memory, (values, &mut outs[0]));
+                }
                 Quantity::SoftTarget { .. } => {
-                    let weighting = self.of.of.weighting();
-                    self.soft_target(isa, (&one, &both), group, weighting, memory, &mut outs[0]);
+                    self.soft_target(isa, &both, group, memory, (values, &mut outs[0]));
                 }
                 Quantity::Divergence { .. } => {
                     let rows = ([&one, &Rows::new([second])], &both);
-                    self.divergence(isa, rows, group, memory, &mut outs);
+                    self.divergence(isa, rows, group, memory, (values, &mut outs));
                 }
                 Quantity::ExpectedLoss { .. } | Quantity::WeightedSum { .. } => {}
             }
+            self.values.take(isa, start, values, (&mut totals, &mut out));
         }
+        totals
     }
 }
 
-impl<F: Real> RowSlopes<'_, F> {
+impl<'s, F: Real> RowSlopes<'s, F> {
+    /// The quantity.
     #[inline(always)]
-    fn factor(&self, row: usize) -> f64 {
-        self.of.factor(row)
+    pub(crate) fn of(&self) -> &'s Quantity<'s> {
+        self.values.of
     }
 
+    /// Whether the value or the slopes of a row may differ from 0. Those of another are 0 even if its logits
+    /// are NaN.
     #[inline(always)]
-    fn entropy<S: Isa>(
-        &self,
-        isa: S,
-        rows: &Rows<'_>,
-        group: Range<usize>,
-        ([reading, _], [computing, _], [memory, _]): &mut Memory<F>,
-        out: &mut Out<'_>,
-    ) {
-        let (start, counts) = (group.start, |row| self.factor(row) != 0.0);
-        let reading = core::array::from_mut(reading);
-        let terms = memory.first(group.len() * rows.classes(), F::ZERO);
-        let mut term_rows = TermRows::new(terms, rows.classes());
-        let mut tops = [None; GROUP];
-        sweep(
-            isa,
-            rows,
-            (group.clone(), BLOCK),
-            counts,
-            (&mut *reading, &mut *computing),
-            #[inline(always)]
-            |i| (Entropy::<F>::empty(), Terms::new(term_rows.row(i))),
-            #[inline(always)]
-            |i, (entropy, mut terms)| {
-                // Writes the largest term.
-                terms.parts(isa);
-                let row = EntropyRow::new(isa, &entropy, self.factor(start + i));
-                tops[i] = Some((row, entropy.others().at_if_likely(isa)));
-            },
-        );
-        let mut term_rows = TermRows::new(terms, rows.classes());
-        rows.visit(
-            isa,
-            (group.clone(), BLOCK),
-            counts,
-            reading,
-            (
-                #[inline(always)]
-                |i| (tops[i], term_rows.row(i)),
-                #[inline(always)]
-                |(row, terms), block| {
-                    let ([x], Some((row, _))) = (block.classes(), row) else { return };
-                    row.slopes(&mut terms[block.first..], x);
-                },
-                #[inline(always)]
-                |_, (row, terms)| balance(isa, terms, row.map_or(NONE, |(_, likely)| likely)),
-            ),
-        );
-        self.write(group, terms, out);
+    pub(crate) fn counts(&self, row: usize) -> bool {
+        self.values.rows.weight(row) != 0.0
     }
 
+    /// The factor of the slopes of a row; 0 if it does not count.
     #[inline(always)]
-    fn soft_target<S: Isa>(
-        &self,
-        isa: S,
-        (rows, both): (&Rows<'_>, &Rows<'_, 2>),
-        group: Range<usize>,
-        weighting: Weighting<'_>,
-        (reading, [computing, _], [memory, _]): &mut Memory<F>,
-        out: &mut Out<'_>,
-    ) {
-        let (start, counts) = (group.start, |row| self.factor(row) != 0.0);
-        let terms = memory.first(group.len() * rows.classes(), F::ZERO);
-        let mut tops = [None; GROUP];
-        let mut term_rows = TermRows::new(terms, rows.classes());
-        sweep(
-            isa,
-            rows,
-            (group.clone(), BLOCK),
-            counts,
-            (core::array::from_mut(&mut reading[0]), &mut *computing),
-            #[inline(always)]
-            |i| Terms::new(term_rows.row(i)),
-            #[inline(always)]
-            |i, mut terms| {
-                let (max, _) = terms.parts(isa);
-                let row = SoftTargetRow::of_sums(max.sums(isa), self.factor(start + i));
-                tops[i] = Some((row, max.at));
-            },
-        );
-        both.visit(
-            isa,
-            (group.clone(), BLOCK),
-            counts,
-            &mut *reading,
-            (
-                #[inline(always)]
-                |_| TargetSum::<F>::empty(weighting),
-                #[inline(always)]
-                |sum, block| sum.add(block.first, block.classes()[1]),
-                #[inline(always)]
-                |i, sum| {
-                    tops[i] = tops[i]
-                        .map(|(row, at): (SoftTargetRow<F>, _)| (row.with_sum(sum.sum()), at));
-                },
-            ),
-        );
-        let mut term_rows = TermRows::new(terms, rows.classes());
-        both.visit(
-            isa,
-            (group.clone(), BLOCK),
-            counts,
-            reading,
-            (
-                #[inline(always)]
-                |i| (tops[i], term_rows.row(i)),
-                #[inline(always)]
-                |(row, terms), block| {
-                    let ([_, y], Some((row, at))) = (block.classes(), row) else { return };
-                    let terms = &mut terms[block.first..];
-                    row.slopes((block.first, *at), terms, y, weighting);
-                },
-                |_, _| (),
-            ),
-        );
-        self.write(group, terms, out);
-    }
-
-    #[inline(always)]
-    fn divergence<S: Isa>(
-        &self,
-        isa: S,
-        (each, both): ([&Rows<'_>; 2], &Rows<'_, 2>),
-        group: Range<usize>,
-        (reading, [computing, _], memory): &mut Memory<F>,
-        outs: &mut [Out<'_>; 2],
-    ) {
-        let (start, counts) = (group.start, |row| self.factor(row) != 0.0);
-        let (classes, size) = (both.classes(), group.len() * both.classes());
-        let [p_terms, q_terms] = memory.each_mut().map(|memory| memory.first(size, F::ZERO));
-        let mut folds = [const { [const { None }; GROUP] }; 2];
-        let terms = [&mut *p_terms, &mut *q_terms];
-        for (((folds, rows), terms), reading) in
-            folds.iter_mut().zip(each).zip(terms).zip(&mut *reading)
-        {
-            let mut term_rows = TermRows::new(terms, classes);
-            sweep(
-                isa,
-                rows,
-                (group.clone(), BLOCK),
-                counts,
-                (core::array::from_mut(reading), &mut *computing),
-                #[inline(always)]
-                |i| Terms::new(term_rows.row(i)),
-                #[inline(always)]
-                |i, fold| folds[i] = Some(fold),
-            );
-        }
-        let mut related = [const { None }; GROUP];
-        let [p, q] = &mut folds;
-        let mut pairs = p.iter_mut().flatten().zip(q.iter_mut().flatten());
-        sweep(
-            isa,
-            both,
-            (group.clone(), PIECE),
-            counts,
-            (&mut *reading, &mut *computing),
-            #[inline(always)]
-            |_| pairs.next().map(|(p, q)| Divergence::new(Pair::new(isa, p, q))),
-            #[inline(always)]
-            |i, fold| related[i] = fold.map(|fold| fold.related(isa)),
-        );
-        let mut p_rows = TermRows::new(p_terms, classes);
-        let mut q_rows = TermRows::new(q_terms, classes);
-        both.visit(
-            isa,
-            (group.clone(), BLOCK),
-            counts,
-            reading,
-            (
-                #[inline(always)]
-                |i| (i, p_rows.row(i), q_rows.row(i)),
-                #[inline(always)]
-                |(i, p, q), block| {
-                    let Some(related) = related[*i] else { return };
-                    let terms = [&mut p[block.first..], &mut q[block.first..]];
-                    let factor = self.factor(start + *i);
-                    slope_blocks::divergence(isa, terms, block.classes(), &related, factor);
-                },
-                #[inline(always)]
-                |_, (i, p, _)| {
-                    balance(isa, p, related[i].map_or(NONE, |related| related.likely));
-                },
-            ),
-        );
-        let rows = group.clone().zip(p_terms.chunks_mut(classes).zip(q_terms.chunks_mut(classes)));
-        for (row, (by_p, by_q)) in rows.filter(|(row, _)| F::COMPENSATED && counts(*row)) {
-            let are_finite = by_p.iter().fold(true, |all, x| all & (x.abs() < F::INFINITY));
-            let pair = if are_finite { None } else { HugePair::new(each, row) };
-            if let Some(pair) = pair.filter(HugePair::has_slopes) {
-                for (class, (by_p, by_q)) in by_p.iter_mut().zip(by_q).enumerate() {
-                    [*by_p, *by_q] = pair.slopes(class, self.factor(row)).map(F::from_f64);
-                }
-            }
-        }
-        self.write(group.clone(), p_terms, &mut outs[0]);
-        self.write(group, q_terms, &mut outs[1]);
-    }
-
-    /// Writes the results of a group, 0 in rows that do not count.
-    #[inline(always)]
-    fn write(&self, group: Range<usize>, results: &mut [F], out: &mut Out<'_>) {
-        let classes = results.len() / group.len().max(1);
-        for (row, results) in group.zip(results.chunks_mut(classes.max(1))) {
-            if self.factor(row) == 0.0 {
-                results.fill(F::ZERO);
-            }
-            out.write(results, None);
-        }
+    pub(crate) fn factor(&self, row: usize) -> f64 {
+        if self.counts(row) { self.scale * self.values.rows.weight(row) } else { 0.0 }
     }
 }

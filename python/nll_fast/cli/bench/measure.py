@@ -33,6 +33,11 @@ class Workload:
     order: Literal["C", "F", "columns"] = "C"
     keywords: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def formula(self) -> str:
+        """The key of what is computed in the tables of ``peers.py``."""
+        return f"{self.function}, gradient" if self.keywords.get("grad") else self.function
+
     def sizes(self, most: int) -> list[Workload]:
         """The same with 10 rows, 100, and so on, and last with as many as make ``most`` bytes of inputs."""
         classes = math.prod(self.shape[1:])
@@ -73,8 +78,8 @@ def load(path: Path | None) -> list[Workload]:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a list of workloads: {error}") from None
     for w in workloads:
-        if w.function not in NUMPY:
-            raise ValueError(f"{w.name} is of {w.function}; there are {', '.join(NUMPY)}")
+        if w.formula not in NUMPY:
+            raise ValueError(f"{w.name} is of {w.formula}; there are {', '.join(NUMPY)}")
     return workloads
 
 
@@ -116,8 +121,8 @@ def laid_out(x: np.ndarray, order: Literal["C", "F", "columns"]) -> np.ndarray:
 def measure(workload: Workload, peers: dict[str, Callable[..., Any]], rounds: int) -> Result:
     """Check the answers, then time all calls in turn, so that a change of the machine's speed meets all."""
     arrays = [laid_out(draw(kind, workload), workload.order) for kind in workload.inputs.values()]
-    table = TABLES.get(workload.function)
-    reduction = "none" if table else workload.keywords.get("reduction", "mean")
+    table, with_gradient = TABLES.get(workload.function), workload.formula != workload.function
+    reduction = "none" if table or with_gradient else workload.keywords.get("reduction", "mean")
     keywords = dict(workload.keywords)
     if workload.function in ("log_sigmoid", "softplus", "log_softmax"):
         keywords.pop("reduction", None)  # these take no reduction
@@ -126,26 +131,28 @@ def measure(workload: Workload, peers: dict[str, Callable[..., Any]], rounds: in
     if workload.function == "entropy":
         keywords["reduction"] = reduction
     out = None
-    if reduction == "none" and not table:
+    if reduction == "none" and not table and not with_gradient:
         out = keywords["out"] = np.empty(workload.shape, np.result_type(arrays[0], np.float32))
     function = getattr(nll_fast, workload.function)
     call = lambda: function(*arrays, **keywords)  # noqa: E731
-    answer = np.stack([getattr(call(), name) for name in table], -1) if table else np.asarray(call())
-    error = _error(answer, _oracle(workload.function, arrays, reduction))
+    answer = np.stack([getattr(call(), name) for name in table], -1) if table else call()
+    answer = answer[1] if with_gradient else np.asarray(answer)
+    error = _error(answer, _oracle(workload.formula, arrays, reduction))
     if not error <= 1e-6:
         raise ValueError(f"{workload.name}: the answer is off by {error:.1e} of itself")
     calls: dict[str, Callable[[], Any]] = {"nll_fast": call}
     for name, prepare in peers.items():
-        peer = prepare(workload.function, arrays, reduction)
+        peer = prepare(workload.formula, arrays, reduction)
         if peer is not None:
             # This only confirms that the peer computes the same loss; its precision is not judged.
             bound = 1e-3 if workload.dtype == "float32" else 0.1
             if not np.allclose(peer(), answer, rtol=bound, atol=bound):
                 raise ValueError(f"{workload.name}: {name} gives another answer")
             calls[name] = peer
-    size = sum(a.nbytes for a in arrays) + (out.nbytes if out is not None else 0)
+    written = answer.nbytes if out is not None or with_gradient else 0
+    size = sum(a.nbytes for a in arrays) + written
     if size >= _CACHE:
-        calls["bound"] = _reading(arrays) if out is None else _copying(size)
+        calls["bound"] = _copying(size) if written else _reading(arrays)
     best = dict.fromkeys(calls, math.inf)
     for _ in range(rounds):
         for name, timed in calls.items():
@@ -168,13 +175,13 @@ def _seconds(call: Callable[[], Any]) -> float:
     return best
 
 
-def _oracle(function: str, arrays: list[np.ndarray], reduction: str) -> np.ndarray:
+def _oracle(formula: str, arrays: list[np.ndarray], reduction: str) -> np.ndarray:
     """The result of NumPy's formula in float64, computed on one part of the rows at a time."""
     size = max(1, (1 << 21) * len(arrays[0]) // arrays[0].size)
     parts = []
     for start in range(0, len(arrays[0]), size):
         part = [a[start : start + size] for a in arrays]
-        parts.append(NUMPY[function](*(a if a.dtype.kind in "iu" else a.astype(np.float64) for a in part)))
+        parts.append(NUMPY[formula](*(a if a.dtype.kind in "iu" else a.astype(np.float64) for a in part)))
     losses = np.concatenate(parts)
     return losses if reduction == "none" else losses.mean()
 

@@ -51,6 +51,17 @@ impl Counted<'_> {
         if self.counts(row) { self.row_weight.map_or(1.0, |w| w[row]) } else { 0.0 }
     }
 
+    /// The sum of the weights of `rows` rows.
+    pub fn sum_of_weights(&self, rows: usize) -> f64 {
+        if self.row_weight.is_none() {
+            return self.mask.map_or(rows, |mask| mask.iter().filter(|&&counts| counts).count())
+                as f64;
+        }
+        let mut sum = ExactSum::default();
+        (0..rows).for_each(|row| sum.add(self.weight(row)));
+        sum.value()
+    }
+
     /// Adds the values of the rows from `first` on to `totals`, times their weights.
     #[inline(always)]
     pub fn add_to<S: Isa>(

@@ -110,6 +110,12 @@ impl LaneRelated {
         (LaneRelated { x_m, y_m, p_sum, losses, k, value }, p.likely())
     }
 
+    /// The divergence of each pair.
+    #[inline(always)]
+    pub fn values(&self) -> &[f64; LANES] {
+        &self.value
+    }
+
     /// Those of one pair, without its likely class.
     #[inline(always)]
     pub fn of<F: Real>(&self, i: usize) -> Related<F> {

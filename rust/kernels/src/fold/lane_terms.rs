@@ -168,37 +168,59 @@ pub fn entropies<S: Isa, F: Real>(
 #[inline(always)]
 pub fn soft_target<S: Isa, F: Real>(
     isa: S,
-    [lines, targets]: [Lines<'_, F>; 2],
+    lines: [Lines<'_, F>; 2],
     held: &mut [[F; LANES]],
     weighting: Weighting<'_>,
 ) -> [f64; LANES] {
-    let max = LaneMax::new(isa, lines, held);
-    let [mut sum, mut below] = [LaneSums::ZERO; 2];
+    let max = LaneMax::new(isa, lines[0], held);
+    let mut sums = LaneTargets { lines, weighting, sum: LaneSums::ZERO, below: LaneSums::ZERO };
     let rest = max.others(
         isa,
         held,
         #[inline(always)]
-        |class, _| {
-            let (y, x) = (targets.line(class), lines.line(class));
-            targets.fetch_next(class);
-            let (weighted, loses) = weighting.line(class, y);
-            if loses {
-                let kept = weighting.kept_line(class, y);
-                for i in 0..LANES {
-                    sum.add::<F>(i, kept[i]);
-                }
-                return max.add_below(isa, (&kept, x), &mut below);
-            }
-            sum.add_line(&weighted);
-            max.add_below(isa, (&weighted, x), &mut below);
-        },
+        |class, _| sums.add(isa, &max, class),
     );
-    let mut value = [0.0; LANES];
-    for i in 0..LANES {
-        let loss = max.loss(isa, i, rest.value::<F>(i));
-        value[i] = sum.value::<F>(i).mul(isa, loss).add(below.value::<F>(i)).rounded();
+    sums.values(isa, &max, &rest)
+}
+
+/// What −Σ y·log p is made of beside the terms: Σ y and Σ y·(x_m − x) of each row, with weighted y.
+struct LaneTargets<'l, F: Real> {
+    /// x and y
+    lines: [Lines<'l, F>; 2],
+    weighting: Weighting<'l>,
+    sum: LaneSums,
+    below: LaneSums,
+}
+
+impl<F: Real> LaneTargets<'_, F> {
+    #[inline(always)]
+    fn add<S: Isa>(&mut self, isa: S, max: &LaneMax<F>, class: usize) {
+        let [lines, targets] = &self.lines;
+        let (y, x) = (targets.line(class), lines.line(class));
+        targets.fetch_next(class);
+        let (weighted, loses) = self.weighting.line(class, y);
+        if loses {
+            let kept = self.weighting.kept_line(class, y);
+            for i in 0..LANES {
+                self.sum.add::<F>(i, kept[i]);
+            }
+            return max.add_below(isa, (&kept, x), &mut self.below);
+        }
+        self.sum.add_line(&weighted);
+        max.add_below(isa, (&weighted, x), &mut self.below);
     }
-    value
+
+    /// −Σ y·log p, `rest` being the sum of the terms of all but the largest.
+    #[inline(always)]
+    fn values<S: Isa>(&self, isa: S, max: &LaneMax<F>, rest: &LaneSums) -> [f64; LANES] {
+        let mut value = [0.0; LANES];
+        for i in 0..LANES {
+            let (sum, below) = (self.sum.value::<F>(i), self.below.value::<F>(i));
+            let loss = max.loss(isa, i, rest.value::<F>(i));
+            value[i] = sum.mul(isa, loss).add(below).rounded();
+        }
+        value
+    }
 }
 
 /// The terms of all classes, that of the largest included, and the sum of the others'.
@@ -240,6 +262,22 @@ impl<F: Real> LaneTerms<F> {
             *line = here;
         }
         LaneTerms { max, rest }
+    }
+
+    /// [`soft_target`] of the rows `lines`, of which these are the terms.
+    #[inline(always)]
+    pub fn soft_target<S: Isa>(
+        &self,
+        isa: S,
+        lines: [Lines<'_, F>; 2],
+        weighting: Weighting<'_>,
+    ) -> [f64; LANES] {
+        let mut sums = LaneTargets { lines, weighting, sum: LaneSums::ZERO, below: LaneSums::ZERO };
+        (0..lines[0].classes()).for_each(
+            #[inline(always)]
+            |class| sums.add(isa, &self.max, class),
+        );
+        sums.values(isa, &self.max, &self.rest)
     }
 
     /// The class of each row that has more than half of the sum of all terms, −1 if none has.

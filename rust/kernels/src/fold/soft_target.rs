@@ -66,6 +66,24 @@ impl Weighting<'_> {
         self.weight.map_or(1.0, |w| w[class]) * self.smoothed(y)
     }
 
+    /// The weighted targets of the classes from `first` on.
+    #[inline(always)]
+    fn products<F: Real>(&self, first: usize, y: &[F], products: &mut [f64]) {
+        match self.weight {
+            // Slices of one length, as in `apply`.
+            Some(weight) => {
+                for ((product, &y), w) in products.iter_mut().zip(y).zip(&weight[first..]) {
+                    *product = w * self.smoothed(y);
+                }
+            }
+            None => {
+                for (product, &y) in products.iter_mut().zip(y) {
+                    *product = self.smoothed(y);
+                }
+            }
+        }
+    }
+
     /// (1 − ε)·y + ε/C
     #[inline(always)]
     fn smoothed<F: Real>(&self, y: F) -> f64 {
@@ -140,53 +158,42 @@ impl Weighting<'_> {
     }
 }
 
-/// Σ y of weighted targets, in two words.
-#[derive(Clone, Copy)]
-pub struct TargetSum<'w, F: Real> {
+/// Σ y of weighted targets, which are not rounded to `F` first.
+pub struct TargetSum<'w> {
     weighting: Weighting<'w>,
-    sum: F::Extended,
+    sum: LaneSum,
 }
 
-impl<'w, F: Real> TargetSum<'w, F> {
+impl<'w> TargetSum<'w> {
     /// Of no classes.
     #[inline(always)]
     pub fn empty(weighting: Weighting<'w>) -> Self {
-        TargetSum { weighting, sum: F::Extended::new(0.0) }
-    }
-
-    /// Adds the targets of the classes from `first` on.
-    #[inline(always)]
-    pub fn add(&mut self, first: usize, y: &[F]) {
-        for (class, &y) in (first..).zip(y) {
-            let target = F::Extended::new(self.weighting.product(class, y));
-            self.sum = self.sum.add(target).renormalize();
-        }
-    }
-
-    /// The sum.
-    #[inline(always)]
-    pub fn sum(&self) -> F::Extended {
-        self.sum
+        TargetSum { weighting, sum: LaneSum::ZERO }
     }
 }
 
-impl<F: Real> Fold<F> for TargetSum<'_, F> {
+impl<F: Real> Fold<F, 2> for TargetSum<'_> {
     type Row = F::Extended;
 
     #[inline(always)]
-    fn push<S: Isa>(&mut self, _isa: S, block: &Block<'_, F>, _scratch: &mut Scratch<F>) {
-        let [y] = block.classes();
-        self.add(block.first, y);
+    fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F, 2>, scratch: &mut Scratch<F>) {
+        let [_, y] = block.classes();
+        if self.weighting.is_none() {
+            return add_values::<S, F, F>(isa, &mut self.sum, y);
+        }
+        let products = scratch.second.first(y.len(), 0.0);
+        self.weighting.products(block.first, y, products);
+        add_values::<S, F, f64>(isa, &mut self.sum, products);
     }
 
     #[inline(always)]
     fn merge<S: Isa>(&mut self, _isa: S, later: Self) {
-        self.sum = self.sum.add(later.sum).renormalize();
+        self.sum = self.sum.merge::<F>(later.sum);
     }
 
     #[inline(always)]
     fn finish<S: Isa>(&self, _isa: S) -> F::Extended {
-        self.sum
+        self.sum.extended::<F>()
     }
 }
 
@@ -211,6 +218,12 @@ impl<'w, F: Real> SoftTarget<'w, F> {
     pub fn value<S: Isa>(isa: S, [term, rest, below, targets]: [F::Extended; 4]) -> f64 {
         let loss = rest.div(isa, term).log1p(isa);
         targets.mul(isa, loss).add(below).rounded()
+    }
+
+    /// The largest logit, and the sum of the others' terms.
+    #[inline(always)]
+    pub fn others(&self) -> &Others<F> {
+        &self.others
     }
 
     /// Adds the weighted targets of a block, and their products with how far `x` is below the largest.
