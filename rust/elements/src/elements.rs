@@ -1,7 +1,7 @@
 //! Losses of single observations. Shapes, precision and memory order are settled here; a [`Stream`]
 //! then computes the elements.
 
-use crate::evaluation::{Evaluation, Outside};
+use crate::evaluation::{Evaluate, Evaluation, Outside};
 use crate::formula::{Derivative, Formula};
 use crate::loss::{Argument, Loss, Visitor, spread};
 use crate::shapes::{check_fit, common_shape, fitted};
@@ -181,10 +181,12 @@ struct Runner<'r> {
 }
 
 impl Runner<'_> {
-    fn run<F: Real, L: Formula<N>, const N: usize>(
+    /// Runs a loss, which is given in the precision of the call and in f64. The loss is no type of this
+    /// function, which is therefore compiled only a few times.
+    fn run<F: Real, const N: usize>(
         self,
         arguments: [Argument<'_>; N],
-        loss: L,
+        (loss, exact): (&dyn Evaluate<F, N>, &dyn Evaluate<f64, N>),
     ) -> Result<Totals, Error> {
         let Runner { of: Elements { loss: call, options, plan }, exec, out } = self;
         let view = |array| fitted(array, &plan.shape, &plan.order);
@@ -196,22 +198,17 @@ impl Runner<'_> {
             mask: mask_view.as_ref().or(mask),
             divides: call.divides_by_weights(),
         };
-        let limits = arguments.map(|argument| argument.limit);
         let length = plan.shape.iter().product();
         let of_mean = out.mean && !plan.derivatives.is_empty();
-        let loss = Evaluation {
-            loss,
-            limits,
-            derivatives: plan.derivatives.clone(),
-            scale: if of_mean { 1.0 / divisor::<F>(exec, weighting, length)? } else { 1.0 },
-        };
+        let scale = if of_mean { 1.0 / divisor::<F>(exec, weighting, length)? } else { 1.0 };
         let mut given = core::iter::once(out.value).chain(out.derivatives);
         let outs: [_; RESULTS] = core::array::from_fn(|_| given.next().unwrap_or(Out::Nothing));
         let work = Stream::<F, N> {
-            loss: &loss,
+            loss,
             inputs: core::array::from_fn(|k| views[k].as_ref().unwrap_or(arguments[k].array)),
             weighting,
-            weigh: Weigh { exact: &loss, level: exec.level },
+            weigh: Weigh { exact, level: exec.level },
+            scale,
             length,
             totaled: out.totaled,
             large: outs.iter().any(|out| out.is_large()),
@@ -236,7 +233,7 @@ impl Runner<'_> {
                 argument: arguments[input].name,
                 value,
                 index: plan.index(element),
-                advice: limits[input].map_or("", |limit| limit.advice),
+                advice: arguments[input].limit.map_or("", |limit| limit.advice),
             }),
         }
     }
@@ -275,10 +272,13 @@ impl Visitor for Runner<'_> {
         arguments: [Argument<'_>; N],
         formula: impl Formula<N>,
     ) -> Self::Output {
+        let limits = arguments.map(|argument| argument.limit);
+        let derivatives = self.of.plan.derivatives.clone();
+        let loss = &Evaluation { loss: formula, limits, derivatives };
         if is_always_double(formula) || self.of.plan.double {
-            self.run::<f64, _, N>(arguments, formula)
+            self.run::<f64, N>(arguments, (loss, loss))
         } else {
-            self.run::<f32, _, N>(arguments, formula)
+            self.run::<f32, N>(arguments, (loss, loss))
         }
     }
 }

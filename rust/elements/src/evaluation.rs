@@ -52,15 +52,18 @@ pub(crate) struct Chunks<F, const N: usize> {
     prefetch: [Prefetch; N],
     /// An incomplete chunk of each input, filled up.
     pads: [Aligned<[F; CHUNK]>; N],
+    /// The factor of all derivatives.
+    pub(crate) scale: f64,
     /// The values of a block, and behind them the derivatives that are wanted.
     pub(crate) results: Vec<Aligned<[F; BLOCK]>>,
 }
 
 impl<F: Real, const N: usize> Chunks<F, N> {
-    pub(crate) fn new(prefetch: [Prefetch; N], derivatives: usize) -> Self {
+    pub(crate) fn new(prefetch: [Prefetch; N], derivatives: usize, scale: f64) -> Self {
         Chunks {
             prefetch,
             pads: [Aligned([F::ZERO; CHUNK]); N],
+            scale,
             results: vec![Aligned([F::ZERO; BLOCK]); 1 + derivatives],
         }
     }
@@ -90,8 +93,6 @@ pub(crate) struct Evaluation<L, const N: usize> {
     pub(crate) limits: [Option<Limit>; N],
     /// The derivatives that are wanted.
     pub(crate) derivatives: Vec<Derivative>,
-    /// The factor of all derivatives.
-    pub(crate) scale: f64,
 }
 
 impl<F: Real, L: Formula<N>, const N: usize> Evaluate<F, N> for Evaluation<L, N> {
@@ -139,7 +140,7 @@ impl<L: Formula<N>, const N: usize> Evaluation<L, N> {
     #[inline(always)]
     fn compute<S: Isa, F: Real>(&self, isa: S, x: &[&[F]; N], chunks: &mut Chunks<F, N>) -> bool {
         let length = x[0].len();
-        let Chunks { prefetch, pads, results } = chunks;
+        let Chunks { prefetch, pads, scale, results } = chunks;
         let (mut ahead, mut allowed) = (*prefetch, true);
         let Some((values, derivatives)) = results.split_first_mut() else { return true };
         for (i, values) in
@@ -168,7 +169,7 @@ impl<L: Formula<N>, const N: usize> Evaluation<L, N> {
             for (which, to) in self.derivatives.iter().zip(&mut *derivatives) {
                 let to = &mut to.0.as_chunks_mut().0[i];
                 self.loss.derivative(isa, *which, (chunk, &inner.0), to);
-                let scale = F::from_f64(self.scale);
+                let scale = F::from_f64(*scale);
                 to.iter_mut().for_each(|derivative| *derivative = *derivative * scale);
             }
         }

@@ -23,6 +23,8 @@ pub(crate) struct Stream<'s, F, const N: usize> {
     pub(crate) inputs: [&'s Array<'s>; N],
     pub(crate) weighting: Weighting<'s>,
     pub(crate) weigh: Weigh<'s, N>,
+    /// The factor of all derivatives.
+    pub(crate) scale: f64,
     pub(crate) length: usize,
     /// Which totals are wanted.
     pub(crate) totaled: Totaled,
@@ -266,7 +268,7 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
         let mut weighting_scratch = WeightingScratch::default();
         let is_short = self.loss.is_short();
         let prefetch = self.inputs.map(|input| input.prefetch::<F>(range.start, is_short));
-        let mut chunks = Chunks::new(prefetch, self.loss.derivatives());
+        let mut chunks = Chunks::new(prefetch, self.loss.derivatives(), self.scale);
         with_non_temporal(
             #[inline(always)]
             |stores| {
@@ -288,7 +290,7 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
                         first_outside = self.loss.first_outside(start, &x, mask);
                     }
                     if let Some(weight) = weight {
-                        self.weigh.apply(&x, weight, &mut chunks.results);
+                        self.weigh.apply(&x, weight, &mut chunks);
                     }
                     for (result, out) in chunks.results.iter().zip(&mut outs) {
                         out.write(&result.0[..length], stores);

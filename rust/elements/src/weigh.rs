@@ -15,17 +15,13 @@ pub(crate) struct Weigh<'s, const N: usize> {
 }
 
 impl<const N: usize> Weigh<'_, N> {
-    /// Multiplies the results of a block, of the inputs `x`, by its weights.
+    /// Multiplies the results in `chunks` of a block, of the inputs `x`, by its weights.
     #[inline(always)]
-    pub(crate) fn apply<F: Real>(
-        &self,
-        x: &[&[F]; N],
-        weight: &[F],
-        results: &mut [Aligned<[F; BLOCK]>],
-    ) {
+    pub(crate) fn apply<F: Real>(&self, x: &[&[F]; N], weight: &[F], chunks: &mut Chunks<F, N>) {
+        let Chunks { scale, results, .. } = chunks;
         let are_normal = |result: &Aligned<[F; BLOCK]>| F::are_normal(&result.0[..weight.len()]);
         if !F::COMPENSATED && !results.iter().all(are_normal) && is_any_lost(results, weight) {
-            return self.apply_to_exact(x, weight, results);
+            return self.apply_to_exact(x, weight, (results, *scale));
         }
         for result in results {
             for (value, &w) in result.0.iter_mut().zip(weight) {
@@ -41,10 +37,10 @@ impl<const N: usize> Weigh<'_, N> {
         &self,
         x: &[&[F]; N],
         weight: &[F],
-        results: &mut [Aligned<[F; BLOCK]>],
+        (results, scale): (&mut [Aligned<[F; BLOCK]>], f64),
     ) {
         let x = x.map(|x| x.iter().map(|x| x.to_f64()).collect::<Vec<_>>());
-        let mut exact = Chunks::new([Prefetch::NOTHING; N], results.len() - 1);
+        let mut exact = Chunks::new([Prefetch::NOTHING; N], results.len() - 1, scale);
         let x = core::array::from_fn(|k| &x[k][..]);
         self.exact.evaluate(self.level, &x, &mut exact);
         for (result, exact) in results.iter_mut().zip(&exact.results) {

@@ -69,7 +69,10 @@ impl Call<'_> {
                 let stores = large.then_some(stores);
                 if rows.are_few() {
                     for group in slopes.groups(range) {
-                        self.lanes::<S, F>(isa, &group, reading, [computing, curve_lines]);
+                        isa.apart(
+                            #[inline(always)]
+                            || self.lanes::<S, F>(isa, &group, reading, [computing, curve_lines]),
+                        );
                         slopes.write(isa, computing, group.len(), stores);
                         if self.hess.is_some() {
                             curves.write(isa, curve_lines, group.len(), stores);
@@ -114,24 +117,9 @@ impl Call<'_> {
         );
     }
 
-    /// The results of at most [`LANES`] rows of few classes, as lines of the scratch. Called, not
-    /// inlined: the loops of longer rows have the registers for themselves.
-    #[inline(never)]
-    fn lanes<S: Isa, F: Real>(
-        &self,
-        isa: S,
-        group: &Range<usize>,
-        reading: &mut [Scratch<F>; 1],
-        scratch: [&mut Scratch<F>; 2],
-    ) {
-        isa.vectorize(
-            #[inline(always)]
-            || self.lanes_here(isa, group, reading, scratch),
-        )
-    }
-
+    /// The results of at most [`LANES`] rows of few classes, as lines of the scratch.
     #[inline(always)]
-    fn lanes_here<S: Isa, F: Real>(
+    fn lanes<S: Isa, F: Real>(
         &self,
         isa: S,
         group: &Range<usize>,

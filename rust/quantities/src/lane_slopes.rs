@@ -32,7 +32,10 @@ impl<F: Real> RowSlopes<'_, F> {
         for group in first.groups(range) {
             let mut values = [0.0; LANES];
             if group.clone().any(|row| self.counts(row)) {
-                values = self.lanes(isa, &group, memory);
+                values = isa.apart(
+                    #[inline(always)]
+                    || self.lanes(isa, &group, memory),
+                );
             } else {
                 for scratch in &mut memory.1 {
                     scratch_lines(scratch, classes).fill(zeros);
@@ -47,22 +50,8 @@ impl<F: Real> RowSlopes<'_, F> {
     }
 
     /// The values of at most [`LANES`] rows of few classes, and their gradients as lines of the scratches.
-    /// Called, not inlined: the loops of longer rows have the registers for themselves.
-    #[inline(never)]
-    fn lanes<S: Isa>(&self, isa: S, group: &Range<usize>, memory: &mut Memory<F>) -> [f64; LANES] {
-        isa.vectorize(
-            #[inline(always)]
-            || self.lanes_here(isa, group, memory),
-        )
-    }
-
     #[inline(always)]
-    fn lanes_here<S: Isa>(
-        &self,
-        isa: S,
-        group: &Range<usize>,
-        memory: &mut Memory<F>,
-    ) -> [f64; LANES] {
+    fn lanes<S: Isa>(&self, isa: S, group: &Range<usize>, memory: &mut Memory<F>) -> [f64; LANES] {
         let (reading, computing, _) = memory;
         let [(_, first), (_, second)] = self.of().arrays();
         let both = Rows::new([first, second]);

@@ -121,7 +121,10 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
             for group in ranges(range, LANES) {
                 let mut values = [0.0; LANES];
                 if group.clone().any(|row| counted.counts(row)) {
-                    values = self.lanes(isa, &group, memory);
+                    values = isa.apart(
+                        #[inline(always)]
+                        || self.lanes(isa, &group, memory),
+                    );
                 }
                 let values = &mut values[..group.len()];
                 self.take(isa, group.start, values, (&mut totals, &mut out));
@@ -285,23 +288,9 @@ impl<F: Real> Quantities<'_, F> {
         Probabilities { weighting: Weighting { weight, smoothing: 0.0, classes }, margin }
     }
 
-    /// The quantities of at most [`LANES`] rows of few classes. Called, not inlined: the loops of
-    /// longer rows have the registers for themselves.
-    #[inline(never)]
-    fn lanes<S: Isa>(&self, isa: S, group: &Range<usize>, memory: &mut Memory<F>) -> [f64; LANES] {
-        isa.vectorize(
-            #[inline(always)]
-            || self.lanes_here(isa, group, memory),
-        )
-    }
-
+    /// The quantities of at most [`LANES`] rows of few classes.
     #[inline(always)]
-    fn lanes_here<S: Isa>(
-        &self,
-        isa: S,
-        group: &Range<usize>,
-        memory: &mut Memory<F>,
-    ) -> [f64; LANES] {
+    fn lanes<S: Isa>(&self, isa: S, group: &Range<usize>, memory: &mut Memory<F>) -> [f64; LANES] {
         let [(_, first), (_, second)] = self.of.arrays();
         let both = Rows::new([first, second]);
         let Memory { reading, computing, terms: [more, _] } = memory;

@@ -79,7 +79,10 @@ impl<F: Real> Work<CompareColumns<'_>> for Comparisons<'_, F> {
     ) {
         if self.both.are_few() {
             for group in ranges(range, LANES) {
-                self.lanes(isa, group, memory, &mut columns);
+                isa.apart(
+                    #[inline(always)]
+                    || self.lanes(isa, group, memory, &mut columns),
+                );
             }
         } else {
             for group in self.both.groups(range) {
@@ -105,24 +108,9 @@ impl<F: Real> Comparisons<'_, F> {
         self.each.each_ref().map(|rows| rows.entry_in(row, class))
     }
 
-    /// At most [`LANES`] pairs of rows of few classes. Called, not inlined: the loops of longer rows have the
-    /// registers for themselves.
-    #[inline(never)]
-    fn lanes<S: Isa>(
-        &self,
-        isa: S,
-        group: Range<usize>,
-        memory: &mut Memory<F>,
-        columns: &mut CompareColumns<'_>,
-    ) {
-        isa.vectorize(
-            #[inline(always)]
-            || self.lanes_here(isa, group, memory, columns),
-        );
-    }
-
+    /// At most [`LANES`] pairs of rows of few classes.
     #[inline(always)]
-    fn lanes_here<S: Isa>(
+    fn lanes<S: Isa>(
         &self,
         isa: S,
         group: Range<usize>,

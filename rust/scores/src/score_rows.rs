@@ -74,7 +74,10 @@ impl<F: Real> Work<ScoreColumns<'_>> for Scores<'_, F> {
     ) {
         if self.rows.are_few() {
             for group in ranges(range, LANES) {
-                self.lanes(isa, group, memory, &mut columns);
+                isa.apart(
+                    #[inline(always)]
+                    || self.lanes(isa, group, memory, &mut columns),
+                );
             }
         } else {
             for group in ranges(range, GROUP) {
@@ -147,22 +150,8 @@ impl<F: Real> Scores<'_, F> {
 
     /// At most [`LANES`] rows of few classes: cross entropies and entropies side by side, and then what
     /// is counted in each row.
-    #[inline(never)]
-    fn lanes<S: Isa>(
-        &self,
-        isa: S,
-        group: Range<usize>,
-        memory: &mut [Scratch<F>; 2],
-        columns: &mut ScoreColumns<'_>,
-    ) {
-        isa.vectorize(
-            #[inline(always)]
-            || self.lanes_here(isa, group, memory, columns),
-        );
-    }
-
     #[inline(always)]
-    fn lanes_here<S: Isa>(
+    fn lanes<S: Isa>(
         &self,
         isa: S,
         group: Range<usize>,

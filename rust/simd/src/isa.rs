@@ -24,6 +24,14 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// Runs `f` compiled for this instruction set.
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R;
 
+    /// [`vectorize`](Self::vectorize) as a function that is called, never inlined: its loops have the
+    /// registers for themselves, and compiling several small functions takes far less time than
+    /// compiling a large one.
+    #[inline(never)]
+    fn apart<R>(self, f: impl FnOnce() -> R) -> R {
+        self.vectorize(f)
+    }
+
     /// The level with these instructions, for code that is compiled once for all callers.
     fn level(self) -> Level;
 

@@ -24,33 +24,24 @@ impl<F: Real> CrossEntropy<'_, F> {
     ) {
         let first = rows.start;
         if self.rows.classes() == 2 && self.smoothing.is_none() {
-            return self.two_classes(isa, rows, &mut memory[0], (loss, is_top1));
+            return isa.apart(
+                #[inline(always)]
+                || self.two_classes(isa, rows, &mut memory[0], (loss, is_top1)),
+            );
         }
         for group in ranges(rows, LANES) {
             let at = group.start - first;
             let results = (&mut loss[at..][..LANES], &mut is_top1[at..][..LANES]);
-            self.lanes(isa, group, memory, results);
+            isa.apart(
+                #[inline(always)]
+                || self.lanes(isa, group, memory, results),
+            );
         }
     }
 
-    /// The losses of at most [`LANES`] rows of few classes. Called, not inlined: the loops of longer
-    /// rows have the registers for themselves.
-    #[inline(never)]
-    fn lanes<S: Isa>(
-        &self,
-        isa: S,
-        group: Range<usize>,
-        memory: &mut [Scratch<F>; 2],
-        results: (&mut [f64], &mut [bool]),
-    ) {
-        isa.vectorize(
-            #[inline(always)]
-            || self.lanes_here(isa, group, memory, results),
-        );
-    }
-
+    /// The losses of at most [`LANES`] rows of few classes.
     #[inline(always)]
-    fn lanes_here<S: Isa>(
+    fn lanes<S: Isa>(
         &self,
         isa: S,
         group: Range<usize>,

@@ -171,9 +171,7 @@ fn term_folds<'t, S: Isa, F: Real>(
 pub type EntropyRow<F> = ([<F as Real>::Extended; 3], Others<F>);
 
 /// The entropies of the rows of a group that are wanted.
-///
-/// Called, not inlined: several calls share it.
-#[inline(never)]
+#[inline(always)]
 pub fn entropy_rows<S: Isa, F: Real>(
     isa: S,
     rows: &Rows<'_>,
@@ -181,21 +179,16 @@ pub fn entropy_rows<S: Isa, F: Real>(
     [reading, computing]: [&mut Scratch<F>; 2],
     end: &mut dyn FnMut(usize, EntropyRow<F>),
 ) {
-    isa.vectorize(
+    sweep(
+        isa,
+        rows,
+        (group, BLOCK),
+        wanted,
+        (core::array::from_mut(reading), computing),
         #[inline(always)]
-        || {
-            sweep(
-                isa,
-                rows,
-                (group, BLOCK),
-                wanted,
-                (core::array::from_mut(reading), computing),
-                #[inline(always)]
-                |_| Entropy::<F>::empty(),
-                #[inline(always)]
-                |i, fold| end(i, (fold.finish(isa), *fold.others())),
-            );
-        },
+        |_| Entropy::<F>::empty(),
+        #[inline(always)]
+        |i, fold| end(i, (fold.finish(isa), *fold.others())),
     );
 }
 

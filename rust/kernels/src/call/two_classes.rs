@@ -30,24 +30,9 @@ struct Pairs<F> {
 }
 
 impl<F: Real> CrossEntropy<'_, F> {
-    /// The losses of rows of two classes, and whether each target is the first largest class. Called,
-    /// not inlined: the loops of longer rows have the registers for themselves.
-    #[inline(never)]
-    pub(super) fn two_classes<S: Isa>(
-        &self,
-        isa: S,
-        rows: Range<usize>,
-        reading: &mut Scratch<F>,
-        results: (&mut [f64; BLOCK_ROWS], &mut [bool; BLOCK_ROWS]),
-    ) {
-        isa.vectorize(
-            #[inline(always)]
-            || self.two_classes_here(isa, rows, reading, results),
-        );
-    }
-
+    /// The losses of rows of two classes, and whether each target is the first largest class.
     #[inline(always)]
-    fn two_classes_here<S: Isa>(
+    pub(super) fn two_classes<S: Isa>(
         &self,
         isa: S,
         rows: Range<usize>,

@@ -212,6 +212,21 @@ impl<'r, const N: usize> Rows<'r, N> {
     pub fn visit<S: Isa, F: Real, A>(
         &self,
         isa: S,
+        group: (Range<usize>, usize),
+        wanted: impl Fn(usize) -> bool,
+        scratch: &mut [Scratch<F>; N],
+        calls: (impl FnMut(usize) -> A, impl FnMut(&mut A, &Block<'_, F, N>), impl FnMut(usize, A)),
+    ) {
+        isa.apart(
+            #[inline(always)]
+            || self.visit_here(isa, group, wanted, scratch, calls),
+        );
+    }
+
+    #[inline(always)]
+    fn visit_here<S: Isa, F: Real, A>(
+        &self,
+        isa: S,
         (group, size): (Range<usize>, usize),
         wanted: impl Fn(usize) -> bool,
         scratch: &mut [Scratch<F>; N],
