@@ -1,6 +1,7 @@
 //! The slopes of rows of few classes, by the formulas of `slopes.rs`, with a lane for each of 32 rows.
 //! They replace the terms.
 
+use crate::balance::LaneBalance;
 use crate::quantity::Quantity;
 use crate::slope_blocks::{EntropyRow, SoftTargetRow, divergence_slopes};
 use crate::slopes::{Memory, RowSlopes};
@@ -15,7 +16,7 @@ use nll_kernels::fold::lane_terms::LaneTerms;
 use nll_kernels::fold::lanes::LaneSums;
 use nll_kernels::fold::{Entropy, Weighting};
 use nll_kernels::math::side_by_side::Words;
-use nll_simd::{Extended, Isa, Real};
+use nll_simd::{Isa, Real};
 use std::ops::Range;
 
 impl<F: Real> RowSlopes<'_, F> {
@@ -110,49 +111,6 @@ impl<F: Real> RowSlopes<'_, F> {
                     [by_p[lane], by_q[lane]] = slopes;
                 }
             }
-        }
-    }
-}
-
-/// The sum of the slopes of each row but that of its likely class, which is minus that sum, as `balance` in
-/// `slopes.rs` explains.
-struct LaneBalance<F: Real> {
-    /// −1: none.
-    likely: [F; LANES],
-    others: LaneSums,
-}
-
-impl<F: Real> LaneBalance<F> {
-    #[inline(always)]
-    fn new(likely: [F; LANES]) -> Self {
-        LaneBalance { likely, others: LaneSums::ZERO }
-    }
-
-    /// The slopes of a class, 0 where it is the likely one. They are added.
-    #[inline(always)]
-    fn take(&mut self, class: F, slopes: &[F; LANES]) -> [F; LANES] {
-        let mut kept = [F::ZERO; LANES];
-        for i in 0..LANES {
-            kept[i] = if self.likely[i] == class { F::ZERO } else { slopes[i] };
-            self.others.add::<F>(i, kept[i].to_f64());
-        }
-        kept
-    }
-
-    /// Sets the slopes of the likely classes, and those of rows that do not count to 0.
-    #[inline(always)]
-    fn finish(&self, factor: &[f64; LANES], slopes: &mut [[F; LANES]]) {
-        let mut last = [F::ZERO; LANES];
-        for i in 0..LANES {
-            last[i] = F::from_f64(-self.others.value::<F>(i).rounded());
-        }
-        for (class, slopes) in slopes.iter_mut().enumerate() {
-            let (class, mut found) = (F::from_f64(class as f64), [F::ZERO; LANES]);
-            for i in 0..LANES {
-                let slope = if self.likely[i] == class { last[i] } else { slopes[i] };
-                found[i] = if factor[i] == 0.0 { F::ZERO } else { slope };
-            }
-            *slopes = found;
         }
     }
 }

@@ -2,6 +2,7 @@
 //! divergence, distributions as targets.
 #![forbid(unsafe_code)]
 
+mod balance;
 mod lane_slopes;
 mod long_quantities;
 mod long_slopes;

@@ -1,20 +1,23 @@
 //! Quantities of rows of very many classes, in which each class has its part.
 
 use crate::quantities::Quantities;
+use crate::quantity::Quantity;
 use nll_kernels::Error;
-use nll_kernels::call::long_rows::{Largest, LongRow, Top, fold_rows};
+use nll_kernels::call::long_rows::{Folded, Largest, LongRow, Top, fold_rows};
 use nll_kernels::call::row_sweeps;
-use nll_kernels::data::drive::{Exec, Work};
+use nll_kernels::data::drive::{self, Exec, Split, Work};
 use nll_kernels::data::out::Out;
 use nll_kernels::data::rows::{GROUP, Rows};
 use nll_kernels::data::targets::Counted;
 use nll_kernels::data::totals::Totals;
-use nll_kernels::fold::{Divergence, Entropy, Fold, LongPair, Related, SoftTarget, Weighting};
+use nll_kernels::fold::{
+    Divergence, Entropy, ExpectedLoss, Fold, LongPair, Related, SoftTarget, WeightedSum, Weighting,
+};
 use nll_simd::{Isa, Real};
 use std::ops::Range;
 
 /// The entropy of each row that counts.
-pub(crate) struct Entropies<'c>(pub(crate) Counted<'c>);
+struct Entropies<'c>(Counted<'c>);
 
 impl<F: Real> LongRow<F, 1> for Entropies<'_> {
     type State = Entropy<F>;
@@ -32,7 +35,7 @@ impl<F: Real> LongRow<F, 1> for Entropies<'_> {
 }
 
 /// The cross entropy of each row that counts with a distribution as target.
-pub(crate) struct SoftTargets<'c>(pub(crate) Counted<'c>, pub(crate) Weighting<'c>);
+struct SoftTargets<'c>(Counted<'c>, Weighting<'c>);
 
 impl<'c, F: Real> LongRow<F, 2> for SoftTargets<'c> {
     type State = SoftTarget<'c, F>;
@@ -89,10 +92,71 @@ pub(crate) fn divergences<F: Real>(
     fold_rows(exec, both, group.clone(), &Divergences { first: group.start, tops: [p, q] })
 }
 
+impl<F: Real> Quantities<'_, F> {
+    /// [`Quantity::run`] of rows of very many classes.
+    pub(crate) fn run_long(&self, exec: Exec<'_>, mut out: Out<'_>) -> Result<Totals, Error> {
+        let [(_, first), (_, second)] = self.of.arrays();
+        let both = Rows::new([first, second]);
+        let mut totals = self.no_totals();
+        for group in both.long_groups() {
+            let values = self.long_values(exec, &group)?;
+            totals = totals.add(self.take_long(exec, group, values, &mut out));
+        }
+        Ok(totals)
+    }
+
+    /// As [`Self::take`], the values of a group of rows of very many classes, None of those that do not
+    /// count. Returns their totals.
+    pub(crate) fn take_long(
+        &self,
+        exec: Exec<'_>,
+        group: Range<usize>,
+        found: impl IntoIterator<Item = Option<f64>>,
+        out: &mut Out<'_>,
+    ) -> Totals {
+        let mut values = [0.0; GROUP];
+        values.iter_mut().zip(found).for_each(|(to, value)| *to = value.unwrap_or(0.0));
+        let known = KnownValues { of: self, values };
+        let out = out.split_off(group.len());
+        drive::task(exec.level, &known, group, out)
+    }
+
+    /// The quantities of a group of rows of very many classes, None of those that do not count.
+    fn long_values(&self, exec: Exec<'_>, group: &Range<usize>) -> Result<Vec<Option<f64>>, Error> {
+        let [(_, first), (_, second)] = self.of.arrays();
+        let (one, both) = (Rows::new([first]), Rows::new([first, second]));
+        let (counted, group) = (self.rows, group.clone());
+        match self.of {
+            Quantity::Entropy { .. } => {
+                fold_rows::<F, _, 1>(exec, &one, group, &Entropies(counted))
+            }
+            Quantity::SoftTarget { .. } => {
+                let loss = SoftTargets(counted, self.of.weighting());
+                fold_rows::<F, _, 2>(exec, &both, group, &loss)
+            }
+            Quantity::Divergence { .. } => {
+                let rows = ([&one, &Rows::new([second])], &both);
+                let found = divergences::<F>(exec, rows, group, |row| counted.counts(row))?;
+                let value = |(related, _): (Related<F>, _)| related.value;
+                Ok(found.into_iter().map(|found| found.map(value)).collect())
+            }
+            Quantity::ExpectedLoss { .. } => {
+                let of = self.probabilities(both.classes());
+                let loss = Folded(|row| counted.counts(row).then(|| ExpectedLoss::empty(of)));
+                fold_rows::<F, _, 2>(exec, &both, group, &loss)
+            }
+            Quantity::WeightedSum { .. } => {
+                let sum = Folded(|row| counted.counts(row).then(WeightedSum::<F>::empty));
+                fold_rows::<F, _, 2>(exec, &both, group, &sum)
+            }
+        }
+    }
+}
+
 /// Values of a group of rows that are known already.
-pub(crate) struct KnownValues<'c, F> {
-    pub(crate) of: &'c Quantities<'c, F>,
-    pub(crate) values: [f64; GROUP],
+struct KnownValues<'c, F> {
+    of: &'c Quantities<'c, F>,
+    values: [f64; GROUP],
 }
 
 impl<F: Real> Work<Out<'_>> for KnownValues<'_, F> {

@@ -1,6 +1,7 @@
 //! Gradients of quantities of rows of very many classes, by the logits: each row is read for what the
 //! formula needs of the whole row, and once more for the results.
 
+use crate::balance::{Balanced, SlopesEnd, balance_long};
 use crate::long_quantities::{Pairs, divergences};
 use crate::quantity::Quantity;
 use crate::slope_blocks::{self, EntropyRow, SoftTargetRow};
@@ -16,32 +17,35 @@ use nll_kernels::data::totals::Totals;
 use nll_kernels::fold::{
     Entropy, Fold, LongPair, Others, Related, SoftTarget, TargetSum, Weighting,
 };
-use nll_kernels::math::terms::{NONE, add_values};
-use nll_simd::{Extended, Isa, LaneSum, NonTemporal, Real};
+use nll_simd::{Isa, NonTemporal, Real};
 use std::ops::Range;
 
-/// The values and gradients of a quantity of all rows.
-pub(crate) fn run_long<F: Real>(
-    exec: Exec<'_>,
-    call: &RowSlopes<'_, F>,
-    mut outs: [Out<'_>; 2],
-    mut values: Out<'_>,
-) -> Result<Totals, Error> {
-    let [(_, first), (_, second)] = call.of().arrays();
-    let each = [Rows::new([first]), Rows::new([second])];
-    let rows = LongSlopes { each, both: Rows::new([first, second]), call };
-    let mut totals = call.values.no_totals();
-    for group in rows.both.long_groups() {
-        let mut places = next_rows(&mut outs, group.len(), rows.both.classes());
-        let found = match call.of() {
-            Quantity::Entropy { .. } => rows.entropy(exec, group.clone(), &mut places)?,
-            Quantity::SoftTarget { .. } => rows.soft_target(exec, group.clone(), &mut places)?,
-            Quantity::Divergence { .. } => rows.divergence(exec, group.clone(), &mut places)?,
-            Quantity::ExpectedLoss { .. } | Quantity::WeightedSum { .. } => Vec::new(),
-        };
-        totals = totals.add(call.values.take_long(exec, group, found, &mut values));
+impl<F: Real> RowSlopes<'_, F> {
+    /// The values and gradients of all rows.
+    pub(crate) fn run_long(
+        &self,
+        exec: Exec<'_>,
+        mut outs: [Out<'_>; 2],
+        mut values: Out<'_>,
+    ) -> Result<Totals, Error> {
+        let [(_, first), (_, second)] = self.of().arrays();
+        let each = [Rows::new([first]), Rows::new([second])];
+        let rows = LongSlopes { each, both: Rows::new([first, second]), call: self };
+        let mut totals = self.values.no_totals();
+        for group in rows.both.long_groups() {
+            let mut places = next_rows(&mut outs, group.len(), rows.both.classes());
+            let found = match self.of() {
+                Quantity::Entropy { .. } => rows.entropy(exec, group.clone(), &mut places)?,
+                Quantity::SoftTarget { .. } => {
+                    rows.soft_target(exec, group.clone(), &mut places)?
+                }
+                Quantity::Divergence { .. } => rows.divergence(exec, group.clone(), &mut places)?,
+                Quantity::ExpectedLoss { .. } | Quantity::WeightedSum { .. } => Vec::new(),
+            };
+            totals = totals.add(self.values.take_long(exec, group, found, &mut values));
+        }
+        Ok(totals)
     }
-    Ok(totals)
 }
 
 /// The rows of both arrays.
@@ -66,7 +70,7 @@ impl<F: Real> LongSlopes<'_, F> {
         let values = tops.iter().map(|top| Some(top.as_ref()?.value)).collect();
         let slopes = EntropySlopes::<F> { first: group.start, tops };
         let ends = write_rows(exec, rows, group, &slopes, places)?;
-        balance::<F>(places, &ends);
+        balance_long::<F>(places, &ends);
         Ok(values)
     }
 
@@ -96,7 +100,7 @@ impl<F: Real> LongSlopes<'_, F> {
         let values = pairs.iter().map(|pair| Some(pair.as_ref()?.0.value)).collect();
         let slopes = DivergenceSlopes { first: group.start, pairs, call };
         let ends = write_rows(exec, &self.both, group.clone(), &slopes, places)?;
-        balance::<F>(places, &ends);
+        balance_long::<F>(places, &ends);
         for ((row, outs), end) in group.zip(places).zip(&ends) {
             let may_be_huge = F::COMPENSATED && end.is_some_and(|end| !end.are_finite);
             let pair = if may_be_huge { HugePair::new(rows.0, row) } else { None };
@@ -117,78 +121,6 @@ struct Known<T, F: Real> {
     value: f64,
     slopes: T,
     max: Others<F>,
-}
-
-/// What is known of the slopes of a row once they are written.
-#[derive(Clone, Copy)]
-struct SlopesEnd {
-    /// The likely class, [`NONE`] if there is none, and its slope.
-    likely: (usize, f64),
-    /// Whether all slopes by the first logits are finite.
-    are_finite: bool,
-}
-
-/// Sets the slope of the likely class of each row that has one.
-fn balance<F: Real>(places: &mut Places<'_, 2>, ends: &[Option<SlopesEnd>]) {
-    for ([first, _], end) in places.iter_mut().zip(ends) {
-        if let Some((class, slope)) = end.map(|end| end.likely).filter(|likely| likely.0 != NONE) {
-            first.set(class, &[F::from_f64(slope)], F::to_f64);
-        }
-    }
-}
-
-/// Slopes that add up to 0: that of the likely class, if a row has one, is minus the sum of the others.
-struct Balanced<T> {
-    /// What the slopes of the row are made of.
-    of: T,
-    likely: usize,
-    others: LaneSum,
-    are_finite: bool,
-}
-
-impl<T> Balanced<T> {
-    #[inline(always)]
-    fn new(of: T, likely: usize) -> Self {
-        Balanced { of, likely, others: LaneSum::ZERO, are_finite: true }
-    }
-
-    /// Writes the slopes of the classes from `first` on, and adds them up.
-    #[inline(always)]
-    fn write<S: Isa, F: Real>(
-        &mut self,
-        isa: S,
-        first: usize,
-        slopes: &mut [F],
-        out: &mut Out<'_>,
-    ) {
-        if self.likely != NONE {
-            if let Some(likely) = slopes.get_mut(self.likely.wrapping_sub(first)) {
-                *likely = F::ZERO;
-            }
-            add_values::<S, F, _>(isa, &mut self.others, slopes);
-        }
-        self.are_finite &= slopes.iter().fold(true, |all, x| all & (x.abs() < F::INFINITY));
-        out.write(slopes, None);
-    }
-}
-
-impl<T, F: Real, const N: usize> Fold<F, N> for Balanced<T> {
-    type Row = SlopesEnd;
-
-    #[inline(always)]
-    fn push<S: Isa>(&mut self, _isa: S, _block: &Block<'_, F, N>, _scratch: &mut Scratch<F>) {}
-
-    #[inline(always)]
-    fn merge<S: Isa>(&mut self, _isa: S, later: Self) {
-        self.others = self.others.merge::<F>(later.others);
-        self.are_finite &= later.are_finite;
-    }
-
-    #[inline(always)]
-    fn finish<S: Isa>(&self, _isa: S) -> SlopesEnd {
-        let likely = (self.likely, -self.others.extended::<F>().rounded());
-        SlopesEnd { likely, are_finite: self.are_finite }
-    }
 }
 
 /// The entropy of each row that counts, and what its slopes need.

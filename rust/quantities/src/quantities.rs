@@ -1,20 +1,18 @@
 //! The pass over all rows that computes a [`Quantity`]. A row is read once, and for the divergence
 //! once more, from cache.
 
-use crate::long_quantities::{Entropies, KnownValues, SoftTargets, divergences};
 use crate::quantity::Quantity;
 use nll_kernels::Error;
-use nll_kernels::call::long_rows::{Folded, fold_rows};
 use nll_kernels::call::row_sweeps::Memory;
 use nll_kernels::call::{HugePair, expected_loss_of_huge, is_probability};
-use nll_kernels::data::drive::{self, Exec, Split, Work, ranges};
+use nll_kernels::data::drive::{self, Exec, Work, ranges};
 use nll_kernels::data::lines::{LANES, scratch_lines};
 use nll_kernels::data::out::Out;
 use nll_kernels::data::rows::{GROUP, Rows};
 use nll_kernels::data::targets::Counted;
 use nll_kernels::data::totals::{Totaled, Totals};
 use nll_kernels::fold::{
-    ExpectedLoss, Probabilities, Related, WeightedSum, Weighting, expected_losses, weighted_sums,
+    ExpectedLoss, Probabilities, WeightedSum, Weighting, expected_losses, weighted_sums,
 };
 use nll_kernels::fold::{lane_pair, lane_terms};
 use nll_simd::{Isa, Real};
@@ -219,67 +217,8 @@ impl<F: Real> Quantities<'_, F> {
         }
     }
 
-    /// [`Quantity::run`] of rows of very many classes.
-    fn run_long(&self, exec: Exec<'_>, mut out: Out<'_>) -> Result<Totals, Error> {
-        let [(_, first), (_, second)] = self.of.arrays();
-        let both = Rows::new([first, second]);
-        let mut totals = self.no_totals();
-        for group in both.long_groups() {
-            let values = self.long_values(exec, &group)?;
-            totals = totals.add(self.take_long(exec, group, values, &mut out));
-        }
-        Ok(totals)
-    }
-
-    /// As [`Self::take`], the values of a group of rows of very many classes, None of those that do not
-    /// count. Returns their totals.
-    pub(crate) fn take_long(
-        &self,
-        exec: Exec<'_>,
-        group: Range<usize>,
-        found: impl IntoIterator<Item = Option<f64>>,
-        out: &mut Out<'_>,
-    ) -> Totals {
-        let mut values = [0.0; GROUP];
-        values.iter_mut().zip(found).for_each(|(to, value)| *to = value.unwrap_or(0.0));
-        let known = KnownValues { of: self, values };
-        let out = out.split_off(group.len());
-        drive::task(exec.level, &known, group, out)
-    }
-
-    /// The quantities of a group of rows of very many classes, None of those that do not count.
-    fn long_values(&self, exec: Exec<'_>, group: &Range<usize>) -> Result<Vec<Option<f64>>, Error> {
-        let [(_, first), (_, second)] = self.of.arrays();
-        let (one, both) = (Rows::new([first]), Rows::new([first, second]));
-        let (counted, group) = (self.rows, group.clone());
-        match self.of {
-            Quantity::Entropy { .. } => {
-                fold_rows::<F, _, 1>(exec, &one, group, &Entropies(counted))
-            }
-            Quantity::SoftTarget { .. } => {
-                let loss = SoftTargets(counted, self.of.weighting());
-                fold_rows::<F, _, 2>(exec, &both, group, &loss)
-            }
-            Quantity::Divergence { .. } => {
-                let rows = ([&one, &Rows::new([second])], &both);
-                let found = divergences::<F>(exec, rows, group, |row| counted.counts(row))?;
-                let value = |(related, _): (Related<F>, _)| related.value;
-                Ok(found.into_iter().map(|found| found.map(value)).collect())
-            }
-            Quantity::ExpectedLoss { .. } => {
-                let of = self.probabilities(both.classes());
-                let loss = Folded(|row| counted.counts(row).then(|| ExpectedLoss::empty(of)));
-                fold_rows::<F, _, 2>(exec, &both, group, &loss)
-            }
-            Quantity::WeightedSum { .. } => {
-                let sum = Folded(|row| counted.counts(row).then(WeightedSum::<F>::empty));
-                fold_rows::<F, _, 2>(exec, &both, group, &sum)
-            }
-        }
-    }
-
     /// How an expected loss reads its arrays; of nothing else.
-    fn probabilities(&self, classes: usize) -> Probabilities<'_> {
+    pub(crate) fn probabilities(&self, classes: usize) -> Probabilities<'_> {
         let (weight, margin) = match self.of {
             Quantity::ExpectedLoss { probs, weight, clip: true, .. } => (*weight, probs.epsilon()),
             Quantity::ExpectedLoss { weight, .. } => (*weight, 0.0),

@@ -1,5 +1,6 @@
 //! The values and slopes of a group of rows, by the formulas of `slopes.rs`. The slopes replace the terms.
 
+use crate::balance::balance_row;
 use crate::slope_blocks::{self, EntropyRow, SoftTargetRow};
 use crate::slopes::{Memory, RowSlopes};
 use nll_kernels::call::HugePair;
@@ -9,21 +10,9 @@ use nll_kernels::data::rows::{BLOCK, GROUP, Rows};
 use nll_kernels::fold::{
     Divergence, Entropy, Fold, Pair, Related, SoftTarget, TargetSum, TermRows, Terms, sweep,
 };
-use nll_kernels::math::terms::{NONE, add_values};
-use nll_simd::{Extended, Isa, LaneSum, Real};
+use nll_kernels::math::terms::NONE;
+use nll_simd::{Isa, Real};
 use std::ops::Range;
-
-/// Sets the slope of the likely class, if a row has one, to minus the sum of the others: the slopes of a
-/// row add up to 0, and its own would be a difference of two numbers that are nearly equal.
-#[inline(always)]
-fn balance<S: Isa, F: Real>(isa: S, slopes: &mut [F], likely: usize) {
-    if likely < slopes.len() {
-        slopes[likely] = F::ZERO;
-        let mut others = LaneSum::ZERO;
-        add_values::<S, F, _>(isa, &mut others, slopes);
-        slopes[likely] = F::from_f64(-others.extended::<F>().rounded());
-    }
-}
 
 impl<F: Real> RowSlopes<'_, F> {
     #[inline(always)]
@@ -72,7 +61,7 @@ impl<F: Real> RowSlopes<'_, F> {
                     row.slopes(&mut terms[block.first..], x);
                 },
                 #[inline(always)]
-                |_, (row, terms)| balance(isa, terms, row.map_or(NONE, |(_, likely)| likely)),
+                |_, (row, terms)| balance_row(isa, terms, row.map_or(NONE, |(_, likely)| likely)),
             ),
         );
         self.write(group, terms, out);
@@ -193,7 +182,7 @@ impl<F: Real> RowSlopes<'_, F> {
                 },
                 #[inline(always)]
                 |_, (i, p, _)| {
-                    balance(isa, p, related[i].map_or(NONE, |related| related.likely));
+                    balance_row(isa, p, related[i].map_or(NONE, |related| related.likely));
                 },
             ),
         );

@@ -14,7 +14,6 @@
 //! slopes (`slope_sweeps.rs`). Rows of few classes are read together (`lane_slopes.rs`), those of very many
 //! in pieces (`long_slopes.rs`).
 
-use crate::long_slopes::run_long;
 use crate::quantities::Quantities;
 use crate::quantity::Quantity;
 use nll_kernels::Error;
@@ -69,7 +68,7 @@ impl Slopes<'_> {
         let slopes = RowSlopes::<F> { values, scale };
         if logits.are_long() {
             let (first, second, values) = out;
-            return run_long(exec, &slopes, [first.rows(), second.rows()], values);
+            return slopes.run_long(exec, [first.rows(), second.rows()], values);
         }
         drive::run(exec, &slopes, out)
     }
