@@ -33,7 +33,8 @@
 //! 1  math   one formula for each loss
 //!           density                   what a loss of single observations is
 //!           bernoulli  gaussian  laplace  poisson  entropy  bradley_terry  preference
-//!           row  terms  comparison    formulas of a row, of the terms of its sums, and of two rows
+//!           row  terms                formulas of a row, and of the terms of its sums
+//!           divergence  comparison    formulas of two rows
 //!           side_by_side              … of a row, for some rows, step after step
 //! 0  nll_simd, the crate below: instruction sets, exp and log
 //! ```

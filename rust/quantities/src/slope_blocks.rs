@@ -2,7 +2,7 @@
 //! the terms.
 
 use nll_kernels::fold::{Entropy, Fold, Others, Related, SoftTarget, Weighting};
-use nll_kernels::math::row;
+use nll_kernels::math::divergence;
 use nll_simd::{Extended, Isa, Real};
 
 /// What the slope of an entropy needs of the whole row.
@@ -144,7 +144,7 @@ pub(crate) fn divergence_slopes<S: Isa, F: Real>(
     let d = related.log_ratio(x.to_f64(), y.to_f64());
     let q_term = F::Extended::new(q.to_f64()).mul(isa, related.k);
     let (p_term, value) = (p.to_f64(), related.value);
-    let slopes = row::divergence_slopes::<S, F>(isa, p_term, q_term, d, value);
+    let slopes = divergence::slopes::<S, F>(isa, p_term, q_term, d, value);
     slopes.map(|slope| F::from_f64(unit * slope))
 }
 

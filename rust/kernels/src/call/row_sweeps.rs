@@ -4,7 +4,7 @@ use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::targets::Counted;
 use crate::fold::{Divergence, Entropy, Fold, Others, Pair, SoftTarget, Terms, Weighting, sweep};
-use crate::math::row;
+use crate::math::divergence;
 use nll_simd::{Buffer, Extended, Isa, Real};
 use std::ops::Range;
 
@@ -138,7 +138,7 @@ impl<F: Real> Memory<F> {
         );
         for (value, &numbers) in values.iter_mut().zip(&numbers) {
             let [bend, slope, p_sum] = numbers;
-            *value = row::divergence::<S, F>(isa, bend, slope, p_sum);
+            *value = divergence::value::<S, F>(isa, bend, slope, p_sum);
         }
         self.terms = memory;
     }

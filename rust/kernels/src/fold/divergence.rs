@@ -7,14 +7,14 @@
 //! ```
 //!
 //! of positive terms. `pair.rs` tells how d is computed. It contains losses that are rounded, for which
-//! [`divergence`](crate::math::row::divergence) makes up.
+//! [`divergence::value`] makes up.
 
 use crate::data::rows::Block;
 use crate::data::scratch::Scratch;
 use crate::fold::Fold;
 use crate::fold::others::add_products;
 use crate::fold::pair::{PairTerms, Relation};
-use crate::math::row::{self, divergence_terms};
+use crate::math::divergence;
 use crate::math::terms::add_values;
 use nll_simd::{Extended, Isa, LaneSum, Real};
 
@@ -43,8 +43,8 @@ impl<F: Real> Related<F> {
         [bend, slope]: [F::Extended; 2],
     ) -> Self {
         let Relation { x_m, y_m, likely, p_sum, losses, k } = *relation;
-        let value = row::divergence::<S, F>(isa, bend, slope, p_sum);
-        // By how much d is off, as `row::divergence` explains.
+        let value = divergence::value::<S, F>(isa, bend, slope, p_sum);
+        // By how much d is off, as `divergence::value` explains.
         let off = bend.add(slope).div(isa, p_sum).rounded();
         // A sum of large products is itself off by more than that.
         let is_known = slope.div(isa, p_sum).rounded().abs() < 1.0;
@@ -128,22 +128,22 @@ fn pair_products<S: Isa, F: Real>(
     }
     for i in 0..count {
         let x = F::Extended::of_parts([d[i], d_lost[i]]).rounded();
-        tail[i] = row::curve_tail::<S, F>(isa, x);
+        tail[i] = divergence::curve_tail::<S, F>(isa, x);
     }
     if F::COMPENSATED {
         for i in 0..count {
             let x = F::Extended::of_parts([d[i], d_lost[i]]).rounded();
-            [curve[i], curve_lost[i]] = row::curve::<S, F>(isa, tail[i], x).parts();
+            [curve[i], curve_lost[i]] = divergence::curve::<S, F>(isa, tail[i], x).parts();
         }
     }
     for i in 0..count {
         let d = F::Extended::of_parts([d[i], d_lost[i]]);
         let curve = match F::COMPENSATED {
             true => F::Extended::of_parts([curve[i], curve_lost[i]]),
-            false => row::curve::<S, F>(isa, tail[i], d.rounded()),
+            false => divergence::curve::<S, F>(isa, tail[i], d.rounded()),
         };
         let q = F::Extended::new(q[i].to_f64()).mul(isa, k);
-        let [bend, slope] = divergence_terms::<S, F>(isa, p[i].to_f64(), q, d, curve);
+        let [bend, slope] = divergence::terms::<S, F>(isa, p[i].to_f64(), q, d, curve);
         [rounded[i], slopes[i]] = [bend.words()[0], slope.rounded()];
         if F::COMPENSATED {
             lost[i] = bend.words()[1];

@@ -5,7 +5,7 @@ use crate::fold::Related;
 use crate::fold::lane_terms::LaneTerms;
 use crate::fold::lanes::LaneSums;
 use crate::fold::pair::{Relation, Relations};
-use crate::math::row::{self, divergence_terms};
+use crate::math::divergence;
 use crate::math::side_by_side::Words;
 use crate::math::terms::NONE;
 use nll_simd::{Extended, Isa, Real};
@@ -69,7 +69,7 @@ pub fn divergence<S: Isa, F: Real>(
     let mut value = [0.0; LANES];
     for i in 0..LANES {
         let [bends, slopes] = [&bends, &slopes].map(|sums| sums.value::<F>(i));
-        value[i] = row::divergence::<S, F>(isa, bends, slopes, relations.p_sum.of(i));
+        value[i] = divergence::value::<S, F>(isa, bends, slopes, relations.p_sum.of(i));
     }
     value
 }
@@ -153,13 +153,13 @@ fn sums<S: Isa, F: Real>(
         for c in 0..count {
             for i in 0..LANES {
                 let x = F::Extended::of_parts([d[c][i], d_lost[c][i]]).rounded();
-                tail[c][i] = row::curve_tail::<S, F>(isa, x);
+                tail[c][i] = divergence::curve_tail::<S, F>(isa, x);
             }
         }
         for c in 0..count {
             for i in 0..LANES {
                 let x = F::Extended::of_parts([d[c][i], d_lost[c][i]]).rounded();
-                let of_class = row::curve::<S, F>(isa, tail[c][i], x);
+                let of_class = divergence::curve::<S, F>(isa, tail[c][i], x);
                 [curve[c][i], curve_lost[c][i]] = of_class.parts();
             }
         }
@@ -170,7 +170,7 @@ fn sums<S: Isa, F: Real>(
                 let curve = F::Extended::of_parts([curve[c][i], curve_lost[c][i]]);
                 let k = relations.k.of(i);
                 let q = F::Extended::new(q_term[i].to_f64()).mul(isa, k);
-                let [bend, slope] = divergence_terms::<S, F>(isa, p_term[i].to_f64(), q, d, curve);
+                let [bend, slope] = divergence::terms::<S, F>(isa, p_term[i].to_f64(), q, d, curve);
                 let words = bend.words();
                 bends.add::<F>(i, words[0]);
                 if F::COMPENSATED {

@@ -3,10 +3,10 @@
 //!
 //! With d = log q − log p of a class, each is p times a function of d that is 0 at d = 0. Where the
 //! plain formula would cancel it is another: for −1 < d < 3 by q − p = p·(e^d − 1), which the
-//! [divergence](crate::math::row::divergence_terms) knows with all its digits, and for −1 < d < 1 by a
+//! [divergence](divergence::terms) knows with all its digits, and for −1 < d < 1 by a
 //! polynomial.
 
-use crate::math::row::{curve, curve_tail, divergence_less_excess, divergence_terms};
+use crate::math::divergence::{self, curve, curve_tail};
 use nll_simd::math::horner;
 use nll_simd::{Extended, Isa, Real};
 
@@ -111,7 +111,7 @@ pub fn class_share<S: Isa, F: Real>(
     curves: Curves<F>,
 ) -> ClassShare<F> {
     let x = d.rounded();
-    let [bend, slope] = divergence_terms::<S, F>(isa, p, q, d, curves.bend);
+    let [bend, slope] = divergence::terms::<S, F>(isa, p, q, d, curves.bend);
     let near = bend.add(slope);
     let far = q.add(F::Extended::new(-p));
     let is_near = x > -1.0 && x < 3.0;
@@ -179,7 +179,7 @@ pub struct Shares<F: Real> {
 /// What these sums come to.
 ///
 /// The d of all classes are off by the same small u, because the losses they were computed from are
-/// rounded, as [`divergence`](crate::math::row::divergence) says. What that has added is taken off
+/// rounded, as [`divergence::value`] says. What that has added is taken off
 /// to the second order.
 #[derive(Clone, Copy)]
 pub struct Compared {
@@ -217,7 +217,7 @@ impl Compared {
         let within =
             |x: f64, most: f64| if x < 0.0 { 0.0 } else { if x > most { most } else { x } };
         Compared {
-            kl_pq: divergence_less_excess(bend, excess),
+            kl_pq: divergence::value_less_excess(bend, excess),
             kl_qp: within(if back == f64::INFINITY { back } else { kl_qp }, f64::INFINITY),
             js: within(js, core::f64::consts::LN_2),
             total_variation: within(total_variation, 1.0),

@@ -4,6 +4,7 @@ pub mod bernoulli;
 pub mod bradley_terry;
 pub mod comparison;
 pub mod density;
+pub mod divergence;
 pub mod entropy;
 pub mod gaussian;
 pub mod laplace;
