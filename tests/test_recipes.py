@@ -189,6 +189,13 @@ def test_two_quantisations(start):
     names_of("\n".join(source), start)
 
 
+def test_distillation(start):
+    names = names_of(*blocks(RECIPES["A smaller model taught by a larger one"]), start)
+    p, q = (np.exp(logits - np.logaddexp.reduce(logits, -1, keepdims=True)) for logits in
+            (names["teacher"], names["x"] @ names["student"]))  # fmt: skip
+    assert np.abs(names["x"].T @ (q - p)).max() / len(p) < 1e-2, "the student is not at its best"
+
+
 @pytest.mark.parametrize("library", TABLES)
 def test_a_table(library, start):
     found = blocks(RECIPES["A table"])
@@ -202,4 +209,4 @@ def test_every_recipe_has_a_test():
     """Their titles as the tests above name them, so that a new recipe needs a test of its own."""
     source = (ROOT / "tests/test_recipes.py").read_text(encoding="utf-8")
     assert [title for title in RECIPES if f'RECIPES["{title}"]' not in source] == []
-    assert len(RECIPES) == 7
+    assert len(RECIPES) == 8
