@@ -44,7 +44,7 @@ def test_the_gradient_of_a_quantity_is_checked_and_timed(small, capsys):
     divergence = SMALL.replace("cross_entropy", "kl_divergence").replace(
         'logits = "normal", target = "class"', 'p_logits = "normal", q_logits = "other normal"'
     )
-    small.write_text(divergence + 'keywords = { reduction = "sum", grad = true, wrt = "q_logits" }\n')
+    small.write_text(divergence + 'keywords = { grad = true, wrt = "q_logits" }\n')
     assert cli.main(["bench", "--workloads", str(small), "--peers", "numpy", "--json"]) == 0
     (result,) = json.loads(capsys.readouterr().out)["workloads"]
     assert result["bytes"] == 3 * 32 * 10 * 4 and result["error"] < 1e-6 and result["peers"]["NumPy"] > 0

@@ -334,6 +334,23 @@ def test_the_slope_of_a_nearly_certain_class_keeps_its_digits(classes, dtype):
             assert np.all(np.abs(gradient[:, 1] + others) <= 2 * np.finfo(dtype).eps * size)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [17, 128, 129, 3000, 2**18 + 1])
+@pytest.mark.parametrize("weight", [None, 0.1])
+def test_the_slope_of_a_nearly_certain_target_keeps_its_digits(weight, classes, dtype):
+    """It is Σa·p − a, of numbers that are nearly equal: a sum that is rounded to float32 has none of its digits."""
+    x, y = np.full((1, classes), -300, dtype), np.zeros((1, classes), dtype)
+    rest = 2e-8 if dtype == np.float32 else 2e-16
+    x[0, 0], y[0, 0], x[0, 16], y[0, 16] = 0, 1, np.log(1.5 * rest), rest
+    weights = None if weight is None else np.full(classes, weight)
+    _, gradient = nll_fast.cross_entropy(x, y, grad=True, reduction="sum", weight=weights)
+    e, t = np.exp(x[0, 16].astype(np.longdouble)), y[0, 16].astype(np.longdouble)
+    want = (e - t) / (1 + e) * (weight or 1)
+    # e is twice or three times the difference, and rounded by itself.
+    assert np.abs(gradient[0, [0, 16]] - [-want, want]).max() <= 8 * np.finfo(dtype).eps * want
+    assert np.abs(np.delete(gradient, [0, 16])).max() <= 1e-99
+
+
 def test_weights_of_any_size_have_a_gradient():
     x, y = np.zeros((2, 2)), np.full((2, 2), 0.5)
     for reduction in ("none", "sum", "mean"):

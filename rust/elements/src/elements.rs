@@ -181,8 +181,8 @@ struct Runner<'r> {
 }
 
 impl Runner<'_> {
-    /// Runs a loss, which is given in the precision of the call and in f64. The loss is no type of this
-    /// function, which is therefore compiled only a few times.
+    /// Runs a loss, which is given in the precision of the call and in f64. The loss is not a type
+    /// parameter, so this function is compiled only a few times.
     fn run<F: Real, const N: usize>(
         self,
         arguments: [Argument<'_>; N],

@@ -5,8 +5,9 @@
 //! This allows `vectorize` to call a `#[target_feature]` function, so one `unsafe` block per
 //! instruction set serves every kernel.
 //!
-//! Every function called inside `vectorize` must be `#[inline(always)]`: a function that is not
-//! inlined is compiled for the baseline and silently loses the wide registers.
+//! Every function called inside `vectorize` must be `#[inline(always)]`, or call `vectorize` itself as
+//! [`Isa::apart`] does: any other that is not inlined is compiled for the baseline and silently loses the
+//! wide registers.
 
 use crate::float::Float;
 use crate::half::f16_to_f32;

@@ -36,7 +36,8 @@ class Workload:
     @property
     def formula(self) -> str:
         """The key of what is computed in the tables of ``peers.py``."""
-        return f"{self.function}, gradient" if self.keywords.get("grad") else self.function
+        by = self.keywords.get("wrt", "its input")
+        return f"{self.function}, gradient by {by}" if self.keywords.get("grad") else self.function
 
     def sizes(self, most: int) -> list[Workload]:
         """The same with 10 rows, 100, and so on, and last with as many as make ``most`` bytes of inputs."""
@@ -126,7 +127,7 @@ def measure(workload: Workload, peers: dict[str, Callable[..., Any]], rounds: in
     keywords = dict(workload.keywords)
     if workload.function in ("log_sigmoid", "softplus", "log_softmax"):
         keywords.pop("reduction", None)  # these take no reduction
-    if workload.function == "cross_entropy_grad":
+    if workload.function == "cross_entropy_grad" or with_gradient:
         keywords["reduction"] = "sum"  # each row's gradient alone
     if workload.function == "entropy":
         keywords["reduction"] = reduction

@@ -48,7 +48,7 @@ def _divergence_numpy(p, q):
 
 
 def _divergence_gradient_numpy(p, q):
-    """By q, of the sum of the divergences; of every peer without the divergences, which nll_fast returns too."""
+    """The gradient of the sum by the logits of q. The peers compute it alone; nll_fast returns the value as well."""
     return np.exp(_log_softmax_numpy(q)) - np.exp(_log_softmax_numpy(p))
 
 
@@ -87,7 +87,7 @@ NUMPY: _Functions = {
     "log_softmax": _log_softmax_numpy,
     "entropy": _entropy_numpy,
     "kl_divergence": _divergence_numpy,
-    "kl_divergence, gradient": _divergence_gradient_numpy,
+    "kl_divergence, gradient by q_logits": _divergence_gradient_numpy,
     "binary_cross_entropy_with_logits": _bernoulli_numpy,
     "binary_cross_entropy": lambda p, y: -(y * np.log(p) + (1 - y) * np.log1p(-p)),
     "log_sigmoid": lambda x: -np.logaddexp(0, -x),
@@ -142,7 +142,7 @@ def _scipy(threads: int) -> Callable[..., Any]:
         "kl_divergence": lambda p, q: special.rel_entr(special.softmax(p, axis=-1), special.softmax(q, axis=-1)).sum(
             -1
         ),
-        "kl_divergence, gradient": lambda p, q: special.softmax(q, axis=-1) - special.softmax(p, axis=-1),
+        "kl_divergence, gradient by q_logits": lambda p, q: special.softmax(q, axis=-1) - special.softmax(p, axis=-1),
         "binary_cross_entropy_with_logits": lambda x, y: -(y * special.log_expit(x) + (1 - y) * special.log_expit(-x)),
         "binary_cross_entropy": lambda p, y: -(special.xlogy(y, p) + special.xlog1py(1 - y, -p)),
         "log_sigmoid": special.log_expit,
@@ -229,7 +229,7 @@ def _torch(threads: int, compiled: bool = False) -> Callable[..., Any]:
         "log_softmax": reduced(lambda x: f.log_softmax(x, -1)),
         "entropy": reduced(entropy),
         "kl_divergence": reduced(divergence),
-        "kl_divergence, gradient": reduced(lambda p, q: f.softmax(q, -1) - f.softmax(p, -1)),
+        "kl_divergence, gradient by q_logits": reduced(lambda p, q: f.softmax(q, -1) - f.softmax(p, -1)),
         "binary_cross_entropy_with_logits": f.binary_cross_entropy_with_logits,
         "binary_cross_entropy": f.binary_cross_entropy,
         "log_sigmoid": reduced(f.logsigmoid),
@@ -293,7 +293,7 @@ def _jax(threads: int) -> Callable[..., Any]:
         "log_softmax": lambda x: nn.log_softmax(x, axis=-1),
         "entropy": entropy,
         "kl_divergence": divergence,
-        "kl_divergence, gradient": lambda p, q: nn.softmax(q, axis=-1) - nn.softmax(p, axis=-1),
+        "kl_divergence, gradient by q_logits": lambda p, q: nn.softmax(q, axis=-1) - nn.softmax(p, axis=-1),
         "binary_cross_entropy_with_logits": lambda x, y: nn.softplus(x) - x * y,
         "binary_cross_entropy": lambda p, y: -(y * jnp.log(p) + (1 - y) * jnp.log1p(-p)),
         "log_sigmoid": nn.log_sigmoid,

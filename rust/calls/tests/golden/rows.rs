@@ -119,7 +119,7 @@ pub(super) const ROWS: &[Line] = &[
             let (weight, label_smoothing) = (None, 0.0);
             i.slopes(Quantity::SoftTarget { logits, target, weight, label_smoothing })
         },
-        [0x09b9_2944_daec_42fc, 0xd7e7_9401_e5e4_cb02],
+        [0xd9de_4b15_723b_51a2, 0xd7e7_9401_e5e4_cb02],
     ),
     (
         "kl_divergence, gradient",

@@ -32,20 +32,26 @@ impl Weighting<'_> {
             return y;
         }
         let changed = &mut changed[..y.len()];
+        self.write(first, y, changed);
+        changed
+    }
+
+    /// Writes the weighted targets of the classes from `first` on.
+    #[inline(always)]
+    fn write<F: Real, T: Real>(&self, first: usize, y: &[F], weighted: &mut [T]) {
         match self.weight {
             // Slices of one length: a look into all weights for each class would not be vectorised.
             Some(weight) => {
-                for ((target, &y), w) in changed.iter_mut().zip(y).zip(&weight[first..]) {
-                    *target = F::from_f64(w * self.smoothed(y));
+                for ((target, &y), w) in weighted.iter_mut().zip(y).zip(&weight[first..]) {
+                    *target = T::from_f64(w * self.smoothed(y));
                 }
             }
             None => {
-                for (target, &y) in changed.iter_mut().zip(y) {
-                    *target = F::from_f64(self.smoothed(y));
+                for (target, &y) in weighted.iter_mut().zip(y) {
+                    *target = T::from_f64(self.smoothed(y));
                 }
             }
         }
-        changed
     }
 
     /// Whether targets stay as they are.
@@ -64,24 +70,6 @@ impl Weighting<'_> {
     #[inline(always)]
     pub fn product<F: Real>(&self, class: usize, y: F) -> f64 {
         self.weight.map_or(1.0, |w| w[class]) * self.smoothed(y)
-    }
-
-    /// The weighted targets of the classes from `first` on.
-    #[inline(always)]
-    fn products<F: Real>(&self, first: usize, y: &[F], products: &mut [f64]) {
-        match self.weight {
-            // Slices of one length, as in `apply`.
-            Some(weight) => {
-                for ((product, &y), w) in products.iter_mut().zip(y).zip(&weight[first..]) {
-                    *product = w * self.smoothed(y);
-                }
-            }
-            None => {
-                for (product, &y) in products.iter_mut().zip(y) {
-                    *product = self.smoothed(y);
-                }
-            }
-        }
     }
 
     /// (1 − ε)·y + ε/C
@@ -178,11 +166,10 @@ impl<F: Real> Fold<F, 2> for TargetSum<'_> {
     #[inline(always)]
     fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F, 2>, scratch: &mut Scratch<F>) {
         let [_, y] = block.classes();
-        if self.weighting.is_none() {
-            return add_values::<S, F, F>(isa, &mut self.sum, y);
-        }
+        // In f64 even where they are not weighted: of f32, the first additions would be rounded to f32, and
+        // what a target leaves of the sum may be smaller than that.
         let products = scratch.second.first(y.len(), 0.0);
-        self.weighting.products(block.first, y, products);
+        self.weighting.write(block.first, y, products);
         add_values::<S, F, f64>(isa, &mut self.sum, products);
     }
 
