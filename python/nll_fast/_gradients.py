@@ -78,8 +78,8 @@ def without_ignored(totals: Partial, rows: int) -> Partial:
 def quantity_gradients(
     call: Callable[..., Any], given: dict[str, Any], names: list[str], shift: int, axis: int
 ) -> tuple[tuple[Array, ...], Array | None, Partial]:
-    """The gradients of a quantity by the arrays ``names``, as they were given, the values, and their totals, from the
-    arguments of ``call``.
+    """The results of ``call`` with the arguments ``given``: gradients by the arrays ``names``, in the shapes of these;
+    the values of the rows; and their totals.
     """
     which = {"by_p": "p_logits" in names, "by_q": "q_logits" in names} if "q_logits" in given else {}
     *found, each, totals = call(**given, **which)

@@ -173,8 +173,8 @@ def row_quantity(
     wrt: str | Sequence[str] | None = None,
     **options: Any,
 ) -> Any:
-    """A quantity of each row of one or two arrays of one shape, reduced; for ``grad`` of ``call`` with its gradient by
-    the arrays ``wrt``, or the first of them.
+    """A quantity of each row of one or two arrays of one shape, reduced. If ``call`` computes gradients too, ``grad``
+    is true, and they come with it: by the arrays ``wrt``, or by the first one.
     """
     is_usual = type(axis) is int and axis == -1 and type(shift) is int and shift == 0 and empty_mean is math.nan
     if is_usual and not grad and all(x is None for x in (out, mask, sample_weight, options.get("weight"))):

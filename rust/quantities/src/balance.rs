@@ -2,7 +2,7 @@
 //! 0 over the row, so that of the likely class is minus the sum of the others: computed from its own formula, it
 //! would be a difference of two numbers that are nearly equal.
 //!
-//! Of one row, of rows in lanes, and of a row in pieces.
+//! It is computed for one row, for rows in lanes, and for a row in pieces.
 
 use nll_kernels::call::long_rows::Places;
 use nll_kernels::data::lines::LANES;
@@ -27,7 +27,7 @@ pub(crate) fn balance_row<S: Isa, F: Real>(isa: S, slopes: &mut [F], likely: usi
 
 /// The likely class of each of 32 rows, and the sum of the slopes of the others.
 pub(crate) struct LaneBalance<F: Real> {
-    /// −1: none.
+    /// The number of the class, −1 if a row has none.
     likely: [F; LANES],
     others: LaneSums,
 }
@@ -38,7 +38,7 @@ impl<F: Real> LaneBalance<F> {
         LaneBalance { likely, others: LaneSums::ZERO }
     }
 
-    /// The slopes of a class, 0 where it is the likely one. They are added.
+    /// Adds the slopes of a class, and returns them, with 0 where it is the likely class.
     #[inline(always)]
     pub(crate) fn take(&mut self, class: F, slopes: &[F; LANES]) -> [F; LANES] {
         let mut kept = [F::ZERO; LANES];

@@ -115,7 +115,7 @@ impl<F: Real> RowSlopes<'_, F> {
     }
 }
 
-/// Entropies, and their slopes times `factor`, 0 in rows of which that is 0.
+/// Returns entropies, and writes their slopes times `factor`: 0 in rows whose factor is 0.
 #[inline(always)]
 fn entropy<S: Isa, F: Real>(
     isa: S,
@@ -149,8 +149,8 @@ fn entropy<S: Isa, F: Real>(
     value
 }
 
-/// Cross entropies with distributions as targets, and their slopes times `factor`, 0 in rows of which that
-/// is 0.
+/// Returns cross entropies with distributions as targets, and writes their slopes times `factor`: 0 in rows
+/// whose factor is 0.
 #[inline(always)]
 fn soft_target<S: Isa, F: Real>(
     isa: S,
@@ -193,7 +193,8 @@ fn soft_target<S: Isa, F: Real>(
     value
 }
 
-/// Divergences, and their slopes times `factor` by the logits of p and of q, 0 in rows of which that is 0.
+/// Returns divergences, and writes their slopes by the logits of p and of q times `factor`: 0 in rows whose
+/// factor is 0.
 #[inline(always)]
 fn divergence<S: Isa, F: Real>(
     isa: S,

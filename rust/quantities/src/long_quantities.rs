@@ -105,8 +105,8 @@ impl<F: Real> Quantities<'_, F> {
         Ok(totals)
     }
 
-    /// As [`Self::take`], the values of a group of rows of very many classes, None of those that do not
-    /// count. Returns their totals.
+    /// [`Self::take`] for a group of rows of very many classes, of which those that do not count have no
+    /// value. Returns the totals of the group.
     pub(crate) fn take_long(
         &self,
         exec: Exec<'_>,

@@ -79,7 +79,7 @@ impl<F: Real> SoftTargetRow<F> {
         SoftTargetRow { unit, others, sum: F::Extended::new(0.0), factor }
     }
 
-    /// Of a fold over all classes and the factor of all results, without Σ a; and the largest logit.
+    /// From a fold over all classes and the factor of all results, without Σ a. Also returns the largest logit.
     #[inline(always)]
     pub(crate) fn new<S: Isa>(isa: S, loss: &SoftTarget<'_, F>, factor: f64) -> (Self, Others<F>) {
         let max = *loss.others();

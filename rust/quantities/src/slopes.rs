@@ -74,7 +74,7 @@ impl Slopes<'_> {
     }
 }
 
-/// What each slope is multiplied by in the gradient of the mean, of the sum of all weights.
+/// The factor of all slopes in the gradient of the mean: 1/(the sum of all weights).
 fn share(weights: f64) -> f64 {
     if weights == 0.0 { f64::NAN } else { 1.0 / weights }
 }

@@ -85,8 +85,8 @@ pub struct LaneRelated {
 }
 
 impl LaneRelated {
-    /// Of two rows in each lane, whose terms are written to the last two arrays. With it comes the class that
-    /// has more than half of the first row, −1 if none has.
+    /// Relates the two rows of each lane, and writes their terms to the last two arrays. Also returns the class
+    /// that has more than half of the first row, −1 if none has.
     #[inline(always)]
     pub fn new<S: Isa, F: Real>(
         isa: S,

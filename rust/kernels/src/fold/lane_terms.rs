@@ -183,7 +183,7 @@ pub fn soft_target<S: Isa, F: Real>(
     sums.values(isa, &max, &rest)
 }
 
-/// What −Σ y·log p is made of beside the terms: Σ y and Σ y·(x_m − x) of each row, with weighted y.
+/// Two sums of each row, from which −Σ y·log p is computed: Σ y and Σ y·(x_m − x), with weighted y.
 struct LaneTargets<'l, F: Real> {
     /// x and y
     lines: [Lines<'l, F>; 2],

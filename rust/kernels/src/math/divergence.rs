@@ -6,8 +6,8 @@ use nll_simd::{Extended, Isa, Real};
 /// The terms of one class, `q − p − p·d` and `p·d`, with d = log q − log p.
 /// p = 0 → q, p > 0 = q → +∞, both 0 → 0, NaN → NaN.
 ///
-/// For −1 < d < 3 the first is p·(e^d − 1 − d) = p·d²·`curve`, because the difference would cancel. Outside it
-/// is at most 1.5 times as wrong as p and q: |q| + |p + p·d| ≤ 1.5·(q − p − p·d).
+/// For −1 < d < 3 the first is p·(e^d − 1 − d) = p·d²·`curve`, because the difference would cancel. For other d
+/// the difference is at most 1.5 times as wrong as p and q: |q| + |p + p·d| ≤ 1.5·(q − p − p·d).
 #[inline(always)]
 pub fn terms<S: Isa, F: Real>(
     isa: S,
