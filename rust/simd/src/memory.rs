@@ -17,8 +17,8 @@ use crate::float::Float;
 use core::any::TypeId;
 use core::marker::PhantomData;
 
-/// The size of a cache line in bytes.
-const LINE: usize = 64;
+/// [`Prefetch::LINE`]
+const LINE: usize = Prefetch::LINE;
 
 /// The position of a loop in an array that it reads from start to end.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,9 @@ enum Ahead {
 }
 
 impl Prefetch {
+    /// The size of a cache line in bytes.
+    pub const LINE: usize = 64;
+
     /// No prefetch.
     pub const NOTHING: Prefetch =
         Prefetch { next: core::ptr::null(), size: 0, ahead: Ahead::Nothing };
@@ -78,6 +81,12 @@ impl Prefetch {
         } else {
             self.lines(count, fetch_line::<2>);
         }
+    }
+
+    /// Fetches the cache line of element `index`, which may lie outside the array, into L1.
+    #[inline(always)]
+    pub fn fetch_at(self, index: usize) {
+        fetch_line::<1>(self.next.wrapping_add(index.wrapping_mul(self.size)));
     }
 
     /// Fetches the `count` elements from number `start` + `distance` on into L1; if this is of the next loop,

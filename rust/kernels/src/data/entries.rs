@@ -1,11 +1,20 @@
 //! One entry of each row: the class that its target names.
 //!
 //! Where rows are equally far apart in memory, as nearly always, an entry lies at row·stride + class·stride. Both
-//! strides are found once for a block of rows, and not for each of them.
+//! strides are found once for a block of rows, and not for each of them. Long rows are fetched into the cache some
+//! rows ahead, because no hardware prefetcher knows which class of a row is next.
 
 use crate::data::element::Element;
 use crate::data::strided::Strided;
 use crate::data::targets::Targets;
+use nll_simd::Prefetch;
+
+/// How many rows ahead entries are fetched: more than a core waits for at once.
+const AHEAD: usize = 32;
+
+/// Rows of fewer bytes are not fetched ahead: they share cache lines with their neighbours, or follow each other so
+/// closely that the hardware fetches all of them.
+const LONG: usize = 2 * Prefetch::LINE;
 
 impl<E: Element> Strided<'_, E> {
     /// Sets each number of `to` to the class of a row that its target names, the rows from `first` on. Numbers
@@ -17,7 +26,16 @@ impl<E: Element> Strided<'_, E> {
         let beside =
             || Some(self.side_by_side(first, count)?).map(|(memory, class)| (memory, [1, class]));
         if let Some((memory, strides)) = flat.or_else(beside) {
-            return pick::<E>(memory, strides, (targets, ignored), to);
+            let is_long = self.length * size_of::<E::Storage>() >= LONG;
+            let together = if is_long { AHEAD } else { count.max(1) };
+            for (i, to) in to.chunks_mut(together).enumerate() {
+                let (now, next) = targets[i * together..].split_at(to.len());
+                let rows = &memory[i * together * strides[0]..];
+                let next = &next[..next.len().min(together)];
+                fetch(&rows[to.len() * strides[0]..], strides, next);
+                pick::<E>(rows, strides, (now, ignored), to);
+            }
+            return;
         }
         let rows = Some(self.rows_from(first, count)).filter(|rows| rows.nrows() == count);
         for (i, (to, &target)) in to.iter_mut().zip(targets).enumerate() {
@@ -45,6 +63,15 @@ fn pick<E: Element>(
         if target != ignored {
             *to = E::value(memory[row + target as usize * class_stride]);
         }
+        row += row_stride;
+    }
+}
+
+/// Fetches what [`pick`] will read, and of a row that is ignored anything.
+fn fetch<T>(memory: &[T], [row_stride, class_stride]: [usize; 2], targets: &[i64]) {
+    let (prefetch, mut row) = (Prefetch::burst(memory), 0usize);
+    for &target in targets {
+        prefetch.fetch_at(row.wrapping_add((target as usize).wrapping_mul(class_stride)));
         row += row_stride;
     }
 }
