@@ -240,7 +240,7 @@ impl<L: RowLoss> Losses<'_, L> {
                 top1 += is_top1.iter().map(|&is| u64::from(is)).sum::<u64>();
             }
             let weights = are_weighted.then_some(&weights[..block.len()]);
-            totals.add_results(isa, loss, weights, self.double);
+            totals.add_results::<S, BLOCK_ROWS>(isa, loss, weights, self.double);
             if self.call.negate {
                 loss.iter_mut().for_each(|loss| *loss = 0.0 - *loss);
             }

@@ -71,15 +71,18 @@ impl Float for f64 {
     }
     #[inline(always)]
     fn magnitudes(x: &[f64]) -> Option<[f64; 2]> {
-        // Integer comparisons, because LLVM may reorder and so vectorise them. 0 − 1 wraps around
-        // to the largest integer, so zeros are never the minimum.
-        let (mut least, mut most) = (u64::MAX, 0);
+        // Integer comparisons, because LLVM may reorder and so vectorise them; signed ones, because AVX2 has no
+        // others. Without the sign bit, numbers are in the order of their magnitudes, from MIN on. A zero is moved
+        // below MIN, which wraps around to the largest integer, and so is never the minimum.
+        let ordered = |x: &f64| (x.to_bits() << 1).wrapping_add(i64::MIN as u64) as i64;
+        let (mut least, mut most) = (i64::MAX, i64::MIN);
         for x in x {
-            let bits = x.to_bits() & 0x7fff_ffff_ffff_ffff;
-            least = least.min(bits.wrapping_sub(1));
-            most = most.max(bits);
+            least = least.min(ordered(x).wrapping_sub(2));
+            most = most.max(ordered(x));
         }
-        (most > 0).then(|| [f64::from_bits(least + 1), f64::from_bits(most)])
+        let number =
+            |ordered: i64| f64::from_bits((ordered as u64).wrapping_sub(i64::MIN as u64) >> 1);
+        (most > i64::MIN).then(|| [number(least.wrapping_add(2)), number(most)])
     }
     #[inline(always)]
     fn split_normal(x: f64) -> (f64, f64) {

@@ -78,7 +78,8 @@ impl Counted<'_> {
                 (*weight, *value) = (self.weight(row), weighed(self.weight(row), *value));
             }
         }
-        totals.add_results(isa, values, self.row_weight.map(|_| &*weights), double);
+        let weights = self.row_weight.map(|_| &*weights);
+        totals.add_results::<S, LANES>(isa, values, weights, double);
         if let (Some(ignored), Some(mask)) = (&mut totals.ignored, self.mask) {
             let mask = &mask[first..][..values.len()];
             let count = mask.iter().map(|&counts| u64::from(!counts)).sum::<u64>();

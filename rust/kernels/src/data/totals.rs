@@ -74,20 +74,30 @@ impl Totals {
         }
     }
 
-    /// Adds results as they are about to be written: rounded to float32, unless they are `double`.
+    /// Adds results, at most `MOST`, as they are about to be written: rounded to float32, unless they are `double`.
     #[inline(always)]
-    pub fn add_results<S: Isa>(
+    pub fn add_results<S: Isa, const MOST: usize>(
         &mut self,
         isa: S,
         values: &mut [f64],
         weights: Option<&[f64]>,
         double: bool,
     ) {
-        if !double {
-            values.iter_mut().for_each(|value| *value = f64::from(*value as f32));
-        }
-        self.add_values(isa, values, weights);
         self.count += values.len() as u64;
+        if double {
+            return self.add_values(isa, values, weights);
+        }
+        let mut rounded = [0.0f32; MOST];
+        let rounded = &mut rounded[..values.len()];
+        for (value, rounded) in values.iter_mut().zip(&mut *rounded) {
+            *rounded = *value as f32;
+            *value = f64::from(*rounded);
+        }
+        // Numbers of fewer digits are added faster. Weights have all digits of a float64.
+        match weights {
+            None => self.add_values(isa, rounded, None),
+            Some(_) => self.add_values(isa, values, weights),
+        }
     }
 
     /// The totals of both; a count that one of them lacks is unknown, unless that one is empty.
