@@ -8,6 +8,7 @@ pub mod divergence;
 pub mod entropy;
 pub mod gaussian;
 pub mod laplace;
+mod logistic_words;
 pub mod poisson;
 pub mod preference;
 pub mod row;

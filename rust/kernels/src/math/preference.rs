@@ -1,9 +1,11 @@
 //! How well a policy prefers the chosen answer, from log-probabilities: DPO and its relatives.
 
-use crate::math::bradley_terry::{exp_neg_abs_of_words, softplus_of_words};
-use crate::math::density::{Density, Derivatives, clamp_min, exp_neg_abs, mul_or_zero, sigmoids};
-use nll_simd::math::{log, log1p_unit, mul_exp};
-use nll_simd::{DoubleWord, Extended, Isa, Real};
+use crate::math::density::{CHUNK, Density, Derivatives, clamp_min, element, mul_or_zero};
+use crate::math::logistic_words::{
+    bell, both_of_exp, both_sigmoids, exp_neg_abs_of_words, nll, nll_of_exp, sigmoid,
+};
+use nll_simd::math::{log, log1p_unit};
+use nll_simd::{Aligned, DoubleWord, Extended, Isa, Real};
 
 /// The losses of direct preference optimization, by TRL's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,17 +56,6 @@ pub struct Preference {
     pub reference_point: f64,
 }
 
-impl Preference {
-    /// a, b and a − b.
-    #[inline(always)]
-    fn ratios<F: Real>(x: [F; 4]) -> [DoubleWord<F>; 3] {
-        let [chosen, rejected, ref_chosen, ref_rejected] = x;
-        let (a, b) =
-            (DoubleWord::sum(chosen, -ref_chosen), DoubleWord::sum(rejected, -ref_rejected));
-        [a.renormalize(), b.renormalize(), less(a.renormalize(), b.renormalize())]
-    }
-}
-
 /// a − b
 #[inline(always)]
 fn less<F: Real>(a: DoubleWord<F>, b: DoubleWord<F>) -> DoubleWord<F> {
@@ -97,7 +88,11 @@ struct Numbers<F> {
 impl Preference {
     #[inline(always)]
     fn numbers<S: Isa, F: Real>(self, isa: S, x: [F; 4]) -> Numbers<F> {
-        let [a, b, gap] = Self::ratios(x);
+        let [chosen, rejected, ref_chosen, ref_rejected] = x;
+        // The trailing word of an infinite sum is NaN. Whatever is computed of it is renormalized, which drops it.
+        let a = DoubleWord::sum(chosen, -ref_chosen);
+        let b = DoubleWord::sum(rejected, -ref_rejected);
+        let gap = less(a, b);
         let beta = F::from_f64(self.beta);
         let factor = DoubleWord::new(beta);
         let [win, lose] = [a.mul(isa, factor).renormalize(), b.mul(isa, factor).renormalize()];
@@ -107,49 +102,6 @@ impl Preference {
         let e = F::from_f64(self.smoothing);
         Numbers { a, b, gap, win, lose, h, beta, middle, point, e }
     }
-}
-
-/// −log σ(x)
-#[inline(always)]
-fn nll<S: Isa, F: Real>(isa: S, x: DoubleWord<F>) -> F {
-    nll_of_exp(isa, x, exp_neg_abs_of_words(isa, x))
-}
-
-/// −log σ(x), given e^−|x|.
-#[inline(always)]
-fn nll_of_exp<S: Isa, F: Real>(isa: S, x: DoubleWord<F>, exp_neg_abs: F) -> F {
-    softplus_of_words(isa, x.neg(), log1p_unit(isa, exp_neg_abs))
-}
-
-/// σ(x)
-#[inline(always)]
-fn sigmoid<S: Isa, F: Real>(isa: S, x: DoubleWord<F>) -> F {
-    let (up, down) = sigmoids(isa, x.hi, exp_neg_abs(isa, x.hi));
-    up + up * down * x.lo
-}
-
-/// (σ(x), σ(−x)), for derivatives.
-#[inline(always)]
-fn both_sigmoids<S: Isa, F: Real>(isa: S, x: DoubleWord<F>) -> (F, F) {
-    both_of_exp(isa, x, exp_neg_abs_of_words(isa, x))
-}
-
-/// (σ(x), σ(−x)), given e^−|x|.
-#[inline(always)]
-fn both_of_exp<S: Isa, F: Real>(isa: S, x: DoubleWord<F>, exp_neg_abs: F) -> (F, F) {
-    let above = x.hi > F::ZERO;
-    let (up, down) = sigmoids(isa, x.hi, exp_neg_abs);
-    let low = if above { x.neg() } else { x };
-    // e^−|x| is not rounded before it is multiplied by the larger one.
-    let small = mul_exp(isa, if above { up } else { down }, [low.hi, low.lo]);
-    if above { (up, small) } else { (small, down) }
-}
-
-/// σ'(x)
-#[inline(always)]
-fn bell<S: Isa, F: Real>(isa: S, x: DoubleWord<F>) -> F {
-    let (up, down) = both_sigmoids(isa, x);
-    up * down
 }
 
 /// (x − ½/β)²
@@ -173,18 +125,32 @@ fn log_of_rest<S: Isa, F: Real>(isa: S, e: F) -> F {
     if e > F::HALF { log(isa, rest) } else { -log1p_unit(isa, e / rest) }
 }
 
-impl Density<4> for Preference {
-    /// e^−|h|
+impl Preference {
+    /// Whether the loss is made of h and e^−|h|.
     #[inline(always)]
-    fn inner<S: Isa, F: Real>(self, isa: S, x: [F; 4]) -> F {
-        match self.kind {
-            PreferenceKind::Sigmoid | PreferenceKind::Robust | PreferenceKind::ExoPair => {
-                exp_neg_abs_of_words(isa, self.numbers(isa, x).h)
-            }
-            _ => F::ZERO,
-        }
+    fn is_of_exp(self) -> bool {
+        use PreferenceKind::{ExoPair, Robust, Sigmoid};
+        matches!(self.kind, Sigmoid | Robust | ExoPair)
     }
 
+    /// The losses of which [`is_of_exp`](Self::is_of_exp) is true.
+    #[inline(always)]
+    fn value_of_exp<S: Isa, F: Real>(self, isa: S, h: DoubleWord<F>, exp_neg_abs: F) -> F {
+        let (one, e) = (F::ONE, F::from_f64(self.smoothing));
+        let right = nll_of_exp(isa, h, exp_neg_abs);
+        let wrong = nll_of_exp(isa, h.neg(), exp_neg_abs);
+        match self.kind {
+            PreferenceKind::Sigmoid => (one - e) * right + mul_or_zero(e, wrong),
+            PreferenceKind::Robust => ((one - e) * right - mul_or_zero(e, wrong)) / (one - e - e),
+            _ => {
+                mul_or_zero(sigmoid(isa, h), -right - log_of_rest(isa, e))
+                    + mul_or_zero(sigmoid(isa, h.neg()), -wrong - log(isa, e))
+            }
+        }
+    }
+}
+
+impl Density<4> for Preference {
     #[inline(always)]
     fn with_constants(self, loops: impl FnOnce(Self)) {
         use PreferenceKind as Kind;
@@ -207,30 +173,57 @@ impl Density<4> for Preference {
         }
     }
 
+    /// Of the losses that are made of h and e^−|h|, step after step of a chunk: in one loop, a pair would be one
+    /// chain of operations about as long as what a CPU looks ahead, and it would wait for each.
+    #[inline(always)]
+    fn values<S: Isa, F: Real>(
+        self,
+        isa: S,
+        x: [&[F; CHUNK]; 4],
+        (inner, _keeps_inner): (&mut [F; CHUNK], bool),
+        values: &mut [F; CHUNK],
+    ) {
+        self.with_constants(
+            #[inline(always)]
+            |loss| {
+                if !loss.is_of_exp() {
+                    for (i, value) in values.iter_mut().enumerate() {
+                        *value = loss.value(isa, element(x, i), F::ZERO);
+                    }
+                    return;
+                }
+                let [mut hi, mut lo] = [Aligned([F::ZERO; CHUNK]); 2];
+                for i in 0..CHUNK {
+                    let h = loss.numbers(isa, element(x, i)).h;
+                    (hi.0[i], lo.0[i]) = (h.hi, h.lo);
+                }
+                for i in 0..CHUNK {
+                    let h = DoubleWord { hi: hi.0[i], lo: lo.0[i] };
+                    inner[i] = exp_neg_abs_of_words(isa, h);
+                }
+                for i in 0..CHUNK {
+                    let h = DoubleWord { hi: hi.0[i], lo: lo.0[i] };
+                    values[i] = loss.value_of_exp(isa, h, inner[i]);
+                }
+            },
+        );
+    }
+
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, x: [F; 4], inner: F) -> F {
         let of = self.numbers(isa, x);
-        let Numbers { a, b, gap, win, lose, h, point, e, .. } = of;
+        let Numbers { a, b, gap, win, lose, h, point, .. } = of;
         let (one, half) = (F::ONE, F::HALF);
         match self.kind {
-            PreferenceKind::Sigmoid => {
-                (one - e) * nll_of_exp(isa, h, inner)
-                    + mul_or_zero(e, nll_of_exp(isa, h.neg(), inner))
-            }
-            PreferenceKind::Robust => {
-                ((one - e) * nll_of_exp(isa, h, inner)
-                    - mul_or_zero(e, nll_of_exp(isa, h.neg(), inner)))
-                    / (one - e - e)
+            PreferenceKind::Sigmoid | PreferenceKind::Robust | PreferenceKind::ExoPair => {
+                self.value_of_exp(isa, h, inner)
             }
             PreferenceKind::Hinge => clamp_min(less(DoubleWord::new(one), h).hi, F::ZERO),
             PreferenceKind::Ipo => square(&of, gap),
-            PreferenceKind::ExoPair => {
-                let (right, wrong) = (nll_of_exp(isa, h, inner), nll_of_exp(isa, h.neg(), inner));
-                mul_or_zero(sigmoid(isa, h), -right - log_of_rest(isa, e))
-                    + mul_or_zero(sigmoid(isa, h.neg()), -wrong - log(isa, e))
-            }
             PreferenceKind::NcaPair => {
-                nll(isa, win) + half * nll(isa, win.neg()) + half * nll(isa, lose.neg())
+                let exp = exp_neg_abs_of_words(isa, win);
+                let (good, bad) = (nll_of_exp(isa, win, exp), nll_of_exp(isa, win.neg(), exp));
+                good + half * bad + half * nll(isa, lose.neg())
             }
             PreferenceKind::BcoPair => nll(isa, less(win, point)) + nll(isa, less(point, lose)),
             PreferenceKind::KtoPair => {
