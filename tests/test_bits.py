@@ -138,13 +138,18 @@ def test_a_sum_is_that_of_the_single_results_exact_and_rounded_once(name, dtype)
             assert case.call(arguments, reduction="mean") == math.fsum(each.flat) / counted
 
 
-def test_the_sum_of_anything_is_exact():
-    r = np.random.default_rng(3)
-    values = r.standard_normal(3000) * 10.0 ** r.integers(-300, 300, 3000)
-    values[:9] = [5e-324, -5e-324, 2.3e-308, 1e308, -1e308, 0.0, -0.0, 1.0, 2.0**-53]
-    for n in (1, 3, 9, 500, 3000):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_sum_of_anything_is_exact(dtype):
+    r, limits = np.random.default_rng(3), np.finfo(dtype)
+    digits = int(np.log10(limits.max))
+    values = (r.standard_normal(3000) * 10.0 ** r.integers(2 - digits, digits - 2, 3000)).astype(dtype)
+    least, tiny, most = limits.smallest_subnormal, limits.tiny, limits.max / 2
+    values[:9] = [least, -least, tiny, most, -most, 0.0, -0.0, 1.0, limits.epsneg]
+    for n in (1, 2, 3, 9, 256, 257, 500, 3000):
         got = nll_fast.nll_loss(-values[:n, None], np.zeros(n, int), reduction="sum")
         assert got == math.fsum(values[:n])
+    for group in values[:2], values[:3], values[5:7], values[5:9]:
+        assert nll_fast.nll_loss(-group[:, None], np.zeros(len(group), int), reduction="sum") == math.fsum(group)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

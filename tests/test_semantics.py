@@ -95,6 +95,25 @@ def test_a_distribution_has_no_index_to_ignore():
     assert cross_entropy(x, x, ignore_index=None) == cross_entropy(x, x, ignore_index=-100) == 0
 
 
+@pytest.mark.parametrize("order", ["C", "F", "padded"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_entries_of_rows_of_any_length_and_number(dtype, order):
+    """From 128 bytes on, the entries of a row are fetched 32 rows ahead: those of ignored rows lie anywhere."""
+    rng = np.random.default_rng(0)
+    for classes in (1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 300):
+        table = rng.random((600, 2 * classes if order == "padded" else classes)).astype(dtype)
+        table = np.asfortranarray(table) if order == "F" else table[:, :classes]
+        target = rng.integers(0, classes, 600)
+        for ignored in (-100, classes, -(2**63), 2**63 - 1):
+            target[rng.random(600) < 0.1] = ignored
+            want = -table[np.arange(600), np.where(target == ignored, 0, target)]
+            want[target == ignored] = 0
+            for rows in (0, 1, 31, 32, 33, 64, 255, 256, 257, 600):
+                given = dict(ignore_index=ignored, reduction="none")
+                assert np.array_equal(nll_fast.nll_loss(table[:rows], target[:rows], **given), want[:rows])
+            target[target == ignored] = 0
+
+
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"])
 def test_any_integer_target(dtype):
     assert cross_entropy(np.zeros((2, 4), "f4"), np.array([0, 3], dtype)) == np.float32(math.log(4))
