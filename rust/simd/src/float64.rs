@@ -72,8 +72,8 @@ impl Float for f64 {
     #[inline(always)]
     fn magnitudes(x: &[f64]) -> Option<[f64; 2]> {
         // Integer comparisons, because LLVM may reorder and so vectorise them; signed ones, because AVX2 has no
-        // others. Without the sign bit, numbers are in the order of their magnitudes, from MIN on. A zero is moved
-        // below MIN, which wraps around to the largest integer, and so is never the minimum.
+        // others. Without the sign bit, numbers are in the order of their magnitudes, from MIN on. 2 is taken
+        // off for the minimum: a zero, which is MIN, wraps around to nearly the largest integer, and is never least.
         let ordered = |x: &f64| (x.to_bits() << 1).wrapping_add(i64::MIN as u64) as i64;
         let (mut least, mut most) = (i64::MAX, i64::MIN);
         for x in x {

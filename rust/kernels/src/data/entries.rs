@@ -9,16 +9,17 @@ use crate::data::strided::Strided;
 use crate::data::targets::Targets;
 use nll_simd::Prefetch;
 
-/// How many rows ahead entries are fetched: more than a core waits for at once.
+/// How many rows ahead entries are fetched: more cache lines than a core can have requested at once.
 const AHEAD: usize = 32;
 
-/// Rows of fewer bytes are not fetched ahead: they share cache lines with their neighbours, or follow each other so
-/// closely that the hardware fetches all of them.
+/// Rows of fewer bytes are not fetched ahead: in C order they share cache lines with their neighbours, or follow each
+/// other so closely that the hardware fetches all of them; in Fortran order there are so few columns that most lines
+/// of each hold an entry.
 const LONG: usize = 2 * Prefetch::LINE;
 
 impl<E: Element> Strided<'_, E> {
     /// Sets each number of `to` to the class of a row that its target names, the rows from `first` on. Numbers
-    /// of rows that do not count are left as they were.
+    /// of rows that do not count are left as they were. The first rows of a call are not fetched ahead.
     pub fn entries(&self, first: usize, targets: Targets<'_>, to: &mut [f64]) {
         let (count, ignored) = (to.len(), targets.ignored());
         let targets = targets.of(first..first + count);
@@ -26,13 +27,14 @@ impl<E: Element> Strided<'_, E> {
         let beside =
             || Some(self.side_by_side(first, count)?).map(|(memory, class)| (memory, [1, class]));
         if let Some((memory, strides)) = flat.or_else(beside) {
+            // Short rows are one piece, behind which nothing is left to fetch.
             let is_long = self.length * size_of::<E::Storage>() >= LONG;
-            let together = if is_long { AHEAD } else { count.max(1) };
-            for (i, to) in to.chunks_mut(together).enumerate() {
-                let (now, next) = targets[i * together..].split_at(to.len());
-                let rows = &memory[i * together * strides[0]..];
-                let next = &next[..next.len().min(together)];
-                fetch(&rows[to.len() * strides[0]..], strides, next);
+            let piece = if is_long { AHEAD } else { count.max(1) };
+            for (i, to) in to.chunks_mut(piece).enumerate() {
+                let (now, next) = targets[i * piece..].split_at(to.len());
+                let rows = &memory[i * piece * strides[0]..];
+                let next = &next[..next.len().min(piece)];
+                fetch(&rows[to.len() * strides[0]..], strides, (next, ignored));
                 pick::<E>(rows, strides, (now, ignored), to);
             }
             return;
@@ -67,11 +69,20 @@ fn pick<E: Element>(
     }
 }
 
-/// Fetches what [`pick`] will read, and of a row that is ignored anything.
-fn fetch<T>(memory: &[T], [row_stride, class_stride]: [usize; 2], targets: &[i64]) {
-    let (prefetch, mut row) = (Prefetch::burst(memory), 0usize);
-    for &target in targets {
-        prefetch.fetch_at(row.wrapping_add((target as usize).wrapping_mul(class_stride)));
+/// Fetches what [`pick`] will read. An ignored row repeats the request before it, so that its own memory is left
+/// alone: most rows may be ignored.
+fn fetch<T>(
+    memory: &[T],
+    [row_stride, class_stride]: [usize; 2],
+    (targets, ignored): (&[i64], i64),
+) {
+    let Some(first) = targets.iter().position(|&target| target != ignored) else { return };
+    let prefetch = Prefetch::burst(memory);
+    let (mut row, mut entry) = (first * row_stride, 0);
+    for &target in &targets[first..] {
+        let known = row.wrapping_add((target as usize).wrapping_mul(class_stride));
+        entry = if target == ignored { entry } else { known };
+        prefetch.fetch_at(entry);
         row += row_stride;
     }
 }

@@ -74,7 +74,8 @@ impl Totals {
         }
     }
 
-    /// Adds results, at most `MOST`, as they are about to be written: rounded to float32, unless they are `double`.
+    /// Adds results, of which there are at most `MOST`, as they are about to be written: rounded to float32, unless
+    /// they are `double`.
     #[inline(always)]
     pub fn add_results<S: Isa, const MOST: usize>(
         &mut self,
@@ -93,7 +94,7 @@ impl Totals {
             *rounded = *value as f32;
             *value = f64::from(*rounded);
         }
-        // Numbers of fewer digits are added faster. Weights have all digits of a float64.
+        // float32 numbers are added faster. With weights, which are float64, `add_values` needs both in one type.
         match weights {
             None => self.add_values(isa, rounded, None),
             Some(_) => self.add_values(isa, values, weights),

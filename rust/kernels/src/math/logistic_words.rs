@@ -1,4 +1,5 @@
-//! σ(x) and −log σ(x) of a double-double x: the exponential magnifies the rounding error of a difference.
+//! σ(x), −log σ(x) and their derivatives for a double-double x: the exponential magnifies the rounding error of a
+//! difference.
 
 use crate::math::density::{exp_neg_abs, sigmoids};
 use nll_simd::math::{exp_nonpositive_of_words, log1p_unit, mul_exp};
@@ -53,12 +54,16 @@ pub(super) fn sigmoid<S: Isa, F: Real>(isa: S, x: DoubleWord<F>) -> F {
 /// (σ(x), σ(−x)), for derivatives.
 #[inline(always)]
 pub(super) fn both_sigmoids<S: Isa, F: Real>(isa: S, x: DoubleWord<F>) -> (F, F) {
-    both_of_exp(isa, x, exp_neg_abs_of_words(isa, x))
+    both_sigmoids_of_exp(isa, x, exp_neg_abs_of_words(isa, x))
 }
 
 /// (σ(x), σ(−x)), given e^−|x|.
 #[inline(always)]
-pub(super) fn both_of_exp<S: Isa, F: Real>(isa: S, x: DoubleWord<F>, exp_neg_abs: F) -> (F, F) {
+pub(super) fn both_sigmoids_of_exp<S: Isa, F: Real>(
+    isa: S,
+    x: DoubleWord<F>,
+    exp_neg_abs: F,
+) -> (F, F) {
     let above = x.hi > F::ZERO;
     let (up, down) = sigmoids(isa, x.hi, exp_neg_abs);
     let low = if above { x.neg() } else { x };

@@ -2,7 +2,7 @@
 
 use crate::math::density::{CHUNK, Density, Derivatives, clamp_min, element, mul_or_zero};
 use crate::math::logistic_words::{
-    bell, both_of_exp, both_sigmoids, exp_neg_abs_of_words, nll, nll_of_exp, sigmoid,
+    bell, both_sigmoids, both_sigmoids_of_exp, exp_neg_abs_of_words, nll, nll_of_exp, sigmoid,
 };
 use nll_simd::math::{log, log1p_unit};
 use nll_simd::{Aligned, DoubleWord, Extended, Isa, Real};
@@ -89,7 +89,8 @@ impl Preference {
     #[inline(always)]
     fn numbers<S: Isa, F: Real>(self, isa: S, x: [F; 4]) -> Numbers<F> {
         let [chosen, rejected, ref_chosen, ref_rejected] = x;
-        // The trailing word of an infinite sum is NaN. Whatever is computed of it is renormalized, which drops it.
+        // Where a sum is infinite, or nearly so, its trailing word may be NaN. Every number that is computed from these
+        // sums is renormalized, which replaces such a word by 0.
         let a = DoubleWord::sum(chosen, -ref_chosen);
         let b = DoubleWord::sum(rejected, -ref_rejected);
         let gap = less(a, b);
@@ -133,7 +134,7 @@ impl Preference {
         matches!(self.kind, Sigmoid | Robust | ExoPair)
     }
 
-    /// The losses of which [`is_of_exp`](Self::is_of_exp) is true.
+    /// The value of a loss for which [`is_of_exp`](Self::is_of_exp) is true.
     #[inline(always)]
     fn value_of_exp<S: Isa, F: Real>(self, isa: S, h: DoubleWord<F>, exp_neg_abs: F) -> F {
         let (one, e) = (F::ONE, F::from_f64(self.smoothing));
@@ -142,6 +143,7 @@ impl Preference {
         match self.kind {
             PreferenceKind::Sigmoid => (one - e) * right + mul_or_zero(e, wrong),
             PreferenceKind::Robust => ((one - e) * right - mul_or_zero(e, wrong)) / (one - e - e),
+            // ExoPair
             _ => {
                 mul_or_zero(sigmoid(isa, h), -right - log_of_rest(isa, e))
                     + mul_or_zero(sigmoid(isa, h.neg()), -wrong - log(isa, e))
@@ -173,8 +175,9 @@ impl Density<4> for Preference {
         }
     }
 
-    /// Of the losses that are made of h and e^−|h|, step after step of a chunk: in one loop, a pair would be one
-    /// chain of operations about as long as what a CPU looks ahead, and it would wait for each.
+    /// The losses made of h and e^−|h| are computed in three loops over a chunk: in a single loop, each pair is one
+    /// chain of operations about as long as a CPU looks ahead, so that pairs would hardly overlap. `inner` is set
+    /// here alone.
     #[inline(always)]
     fn values<S: Isa, F: Real>(
         self,
@@ -192,17 +195,16 @@ impl Density<4> for Preference {
                     }
                     return;
                 }
-                let [mut hi, mut lo] = [Aligned([F::ZERO; CHUNK]); 2];
+                let [Aligned(mut hi), Aligned(mut lo)] = [Aligned([F::ZERO; CHUNK]); 2];
                 for i in 0..CHUNK {
                     let h = loss.numbers(isa, element(x, i)).h;
-                    (hi.0[i], lo.0[i]) = (h.hi, h.lo);
+                    [hi[i], lo[i]] = h.parts();
                 }
                 for i in 0..CHUNK {
-                    let h = DoubleWord { hi: hi.0[i], lo: lo.0[i] };
-                    inner[i] = exp_neg_abs_of_words(isa, h);
+                    inner[i] = exp_neg_abs_of_words(isa, DoubleWord::of_parts([hi[i], lo[i]]));
                 }
                 for i in 0..CHUNK {
-                    let h = DoubleWord { hi: hi.0[i], lo: lo.0[i] };
+                    let h = DoubleWord::of_parts([hi[i], lo[i]]);
                     values[i] = loss.value_of_exp(isa, h, inner[i]);
                 }
             },
@@ -245,11 +247,11 @@ impl Derivatives<4> for Preference {
         let (one, half) = (F::ONE, F::HALF);
         let [by_win, by_lose] = match self.kind {
             PreferenceKind::Sigmoid => {
-                let (up, down) = both_of_exp(isa, h, inner);
+                let (up, down) = both_sigmoids_of_exp(isa, h, inner);
                 of_gap(mul_or_zero(e, up) - (one - e) * down)
             }
             PreferenceKind::Robust => {
-                let (up, down) = both_of_exp(isa, h, inner);
+                let (up, down) = both_sigmoids_of_exp(isa, h, inner);
                 of_gap(-((one - e) * down + mul_or_zero(e, up)) / (one - e - e))
             }
             PreferenceKind::Hinge => {
@@ -259,7 +261,7 @@ impl Derivatives<4> for Preference {
             PreferenceKind::Ipo => of_gap(pull(&of, gap)),
             PreferenceKind::ExoPair => {
                 let logs = h.hi - log_of_rest(isa, e) + log(isa, e);
-                let (up, down) = both_of_exp(isa, h, inner);
+                let (up, down) = both_sigmoids_of_exp(isa, h, inner);
                 of_gap(mul_or_zero(up * down, logs))
             }
             PreferenceKind::NcaPair => {
