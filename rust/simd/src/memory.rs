@@ -17,7 +17,7 @@ use crate::float::Float;
 use core::any::TypeId;
 use core::marker::PhantomData;
 
-/// The size of a cache line in bytes, [`Prefetch::LINE`].
+/// The size of a cache line in bytes, by its short name.
 const LINE: usize = Prefetch::LINE;
 
 /// The position of a loop in an array that it reads from start to end.

@@ -69,8 +69,8 @@ fn pick<E: Element>(
     }
 }
 
-/// Fetches what [`pick`] will read. An ignored row repeats the request before it, so that its own memory is left
-/// alone: most rows may be ignored.
+/// Fetches what [`pick`] will read. For an ignored row, the request before it is repeated: most rows may be ignored, and
+/// requests for memory that nobody reads would cost more than the others gain.
 fn fetch<T>(
     memory: &[T],
     [row_stride, class_stride]: [usize; 2],

@@ -1,5 +1,5 @@
-//! σ(x), −log σ(x) and their derivatives for a double-double x: the exponential magnifies the rounding error of a
-//! difference.
+//! σ(x), −log σ(x) and their derivatives for a double-double x. In one word x, a difference, would have a rounding
+//! error, which the exponential magnifies.
 
 use crate::math::density::{exp_neg_abs, sigmoids};
 use nll_simd::math::{exp_nonpositive_of_words, log1p_unit, mul_exp};

@@ -127,14 +127,14 @@ fn log_of_rest<S: Isa, F: Real>(isa: S, e: F) -> F {
 }
 
 impl Preference {
-    /// Whether the loss is made of h and e^−|h|.
+    /// Whether the formula of this loss contains e^−|h|.
     #[inline(always)]
-    fn is_of_exp(self) -> bool {
+    fn contains_exp(self) -> bool {
         use PreferenceKind::{ExoPair, Robust, Sigmoid};
         matches!(self.kind, Sigmoid | Robust | ExoPair)
     }
 
-    /// The value of a loss for which [`is_of_exp`](Self::is_of_exp) is true.
+    /// The value of a loss whose formula contains e^−|h|, given h and this exponential.
     #[inline(always)]
     fn value_of_exp<S: Isa, F: Real>(self, isa: S, h: DoubleWord<F>, exp_neg_abs: F) -> F {
         let (one, e) = (F::ONE, F::from_f64(self.smoothing));
@@ -143,7 +143,7 @@ impl Preference {
         match self.kind {
             PreferenceKind::Sigmoid => (one - e) * right + mul_or_zero(e, wrong),
             PreferenceKind::Robust => ((one - e) * right - mul_or_zero(e, wrong)) / (one - e - e),
-            // ExoPair
+            // `ExoPair`, the only other loss whose formula contains the exponential.
             _ => {
                 mul_or_zero(sigmoid(isa, h), -right - log_of_rest(isa, e))
                     + mul_or_zero(sigmoid(isa, h.neg()), -wrong - log(isa, e))
@@ -175,9 +175,9 @@ impl Density<4> for Preference {
         }
     }
 
-    /// The losses made of h and e^−|h| are computed in three loops over a chunk: in a single loop, each pair is one
-    /// chain of operations about as long as a CPU looks ahead, so that pairs would hardly overlap. `inner` is set
-    /// here alone.
+    /// A loss whose formula contains e^−|h| is computed in three loops over a chunk: the first writes h, the second
+    /// the exponential to `inner`, the third the value. In a single loop, each pair would be a chain of operations
+    /// about as long as a CPU looks ahead, and few pairs would be computed at the same time.
     #[inline(always)]
     fn values<S: Isa, F: Real>(
         self,
@@ -189,7 +189,7 @@ impl Density<4> for Preference {
         self.with_constants(
             #[inline(always)]
             |loss| {
-                if !loss.is_of_exp() {
+                if !loss.contains_exp() {
                     for (i, value) in values.iter_mut().enumerate() {
                         *value = loss.value(isa, element(x, i), F::ZERO);
                     }
