@@ -52,14 +52,16 @@ impl<F: Real> LaneBalance<F> {
     /// Sets the slopes of the likely classes, and those of rows that do not count to 0.
     #[inline(always)]
     pub(crate) fn finish(&self, factor: &[f64; LANES], slopes: &mut [[F; LANES]]) {
-        let mut last = [F::ZERO; LANES];
+        let mut others = [F::ZERO; LANES];
         for i in 0..LANES {
-            last[i] = F::from_f64(-self.others.value::<F>(i).rounded());
+            others[i] = F::from_f64(self.others.value::<F>(i).rounded());
         }
         for (class, slopes) in slopes.iter_mut().enumerate() {
             let (class, mut found) = (F::from_f64(class as f64), [F::ZERO; LANES]);
             for i in 0..LANES {
-                let slope = if self.likely[i] == class { last[i] } else { slopes[i] };
+                // The sign is changed here, because of two numbers as they lie in memory LLVM would choose the
+                // address, and gather them with AVX-512.
+                let slope = if self.likely[i] == class { -others[i] } else { slopes[i] };
                 found[i] = if factor[i] == 0.0 { F::ZERO } else { slope };
             }
             *slopes = found;

@@ -150,18 +150,18 @@ fn sums<S: Isa, F: Real>(
                 [d[c][i], d_lost[c][i]] = log_ratio.parts();
             }
         }
-        for c in 0..count {
-            for i in 0..LANES {
-                let x = F::Extended::of_parts([d[c][i], d_lost[c][i]]).rounded();
-                tail[c][i] = divergence::curve_tail::<S, F>(isa, x);
-            }
+        // One loop over the numbers of all classes: of two loops LLVM would run the inner one with AVX-512
+        // for four classes together, by gathers and scatters.
+        let numbers = count * LANES;
+        let parts = d.as_flattened()[..numbers].iter().zip(&d_lost.as_flattened()[..numbers]);
+        for (tail, (&d, &d_lost)) in tail.as_flattened_mut().iter_mut().zip(parts.clone()) {
+            let x = F::Extended::of_parts([d, d_lost]).rounded();
+            *tail = divergence::curve_tail::<S, F>(isa, x);
         }
-        for c in 0..count {
-            for i in 0..LANES {
-                let x = F::Extended::of_parts([d[c][i], d_lost[c][i]]).rounded();
-                let of_class = divergence::curve::<S, F>(isa, tail[c][i], x);
-                [curve[c][i], curve_lost[c][i]] = of_class.parts();
-            }
+        let curves = curve.as_flattened_mut().iter_mut().zip(curve_lost.as_flattened_mut());
+        for ((curve, lost), ((&d, &d_lost), &tail)) in curves.zip(parts.zip(tail.as_flattened())) {
+            let x = F::Extended::of_parts([d, d_lost]).rounded();
+            [*curve, *lost] = divergence::curve::<S, F>(isa, tail, x).parts();
         }
         for c in 0..count {
             let (p_term, q_term) = (&p_terms[first + c], &q_terms[first + c]);
