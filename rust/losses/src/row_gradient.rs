@@ -126,30 +126,27 @@ impl Call<'_> {
         reading: &mut [Scratch<F>; 1],
         [computing, curve_lines]: [&mut Scratch<F>; 2],
     ) {
-        let (start, count) = (group.start, group.len());
         let [lines] = self.rows.lines(isa, group, reading);
         let held = scratch_lines(computing, lines.classes());
         let terms = LaneTerms::new(isa, lines, held);
-        // −1: the row does not count.
-        let mut target = [-F::ONE; LANES];
-        let [mut weight, mut factor, mut at_target] = [[0.0; LANES]; 3];
-        let [mut unit, mut rest_share, mut scale] = [[0.0; LANES]; 3];
+        let classes = self.targets.of(group.clone());
+        let (target, [weight, scale]) = self.lane_targets::<F>(group.start, classes);
         let mut term = [F::ZERO; LANES];
-        for i in (0..count).filter(|&i| self.counts(start + i)) {
-            let class = self.targets.class(start + i);
-            target[i] = F::from_f64(class as f64);
-            weight[i] = self.targets.class_weight(start + i);
-            term[i] = held.get(class).map_or(F::NAN, |terms| terms[i]);
-            scale[i] = self.scale * self.targets.row_weight(start + i);
+        for (i, &class) in classes.iter().enumerate() {
+            term[i] = held.get(class as usize).map_or(F::NAN, |terms| terms[i]);
         }
+        let [mut factor, mut unit, mut rest_share] = [[0.0; LANES]; 3];
+        let [mut at_target, mut first, mut second] = [[F::ZERO; LANES]; 3];
         for i in 0..LANES {
             let (max, rest) = (&terms.max, terms.rest.value::<F>(i));
             let softmax = Softmax::new(max.term[i].add(rest), rest);
             factor[i] = self.factor(&softmax, [scale[i], weight[i]]);
-            let (is_largest, scale) = (target[i] == max.at[i], scale[i]);
-            at_target[i] =
-                self.at_target(&softmax, term[i].to_f64(), is_largest, [scale, weight[i]]);
+            let is_largest = target[i] == max.at[i];
+            let value =
+                self.at_target(&softmax, term[i].to_f64(), is_largest, [scale[i], weight[i]]);
+            at_target[i] = F::from_f64(value);
             (unit[i], rest_share[i]) = (softmax.unit, softmax.rest * softmax.unit);
+            [first[i], second[i]] = in_range::<F>(factor[i]);
         }
         if let Some(hess) = self.hess {
             let curves = scratch_lines(curve_lines, held.len());
@@ -166,23 +163,62 @@ impl Call<'_> {
         }
         for (class, held) in held.iter_mut().enumerate() {
             let (even, mut values) = (self.even(class), *held);
+            if self.uniform == 0.0 {
+                for i in 0..LANES {
+                    values[i] = values[i] * first[i] * second[i];
+                }
+            } else {
+                for i in 0..LANES {
+                    values[i] = smoothed(values[i], factor[i], scale[i] * even);
+                }
+            }
             let class = F::from_f64(class as f64);
             for i in 0..LANES {
-                let value = self.elsewhere(values[i], factor[i], [scale[i], even]);
-                let value = if target[i] == class { F::from_f64(at_target[i]) } else { value };
+                let value = if target[i] == class { at_target[i] } else { values[i] };
                 values[i] = if target[i] < F::ZERO { F::ZERO } else { value };
             }
             *held = values;
         }
     }
 
+    /// The targets of rows in lanes, −1 where a row does not count, the weights of their classes, and the
+    /// factors of all results of the rows.
+    #[inline(always)]
+    fn lane_targets<F: Real>(
+        &self,
+        start: usize,
+        classes: &[i64],
+    ) -> ([F; LANES], [[f64; LANES]; 2]) {
+        let targets = &self.targets;
+        let [mut weight, mut row_weight] = [[1.0; LANES]; 2];
+        if targets.are_weighted() {
+            for i in (0..classes.len()).filter(|&i| targets.counts(start + i)) {
+                weight[i] = targets.class_weight(start + i);
+                row_weight[i] = targets.row_weight(start + i);
+            }
+        }
+        let (mut target, mut scale) = ([-F::ONE; LANES], [0.0; LANES]);
+        let weights = row_weight.iter().zip(&weight);
+        for ((target, &class), (&row_weight, &weight)) in
+            target.iter_mut().zip(classes).zip(weights)
+        {
+            let may_slope = may_slope(row_weight, weight, self.uniform);
+            let counts = (class != targets.ignored()) & may_slope;
+            // As i32, because AVX2 does not convert several i64 together; a class of few is as small as that.
+            *target = if counts { F::from_f64(f64::from(class as i32)) } else { -F::ONE };
+        }
+        for i in 0..LANES {
+            scale[i] = self.scale * row_weight[i];
+        }
+        (target, [weight, scale])
+    }
+
     /// Whether the gradient of a row may differ from 0. That of another is 0 even if its logits are NaN.
     #[inline(always)]
     pub(crate) fn counts(&self, row: usize) -> bool {
-        let Call { targets, uniform, .. } = self;
+        let targets = &self.targets;
         targets.counts(row)
-            && targets.row_weight(row) != 0.0
-            && (*uniform != 0.0 || targets.class_weight(row) != 0.0)
+            && may_slope(targets.row_weight(row), targets.class_weight(row), self.uniform)
     }
 
     /// scale·(Σ_c a_c) over the sum of all terms: what the term of a class other than the target is
@@ -212,17 +248,6 @@ impl Call<'_> {
     #[inline(always)]
     fn even(&self, class: usize) -> f64 {
         self.uniform * self.targets.weight.map_or(1.0, |w| w[class])
-    }
-
-    /// The result of another class, of its term and [`Call::even`].
-    #[inline(always)]
-    fn elsewhere<F: Real>(&self, term: F, factor: f64, [scale, even]: [f64; 2]) -> F {
-        if self.uniform == 0.0 {
-            let [first, second] = in_range::<F>(factor);
-            term * first * second
-        } else {
-            F::from_f64(factor * term.to_f64() - scale * even)
-        }
     }
 
     /// What the results of one row are made of.
@@ -267,7 +292,7 @@ impl Call<'_> {
             values.iter_mut().for_each(|value| *value = *value * first * second);
         } else {
             for (value, class) in values.iter_mut().zip(start..) {
-                *value = self.elsewhere(*value, *factor, [*scale, self.even(class)]);
+                *value = smoothed(*value, *factor, scale * self.even(class));
             }
         }
         if let Some(term) = term {
@@ -329,6 +354,18 @@ impl<F: Real> LongRow<F, 1, 2> for LongGradients<'_, F> {
 
     #[inline(always)]
     fn finish<S: Isa>(&self, _isa: S, _row: usize, _state: &Self::State) {}
+}
+
+/// Whether the gradient of a row that is not ignored may differ from 0, by the weights of the row and of its class.
+#[inline(always)]
+fn may_slope(row_weight: f64, weight: f64, uniform: f64) -> bool {
+    (row_weight != 0.0) & ((uniform != 0.0) | (weight != 0.0))
+}
+
+/// The result of a class other than the target with label smoothing.
+#[inline(always)]
+fn smoothed<F: Real>(term: F, factor: f64, share: f64) -> F {
+    F::from_f64(factor * term.to_f64() - share)
 }
 
 /// A factor of terms as two. A small one would lose digits in f32: its first part takes the [`lift`]
