@@ -13,7 +13,7 @@ CLASSES = 3
 def objective(margins, data):
     """The derivatives by the margins, float32 of shape (rows, classes)."""
     weight = data.get_weight()  # Empty if there are none.
-    _, gradient, hessian = nll_fast.cross_entropy(
+    gradient, hessian = nll_fast.cross_entropy_grad(
         margins,
         data.get_label().astype(np.int64),
         sample_weight=weight if weight.size else None,

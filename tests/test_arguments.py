@@ -87,6 +87,7 @@ WRONG = [
     (lambda f: f.cross_entropy(X, T, reduction="avg"), ValueError, "reduction is 'avg'"),
     (lambda f: f.mse_loss([0.0], [0.0], reduction="avg"), ValueError, "reduction is 'avg'"),
     (lambda f: f.cross_entropy_grad(X, T, reduction="none"), ValueError, "reduction is 'none'"),
+    (lambda f: f.cross_entropy_grad(X, T, hess=True), ValueError, "hess is True"),
     (lambda f: f.kl_div(0.0, 0.5, reduction="batchmean"), ValueError, "first axis"),
     (lambda f: f.set_num_threads("2"), TypeError, "threads is '2'"),
     (lambda f: f.set_num_threads(5000), ValueError, "5000"),

@@ -119,6 +119,10 @@ def test_the_loss_beside_a_gradient_is_the_loss(rows, reduction):
         np.testing.assert_array_equal(loss, want)
         again = {**options, "reduction": "mean" if reduction == "mean" else "sum"}
         assert np.array_equal(gradient, nll_fast.cross_entropy_grad(x, target, **again), equal_nan=True)
+        for found, alone in zip(
+            (gradient, hessian), nll_fast.cross_entropy_grad(x, target, **again, hess="exact"), strict=True
+        ):
+            assert np.array_equal(found, alone, equal_nan=True)
         assert np.all(hessian >= 0) or not rows
 
 
@@ -126,7 +130,9 @@ def test_the_hessian_of_a_row_is_the_bend_of_its_loss():
     r = np.random.default_rng(1)
     for classes in (3, 130):
         x, target = r.standard_normal((5, classes)), r.integers(0, classes, 5)
-        hessian, upper = (nll_fast.cross_entropy(x, target, reduction="sum", hess=h)[2] for h in ("exact", "upper"))
+        hessian, upper = (
+            nll_fast.cross_entropy_grad(x, target, reduction="sum", hess=h)[1] for h in ("exact", "upper")
+        )
         for j in range(0, classes, 29):
             step = np.zeros(classes)
             step[j] = 1e-4
@@ -144,6 +150,8 @@ def test_shift_gives_the_last_positions_no_gradient():
         loss, gradient = nll_fast.cross_entropy(x, tokens, shift=1, **options, grad=True)
         assert loss == want[0] and np.array_equal(gradient[:, :-1], want[1]) and not gradient[:, -1].any()
         assert np.array_equal(nll_fast.cross_entropy_grad(x, tokens, shift=1, **options), gradient)
+        hessian = nll_fast.cross_entropy_grad(x, tokens, shift=1, **options, hess="exact")[1]
+        assert hessian.shape == x.shape and not hessian[:, -1].any() and hessian[:, :-1].any()
         part = nll_fast.cross_entropy(x, tokens, shift=1, **options, grad=True, reduction="partial")[0]
         assert part == nll_fast.cross_entropy(x, tokens, shift=1, **options, reduction="partial")
 

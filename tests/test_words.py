@@ -76,7 +76,11 @@ RIGHT = {
         {**LATER, "mask": TOKENS > -1, "sample_weight": TOKENS * 0.5},
         {**LATER, "grad": True, "reduction": "partial"},
     ],
-    "cross_entropy_grad": [{"logits": X, "target": T}, {"logits": X, "target": T, **WEIGHED_ROWS}, LATER],
+    "cross_entropy_grad": [
+        {"logits": X, "target": T},
+        {"logits": X, "target": T, **WEIGHED_ROWS},
+        {**LATER, "hess": "upper"},
+    ],
     "dpo_loss": [{**LOGPS, **OF_REFERENCE}, {**LOGPS, **OF_REFERENCE, "grad": True, "return_rewards": True, **WEIGHED}],
     "entr": [{"p": P}],
     "entropy": [{"logits": X}, {"logits": X, "grad": True, "mask": ROWS > 0}, {"logits": TEXTS, "shift": 1}],

@@ -1,7 +1,7 @@
 """What a type checker sees of a loss: its result depends on ``reduction``, ``grad``, ``hess`` and ``return_rewards``.
 
-The two decorators return the function itself, so its signature, its documentation and its speed stay as written.
-A type checker sees one of the two protocols instead: it knows the type of the result, but no option by its name.
+The decorators return the function itself, so its signature, its documentation and its speed stay as written.
+A type checker sees one of the protocols instead: it knows the type of the result, but no option by its name.
 """
 
 from __future__ import annotations
@@ -53,9 +53,20 @@ class _None(Protocol):
     def __call__(self, *x: ArrayLike, reduction: str, **_: Any) -> Any: ...
 
 
+class _Gradient(Protocol):
+    @overload
+    def __call__(self, *x: ArrayLike, hess: Hessian, **_: Any) -> tuple[Array, Array]: ...
+    @overload
+    def __call__(self, *x: ArrayLike, hess: None = ..., **_: Any) -> Array: ...
+
+
 def mean_by_default(function: Callable[..., Any]) -> _Mean:
     return function
 
 
 def none_by_default(function: Callable[..., Any]) -> _None:
+    return function
+
+
+def gradient(function: Callable[..., Any]) -> _Gradient:
     return function

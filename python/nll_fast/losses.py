@@ -11,7 +11,7 @@ from nll_fast._arrays import as_array, is_distribution
 from nll_fast._gradients import row_gradient
 from nll_fast._options import as_flag, as_integer, as_number, is_name, shown
 from nll_fast._rows import check_unused, row_losses, row_quantity, usual_losses
-from nll_fast._types import Array, Hessian, Loss, Reduction, mean_by_default
+from nll_fast._types import Array, Hessian, Loss, Reduction, gradient, mean_by_default
 
 
 @mean_by_default
@@ -142,6 +142,7 @@ def cross_entropy(
     )  # fmt: skip
 
 
+@gradient
 def cross_entropy_grad(
     logits: ArrayLike,
     target: ArrayLike,
@@ -155,10 +156,12 @@ def cross_entropy_grad(
     mask: ArrayLike | None = None,
     reduction: Reduction = "mean",
     out: Array | None = None,
-) -> Array:
+    hess: Hessian | None = None,
+) -> Array | tuple[Array, Array]:
     """The gradient of :func:`cross_entropy` by the logits: softmax − one-hot, weighted and scaled.
 
-    Errors are those of :func:`cross_entropy`, which returns the loss too with ``grad=True``.
+    With ``hess`` it is what an objective for boosting returns. Errors are those of :func:`cross_entropy`, which
+    returns the loss too with ``grad=True``.
 
     Parameters
     ----------
@@ -172,6 +175,8 @@ def cross_entropy_grad(
     out : ndarray, optional
         Receives the gradient: a float32 or float64 NumPy array of the shape of ``logits``, C-contiguous,
         sharing no memory with an input. The class axis must then be the last one.
+    hess : {"exact", "upper"}, optional
+        Also return the second derivatives by each logit alone, w·p·(1 − p), or their upper bounds over all logits, w/4.
 
     Returns
     -------
@@ -179,6 +184,9 @@ def cross_entropy_grad(
         The gradient, of the shape of ``logits``, or ``out``: float64 for float64 logits, else float32. The
         target's entry keeps its relative precision where the model is almost certain. Of at most 128 classes
         that are not the last axis in memory, as of images or in Fortran order, it has the logits' memory order.
+
+    tuple
+        (gradient, hessian) with ``hess``: the second derivatives are always a new array.
 
     Raises
     ------
@@ -189,6 +197,8 @@ def cross_entropy_grad(
     --------
     >>> cross_entropy_grad([[0.0, 0.0]], [1])
     array([[ 0.5, -0.5]])
+    >>> cross_entropy_grad([[0.0, 0.0]], [1], hess="exact")[1]
+    array([[0.25, 0.25]])
     """
     if not is_name(reduction, ("mean", "sum")):
         raise ValueError(f"reduction is {shown(reduction)}; a gradient is of the 'mean' or the 'sum'")
@@ -197,10 +207,11 @@ def cross_entropy_grad(
             f"target is {shown(as_array(target, 'target'))}; cross_entropy_grad takes class indices: for "
             "distributions, cross_entropy(..., grad=True)[1]"
         )
-    return row_gradient(
+    slopes, curves, _, _ = row_gradient(
         _core.cross_entropy_grad,
         logits, target,
         axis=axis, weight=weight, sample_weight=sample_weight,
         ignore_index=None if ignore_index is None else as_integer(ignore_index, "ignore_index"), shift=shift, mask=mask,
-        out=out, label_smoothing=as_number(label_smoothing, "label_smoothing"), mean=reduction == "mean",
-    )[0]  # fmt: skip
+        out=out, label_smoothing=as_number(label_smoothing, "label_smoothing"), mean=reduction == "mean", hess=hess,
+    )  # fmt: skip
+    return slopes if curves is None else (slopes, curves)
