@@ -164,9 +164,9 @@ fn soft_target<S: Isa, F: Real>(
     let LaneTerms { max, rest } = &terms;
     let mut sums = LaneSums::ZERO;
     for class in 0..lines.classes() {
-        let y = targets.line(class);
+        let (y, w) = (targets.line(class), weighting.weight_of(class));
         for i in 0..LANES {
-            sums.add::<F>(i, weighting.product(class, y[i]));
+            sums.add::<F>(i, w * weighting.smoothed(y[i]));
         }
     }
     let [mut unit, mut others] = [[0.0; LANES]; 2];
@@ -178,14 +178,15 @@ fn soft_target<S: Isa, F: Real>(
         likely[i] = if row.has_likely() { max.at[i] } else { -F::ONE };
     }
     for (class, slopes) in slopes.iter_mut().enumerate() {
-        let (y, mut found) = (targets.line(class), [F::ZERO; LANES]);
-        let number = F::from_f64(class as f64);
+        let (y, w) = (targets.line(class), weighting.weight_of(class));
+        let (number, mut found) = (F::from_f64(class as f64), [F::ZERO; LANES]);
         for i in 0..LANES {
             let (unit, others, sum) = (unit[i], others[i], total.of(i));
             let row = SoftTargetRow::<F> { unit, others, sum, factor: factor[i] };
-            let a = weighting.product(class, y[i]);
-            let is_likely = likely[i] == number;
-            let slope = if is_likely { row.likely_slope(a) } else { row.slope(slopes[i], a) };
+            let a = w * weighting.smoothed(y[i]);
+            // Both are computed: with a branch for each lane, the loop would not be vectorised.
+            let [if_likely, if_not] = [row.likely_slope(a), row.slope(slopes[i], a)];
+            let slope = if likely[i] == number { if_likely } else { if_not };
             found[i] = if factor[i] == 0.0 { F::ZERO } else { slope };
         }
         *slopes = found;

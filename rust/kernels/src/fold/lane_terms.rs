@@ -173,34 +173,41 @@ pub fn soft_target<S: Isa, F: Real>(
     weighting: Weighting<'_>,
 ) -> [f64; LANES] {
     let max = LaneMax::new(isa, lines[0], held);
-    let mut sums = LaneTargets { lines, weighting, sum: LaneSums::ZERO, below: LaneSums::ZERO };
+    let mut sums = LaneTargets::ZERO;
     let rest = max.others(
         isa,
         held,
         #[inline(always)]
-        |class, _| sums.add(isa, &max, class),
+        |class, _| sums.add(isa, &max, &lines, (class, weighting)),
     );
     sums.values(isa, &max, &rest)
 }
 
 /// Two sums of each row, from which −Σ y·log p is computed: Σ y and Σ y·(x_m − x), with weighted y.
-struct LaneTargets<'l, F: Real> {
-    /// x and y
-    lines: [Lines<'l, F>; 2],
-    weighting: Weighting<'l>,
+///
+/// The lines stand apart from them: a function that is called takes their address, and LLVM would not keep
+/// sums in registers that lie in the same structure.
+struct LaneTargets {
     sum: LaneSums,
     below: LaneSums,
 }
 
-impl<F: Real> LaneTargets<'_, F> {
+impl LaneTargets {
+    const ZERO: LaneTargets = LaneTargets { sum: LaneSums::ZERO, below: LaneSums::ZERO };
+
     #[inline(always)]
-    fn add<S: Isa>(&mut self, isa: S, max: &LaneMax<F>, class: usize) {
-        let [lines, targets] = &self.lines;
+    fn add<S: Isa, F: Real>(
+        &mut self,
+        isa: S,
+        max: &LaneMax<F>,
+        [lines, targets]: &[Lines<'_, F>; 2],
+        (class, weighting): (usize, Weighting<'_>),
+    ) {
         let (y, x) = (targets.line(class), lines.line(class));
         targets.fetch_next(class);
-        let (weighted, loses) = self.weighting.line(class, y);
+        let (weighted, loses) = weighting.line(class, y);
         if loses {
-            let kept = self.weighting.kept_line(class, y);
+            let kept = weighting.kept_line(class, y);
             for i in 0..LANES {
                 self.sum.add::<F>(i, kept[i]);
             }
@@ -212,7 +219,7 @@ impl<F: Real> LaneTargets<'_, F> {
 
     /// −Σ y·log p, `rest` being the sum of the terms of all but the largest.
     #[inline(always)]
-    fn values<S: Isa>(&self, isa: S, max: &LaneMax<F>, rest: &LaneSums) -> [f64; LANES] {
+    fn values<S: Isa, F: Real>(&self, isa: S, max: &LaneMax<F>, rest: &LaneSums) -> [f64; LANES] {
         let mut value = [0.0; LANES];
         for i in 0..LANES {
             let (sum, below) = (self.sum.value::<F>(i), self.below.value::<F>(i));
@@ -272,10 +279,10 @@ impl<F: Real> LaneTerms<F> {
         lines: [Lines<'_, F>; 2],
         weighting: Weighting<'_>,
     ) -> [f64; LANES] {
-        let mut sums = LaneTargets { lines, weighting, sum: LaneSums::ZERO, below: LaneSums::ZERO };
+        let mut sums = LaneTargets::ZERO;
         (0..lines[0].classes()).for_each(
             #[inline(always)]
-            |class| sums.add(isa, &self.max, class),
+            |class| sums.add(isa, &self.max, &lines, (class, weighting)),
         );
         sums.values(isa, &self.max, &self.rest)
     }

@@ -69,12 +69,18 @@ impl Weighting<'_> {
     /// The weighted target of one class.
     #[inline(always)]
     pub fn product<F: Real>(&self, class: usize, y: F) -> f64 {
-        self.weight.map_or(1.0, |w| w[class]) * self.smoothed(y)
+        self.weight_of(class) * self.smoothed(y)
+    }
+
+    /// w_c
+    #[inline(always)]
+    pub fn weight_of(&self, class: usize) -> f64 {
+        self.weight.map_or(1.0, |w| w[class])
     }
 
     /// (1 − ε)·y + ε/C
     #[inline(always)]
-    fn smoothed<F: Real>(&self, y: F) -> f64 {
+    pub fn smoothed<F: Real>(&self, y: F) -> f64 {
         let (sharp, even) = (1.0 - self.smoothing, self.smoothing / self.classes as f64);
         sharp * y.to_f64() + even
     }
