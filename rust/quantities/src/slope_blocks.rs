@@ -121,8 +121,16 @@ impl<F: Real> SoftTargetRow<F> {
         y: &[F],
         weighting: Weighting<'_>,
     ) {
-        for (class, (term, &y)) in (first..).zip(terms.iter_mut().zip(y)) {
-            *term = self.slope(*term, weighting.product(class, y));
+        // A weight looked up for each class would keep the loop from being vectorised.
+        let classes = terms.iter_mut().zip(y);
+        if let Some(weights) = weighting.weight {
+            for ((term, &y), w) in classes.zip(&weights[first..]) {
+                *term = self.slope(*term, w * weighting.smoothed(y));
+            }
+        } else {
+            for (term, &y) in classes {
+                *term = self.slope(*term, weighting.smoothed(y));
+            }
         }
         let likely = largest.wrapping_sub(first);
         if likely < y.len() && self.has_likely() {
