@@ -266,7 +266,8 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
         let mut totals = self.weighting.empty(self.totaled);
         let (mut first_outside, mut not_finite) = (None, None);
         let mut weighting_scratch = WeightingScratch::default();
-        let is_short = self.loss.is_short();
+        let (is_short, level) = (self.loss.is_short(), self.weigh.level);
+        let level = if is_short { level.for_short_loops() } else { level };
         let prefetch = self.inputs.map(|input| input.prefetch::<F>(range.start, is_short));
         let mut chunks = Chunks::new(prefetch, self.loss.derivatives(), self.scale);
         with_non_temporal(
@@ -284,9 +285,7 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
                         not_finite = not_finite.or_else(|| weight.and_then(first_not_finite));
                     }
                     // False if an element is beyond its limit, whether it counts or not.
-                    if !self.loss.evaluate(self.weigh.level, &x, &mut chunks)
-                        && first_outside.is_none()
-                    {
+                    if !self.loss.evaluate(level, &x, &mut chunks) && first_outside.is_none() {
                         first_outside = self.loss.first_outside(start, &x, mask);
                     }
                     if let Some(weight) = weight {

@@ -140,21 +140,40 @@ impl Prefetch {
     }
 }
 
-/// Whether the hardware prefetcher keeps up with a loop that reads steadily, as AMD's does. SSE4a
-/// identifies AMD: no Intel CPU has it. With a short loop that of Zen 4 keeps up, and that of Zen 5
-/// does not; of the two, only Zen 5 has VP2INTERSECT.
+/// Whether the hardware prefetcher keeps up with a loop that reads steadily, as AMD's does. With a short
+/// loop that of Zen 4 keeps up, and that of Zen 5 does not.
 #[inline(always)]
 fn hardware_prefetch_suffices(is_short: bool) -> bool {
     #[cfg(target_arch = "x86_64")]
     {
-        use std::arch::is_x86_feature_detected as has;
-        has!("sse4a") && !(is_short && has!("avx512vp2intersect"))
+        is_amd() && !(is_short && has_vp2intersect())
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
         let _ = is_short;
         true
     }
+}
+
+/// Whether a CPU with AVX-512 is a Zen 4.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn is_zen_4() -> bool {
+    is_amd() && !has_vp2intersect()
+}
+
+/// Whether the CPU is one of AMD's: no Intel CPU has SSE4a.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn is_amd() -> bool {
+    std::arch::is_x86_feature_detected!("sse4a")
+}
+
+/// Of AMD's CPUs with AVX-512, Zen 5 has VP2INTERSECT, and Zen 4 has not.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn has_vp2intersect() -> bool {
+    std::arch::is_x86_feature_detected!("avx512vp2intersect")
 }
 
 /// Requests the cache line at `address`, which may lie outside the array, into L1 (`CACHE` is 1) or
