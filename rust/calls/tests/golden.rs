@@ -1,7 +1,7 @@
 //! The same bits on every CPU with fused multiply-add, as one golden number for each function.
 //!
-//! The numbers were computed on AVX-512, those of "..., gradient" on AVX2. A change of one is a change
-//! of results and belongs in the release notes. Each is a hash of results whose inputs depend on the
+//! The numbers are those of AVX2 and of AVX-512. A change of one is a change of results and belongs in
+//! the release notes. Each is a hash of results whose inputs depend on the
 //! function's name and on nothing else, so a new function is a new line and leaves the other numbers as
 //! they are.
 
