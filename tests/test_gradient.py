@@ -141,6 +141,31 @@ def test_the_hessian_of_a_row_is_the_bend_of_its_loss():
         assert np.all(upper == 0.25)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("classes", [2, 7, 130])
+def test_the_hessian_is_that_of_the_formula(classes, dtype):
+    r = np.random.default_rng(classes)
+    x, target = r.standard_normal((45, classes)).astype(dtype), r.integers(0, classes, 45)
+    weight, sample_weight, p = r.random(classes), r.random(45), np.exp(x.astype(np.longdouble))
+    p /= p.sum(axis=1, keepdims=True)
+    target[::7], sample_weight[1::7] = -100, 0.0
+    options = {"weight": weight, "sample_weight": sample_weight, "label_smoothing": 0.3}
+    kept = np.where(target >= 0, sample_weight, 0.0)
+    factor = kept * (0.7 * weight[target.clip(0)] + 0.3 * weight.mean())
+    for reduction, divisor in (("sum", 1.0), ("mean", (kept * weight[target.clip(0)]).sum())):
+        want = (factor / divisor)[:, None] * np.stack([p * (1 - p), np.full_like(p, 0.25)])
+        for hess, expected in zip(("exact", "upper"), want, strict=True):
+            given = {**options, "reduction": reduction, "hess": hess}
+            out = np.empty_like(x)
+            gradient, hessian = nll_fast.cross_entropy_grad(x, target, **given, out=out)
+            np.testing.assert_allclose(hessian, expected.astype(float), rtol=4 * np.finfo(dtype).eps, atol=1e-30)
+            assert gradient is out and hessian.dtype == x.dtype
+            for turned, axis in ((np.asfortranarray(x), 1), (x.T, 0)):
+                slopes, curves = nll_fast.cross_entropy_grad(turned, target, **given, axis=axis)
+                assert np.array_equal(slopes if axis else slopes.T, gradient)
+                assert np.array_equal(curves if axis else curves.T, hessian)
+
+
 def test_shift_gives_the_last_positions_no_gradient():
     r = np.random.default_rng(2)
     x, tokens, mask = r.standard_normal((2, 6, 9)), r.integers(0, 9, (2, 6)), r.random((2, 6)) < 0.7

@@ -277,8 +277,8 @@ def stop(*_):
 def classes(bits):
     return np.broadcast_to(np.float32(0), (1, 2**bits))
 
-# A function, because CPython 3.11 does not see the `try` around a `while True` that is the first thing in it when the
-# signal arrives as the loop jumps back.
+# A function, because of a `while True` that comes first in a `try`: if the signal arrives as the loop jumps back, the
+# exception is raised outside of the `try` in CPython 3.11.
 def run():
     {call}
 

@@ -1,13 +1,13 @@
 """What a type checker sees of a loss: its result depends on ``reduction``, ``grad``, ``hess`` and ``return_rewards``.
 
-The decorators return the function itself, so its signature, its documentation and its speed stay as written.
-A type checker sees one of the protocols instead: it knows the type of the result, but no option by its name.
+The two decorators return the function itself, so its signature, its documentation and its speed stay as written.
+A type checker sees one of the two protocols instead: it knows the type of the result, but no option by its name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, TypeAlias, overload
+from typing import Any, Literal, Protocol, TypeAlias, TypedDict, overload
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -19,6 +19,20 @@ Reduction: TypeAlias = Literal["mean", "sum", "none", "partial"]
 Loss: TypeAlias = float | Array | Partial | tuple[Any, ...]
 _One: TypeAlias = Literal["mean", "sum", "batchmean"]
 _Part: TypeAlias = Literal["partial"]
+
+
+class GradientOptions(TypedDict, total=False):
+    """The options of :func:`nll_fast.cross_entropy_grad` on which the type of its result does not depend."""
+
+    axis: int
+    weight: ArrayLike | None
+    sample_weight: ArrayLike | None
+    ignore_index: int | None
+    label_smoothing: float
+    shift: int
+    mask: ArrayLike | None
+    reduction: Reduction
+    out: Array | None
 
 
 class _Mean(Protocol):
@@ -53,20 +67,9 @@ class _None(Protocol):
     def __call__(self, *x: ArrayLike, reduction: str, **_: Any) -> Any: ...
 
 
-class _Gradient(Protocol):
-    @overload
-    def __call__(self, *x: ArrayLike, hess: Hessian, **_: Any) -> tuple[Array, Array]: ...
-    @overload
-    def __call__(self, *x: ArrayLike, hess: None = ..., **_: Any) -> Array: ...
-
-
 def mean_by_default(function: Callable[..., Any]) -> _Mean:
     return function
 
 
 def none_by_default(function: Callable[..., Any]) -> _None:
-    return function
-
-
-def gradient(function: Callable[..., Any]) -> _Gradient:
     return function

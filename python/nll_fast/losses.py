@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Unpack, overload
 
 from numpy.typing import ArrayLike
 
@@ -11,7 +12,7 @@ from nll_fast._arrays import as_array, is_distribution
 from nll_fast._gradients import row_gradient
 from nll_fast._options import as_flag, as_integer, as_number, is_name, shown
 from nll_fast._rows import check_unused, row_losses, row_quantity, usual_losses
-from nll_fast._types import Array, Hessian, Loss, Reduction, gradient, mean_by_default
+from nll_fast._types import Array, GradientOptions, Hessian, Loss, Reduction, mean_by_default
 
 
 @mean_by_default
@@ -142,7 +143,14 @@ def cross_entropy(
     )  # fmt: skip
 
 
-@gradient
+@overload
+def cross_entropy_grad(
+    logits: ArrayLike, target: ArrayLike, *, hess: None = None, **options: Unpack[GradientOptions]
+) -> Array: ...
+@overload
+def cross_entropy_grad(
+    logits: ArrayLike, target: ArrayLike, *, hess: Hessian, **options: Unpack[GradientOptions]
+) -> tuple[Array, Array]: ...
 def cross_entropy_grad(
     logits: ArrayLike,
     target: ArrayLike,
@@ -166,17 +174,19 @@ def cross_entropy_grad(
     Parameters
     ----------
     logits, axis, weight, sample_weight, ignore_index, label_smoothing, shift, mask
-        As in :func:`cross_entropy`. Ignored rows have the gradient 0, as have the last positions with ``shift``.
+        As in :func:`cross_entropy`. Ignored rows have derivatives of 0, as have the last positions with ``shift``.
         With ``reduction="sum"``, a policy gradient is that of ``sample_weight=advantages``.
     target : array_like of int
         The class of each row. For distributions, call :func:`cross_entropy` with ``grad=True``.
     reduction : {"mean", "sum"}
-        The reduction of the loss whose gradient is returned.
+        The reduction of the loss whose derivatives are returned. Boosting takes those of the sum.
     out : ndarray, optional
         Receives the gradient: a float32 or float64 NumPy array of the shape of ``logits``, C-contiguous,
         sharing no memory with an input. The class axis must then be the last one.
     hess : {"exact", "upper"}, optional
-        Also return the second derivatives by each logit alone, w·p·(1 − p), or their upper bounds over all logits, w/4.
+        Also return the second derivatives by each logit alone, a·p·(1 − p), or a/4, which no logits exceed where
+        weights are not negative. a is the factor of the row: its weight and that of its class, smoothed, and for
+        "mean" divided by the sum of the weights.
 
     Returns
     -------
@@ -186,7 +196,8 @@ def cross_entropy_grad(
         that are not the last axis in memory, as of images or in Fortran order, it has the logits' memory order.
 
     tuple
-        (gradient, hessian) with ``hess``: the second derivatives are always a new array.
+        (gradient, hessian) with ``hess``. The second derivatives are a new array whatever ``out`` is: float64 for
+        float64 logits, else float32.
 
     Raises
     ------
@@ -204,8 +215,8 @@ def cross_entropy_grad(
         raise ValueError(f"reduction is {shown(reduction)}; a gradient is of the 'mean' or the 'sum'")
     if is_distribution(target, logits):
         raise TypeError(
-            f"target is {shown(as_array(target, 'target'))}; cross_entropy_grad takes class indices: for "
-            "distributions, cross_entropy(..., grad=True)[1]"
+            f"target is {shown(as_array(target, 'target'))}; cross_entropy_grad takes class indices: of a "
+            "distribution y the gradient is cross_entropy(..., grad=True)[1], and the Hessian sum(y) * p * (1 - p)"
         )
     slopes, curves, _, _ = row_gradient(
         _core.cross_entropy_grad,

@@ -226,6 +226,9 @@ impl Merge for Found {
     }
 }
 
+/// How many elements may be in the caches.
+const CACHED: usize = 1 << 20;
+
 /// How many elements a task has: enough tasks for every thread, each of which takes long beside the
 /// 2 µs that its scheduling and its totals take.
 fn per_task(length: usize) -> usize {
@@ -267,7 +270,8 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
         let (mut first_outside, mut not_finite) = (None, None);
         let mut weighting_scratch = WeightingScratch::default();
         let (is_short, level) = (self.loss.is_short(), self.weigh.level);
-        let level = if is_short { level.for_short_loops() } else { level };
+        let reads_memory = is_short && self.length > CACHED;
+        let level = if reads_memory { level.for_short_loops() } else { level };
         let prefetch = self.inputs.map(|input| input.prefetch::<F>(range.start, is_short));
         let mut chunks = Chunks::new(prefetch, self.loss.derivatives(), self.scale);
         with_non_temporal(

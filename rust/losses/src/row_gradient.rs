@@ -131,9 +131,11 @@ impl Call<'_> {
         let terms = LaneTerms::new(isa, lines, held);
         let classes = self.targets.of(group.clone());
         let (target, [weight, scale]) = self.lane_targets::<F>(group.start, classes);
-        let mut term = [F::ZERO; LANES];
+        let (mut term, last) = ([F::ZERO; LANES], held.len() - 1);
         for (i, &class) in classes.iter().enumerate() {
-            term[i] = held.get(class as usize).map_or(F::NAN, |terms| terms[i]);
+            // The minimum is for targets that are ignored. A branch would be mispredicted wherever these are
+            // scattered.
+            term[i] = held[(class as usize).min(last)][i];
         }
         let [mut factor, mut unit, mut rest_share] = [[0.0; LANES]; 3];
         let [mut at_target, mut first, mut second] = [[F::ZERO; LANES]; 3];
@@ -182,7 +184,7 @@ impl Call<'_> {
     }
 
     /// The targets of rows in lanes, −1 where a row does not count, the weights of their classes, and the
-    /// factors of all results of the rows.
+    /// `scale` of each row.
     #[inline(always)]
     fn lane_targets<F: Real>(
         &self,
@@ -191,10 +193,12 @@ impl Call<'_> {
     ) -> ([F; LANES], [[f64; LANES]; 2]) {
         let targets = &self.targets;
         let [mut weight, mut row_weight] = [[1.0; LANES]; 2];
-        if targets.are_weighted() {
-            for i in (0..classes.len()).filter(|&i| targets.counts(start + i)) {
-                weight[i] = targets.class_weight(start + i);
-                row_weight[i] = targets.row_weight(start + i);
+        if let Some(weights) = targets.row_weight {
+            row_weight[..classes.len()].copy_from_slice(&weights[start..][..classes.len()]);
+        }
+        if let Some(weights) = targets.weight {
+            for (weight, &class) in weight.iter_mut().zip(classes) {
+                *weight = weights[(class as usize).min(weights.len() - 1)];
             }
         }
         let (mut target, mut scale) = ([-F::ONE; LANES], [0.0; LANES]);
@@ -204,7 +208,8 @@ impl Call<'_> {
         {
             let may_slope = may_slope(row_weight, weight, self.uniform);
             let counts = (class != targets.ignored()) & may_slope;
-            // As i32, because AVX2 does not convert several i64 together; a class of few is as small as that.
+            // As i32, because AVX2 cannot convert several i64 at once. The number of a class fits: there are at
+            // most 128.
             *target = if counts { F::from_f64(f64::from(class as i32)) } else { -F::ONE };
         }
         for i in 0..LANES {

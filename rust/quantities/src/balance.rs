@@ -59,8 +59,8 @@ impl<F: Real> LaneBalance<F> {
         for (class, slopes) in slopes.iter_mut().enumerate() {
             let (class, mut found) = (F::from_f64(class as f64), [F::ZERO; LANES]);
             for i in 0..LANES {
-                // The sign is changed here, because of two numbers as they lie in memory LLVM would choose the
-                // address, and gather them with AVX-512.
+                // The sign is changed here and not above: to choose between two numbers in memory, LLVM chooses
+                // between their addresses, and with AVX-512 gathers the numbers from there.
                 let slope = if self.likely[i] == class { -others[i] } else { slopes[i] };
                 found[i] = if factor[i] == 0.0 { F::ZERO } else { slope };
             }

@@ -155,7 +155,7 @@ fn hardware_prefetch_suffices(is_short: bool) -> bool {
     }
 }
 
-/// Whether a CPU with AVX-512 is a Zen 4.
+/// Whether a CPU with AVX-512 is a Zen 4, or a Zen 5 whose VP2INTERSECT a virtual machine hides.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) fn is_zen_4() -> bool {
@@ -169,7 +169,7 @@ fn is_amd() -> bool {
     std::arch::is_x86_feature_detected!("sse4a")
 }
 
-/// Of AMD's CPUs with AVX-512, Zen 5 has VP2INTERSECT, and Zen 4 has not.
+/// Of AMD's CPUs with AVX-512, Zen 5 has it, and Zen 4 has not.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn has_vp2intersect() -> bool {

@@ -150,8 +150,8 @@ fn sums<S: Isa, F: Real>(
                 [d[c][i], d_lost[c][i]] = log_ratio.parts();
             }
         }
-        // One loop over the numbers of all classes: of two loops LLVM would run the inner one with AVX-512
-        // for four classes together, by gathers and scatters.
+        // One loop over the numbers of all classes: of a loop over classes around one over lanes, LLVM would
+        // unroll the inner one, and with AVX-512 run the outer one for four classes at once, by gathers and scatters.
         let numbers = count * LANES;
         let parts = d.as_flattened()[..numbers].iter().zip(&d_lost.as_flattened()[..numbers]);
         for (tail, (&d, &d_lost)) in tail.as_flattened_mut().iter_mut().zip(parts.clone()) {

@@ -185,8 +185,8 @@ pub fn soft_target<S: Isa, F: Real>(
 
 /// Two sums of each row, from which −Σ y·log p is computed: Σ y and Σ y·(x_m − x), with weighted y.
 ///
-/// The lines stand apart from them: a function that is called takes their address, and LLVM would not keep
-/// sums in registers that lie in the same structure.
+/// The lines are no field of it: `Next::fetch` takes their address, and LLVM would not keep sums in registers
+/// that lie in the same structure.
 struct LaneTargets {
     sum: LaneSums,
     below: LaneSums,
