@@ -3,6 +3,8 @@
 import json
 import os
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 
@@ -280,3 +282,9 @@ def test_an_output_replaces_a_file_with_its_permissions_and_may_have_a_long_name
     assert score(folder / "x.npy", "--targets", folder / "t.npy", "--per-token", out) == 0
     assert len(np.load(out)) == 50 and out.stat().st_mode & 0o777 == 0o600
     assert not list(folder.glob(".*"))
+
+
+def test_importing_the_package_does_not_import_what_reads_files():
+    script = "import sys, numpy, nll_fast; print('nll_fast._files' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from nll_fast import _files
 from nll_fast._llama import CodedLogits
 from nll_fast._options import as_integer, shown
 from nll_fast._types import Array
+
+if TYPE_CHECKING:
+    from nll_fast import _files
 
 
 class LlamaLogits(NamedTuple):
@@ -89,6 +91,9 @@ def read_llama_logits(path: str | os.PathLike[str], *, start: int = 0, stop: int
 
 
 def _load(path: str | os.PathLike[str]) -> _files.StoredCodes:
+    # Imported by the first file that is read: with zipfile and json it takes as long as the rest of nll_fast.
+    from nll_fast import _files
+
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path is {shown(path)}; pass the name of a file, as a text or a pathlib.Path")
     name = os.fspath(path)
