@@ -4,6 +4,7 @@
 
 mod gather;
 mod gradient;
+mod lane_gradient;
 mod log_softmax;
 mod row_gradient;
 mod rows;

@@ -3,13 +3,11 @@
 use nll_kernels::call::Hessian;
 use nll_kernels::call::long_rows::{Fixed, LongRow, Top};
 use nll_kernels::data::drive::ranges;
-use nll_kernels::data::lines::{LANES, scratch_lines};
 use nll_kernels::data::out::Out;
 use nll_kernels::data::per_class::PerClass;
 use nll_kernels::data::rows::{BLOCK, Block, GROUP, Rows};
 use nll_kernels::data::scratch::Scratch;
 use nll_kernels::data::targets::Targets;
-use nll_kernels::fold::lane_terms::LaneTerms;
 use nll_kernels::fold::{Others, TermRows, Terms, sweep};
 use nll_kernels::math::terms::lift;
 use nll_simd::math::power_of_two;
@@ -33,16 +31,16 @@ pub(crate) struct Call<'a> {
 }
 
 /// What the probabilities of a row are made of.
-struct Softmax {
+pub(crate) struct Softmax {
     /// 1 / (the sum of all terms)
-    unit: f64,
+    pub(crate) unit: f64,
     /// The sum of all but the largest.
-    rest: f64,
+    pub(crate) rest: f64,
 }
 
 impl Softmax {
     #[inline(always)]
-    fn new<E: Extended>(sum: E, rest: E) -> Self {
+    pub(crate) fn new<E: Extended>(sum: E, rest: E) -> Self {
         Softmax { unit: 1.0 / sum.rounded(), rest: rest.rounded() }
     }
 }
@@ -117,107 +115,6 @@ impl Call<'_> {
         );
     }
 
-    /// The results of at most [`LANES`] rows of few classes, as lines of the scratch.
-    #[inline(always)]
-    fn lanes<S: Isa, F: Real>(
-        &self,
-        isa: S,
-        group: &Range<usize>,
-        reading: &mut [Scratch<F>; 1],
-        [computing, curve_lines]: [&mut Scratch<F>; 2],
-    ) {
-        let [lines] = self.rows.lines(isa, group, reading);
-        let held = scratch_lines(computing, lines.classes());
-        let terms = LaneTerms::new(isa, lines, held);
-        let classes = self.targets.of(group.clone());
-        let (target, [weight, scale]) = self.lane_targets::<F>(group.start, classes);
-        let (mut term, last) = ([F::ZERO; LANES], held.len() - 1);
-        for (i, &class) in classes.iter().enumerate() {
-            // The minimum is for targets that are ignored. A branch would be mispredicted wherever these are
-            // scattered.
-            term[i] = held[(class as usize).min(last)][i];
-        }
-        let [mut factor, mut unit, mut rest_share] = [[0.0; LANES]; 3];
-        let [mut at_target, mut first, mut second] = [[F::ZERO; LANES]; 3];
-        for i in 0..LANES {
-            let (max, rest) = (&terms.max, terms.rest.value::<F>(i));
-            let softmax = Softmax::new(max.term[i].add(rest), rest);
-            factor[i] = self.factor(&softmax, [scale[i], weight[i]]);
-            let is_largest = target[i] == max.at[i];
-            let value =
-                self.at_target(&softmax, term[i].to_f64(), is_largest, [scale[i], weight[i]]);
-            at_target[i] = F::from_f64(value);
-            (unit[i], rest_share[i]) = (softmax.unit, softmax.rest * softmax.unit);
-            [first[i], second[i]] = in_range::<F>(factor[i]);
-        }
-        if let Some(hess) = self.hess {
-            let curves = scratch_lines(curve_lines, held.len());
-            for (class, (curves, terms_of_class)) in curves.iter_mut().zip(&*held).enumerate() {
-                let class = F::from_f64(class as f64);
-                for i in 0..LANES {
-                    let (term, is_largest) = (terms_of_class[i].to_f64(), terms.max.at[i] == class);
-                    let others = if is_largest { rest_share[i] } else { 1.0 - term * unit[i] };
-                    let curve = curvature(hess, [factor[i], unit[i]], [term, others]);
-                    let counts = target[i] >= F::ZERO;
-                    curves[i] = if counts { F::from_f64(curve) } else { F::ZERO };
-                }
-            }
-        }
-        for (class, held) in held.iter_mut().enumerate() {
-            let (even, mut values) = (self.even(class), *held);
-            if self.uniform == 0.0 {
-                for i in 0..LANES {
-                    values[i] = values[i] * first[i] * second[i];
-                }
-            } else {
-                for i in 0..LANES {
-                    values[i] = smoothed(values[i], factor[i], scale[i] * even);
-                }
-            }
-            let class = F::from_f64(class as f64);
-            for i in 0..LANES {
-                let value = if target[i] == class { at_target[i] } else { values[i] };
-                values[i] = if target[i] < F::ZERO { F::ZERO } else { value };
-            }
-            *held = values;
-        }
-    }
-
-    /// The targets of rows in lanes, −1 where a row does not count, the weights of their classes, and the
-    /// `scale` of each row.
-    #[inline(always)]
-    fn lane_targets<F: Real>(
-        &self,
-        start: usize,
-        classes: &[i64],
-    ) -> ([F; LANES], [[f64; LANES]; 2]) {
-        let targets = &self.targets;
-        let [mut weight, mut row_weight] = [[1.0; LANES]; 2];
-        if let Some(weights) = targets.row_weight {
-            row_weight[..classes.len()].copy_from_slice(&weights[start..][..classes.len()]);
-        }
-        if let Some(weights) = targets.weight {
-            for (weight, &class) in weight.iter_mut().zip(classes) {
-                *weight = weights[(class as usize).min(weights.len() - 1)];
-            }
-        }
-        let (mut target, mut scale) = ([-F::ONE; LANES], [0.0; LANES]);
-        let weights = row_weight.iter().zip(&weight);
-        for ((target, &class), (&row_weight, &weight)) in
-            target.iter_mut().zip(classes).zip(weights)
-        {
-            let may_slope = may_slope(row_weight, weight, self.uniform);
-            let counts = (class != targets.ignored()) & may_slope;
-            // As i32, because AVX2 cannot convert several i64 at once. The number of a class fits: there are at
-            // most 128.
-            *target = if counts { F::from_f64(f64::from(class as i32)) } else { -F::ONE };
-        }
-        for i in 0..LANES {
-            scale[i] = self.scale * row_weight[i];
-        }
-        (target, [weight, scale])
-    }
-
     /// Whether the gradient of a row may differ from 0. That of another is 0 even if its logits are NaN.
     #[inline(always)]
     pub(crate) fn counts(&self, row: usize) -> bool {
@@ -229,14 +126,14 @@ impl Call<'_> {
     /// scale·(Σ_c a_c) over the sum of all terms: what the term of a class other than the target is
     /// multiplied by, and the first factor of second derivatives.
     #[inline(always)]
-    fn factor(&self, softmax: &Softmax, [scale, weight]: [f64; 2]) -> f64 {
+    pub(crate) fn factor(&self, softmax: &Softmax, [scale, weight]: [f64; 2]) -> f64 {
         scale * (self.sharp * weight + self.uniform * self.weights) * softmax.unit
     }
 
     /// The result of the target. p_t − 1 cancels where p_t is nearly 1, but only the largest class is
     /// that likely: there it is minus the share of the other terms in the sum of all.
     #[inline(always)]
-    fn at_target(
+    pub(crate) fn at_target(
         &self,
         softmax: &Softmax,
         term: f64,
@@ -251,7 +148,7 @@ impl Call<'_> {
 
     /// ε/C·w_c
     #[inline(always)]
-    fn even(&self, class: usize) -> f64 {
+    pub(crate) fn even(&self, class: usize) -> f64 {
         self.uniform * self.targets.weight.map_or(1.0, |w| w[class])
     }
 
@@ -363,20 +260,20 @@ impl<F: Real> LongRow<F, 1, 2> for LongGradients<'_, F> {
 
 /// Whether the gradient of a row that is not ignored may differ from 0, by the weights of the row and of its class.
 #[inline(always)]
-fn may_slope(row_weight: f64, weight: f64, uniform: f64) -> bool {
+pub(crate) fn may_slope(row_weight: f64, weight: f64, uniform: f64) -> bool {
     (row_weight != 0.0) & ((uniform != 0.0) | (weight != 0.0))
 }
 
 /// The result of a class other than the target with label smoothing.
 #[inline(always)]
-fn smoothed<F: Real>(term: F, factor: f64, share: f64) -> F {
+pub(crate) fn smoothed<F: Real>(term: F, factor: f64, share: f64) -> F {
     F::from_f64(factor * term.to_f64() - share)
 }
 
 /// A factor of terms as two. A small one would lose digits in f32: its first part takes the [`lift`]
 /// from the terms, and its second part is larger by as much.
 #[inline(always)]
-fn in_range<F: Real>(factor: f64) -> [F; 2] {
+pub(crate) fn in_range<F: Real>(factor: f64) -> [F; 2] {
     let is_small = factor.abs() < power_of_two(-100);
     let first = power_of_two(if is_small { -lift::<F>() } else { 0 });
     [F::from_f64(first), F::from_f64(factor / first)]
@@ -385,7 +282,7 @@ fn in_range<F: Real>(factor: f64) -> [F; 2] {
 /// a·p·(1 − p), from a/(sum of all terms), 1/(sum of all terms), the term of p and 1 − p; or a/4, its
 /// largest value.
 #[inline(always)]
-fn curvature(hess: Hessian, [factor, unit]: [f64; 2], [term, others]: [f64; 2]) -> f64 {
+pub(crate) fn curvature(hess: Hessian, [factor, unit]: [f64; 2], [term, others]: [f64; 2]) -> f64 {
     match hess {
         Hessian::Exact => factor * term * others,
         Hessian::Upper => 0.25 * factor / unit,
