@@ -146,8 +146,7 @@ def test_the_hessian_of_a_row_is_the_bend_of_its_loss():
 def test_the_hessian_is_that_of_the_formula(classes, dtype):
     r = np.random.default_rng(classes)
     x, target = r.standard_normal((45, classes)).astype(dtype), r.integers(0, classes, 45)
-    weight, sample_weight, p = r.random(classes), r.random(45), np.exp(x.astype(np.longdouble))
-    p /= p.sum(axis=1, keepdims=True)
+    weight, sample_weight, p = r.random(classes), r.random(45), softmaxes(x)[0]
     target[::7], sample_weight[1::7] = -100, 0.0
     options = {"weight": weight, "sample_weight": sample_weight, "label_smoothing": 0.3}
     kept = np.where(target >= 0, sample_weight, 0.0)
@@ -203,7 +202,9 @@ def softmaxes(x):
 
 
 def slopes_of_rows(x, y, soft):
-    """The gradients of each quantity of rows by its logits, and the larger of the two terms that each is made of."""
+    """By the name of each quantity of rows, its gradient by the logits and a bound of the numbers that are subtracted
+    in it: a result can be as wrong as their rounding, however small it is itself.
+    """
     p, nll = softmaxes(x)
     q, other = softmaxes(y)
     entropy, total = (p * nll).sum(-1, keepdims=True), np.sum(soft, -1, dtype=np.longdouble, keepdims=True)
