@@ -297,6 +297,29 @@ def test_no_rows_and_no_ids():
     assert summary["tokens"] == 0 and np.isnan(summary["nll"]) and summary["first_nan"] is None
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("classes", (129, 160, 255, 256, 257, 289, 2047, 2048, 2053, 2079, 2081, 2305, 4096 + 31))
+def test_large_classes_are_found_wherever_they_stand(classes, dtype):
+    """Most pieces of a row are not looked at: at their ends stand the target, one equal to it and one above it."""
+    ends = {at for end in (32, 256, 2048, 4096, classes) for at in (end - 1, end) if at < classes} | {0, classes // 2}
+    places = [(a, b, c) for a in ends for b in ends for c in ends]
+    x = np.random.default_rng(classes).uniform(-9, 1, classes).astype(DTYPES[dtype])
+    x = np.repeat(x[None], len(places), 0)
+    target, equal, above = np.array(places).T
+    rows = np.arange(len(places))
+    x[rows, above] = np.where(rows % 2, 3, -5)  # In every second row none is above the target.
+    x[rows, equal] = 2
+    x[rows, target] = 2
+    scores = nll_fast.score(x, target, top_k=3)
+    wide = x.astype(np.float64)
+    np.testing.assert_array_equal(scores.rank, 1 + (wide > 2).sum(-1))
+    np.testing.assert_array_equal(scores.ties, (wide == 2).sum(-1) - 1)
+    np.testing.assert_array_equal(scores.argmax, wide.argmax(-1))
+    np.testing.assert_array_equal(scores.top_k_ids, np.argsort(-wide, axis=-1, kind="stable")[:, :3])
+    np.testing.assert_array_equal(scores.log_prob, nll_fast.token_log_probs(x, target))
+    np.testing.assert_allclose(scores.entropy, nll_fast.entropy(x), rtol=3e-7 if dtype != "float64" else 6e-16)
+
+
 def test_rising_rows_give_the_largest_classes_too():
     """Every class is a candidate: the buffer of the largest is full again and again."""
     x = np.arange(50_000, dtype=np.float32)[None] * np.float32(1e-3)

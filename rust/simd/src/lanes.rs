@@ -155,6 +155,12 @@ impl ChunkSum {
         add_products(isa, (&mut self.sum, &mut self.error), chunk, factor);
     }
 
+    /// The lanes, for sums that have no rounding errors worth keeping.
+    #[inline(always)]
+    pub fn rounded_mut(&mut self) -> &mut [f64; CHUNK_LANES] {
+        &mut self.sum
+    }
+
     /// Adds one more number.
     #[inline(always)]
     pub fn plus<F: Real>(&mut self, x: F::Extended) {

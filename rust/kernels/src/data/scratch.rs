@@ -14,6 +14,12 @@ pub const BLOCK: usize = 2048;
 /// How many chunks go through the loops of a sum together.
 pub const PIECE: usize = 8;
 
+/// How many classes these are.
+pub(crate) const PIECE_CLASSES: usize = PIECE * CHUNK_LANES;
+
+/// The largest classes of each piece of a block, in the lanes of a chunk.
+pub(crate) type Peaks<F> = [[F; CHUNK_LANES]; BLOCK / PIECE_CLASSES];
+
 /// Buffers that grow when they are first used. Each array that is read has a scratch of its own,
 /// and so has each computation; every one uses the buffers it needs.
 pub struct Scratch<F> {
@@ -46,9 +52,12 @@ pub struct Scratch<F> {
     /// What the steps of a formula leave for the next, for rows side by side; None before the first.
     pub steps: Option<Box<Steps<CHUNK_LANES>>>,
     /// The exponentials of some chunks; of a known length, so that LLVM unrolls the loops over it.
-    pub(crate) piece: Aligned<[F; PIECE * CHUNK_LANES]>,
+    pub(crate) piece: Aligned<[F; PIECE_CLASSES]>,
     /// The same chunks with one of their classes hidden.
     pub held: Aligned<[[F; CHUNK_LANES]; PIECE]>,
+    /// The largest classes of the block whose terms were summed last, for those that look for large classes
+    /// after that: most pieces have none.
+    pub(crate) peaks: Peaks<F>,
 }
 
 /// Some classes of some neighbouring rows.
@@ -98,8 +107,9 @@ impl<F: Real> Default for Scratch<F> {
             second: Buffer::default(),
             shares: Buffer::default(),
             steps: None,
-            piece: Aligned([F::ZERO; PIECE * CHUNK_LANES]),
+            piece: Aligned([F::ZERO; PIECE_CLASSES]),
             held: Aligned([[F::ZERO; CHUNK_LANES]; PIECE]),
+            peaks: [[F::NEG_INFINITY; CHUNK_LANES]; BLOCK / PIECE_CLASSES],
         }
     }
 }

@@ -237,7 +237,7 @@ fn linear_here<S: Isa, F: Real>(
     [sum, lost, shift]
 }
 
-/// How the target of each row stands among its classes, as [`Standing`](crate::fold::Standing) counts.
+/// How the target of each row stands among its classes, as a [`Rank`] says.
 pub struct Ranks {
     above: [u32; LANES],
     equal: [u32; LANES],

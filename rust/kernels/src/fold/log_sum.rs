@@ -29,11 +29,12 @@
 //!    only where the term does, near the largest x, so `finish` corrects by the n·δ of the largest.
 
 use crate::data::rows::Block;
-use crate::data::scratch::{PIECE, Scratch};
+use crate::data::scratch::{PIECE, PIECE_CLASSES, Scratch};
 use crate::fold::Fold;
+use crate::fold::peaks::{add_tail, peaks_of};
 use crate::math::row::ScaledSum;
 use crate::math::terms::{
-    SumScale, add_values, hidden, lesser, max_lane, max2, write_near_terms, write_terms,
+    SumScale, add_values, hidden, lesser, max_lane, max_lanes, max2, write_near_terms, write_terms,
 };
 use core::hint::black_box;
 use nll_simd::math::{power_of_two, round};
@@ -50,14 +51,15 @@ pub struct LogSum<F, B = ()> {
     beside: B,
 }
 
-/// A sum of the terms of a [`LogSum`], each times something: it has the scale of that sum, and is
-/// scaled with it.
+/// What is computed from the classes and terms of a [`LogSum`]. A sum of terms times something has the scale
+/// of that sum, and is scaled with it.
 pub trait Beside<F: Real>: Copy {
-    /// Whether it takes so long that a block is read in bursts, between which the CPU does not read on.
-    const READS_IN_BURSTS: bool;
+    /// Whether the largest classes of each piece of a block are kept, in [`Scratch::peaks`]: without the one
+    /// that is left out.
+    const KEEPS_PEAKS: bool;
 
     /// Takes in some chunks of a block: their classes and their terms. `total` is the sum of all
-    /// terms before these, and `lanes` are the largest classes of the block up to these.
+    /// terms before these.
     fn add<S: Isa>(&mut self, isa: S, chunks: &Chunks<'_, F>, total: &LaneSum);
 
     /// Makes all terms so far larger by `factor`.
@@ -73,14 +75,16 @@ pub struct Chunks<'c, F> {
     pub first: usize,
     /// The classes.
     pub x: &'c [[F; CHUNK_LANES]],
-    /// The largest classes of the block up to these.
+    /// The first of those that are of the block, and these, none left out.
+    pub all: (usize, &'c [F]),
+    /// The largest of the classes.
     pub lanes: [F; CHUNK_LANES],
     /// e^x of each, at the scale of the sum.
     pub terms: &'c [F],
 }
 
 impl<F: Real> Beside<F> for () {
-    const READS_IN_BURSTS: bool = false;
+    const KEEPS_PEAKS: bool = false;
 
     #[inline(always)]
     fn add<S: Isa>(&mut self, _isa: S, _chunks: &Chunks<'_, F>, _total: &LaneSum) {}
@@ -90,6 +94,28 @@ impl<F: Real> Beside<F> for () {
 
     #[inline(always)]
     fn merge<S: Isa>(&mut self, _isa: S, (): Self, _totals: [&LaneSum; 2]) {}
+}
+
+impl<F: Real, A: Beside<F>, B: Beside<F>> Beside<F> for (A, B) {
+    const KEEPS_PEAKS: bool = A::KEEPS_PEAKS || B::KEEPS_PEAKS;
+
+    #[inline(always)]
+    fn add<S: Isa>(&mut self, isa: S, chunks: &Chunks<'_, F>, total: &LaneSum) {
+        self.0.add(isa, chunks, total);
+        self.1.add(isa, chunks, total);
+    }
+
+    #[inline(always)]
+    fn scale(&mut self, factor: f64) {
+        self.0.scale(factor);
+        self.1.scale(factor);
+    }
+
+    #[inline(always)]
+    fn merge<S: Isa>(&mut self, isa: S, later: Self, totals: [&LaneSum; 2]) {
+        self.0.merge(isa, later.0, totals);
+        self.1.merge(isa, later.1, totals);
+    }
 }
 
 impl<F: Real> LogSum<F> {
@@ -106,6 +132,12 @@ impl<F: Real, B: Beside<F>> LogSum<F, B> {
     pub fn beside(skip: usize, beside: B) -> Self {
         let scale = SumScale::new(0.0, 0.0);
         LogSum { skip, scale, total: LaneSum::ZERO, max: F::NEG_INFINITY, beside }
+    }
+
+    /// The class that is left out.
+    #[inline(always)]
+    pub fn left_out(&self) -> usize {
+        self.skip
     }
 
     /// The sum beside it, and that of the terms at the same scale.
@@ -163,7 +195,9 @@ impl<F: Real, B: Beside<F>> Fold<F> for LogSum<F, B> {
     fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, scratch: &mut Scratch<F>) {
         let mut sweep = Sweep::new(block, *self);
         sweep.add(isa, scratch);
-        let max = max2(max_lane(sweep.lanes), self.max);
+        let peaks = peaks_of(&scratch.peaks, block.classes()[0].len());
+        let lanes = if B::KEEPS_PEAKS { max_lanes(peaks) } else { sweep.lanes };
+        let max = max2(max_lane(lanes), self.max);
         if self.scale.fits(max) {
             *self = LogSum { max, ..sweep.sum };
         } else {
@@ -207,7 +241,7 @@ impl<F: Real, B: Beside<F>> Fold<F> for LogSum<F, B> {
 struct Sweep<'b, 's, F, B> {
     block: &'b Block<'s, F>,
     sum: LogSum<F, B>,
-    /// The largest classes so far.
+    /// The largest classes so far, but where those of each piece are kept.
     lanes: [F; CHUNK_LANES],
     /// The class that is left out, counted from the next class of the block.
     skip: usize,
@@ -242,34 +276,35 @@ impl<'b, 's, F: Real, B: Beside<F>> Sweep<'b, 's, F, B> {
         let [x] = self.block.classes();
         let (chunks, rest) = x.as_chunks::<CHUNK_LANES>();
         for (i, piece) in chunks.chunks(PIECE).enumerate() {
-            self.add_chunks(isa, (self.block.first + i * PIECE * CHUNK_LANES, piece), scratch);
+            self.add_chunks(isa, (i, piece), scratch);
         }
         if !rest.is_empty() {
             // Loaded only now: a load from memory before its turn would hold up all that follow.
             let (tail, mut terms) = (self.tail(rest.len()), [F::ZERO; CHUNK_LANES]);
             write_terms::<S, F, false>(isa, self.sum.scale, &tail, &mut terms);
-            self.lanes = zip(tail, self.lanes, max2);
+            if B::KEEPS_PEAKS {
+                add_tail(&mut scratch.peaks, chunks.len(), tail);
+            } else {
+                self.lanes = zip(tail, self.lanes, max2);
+            }
             let first = self.block.first + x.len().max(CHUNK_LANES) - CHUNK_LANES;
-            let chunks = Chunks { first, x: &[tail], lanes: self.lanes, terms: &terms };
+            let all = (self.block.first + x.len() - rest.len(), rest);
+            let chunks = Chunks { first, x: &[tail], all, lanes: tail, terms: &terms };
             self.sum.beside.add(isa, &chunks, &self.sum.total);
             self.sum.total = self.sum.total.add_chunk::<F, F>(&terms);
         }
     }
 
-    /// Takes in the next chunks.
+    /// Takes in the chunks of piece number `i`.
     #[inline(always)]
     fn add_chunks<'c, S: Isa>(
         &mut self,
         isa: S,
-        (first, mut chunks): (usize, &'c [[F; CHUNK_LANES]]),
-        Scratch { piece: terms, held, .. }: &'c mut Scratch<F>,
+        (i, piece): (usize, &'c [[F; CHUNK_LANES]]),
+        Scratch { piece: terms, held, peaks, .. }: &'c mut Scratch<F>,
     ) {
-        let length = chunks.len() * CHUNK_LANES;
-        if B::READS_IN_BURSTS {
-            self.block.fetch_behind(first - self.block.first, length);
-        } else {
-            self.prefetch.step_alone(length);
-        }
+        let (length, mut chunks) = (piece.len() * CHUNK_LANES, piece);
+        self.prefetch.step_alone(length);
         if self.skip < length {
             let held = &mut held.0[..chunks.len()];
             for (i, (to, &chunk)) in held.iter_mut().zip(chunks).enumerate() {
@@ -289,12 +324,14 @@ impl<'b, 's, F: Real, B: Beside<F>> Sweep<'b, 's, F, B> {
         }
         self.sum.total = total;
         // Not in its place: each step would store them.
-        let mut lanes = self.lanes;
+        let mut lanes = if B::KEEPS_PEAKS { [F::NEG_INFINITY; _] } else { self.lanes };
         for chunk in chunks {
             lanes = zip(*chunk, lanes, max2);
         }
-        self.lanes = lanes;
-        let chunks = Chunks { first, x: chunks, lanes, terms };
+        *if B::KEEPS_PEAKS { &mut peaks[i] } else { &mut self.lanes } = lanes;
+        let first = self.block.first + i * PIECE_CLASSES;
+        let all = (first, piece.as_flattened());
+        let chunks = Chunks { first, x: chunks, all, lanes, terms };
         self.sum.beside.add(isa, &chunks, &before);
         self.skip = self.skip.wrapping_sub(length);
     }

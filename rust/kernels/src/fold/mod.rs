@@ -15,7 +15,7 @@
 //! log softmax        Others, then the results                              two sweeps
 //! gradient           Terms, then the results                               one sweep
 //! divergence         Terms of both rows, then Divergence                   two sweeps
-//! score              LogSum with Below, Standing and TopK (`Score`)       one sweep
+//! score              LogSum with Below and Standing, TopK (`Score`)       one sweep
 //! compare            Terms and TopK of both rows, then Comparison          two sweeps
 //! ```
 //!
@@ -49,6 +49,7 @@ mod linear;
 mod log_sum;
 mod others;
 mod pair;
+mod peaks;
 mod pick;
 mod row_terms;
 mod score;
@@ -70,7 +71,7 @@ pub use pick::Pick;
 pub use row_terms::{TermRows, Terms};
 pub use score::{Largest, Score, Scored};
 pub use soft_target::{SoftTarget, TargetSum, Weighting};
-pub use standing::{Rank, Standing};
+pub use standing::Rank;
 pub use top_k::{Candidate, TopK};
 pub use weighted_sum::{WeightedSum, weighted_sums};
 

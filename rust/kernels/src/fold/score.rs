@@ -3,7 +3,9 @@
 use crate::data::rows::Block;
 use crate::data::scratch::Scratch;
 use crate::fold::below::Below;
-use crate::fold::{Candidate, Fold, LogSum, Others, Rank, Standing, TopK};
+use crate::fold::peaks::add_left_out;
+use crate::fold::standing::Standing;
+use crate::fold::{Candidate, Fold, LogSum, Others, Rank, TopK};
 use crate::math::row::{self, ScaledSum};
 use crate::math::terms::NONE;
 use nll_simd::{Extended, Isa, Real};
@@ -15,8 +17,8 @@ use nll_simd::{Extended, Isa, Real};
 /// which neither can be had so, both are those of [`Entropy`](crate::fold::Entropy), from a sweep of its own.
 #[derive(Clone)]
 pub struct Score<F: Real> {
-    rest: LogSum<F, Below<F>>,
-    standing: Standing<F>,
+    rest: LogSum<F, (Below<F>, Standing<F>)>,
+    has_nan: bool,
     top: Option<TopK<F>>,
 }
 
@@ -24,9 +26,16 @@ impl<F: Real> Score<F> {
     /// Of no classes; the target is `class`, whose logit is `x_t`.
     #[inline(always)]
     pub fn empty((class, x_t): (usize, F), top_k: usize) -> Self {
-        let rest = LogSum::beside(class, Below::target(x_t));
+        let beside = (Below::target(x_t), Standing::of((class, x_t)));
         let top = (top_k > 0).then(|| TopK::of(top_k));
-        Score { rest, standing: Standing::of(x_t), top }
+        Score { rest: LogSum::beside(class, beside), has_nan: x_t.is_nan(), top }
+    }
+
+    /// Looks for a NaN in a block. A row has one only if the sum of its terms is NaN.
+    #[cold]
+    #[inline(never)]
+    fn look_for_nan(&mut self, x: &[F]) {
+        self.has_nan |= x.iter().any(|x| x.is_nan());
     }
 }
 
@@ -89,28 +98,30 @@ impl<F: Real> Fold<F> for Score<F> {
     #[inline(always)]
     fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, scratch: &mut Scratch<F>) {
         self.rest.push(isa, block, scratch);
-        self.standing.push(isa, block, scratch);
         if self.rest.is_nan() {
-            self.standing.look_for_nan(block.classes()[0]);
+            self.look_for_nan(block.classes()[0]);
         }
-        self.top.push(isa, block, scratch);
+        if let Some(top) = &mut self.top {
+            let ([x], target) = (block.classes(), self.rest.left_out().wrapping_sub(block.first));
+            add_left_out(x, target, &mut scratch.peaks);
+            top.offer_block(isa, block, &scratch.peaks);
+        }
     }
 
     #[inline(always)]
     fn merge<S: Isa>(&mut self, isa: S, later: Self) {
         Fold::<F>::merge(&mut self.rest, isa, later.rest);
-        Fold::<F>::merge(&mut self.standing, isa, later.standing);
+        self.has_nan |= later.has_nan;
         Fold::<F>::merge(&mut self.top, isa, later.top);
     }
 
     #[inline(always)]
     fn finish<S: Isa>(&self, isa: S) -> Scored<F> {
-        let (below, total) = self.rest.sums();
-        let (x_m, at) = below.largest();
-        let rank = self.standing.finish(isa);
+        let ((below, standing), total) = self.rest.sums();
+        let ((x_m, at), rank) = (below.largest(), standing.rank(self.has_nan));
         let at = if at == NONE { rank.first } else { at };
         Scored {
-            x_t: self.standing.x_t(),
+            x_t: standing.x_t(),
             largest: (x_m, at),
             rest: self.rest.finish(isa),
             below: below.mean(isa, total),

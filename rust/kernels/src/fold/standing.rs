@@ -1,24 +1,22 @@
 //! How the target of a row stands among its classes.
 
-use crate::data::rows::Block;
-use crate::data::scratch::Scratch;
-use crate::fold::Fold;
+use crate::fold::log_sum::{Beside, Chunks};
 use crate::math::terms::{NONE, position};
-use nll_simd::{Isa, Real};
+use nll_simd::{Isa, LaneSum, Real};
 
 /// How many classes are above the target, and how many are equal to it, the target itself included.
-#[derive(Clone, Copy, Debug)]
-pub struct Standing<F> {
+#[derive(Clone, Copy)]
+pub(crate) struct Standing<F> {
+    target: usize,
     /// The logit of the target.
     x_t: F,
     above: u64,
     equal: u64,
     /// The first class that is equal to it, if none of those before is above it; else [`NONE`].
     first: usize,
-    has_nan: bool,
 }
 
-/// What a [`Standing`] comes to.
+/// How the target of a row stands among its classes.
 #[derive(Clone, Copy, Debug)]
 pub struct Rank {
     /// How many logits are larger than the target's.
@@ -34,55 +32,55 @@ pub struct Rank {
 impl<F: Real> Standing<F> {
     /// Of no classes, for a target whose logit is `x_t`.
     #[inline(always)]
-    pub fn of(x_t: F) -> Self {
-        Standing { x_t, above: 0, equal: 0, first: NONE, has_nan: x_t.is_nan() }
-    }
-
-    /// Looks for a NaN in a block. A row has one only if the sum of its terms is NaN.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn look_for_nan(&mut self, x: &[F]) {
-        self.has_nan |= x.iter().any(|x| x.is_nan());
+    pub(crate) fn of((target, x_t): (usize, F)) -> Self {
+        Standing { target, x_t, above: 0, equal: 0, first: NONE }
     }
 
     /// The logit of the target.
     #[inline(always)]
-    pub fn x_t(&self) -> F {
+    pub(crate) fn x_t(&self) -> F {
         self.x_t
     }
-}
 
-impl<F: Real> Fold<F> for Standing<F> {
-    type Row = Rank;
-
+    /// When all classes are in.
     #[inline(always)]
-    fn push<S: Isa>(&mut self, _isa: S, block: &Block<'_, F>, _scratch: &mut Scratch<F>) {
-        let ([x], x_t) = (block.classes(), self.x_t);
-        // A loop for each: their counts stay in registers. A block has fewer classes than 32 bits count.
-        self.above += count(x, |x| x > x_t);
-        self.equal += count(x, |x| x == x_t);
-        if self.above == 0 && self.equal > 0 && self.first == NONE {
-            self.first = position(x, x_t).map_or(NONE, |at| block.first + at);
-        }
-    }
-
-    #[inline(always)]
-    fn merge<S: Isa>(&mut self, _isa: S, later: Self) {
-        self.above += later.above;
-        self.equal += later.equal;
-        self.first = self.first.min(later.first);
-        self.has_nan |= later.has_nan;
-    }
-
-    #[inline(always)]
-    fn finish<S: Isa>(&self, _isa: S) -> Rank {
-        let Standing { above, equal, first, has_nan, .. } = *self;
+    pub(crate) fn rank(&self, has_nan: bool) -> Rank {
+        let Standing { above, equal, first, .. } = *self;
         Rank { above, equal, first, has_nan }
     }
 }
 
-/// How many numbers of a block satisfy `is`.
-#[inline(always)]
-fn count<F: Real>(x: &[F], is: impl Fn(F) -> bool) -> u64 {
-    u64::from(x.iter().fold(0_u32, |count, &x| count + u32::from(is(x))))
+impl<F: Real> Beside<F> for Standing<F> {
+    const KEEPS_PEAKS: bool = false;
+
+    #[inline(always)]
+    fn add<S: Isa>(&mut self, _isa: S, chunks: &Chunks<'_, F>, _total: &LaneSum) {
+        let ((first, x), x_t) = (chunks.all, self.x_t);
+        let has_target = self.target.wrapping_sub(first) < x.len();
+        // Most chunks have no class as large as a likely target.
+        if !has_target && !chunks.lanes.iter().fold(false, |any, &x| any | (x >= x_t)) {
+            return;
+        }
+        // A block has fewer classes than 32 bits count.
+        let (mut above, mut equal) = (0_u32, 0_u32);
+        for &x in x {
+            above += u32::from(x > x_t);
+            equal += u32::from(x == x_t);
+        }
+        self.above += u64::from(above);
+        self.equal += u64::from(equal);
+        if self.above == 0 && equal > 0 && self.first == NONE {
+            self.first = position(x, x_t).map_or(NONE, |at| first + at);
+        }
+    }
+
+    #[inline(always)]
+    fn scale(&mut self, _factor: f64) {}
+
+    #[inline(always)]
+    fn merge<S: Isa>(&mut self, _isa: S, later: Self, _totals: [&LaneSum; 2]) {
+        self.above += later.above;
+        self.equal += later.equal;
+        self.first = self.first.min(later.first);
+    }
 }

@@ -1,17 +1,18 @@
 //! The k largest logits of a row, with their classes.
 //!
 //! Candidates are all logits larger than the least that can be among the k largest, which the rest of a
-//! row seldom holds: a chunk without one costs a comparison a class. That least logit is the k-th
+//! row seldom holds: a piece of a block whose largest is not one is not looked at. That least logit is the k-th
 //! largest when the last selection was made; before, of a row's first block, the k-th largest of 32
 //! classes, each the largest of every 32nd. Candidates are collected in a buffer with more than k
 //! places. When it is full, a selection leaves the k largest, so that no order of the classes costs
 //! more than a few steps a candidate.
 
 use crate::data::rows::Block;
-use crate::data::scratch::Scratch;
+use crate::data::scratch::{PIECE_CLASSES, Peaks, Scratch};
 use crate::fold::Fold;
-use crate::math::terms::max2;
-use nll_simd::{CHUNK_LANES, Isa, Real, zip};
+use crate::fold::peaks::{peaks_of, write_peaks};
+use crate::math::terms::max_lanes;
+use nll_simd::{CHUNK_LANES, Isa, Real};
 use std::cmp::Ordering;
 
 /// How many candidates there are beyond k at least before the k largest are selected: few, because until
@@ -61,6 +62,39 @@ impl<F: Real> TopK<F> {
     fn wants_any(&self, x: &[F]) -> bool {
         let Some(least) = self.least else { return true };
         x.iter().fold(false, |any, &x| any | (x > least))
+    }
+
+    /// Takes in a block whose peaks are these.
+    #[inline(always)]
+    pub(super) fn offer_block<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, peaks: &Peaks<F>) {
+        let [x] = block.classes();
+        if self.least.is_none() && self.candidates.is_empty() {
+            self.start(max_lanes(x.as_chunks().0));
+        }
+        for (i, peak) in peaks_of(peaks, x.len()).iter().enumerate() {
+            if self.wants_any(peak) {
+                isa.apart(
+                    #[inline(always)]
+                    || {
+                        let start = i * PIECE_CLASSES;
+                        let end = x.len().min(start + PIECE_CLASSES);
+                        self.offer_piece(&x[start..end], block.first + start);
+                    },
+                );
+            }
+        }
+    }
+
+    /// Takes in a piece of a block, whose first class is `first`.
+    #[inline(always)]
+    fn offer_piece(&mut self, x: &[F], first: usize) {
+        let (chunks, rest) = x.as_chunks::<CHUNK_LANES>();
+        for (chunk, first) in chunks.iter().zip((first..).step_by(CHUNK_LANES)) {
+            if self.wants_any(chunk) {
+                self.offer_chunk(chunk, first);
+            }
+        }
+        self.offer_chunk(rest, first + x.len() - rest.len());
     }
 
     /// Takes in some classes from `first` on.
@@ -124,23 +158,9 @@ impl<F: Real> Fold<F> for TopK<F> {
     type Row = Vec<Candidate<F>>;
 
     #[inline(always)]
-    fn push<S: Isa>(&mut self, _isa: S, block: &Block<'_, F>, _scratch: &mut Scratch<F>) {
-        let [x] = block.classes();
-        let (chunks, rest) = x.as_chunks::<CHUNK_LANES>();
-        if self.least.is_none() && self.candidates.is_empty() {
-            let mut lanes = [F::NEG_INFINITY; CHUNK_LANES];
-            for chunk in chunks {
-                lanes = zip(*chunk, lanes, max2);
-            }
-            self.start(lanes);
-        }
-        let firsts = (block.first..).step_by(CHUNK_LANES);
-        for (chunk, first) in chunks.iter().zip(firsts) {
-            if self.wants_any(chunk) {
-                self.offer_chunk(chunk, first);
-            }
-        }
-        self.offer_chunk(rest, block.first + x.len() - rest.len());
+    fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, scratch: &mut Scratch<F>) {
+        write_peaks(block.classes()[0], &mut scratch.peaks);
+        self.offer_block(isa, block, &scratch.peaks);
     }
 
     #[inline(always)]

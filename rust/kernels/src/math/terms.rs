@@ -218,15 +218,21 @@ pub(crate) fn max_lane<F: Real>(mut lanes: [F; CHUNK_LANES]) -> F {
     lanes[0]
 }
 
-/// The largest of `x`, −∞ if there is none. A NaN is passed over.
+/// The largest number of each lane, −∞ of no chunk.
 #[inline(always)]
-pub fn max<F: Real>(x: &[F]) -> F {
-    let (chunks, rest) = x.as_chunks::<CHUNK_LANES>();
+pub(crate) fn max_lanes<F: Real>(chunks: &[[F; CHUNK_LANES]]) -> [F; CHUNK_LANES] {
     let mut lanes = [F::NEG_INFINITY; CHUNK_LANES];
     for chunk in chunks {
         lanes = zip(*chunk, lanes, max2);
     }
-    rest.iter().fold(max_lane(lanes), |most, &x| max2(x, most))
+    lanes
+}
+
+/// The largest of `x`, −∞ if there is none. A NaN is passed over.
+#[inline(always)]
+pub fn max<F: Real>(x: &[F]) -> F {
+    let (chunks, rest) = x.as_chunks();
+    rest.iter().fold(max_lane(max_lanes(chunks)), |most, &x| max2(x, most))
 }
 
 /// The first place of `x`. Whole chunks are compared: a search that may end at every number would
