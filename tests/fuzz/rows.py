@@ -4,7 +4,7 @@ import nll_fast
 import numpy as np
 
 from .. import cases
-from ..test_gradient import slopes_of_rows
+from ..slopes import slopes_of_rows
 from . import drawing
 from .call import Call
 from .exact import LONG, Long, beyond, losses, own_error
