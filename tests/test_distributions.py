@@ -196,3 +196,24 @@ def test_a_divergence_as_large_as_the_logits_is_no_rounding():
                 x[7:] = -700
                 np.testing.assert_allclose(nll_fast.kl_divergence(x, y), far, rtol=1e-6)
                 np.testing.assert_allclose(nll_fast.compare(x, y).kl_pq, far, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [2, 130, 289, 2053])
+def test_a_target_on_an_impossible_class_costs_infinitely_much_and_none_on_it_nothing(classes, dtype):
+    x = np.random.default_rng(classes).standard_normal((3, classes)).astype(dtype)
+    y = np.full((3, classes), 1 / classes, dtype)
+    for at in {0, classes // 2, classes - 1}:
+        masked, without = x.copy(), y.copy()
+        masked[1, at], without[:, at] = -np.inf, 0
+        losses = nll_fast.cross_entropy(masked, y, reduction="none")
+        assert losses[1] == np.inf and np.isfinite(losses[[0, 2]]).all()
+        others = np.arange(classes) != at
+        rest = nll_fast.cross_entropy(masked[:, others], without[:, others], reduction="none")
+        tolerance = 1e-6 if dtype == np.float32 else 1e-14
+        got = nll_fast.cross_entropy(masked, without, reduction="none")
+        np.testing.assert_allclose(got[1], rest[1], rtol=tolerance)
+        entropies = [nll_fast.entropy(rows, reduction="none")[1] for rows in (masked, masked[:, others])]
+        np.testing.assert_allclose(*entropies, rtol=tolerance)
+        scores = nll_fast.score(masked, np.full(3, (at + 1) % classes))
+        np.testing.assert_allclose(scores.entropy[1], entropies[1], rtol=tolerance)

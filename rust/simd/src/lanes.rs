@@ -160,9 +160,9 @@ impl ChunkSum {
         add_products(isa, (&mut self.sum, &mut self.error), chunk, factor);
     }
 
-    /// The lanes, for sums that have no rounding errors worth keeping.
+    /// The sums themselves: whoever changes them keeps no rounding errors.
     #[inline(always)]
-    pub fn rounded_mut(&mut self) -> &mut [f64; CHUNK_LANES] {
+    pub fn plain_mut(&mut self) -> &mut [f64; CHUNK_LANES] {
         &mut self.sum
     }
 

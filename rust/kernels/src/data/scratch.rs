@@ -14,10 +14,10 @@ pub const BLOCK: usize = 2048;
 /// How many chunks go through the loops of a sum together.
 pub const PIECE: usize = 8;
 
-/// How many classes these are.
+/// How many classes a piece of so many chunks has.
 pub(crate) const PIECE_CLASSES: usize = PIECE * CHUNK_LANES;
 
-/// The largest classes of each piece of a block, in the lanes of a chunk.
+/// For each piece of a block, the largest class of each lane of its chunks.
 pub(crate) type Peaks<F> = [[F; CHUNK_LANES]; BLOCK / PIECE_CLASSES];
 
 /// Buffers that grow when they are first used. Each array that is read has a scratch of its own,
@@ -55,8 +55,7 @@ pub struct Scratch<F> {
     pub(crate) piece: Aligned<[F; PIECE_CLASSES]>,
     /// The same chunks with one of their classes hidden.
     pub held: Aligned<[[F; CHUNK_LANES]; PIECE]>,
-    /// The largest classes of the block whose terms were summed last, for those that look for large classes
-    /// after that: most pieces have none.
+    /// The peaks of a block: a fold that looks for large classes skips each piece whose peaks are not large enough.
     pub(crate) peaks: Peaks<F>,
 }
 

@@ -12,8 +12,9 @@
 //! because of a row that is nearly certain one product may be all that the sum has.
 
 use crate::fold::log_sum::{Beside, Chunks};
+use crate::fold::products::add_products_below;
 use crate::math::terms::{NONE, max_lane, position};
-use nll_simd::{CHUNK_LANES, ChunkSum, Extended, Isa, LaneSum, Real, SUM_LANES, zip};
+use nll_simd::{ChunkSum, Extended, Isa, LaneSum, Real};
 
 /// Σ e^x·(x_m − x) over the classes pushed so far.
 #[derive(Clone, Copy)]
@@ -23,13 +24,15 @@ pub(crate) struct Below<F> {
     /// The first class that has it; [`NONE`] as long as no logit is larger than the target's.
     at: usize,
     sum: ChunkSum,
+    /// Whether a class was at −∞.
+    is_masked: bool,
 }
 
 impl<F: Real> Below<F> {
     /// Of no classes; the target, which is left out, has the logit `x_t`.
     #[inline(always)]
     pub(crate) fn target(x_t: F) -> Self {
-        Below { x_m: x_t, at: NONE, sum: ChunkSum::ZERO }
+        Below { x_m: x_t, at: NONE, sum: ChunkSum::ZERO, is_masked: false }
     }
 
     /// The largest logit, and the first class that has it if that is larger than the target's.
@@ -76,42 +79,6 @@ impl<F: Real> Below<F> {
     }
 }
 
-/// `sum` with the products of some chunks of float32. Where x is −∞ the term is 0, and so is the product: NaN
-/// if such classes are not looked for.
-#[inline(always)]
-fn with_products<S: Isa, F: Real, const LOOKS: bool>(
-    isa: S,
-    x_m: f64,
-    chunks: &Chunks<'_, F>,
-    mut sum: [f64; CHUNK_LANES],
-) -> [f64; CHUNK_LANES] {
-    for (x, terms) in chunks.x.iter().zip(chunks.terms.as_chunks::<CHUNK_LANES>().0) {
-        for i in 0..CHUNK_LANES {
-            let term = terms[i].to_f64();
-            let below = if LOOKS && term == 0.0 { 0.0 } else { x_m - x[i].to_f64() };
-            sum[i] = isa.mul_add(term, below, sum[i]);
-        }
-    }
-    sum
-}
-
-/// [`with_products`] of chunks that have a class at −∞.
-///
-/// Called, not inlined: the usual way has the registers for itself.
-#[cold]
-#[inline(never)]
-fn with_masked_products<S: Isa, F: Real>(
-    isa: S,
-    x_m: f64,
-    chunks: &Chunks<'_, F>,
-    sum: &mut [f64; CHUNK_LANES],
-) {
-    isa.vectorize(
-        #[inline(always)]
-        || *sum = with_products::<S, F, true>(isa, x_m, chunks, *sum),
-    );
-}
-
 impl<F: Real> Beside<F> for Below<F> {
     const KEEPS_PEAKS: bool = true;
 
@@ -123,18 +90,9 @@ impl<F: Real> Beside<F> for Below<F> {
         // Any finite number is as far above −∞.
         let x_m = if self.x_m == F::NEG_INFINITY { F::ZERO } else { self.x_m };
         if !F::COMPENSATED {
-            // To look for −∞ takes a third of the time of the products, and few rows have such a class.
-            let (x_m, before) = (x_m.to_f64(), self.sum.rounded_mut());
-            let sum = with_products::<S, F, false>(isa, x_m, chunks, *before);
-            let mut eight = [0.0; SUM_LANES];
-            for sums in sum.as_chunks().0 {
-                eight = zip(eight, *sums, |a, b| a + b);
-            }
-            if eight.iter().fold(false, |any, sum| any | sum.is_nan()) {
-                with_masked_products(isa, x_m, chunks, before);
-            } else {
-                *before = sum;
-            }
+            let classes = (chunks.terms.as_chunks().0, chunks.x);
+            let (sum, is_masked) = (self.sum.plain_mut(), &mut self.is_masked);
+            add_products_below(isa, x_m.to_f64(), classes, sum, is_masked);
             return;
         }
         for (x, terms) in chunks.x.iter().zip(chunks.terms.as_chunks().0) {

@@ -54,8 +54,8 @@ pub struct LogSum<F, B = ()> {
 /// What is computed from the classes and terms of a [`LogSum`]. A sum of terms times something has the scale
 /// of that sum, and is scaled with it.
 pub trait Beside<F: Real>: Copy {
-    /// Whether the largest classes of each piece of a block are kept, in [`Scratch::peaks`]: without the one
-    /// that is left out.
+    /// Whether the largest classes of each piece of a block are kept in [`Scratch::peaks`]; the class that the
+    /// sum leaves out is none of them.
     const KEEPS_PEAKS: bool;
 
     /// Takes in some chunks of a block: their classes and their terms. `total` is the sum of all
@@ -71,13 +71,14 @@ pub trait Beside<F: Real>: Copy {
 
 /// Some chunks of a block, with −∞ in the place of a class that is left out.
 pub struct Chunks<'c, F> {
-    /// The class in the first lane.
+    /// The index of the class in the first lane.
     pub first: usize,
-    /// The classes.
+    /// The classes. The last chunk of a row begins with classes of the one before, which are −∞ here.
     pub x: &'c [[F; CHUNK_LANES]],
-    /// The first of those that are of the block, and these, none left out.
+    /// The same classes as the row has them, with the one that is left out and without those of the chunk before,
+    /// and the index of the first.
     pub all: (usize, &'c [F]),
-    /// The largest of the classes.
+    /// The largest class of each lane.
     pub lanes: [F; CHUNK_LANES],
     /// e^x of each, at the scale of the sum.
     pub terms: &'c [F],
@@ -164,6 +165,17 @@ impl<F: Real, B: Beside<F>> LogSum<F, B> {
         self.scale = scale;
     }
 
+    /// Takes in a block, whether or not the scale fits. Returns its largest class.
+    #[inline(always)]
+    fn take<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, scratch: &mut Scratch<F>) -> F {
+        let mut sweep = Sweep::new(block, self);
+        sweep.add(isa, scratch);
+        max_lane(match B::KEEPS_PEAKS {
+            true => max_lanes(peaks_of(&scratch.peaks, block.length)),
+            false => sweep.lanes,
+        })
+    }
+
     /// With a block taken in whose largest class, `max`, the scale does not fit.
     ///
     /// Called, not inlined, and of values: the usual way has the registers for itself.
@@ -180,9 +192,8 @@ impl<F: Real, B: Beside<F>> LogSum<F, B> {
             #[inline(always)]
             || {
                 self.rescale(isa, SumScale::at(max));
-                let mut sweep = Sweep::new(&block, self);
-                sweep.add(isa, scratch);
-                LogSum { max, ..sweep.sum }
+                self.take(isa, &block, scratch);
+                LogSum { max, ..self }
             },
         )
     }
@@ -193,15 +204,11 @@ impl<F: Real, B: Beside<F>> Fold<F> for LogSum<F, B> {
 
     #[inline(always)]
     fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, scratch: &mut Scratch<F>) {
-        let mut sweep = Sweep::new(block, *self);
-        sweep.add(isa, scratch);
-        let peaks = peaks_of(&scratch.peaks, block.classes()[0].len());
-        let lanes = if B::KEEPS_PEAKS { max_lanes(peaks) } else { sweep.lanes };
-        let max = max2(max_lane(lanes), self.max);
-        if self.scale.fits(max) {
-            *self = LogSum { max, ..sweep.sum };
-        } else {
-            *self = self.push_again(isa, *block, scratch, max);
+        let before = *self;
+        // In its place: a copy would wait for all that was just written.
+        self.max = max2(self.take(isa, block, scratch), before.max);
+        if !before.scale.fits(self.max) {
+            *self = before.push_again(isa, *block, scratch, self.max);
         }
     }
 
@@ -240,8 +247,8 @@ impl<F: Real, B: Beside<F>> Fold<F> for LogSum<F, B> {
 /// The sum on its way through a block.
 struct Sweep<'b, 's, F, B> {
     block: &'b Block<'s, F>,
-    sum: LogSum<F, B>,
-    /// The largest classes so far, but where those of each piece are kept.
+    sum: &'b mut LogSum<F, B>,
+    /// The largest class of each lane so far. Not in use if those of each piece are kept.
     lanes: [F; CHUNK_LANES],
     /// The class that is left out, counted from the next class of the block.
     skip: usize,
@@ -250,7 +257,7 @@ struct Sweep<'b, 's, F, B> {
 
 impl<'b, 's, F: Real, B: Beside<F>> Sweep<'b, 's, F, B> {
     #[inline(always)]
-    fn new(block: &'b Block<'s, F>, sum: LogSum<F, B>) -> Self {
+    fn new(block: &'b Block<'s, F>, sum: &'b mut LogSum<F, B>) -> Self {
         let (skip, prefetch) = (sum.skip.wrapping_sub(block.first), block.prefetch[0]);
         Sweep { block, sum, lanes: [F::NEG_INFINITY; CHUNK_LANES], skip, prefetch }
     }

@@ -15,7 +15,7 @@
 //! log softmax        Others, then the results                              two sweeps
 //! gradient           Terms, then the results                               one sweep
 //! divergence         Terms of both rows, then Divergence                   two sweeps
-//! score              LogSum with Below and Standing, TopK (`Score`)       one sweep
+//! score              LogSum beside Below and Standing, and TopK (`Score`) one sweep
 //! compare            Terms and TopK of both rows, then Comparison          two sweeps
 //! ```
 //!
@@ -51,6 +51,7 @@ mod others;
 mod pair;
 mod peaks;
 mod pick;
+mod products;
 mod row_terms;
 mod score;
 mod soft_target;

@@ -20,9 +20,10 @@
 use crate::data::rows::{BLOCK, Block};
 use crate::data::scratch::Scratch;
 use crate::fold::Fold;
+use crate::fold::products::{add_products_below, add_rest};
 use crate::math::terms::{NONE, SumScale, add_values, lift, max, position, write_terms};
 use nll_simd::math::power_of_two;
-use nll_simd::{Extended, Isa, LaneSum, Real};
+use nll_simd::{CHUNK_LANES, Extended, Isa, LaneSum, Real};
 
 /// Classes in a piece of a block: their products stay in L1.
 pub(super) const PIECE: usize = 512;
@@ -218,16 +219,23 @@ impl<F: Real> Others<F> {
     ) {
         // Any finite number is as far above −∞.
         let x_m = if self.at == NONE { 0.0 } else { self.x.to_f64() };
+        if !F::COMPENSATED {
+            let (mut sum, mut is_masked) = ([0.0; CHUNK_LANES], false);
+            for (factors, x) in factors.chunks(PIECE).zip(x.chunks(PIECE)) {
+                let ((factors, last_factors), (x, last)) = (factors.as_chunks(), x.as_chunks());
+                add_products_below(isa, x_m, (factors, x), &mut sum, &mut is_masked);
+                add_rest(isa, x_m, (last_factors, last), &mut sum);
+            }
+            *total = total.add_chunk::<F, f64>(&sum);
+            return;
+        }
         for (factors, x) in factors.chunks(PIECE).zip(x.chunks(PIECE)) {
             let products = rounded.iter_mut().zip(lost.iter_mut());
             for (((rounded, lost), factor), x) in products.zip(factors).zip(x) {
                 let d = F::Extended::sum(x_m, -x.to_f64());
                 let d = if *factor == V::ZERO { F::Extended::new(0.0) } else { d };
                 let words = F::Extended::new(factor.to_f64()).mul(isa, d).words();
-                *rounded = words[0];
-                if F::COMPENSATED {
-                    *lost = words[1];
-                }
+                [*rounded, *lost] = words;
             }
             add_products::<S, F>(isa, [&rounded[..x.len()], &lost[..x.len()]], total);
         }

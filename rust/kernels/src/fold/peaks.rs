@@ -1,4 +1,5 @@
-//! The largest classes of each piece of a block, for what looks for large classes: most pieces have none.
+//! The largest classes of each piece of a block. A fold that looks for large classes, as the rank of a target and the
+//! largest k do, skips the pieces whose peaks are not large enough: nearly all.
 
 use crate::data::scratch::{BLOCK, PIECE, PIECE_CLASSES, Peaks};
 use crate::math::terms::{max_lanes, max2};
@@ -10,14 +11,16 @@ pub(super) fn peaks_of<F>(peaks: &Peaks<F>, length: usize) -> &[[F; CHUNK_LANES]
     &peaks[..length.div_ceil(PIECE_CLASSES)]
 }
 
-/// Takes in the classes of a block behind its full chunks, with −∞ in the other lanes.
+/// Takes in the classes after the last full chunk of a block, with −∞ in the other lanes. `chunks` is how many full
+/// chunks the block has.
 #[inline(always)]
 pub(super) fn add_tail<F: Real>(peaks: &mut Peaks<F>, chunks: usize, tail: [F; CHUNK_LANES]) {
     let peak = &mut peaks[chunks / PIECE];
     *peak = if chunks.is_multiple_of(PIECE) { tail } else { zip(tail, *peak, max2) };
 }
 
-/// Takes in class number `at` of a block, which the sum that has kept the peaks leaves out.
+/// Takes in class number `at` of a block, which the sum that has kept the peaks leaves out: in the first lane, as
+/// nobody asks for the lane of a peak.
 #[inline(always)]
 pub(super) fn add_left_out<F: Real>(x: &[F], at: usize, peaks: &mut Peaks<F>) {
     if let Some(&x) = x.get(at) {

@@ -10,7 +10,7 @@ use crate::math::row::{self, ScaledSum};
 use crate::math::terms::NONE;
 use nll_simd::{Extended, Isa, Real};
 
-/// The state of everything about a row.
+/// The state of everything about a row. The largest k classes need the peaks that the sum keeps.
 ///
 /// The cross entropy is that of the fold of the same name, so its bits are too. The entropy comes from the
 /// same terms, and so does the loss of the largest class, as [`row::target_and_rest`] says. Of a row of

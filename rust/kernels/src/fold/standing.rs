@@ -1,22 +1,23 @@
-//! How the target of a row stands among its classes.
+//! How many classes of a row are above its target, and how many are equal to it.
 
 use crate::fold::log_sum::{Beside, Chunks};
 use crate::math::terms::{NONE, position};
 use nll_simd::{Isa, LaneSum, Real};
 
-/// How many classes are above the target, and how many are equal to it, the target itself included.
+/// The counts so far.
 #[derive(Clone, Copy)]
 pub(crate) struct Standing<F> {
     target: usize,
     /// The logit of the target.
     x_t: F,
     above: u64,
+    /// How many are equal to it, the target itself included.
     equal: u64,
-    /// The first class that is equal to it, if none of those before is above it; else [`NONE`].
+    /// The first of these if none of the classes before is above it; else [`NONE`].
     first: usize,
 }
 
-/// How the target of a row stands among its classes.
+/// What the counts of a row come to.
 #[derive(Clone, Copy, Debug)]
 pub struct Rank {
     /// How many logits are larger than the target's.

@@ -1,7 +1,7 @@
 //! The k largest logits of a row, with their classes.
 //!
 //! Candidates are all logits larger than the least that can be among the k largest, which the rest of a
-//! row seldom holds: a piece of a block whose largest is not one is not looked at. That least logit is the k-th
+//! row seldom holds: a piece of a block is looked at only if its largest class is one. That least logit is the k-th
 //! largest when the last selection was made; before, of a row's first block, the k-th largest of 32
 //! classes, each the largest of every 32nd. Candidates are collected in a buffer with more than k
 //! places. When it is full, a selection leaves the k largest, so that no order of the classes costs
@@ -64,7 +64,7 @@ impl<F: Real> TopK<F> {
         x.iter().fold(false, |any, &x| any | (x > least))
     }
 
-    /// Takes in a block whose peaks are these.
+    /// Takes in a block and its peaks.
     #[inline(always)]
     pub(super) fn offer_block<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, peaks: &Peaks<F>) {
         let [x] = block.classes();
