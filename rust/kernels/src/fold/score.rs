@@ -3,6 +3,7 @@
 use crate::data::rows::Block;
 use crate::data::scratch::Scratch;
 use crate::fold::below::Below;
+use crate::fold::log_sum::Beside;
 use crate::fold::peaks::add_left_out;
 use crate::fold::standing::Standing;
 use crate::fold::{Candidate, Fold, LogSum, Others, Rank, TopK};
@@ -102,6 +103,7 @@ impl<F: Real> Fold<F> for Score<F> {
             self.look_for_nan(block.classes()[0]);
         }
         if let Some(top) = &mut self.top {
+            const { assert!(<(Below<F>, Standing<F>)>::KEEPS_PEAKS, "the peaks are those of the block") };
             let ([x], target) = (block.classes(), self.rest.left_out().wrapping_sub(block.first));
             add_left_out(x, target, &mut scratch.peaks);
             top.offer_block(isa, block, &scratch.peaks);
