@@ -57,6 +57,8 @@ pub struct Scratch<F> {
     pub held: Aligned<[[F; CHUNK_LANES]; PIECE]>,
     /// The peaks of a block: a fold that looks for large classes skips each piece whose peaks are not large enough.
     pub(crate) peaks: Peaks<F>,
+    /// Whether a row so far had a class at −∞: the next ones may have the same mask.
+    pub(crate) is_masked: bool,
 }
 
 /// Some classes of some neighbouring rows.
@@ -109,6 +111,7 @@ impl<F: Real> Default for Scratch<F> {
             piece: Aligned([F::ZERO; PIECE_CLASSES]),
             held: Aligned([[F::ZERO; CHUNK_LANES]; PIECE]),
             peaks: [[F::NEG_INFINITY; CHUNK_LANES]; BLOCK / PIECE_CLASSES],
+            is_masked: false,
         }
     }
 }

@@ -47,7 +47,7 @@ impl<F: Real> Fold<F> for Entropy<F> {
 
     #[inline(always)]
     fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, scratch: &mut Scratch<F>) {
-        let Scratch { terms, rounded, lost, .. } = scratch;
+        let Scratch { terms, rounded, lost, is_masked, .. } = scratch;
         let terms = terms.first(BLOCK, F::ZERO);
         let (rounded, lost) = (rounded.first(PIECE, 0.0), lost.first(PIECE, 0.0));
         let (first, [x]) = (block.first, block.classes());
@@ -56,7 +56,7 @@ impl<F: Real> Fold<F> for Entropy<F> {
             self.raise(isa, raise);
         }
         self.others.add(isa, block, terms);
-        self.others.add_below(isa, (terms, x), rounded, lost, &mut self.below);
+        self.others.add_below(isa, (terms, x), ([rounded, lost], is_masked), &mut self.below);
     }
 
     #[inline(always)]

@@ -213,17 +213,16 @@ impl<F: Real> Others<F> {
         &self,
         isa: S,
         (factors, x): (&[V], &[F]),
-        rounded: &mut [f64],
-        lost: &mut [f64],
+        ([rounded, lost], is_masked): ([&mut [f64]; 2], &mut bool),
         total: &mut LaneSum,
     ) {
         // Any finite number is as far above −∞.
         let x_m = if self.at == NONE { 0.0 } else { self.x.to_f64() };
         if !F::COMPENSATED {
-            let (mut sum, mut is_masked) = ([0.0; CHUNK_LANES], false);
+            let mut sum = [0.0; CHUNK_LANES];
             for (factors, x) in factors.chunks(PIECE).zip(x.chunks(PIECE)) {
                 let ((factors, last_factors), (x, last)) = (factors.as_chunks(), x.as_chunks());
-                add_products_below(isa, x_m, (factors, x), &mut sum, &mut is_masked);
+                add_products_below(isa, x_m, (factors, x), &mut sum, is_masked);
                 add_rest(isa, x_m, (last_factors, last), &mut sum);
             }
             *total = total.add_chunk::<F, f64>(&sum);

@@ -1,5 +1,5 @@
 //! The largest classes of each piece of a block. A fold that looks for large classes, as the rank of a target and the
-//! largest k do, skips the pieces whose peaks are not large enough: nearly all.
+//! largest k do, skips the pieces whose peaks are not large enough.
 
 use crate::data::scratch::{BLOCK, PIECE, PIECE_CLASSES, Peaks};
 use crate::math::terms::{max_lanes, max2};
@@ -19,8 +19,8 @@ pub(super) fn add_tail<F: Real>(peaks: &mut Peaks<F>, chunks: usize, tail: [F; C
     *peak = if chunks.is_multiple_of(PIECE) { tail } else { zip(tail, *peak, max2) };
 }
 
-/// Takes in class number `at` of a block, which the sum that has kept the peaks leaves out: in the first lane, as
-/// nobody asks for the lane of a peak.
+/// Takes in class number `at` of a block, which the sum that has kept the peaks leaves out: in the first
+/// lane, as only the largest of all lanes matters.
 #[inline(always)]
 pub(super) fn add_left_out<F: Real>(x: &[F], at: usize, peaks: &mut Peaks<F>) {
     if let Some(&x) = x.get(at) {

@@ -1,15 +1,16 @@
-//! Σ factor·(x_m − x) over classes of float32, in float64.
+//! Σ factor·(x_m − x) over classes whose logits are float32 or were halves, in float64.
 //!
-//! Where the factor is 0, x may be −∞: the product of both would be NaN, and counts as 0. To look for such classes takes
-//! up to half of the time of the products, and most rows have none. So they are looked for once a sum was NaN.
+//! Where the factor is 0, x may be −∞: then the product would be NaN, and has to count as 0. To look for such classes takes
+//! up to a third of the time of the products, and most rows have none. So they are not looked for until a sum is NaN: its
+//! chunks are then summed again, and the later ones the same way. (Of another factor, −∞ makes the sum infinite.)
 
 use nll_simd::{CHUNK_LANES, Isa, Real, SUM_LANES, zip};
 
 /// Some chunks of factors, and the classes that they belong to.
 type Chunks<'c, F, V> = (&'c [[V; CHUNK_LANES]], &'c [[F; CHUNK_LANES]]);
 
-/// Adds factor·(x_m − x) of some chunks to `sum`, lane by lane. `is_masked` says whether a class was at −∞ before, and
-/// from now on.
+/// Adds factor·(x_m − x) of some chunks to `sum`, lane by lane. `is_masked` says whether to look for −∞, and becomes true
+/// where that turns out to be necessary.
 #[inline(always)]
 pub(super) fn add_products_below<S: Isa, F: Real, V: Real>(
     isa: S,
@@ -33,7 +34,7 @@ pub(super) fn add_products_below<S: Isa, F: Real, V: Real>(
     add_masked(isa, x_m, chunks, sum);
 }
 
-/// Adds those of the classes after the last full chunk.
+/// [`add_products_below`] of the classes after the last full chunk, with a look for −∞.
 #[inline(always)]
 pub(super) fn add_rest<S: Isa, F: Real, V: Real>(
     isa: S,

@@ -225,11 +225,10 @@ impl<'w, F: Real> SoftTarget<'w, F> {
         &mut self,
         isa: S,
         (y, x): (&[V], &[F]),
-        rounded: &mut [f64],
-        lost: &mut [f64],
+        places: ([&mut [f64]; 2], &mut bool),
     ) {
         add_values::<S, F, V>(isa, &mut self.targets, y);
-        self.others.add_below(isa, (y, x), rounded, lost, &mut self.below);
+        self.others.add_below(isa, (y, x), places, &mut self.below);
     }
 
     /// After the largest logit was raised: all classes are further below it.
@@ -246,7 +245,7 @@ impl<F: Real> Fold<F, 2> for SoftTarget<'_, F> {
 
     #[inline(always)]
     fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F, 2>, scratch: &mut Scratch<F>) {
-        let Scratch { terms, changed, second, rounded, lost, .. } = scratch;
+        let Scratch { terms, changed, second, rounded, lost, is_masked, .. } = scratch;
         let (terms, changed) = (terms.first(BLOCK, F::ZERO), changed.first(BLOCK, F::ZERO));
         let (rounded, lost) = (rounded.first(PIECE, 0.0), lost.first(PIECE, 0.0));
         let (first, [x, y]) = (block.first, block.classes());
@@ -258,9 +257,9 @@ impl<F: Real> Fold<F, 2> for SoftTarget<'_, F> {
         if self.weighting.loses(y, weighted) {
             let kept = second.first(y.len(), 0.0);
             self.weighting.keep(first, y, kept);
-            return self.add_targets(isa, (kept, x), rounded, lost);
+            return self.add_targets(isa, (kept, x), ([rounded, lost], is_masked));
         }
-        self.add_targets(isa, (weighted, x), rounded, lost);
+        self.add_targets(isa, (weighted, x), ([rounded, lost], is_masked));
     }
 
     #[inline(always)]

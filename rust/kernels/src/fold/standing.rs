@@ -13,11 +13,11 @@ pub(crate) struct Standing<F> {
     above: u64,
     /// How many are equal to it, the target itself included.
     equal: u64,
-    /// The first of these if none of the classes before is above it; else [`NONE`].
+    /// The first class that is equal to the target, unless one above the target came before; [`NONE`] if there is none.
     first: usize,
 }
 
-/// What the counts of a row come to.
+/// Where the target of a row stands among its classes.
 #[derive(Clone, Copy, Debug)]
 pub struct Rank {
     /// How many logits are larger than the target's.
