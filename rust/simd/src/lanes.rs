@@ -19,8 +19,8 @@ pub fn zip<F: Float, const N: usize>(mut a: [F; N], b: [F; N], f: impl Fn(F, F) 
 
 /// A running sum in eight f64 lanes, with its rounding errors where [`Float::COMPENSATED`].
 ///
-/// Aligned, because sums are kept in memory from step to step: a register that is loaded from two cache lines to which
-/// the last step has stored it takes several times as long.
+/// Aligned to a cache line, because loops may keep their sums in memory: to load a register that the last step has stored
+/// across two cache lines takes several times as long.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 pub struct LaneSum {
@@ -160,7 +160,7 @@ impl ChunkSum {
         add_products(isa, (&mut self.sum, &mut self.error), chunk, factor);
     }
 
-    /// The sums themselves: whoever changes them keeps no rounding errors.
+    /// The sums without their rounding errors, for a caller whose numbers have none worth keeping.
     #[inline(always)]
     pub fn plain_mut(&mut self) -> &mut [f64; CHUNK_LANES] {
         &mut self.sum

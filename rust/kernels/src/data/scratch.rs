@@ -11,10 +11,10 @@ pub const GROUP: usize = 16;
 /// How many classes are read at a time: 8 KiB of f32, a quarter of L1.
 pub const BLOCK: usize = 2048;
 
-/// How many chunks go through the loops of a sum together.
+/// How many chunks go through the loops of a sum together: those of a piece.
 pub const PIECE: usize = 8;
 
-/// How many classes a piece of so many chunks has.
+/// The number of classes in a piece.
 pub(crate) const PIECE_CLASSES: usize = PIECE * CHUNK_LANES;
 
 /// For each piece of a block, the largest class of each lane of its chunks.
@@ -55,7 +55,7 @@ pub struct Scratch<F> {
     pub(crate) piece: Aligned<[F; PIECE_CLASSES]>,
     /// The same chunks with one of their classes hidden.
     pub held: Aligned<[[F; CHUNK_LANES]; PIECE]>,
-    /// The peaks of a block: a fold that looks for large classes skips each piece whose peaks are not large enough.
+    /// The peaks of a block, by which the search for the largest k classes skips pieces.
     pub(crate) peaks: Peaks<F>,
     /// Whether a row so far had a class at −∞: the next ones may have the same mask.
     pub(crate) is_masked: bool,

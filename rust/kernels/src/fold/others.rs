@@ -207,7 +207,8 @@ impl<F: Real> Others<F> {
         rest.div(isa, term).log1p(isa)
     }
 
-    /// Adds factor·(x_m − x) of every x to `total`, 0 where the factor is 0: x may be −∞ there.
+    /// Adds factor·(x_m − x) of every x to `total`, 0 where the factor is 0: x may be −∞ there. Float64 needs places for
+    /// products and what rounding took from them; all others need to know whether to look for −∞.
     #[inline(always)]
     pub(super) fn add_below<S: Isa, V: Real>(
         &self,

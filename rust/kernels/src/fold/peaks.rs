@@ -1,5 +1,5 @@
-//! The largest classes of each piece of a block. A fold that looks for large classes, as the rank of a target and the
-//! largest k do, skips the pieces whose peaks are not large enough.
+//! The largest classes of each piece of a block. The search for the largest k classes of a row skips the pieces whose
+//! peaks are not large enough.
 
 use crate::data::scratch::{BLOCK, PIECE, PIECE_CLASSES, Peaks};
 use crate::math::terms::{max_lanes, max2};

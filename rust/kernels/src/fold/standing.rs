@@ -62,7 +62,7 @@ impl<F: Real> Beside<F> for Standing<F> {
         if !has_target && !chunks.lanes.iter().fold(false, |any, &x| any | (x >= x_t)) {
             return;
         }
-        // A block has fewer classes than 32 bits count.
+        // A piece has fewer classes than 32 bits count.
         let (mut above, mut equal) = (0_u32, 0_u32);
         for &x in x {
             above += u32::from(x > x_t);
