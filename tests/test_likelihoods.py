@@ -7,6 +7,9 @@ from ml_dtypes import bfloat16
 from mpmath import mp, mpf
 from nll_fast import reference
 
+from .cases import CASES
+
+DPO = [name for name, case in CASES.items() if case.function == "dpo_loss"]
 INF, NAN = np.inf, np.nan
 
 
@@ -35,6 +38,9 @@ def test_shared_formulas_share_their_bits():
     assert np.array_equal(bt, bce) and np.array_equal(bt, nll_fast.softplus(b - a))
     assert np.array_equal(bt, nll_fast.dpo_loss(a, b, beta=1.0, reduction="none"))
     assert np.array_equal(bt, nll_fast.cross_entropy(np.stack([a, b], -1), [0, 0, 0], reduction="none"))
+    single = np.float32(a), np.float32(b)
+    bt = nll_fast.bradley_terry_loss(*single, reduction="none")
+    assert np.array_equal(bt, nll_fast.dpo_loss(*single, beta=1.0, reduction="none"))
     half = nll_fast.gaussian_nll_loss(a, b, 1.0, reduction="none")
     assert np.array_equal(half, 0.5 * nll_fast.mse_loss(a, b, reduction="none"))
 
@@ -59,6 +65,37 @@ def test_two_classes_are_a_pair_of_which_one_is_preferred(dtype, axis):
     assert part.top1 == first.sum() and part.ignored == (target == 0).sum()
     # Unlike a score, a logit of +∞ leaves no probabilities.
     assert np.isnan(nll_fast.cross_entropy(np.array([[np.inf, 0], [0, np.inf]], dtype), [0, 0], reduction="none")).all()
+
+
+def logps_of(dtype):
+    """Log-probabilities of four kinds of size, some of them impossible or unknown."""
+    r = np.random.default_rng(11)
+    logps = [(-r.random(4000) * 10.0 ** r.integers(-3, 10, 4000)).astype(dtype) for _ in range(4)]
+    for x in logps:
+        x[r.integers(0, 4000, 40)] = r.choice([-INF, NAN, INF, 0.0, -3e38], 40)
+    return logps
+
+
+@pytest.mark.parametrize("name", DPO)
+def test_dpo_of_float32_is_that_of_float64_rounded(name):
+    """Every derivative, and every value but that of the usual loss, which has a table in float32."""
+    options = CASES[name].keywords
+    logps = logps_of("float32")
+    value, slope = nll_fast.dpo_loss(*logps, reduction="none", grad=True, **options)
+    wide, wide_slope = nll_fast.dpo_loss(*(x.astype("f8") for x in logps), reduction="none", grad=True, **options)
+    is_plain = options.get("loss_type", "sigmoid") == "sigmoid" and not options.get("label_smoothing")
+    with np.errstate(over="ignore"):
+        rounded = wide.astype("f4")
+        np.testing.assert_allclose(slope, wide_slope.astype("f4"), rtol=1.2e-7, atol=1e-9 * options.get("beta", 0.1))
+    if is_plain:
+        with np.errstate(invalid="ignore"):
+            error = np.abs(value - wide) / np.maximum(np.spacing(rounded), 2.0**-149)
+        assert np.nanmax(np.where(value == rounded, 0, error)) <= 1.7
+    else:
+        assert np.array_equal(value, rounded, equal_nan=True)
+    assert value.dtype == slope.dtype == np.float32 and np.array_equal(np.isnan(value), np.isnan(wide))
+    alone = [nll_fast.dpo_loss(*(x[i : i + 1] for x in logps), reduction="none", **options) for i in range(200)]
+    assert np.array_equal(value[:200], np.ravel(alone), equal_nan=True)
 
 
 def test_dpo_returns_what_each_answer_earned():

@@ -28,7 +28,7 @@ def compare(name, dtype, n, classes=0, offset=0.0):
     case, reach = CASES[name], far(dtype)
     arguments = case.draw(dtype, n, classes, Reach(reach.x, reach.top, offset))
     got, want = case.call(arguments), np.asarray(case.call(arguments, reference))
-    double = dtype == "float64" or case.function == "dpo_loss"
+    double = dtype == "float64"
     assert got.dtype == (np.float64 if double else np.float32) and got.shape == want.shape
     size = np.maximum(np.abs(want), case.floor)
     if case.largest:

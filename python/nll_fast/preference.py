@@ -129,13 +129,16 @@ def dpo_loss(
     Returns
     -------
     float, ndarray or Partial
-        As in :func:`binary_cross_entropy_with_logits`, but always computed and returned in float64.
+        As in :func:`binary_cross_entropy_with_logits`.
     tuple
         (loss, gradient) with ``grad=True``, (loss, rewards) with ``return_rewards=True``, (loss, gradient, rewards)
         with both.
 
     Notes
     -----
+    The differences are computed in more digits than the log-probabilities have: where these cancel, float32 keeps its
+    accuracy.
+
     SimPO is :func:`bradley_terry_loss` of β·chosen/length and β·rejected/length with ``margin`` = γ.
 
     References

@@ -83,7 +83,7 @@ impl<'a> Elements<'a> {
         &self.plan.order
     }
 
-    /// True (float64) if an array is float64, if no array holds floats, and for [`Loss::Preference`].
+    /// True (float64) if an array is float64, or if no array holds floats.
     pub fn is_double(&self) -> bool {
         self.plan.double
     }
@@ -119,10 +119,10 @@ struct Planner<'p> {
 }
 
 impl Planner<'_> {
-    fn plan(self, arguments: &[Argument<'_>], always_double: bool) -> Result<Plan, Error> {
+    fn plan(self, arguments: &[Argument<'_>]) -> Result<Plan, Error> {
         let Options { weight, mask, c_order, .. } = self.options;
         let any = |double| arguments.iter().any(|a| a.array.is_double() == Some(double));
-        let double = always_double || any(true) || !any(false);
+        let double = any(true) || !any(false);
         let extra = |name, array| Argument { differentiable: false, ..spread(name, array, None) };
         let weight = weight.as_ref().map(|array| extra(self.weight_name, array));
         let mask = mask.as_ref().map(|array| extra("mask", array));
@@ -167,9 +167,9 @@ impl Visitor for Planner<'_> {
     fn visit<const N: usize>(
         self,
         arguments: [Argument<'_>; N],
-        formula: impl Formula<N>,
+        _formula: impl Formula<N>,
     ) -> Self::Output {
-        self.plan(&arguments, is_always_double(formula))
+        self.plan(&arguments)
     }
 }
 
@@ -275,14 +275,10 @@ impl Visitor for Runner<'_> {
         let limits = arguments.map(|argument| argument.limit);
         let derivatives = self.of.plan.derivatives.clone();
         let loss = &Evaluation { loss: formula, limits, derivatives };
-        if is_always_double(formula) || self.of.plan.double {
+        if self.of.plan.double {
             self.run::<f64, N>(arguments, (loss, loss))
         } else {
             self.run::<f32, N>(arguments, (loss, loss))
         }
     }
-}
-
-fn is_always_double<L: Formula<N>, const N: usize>(_: L) -> bool {
-    L::ALWAYS_DOUBLE
 }

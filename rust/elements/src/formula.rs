@@ -19,9 +19,6 @@ pub(crate) trait Formula<const N: usize>: Copy + Sync {
     /// The loss.
     type Loss: Density<N>;
 
-    /// Whether it is computed in float64 whatever its inputs are.
-    const ALWAYS_DOUBLE: bool = false;
-
     /// The loss.
     fn loss(self) -> Self::Loss;
 
@@ -50,14 +47,12 @@ impl<L: Density<N>, const N: usize> Formula<N> for Plain<L> {
     }
 }
 
-/// A loss with first derivatives, of few numbers: always in float64.
+/// A loss with first derivatives.
 #[derive(Clone, Copy)]
-pub(crate) struct SlopesInDouble<L>(pub(crate) L);
+pub(crate) struct OnceDifferentiable<L>(pub(crate) L);
 
-impl<L: Derivatives<N>, const N: usize> Formula<N> for SlopesInDouble<L> {
+impl<L: Derivatives<N>, const N: usize> Formula<N> for OnceDifferentiable<L> {
     type Loss = L;
-
-    const ALWAYS_DOUBLE: bool = true;
 
     #[inline(always)]
     fn loss(self) -> L {

@@ -2,7 +2,7 @@
 
 use crate::choices::{Clamp, Factorial, PoissonOptions, PreferenceOptions, Rate, Spread};
 use crate::evaluation::Limit;
-use crate::formula::{Differentiable, Formula, Plain, SlopesInDouble};
+use crate::formula::{Differentiable, Formula, OnceDifferentiable, Plain};
 use nll_kernels::Error;
 use nll_kernels::call::{Hessian, check_range};
 use nll_kernels::data::array::Array;
@@ -213,7 +213,7 @@ impl Loss<'_> {
                 let policy = [any("policy_chosen_logps", pc), any("policy_rejected_logps", pr)];
                 let reference = [any("ref_chosen_logps", rc), any("ref_rejected_logps", rr)];
                 let ([pc, pr], [rc, rr]) = (policy, reference);
-                v.visit([pc, pr, rc, rr], SlopesInDouble(Preference::from(*options)))
+                v.visit([pc, pr, rc, rr], OnceDifferentiable(Preference::from(*options)))
             }
             Loss::Known { losses } => v.visit([any("losses", losses)], Plain(Known)),
             Loss::Entropy { p } => v.visit([any("p", p)], Plain(Entropy)),

@@ -106,6 +106,8 @@ pub trait Float:
     /// Whether the bits of every element, as an unsigned integer, are at most those of `high`; with
     /// `nan`, whether every sign bit is clear, NaN included.
     fn bits_at_most(x: &[Self], high: Self, nan: bool) -> bool;
+    /// Whether the magnitude of every element is at most `high`; that of NaN is not.
+    fn are_at_most(x: &[Self], high: Self) -> bool;
     /// Whether every element is a normal number: not 0, subnormal, infinite or NaN.
     fn are_normal(x: &[Self]) -> bool;
     /// |x|
@@ -184,6 +186,10 @@ macro_rules! shared_items {
         fn bits_at_most(x: &[Self], high: Self, nan: bool) -> bool {
             let most = x.iter().fold(0, |most, x| x.to_bits().max(most));
             most <= if nan { $bits::MAX >> 1 } else { high.to_bits() }
+        }
+        #[inline(always)]
+        fn are_at_most(x: &[Self], high: Self) -> bool {
+            x.iter().fold(0, |most, x| x.abs().to_bits().max(most)) <= high.to_bits()
         }
         #[inline(always)]
         fn are_normal(x: &[Self]) -> bool {

@@ -1,15 +1,20 @@
 //! How well a policy prefers the chosen answer, from log-probabilities: DPO and its relatives.
+//!
+//! The formulas are in float64, and their results are rounded: a loss of float32 numbers is the difference of four of
+//! them, times β, of which an exponential is taken. Only −log σ(h) alone, the usual loss, has a form of its own for
+//! float32: h in two words, and a table.
 
-use crate::math::density::{CHUNK, Density, Derivatives, clamp_min, element, mul_or_zero};
-use crate::math::logistic_words::{
-    bell, both_sigmoids, both_sigmoids_of_exp, exp_neg_abs_of_words, nll, nll_of_exp, sigmoid,
-};
-use nll_simd::math::{log, log1p_unit};
+mod formulas;
+
+use crate::math::density::{CHUNK, Density, Derivatives, element};
+use crate::math::logistic_words::{exp_neg_abs_of_words, softplus_of_words};
+use crate::math::preference::formulas::Words;
+use crate::math::row::finite;
 use nll_simd::{Aligned, DoubleWord, Extended, Isa, Real};
 
 /// The losses of direct preference optimization, by TRL's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the formulas stand in `Preference::value`")]
+#[expect(missing_docs, reason = "their formulas stand in `formulas.rs`")]
 pub enum PreferenceKind {
     Sigmoid,
     Robust,
@@ -56,101 +61,8 @@ pub struct Preference {
     pub reference_point: f64,
 }
 
-/// a − b
-#[inline(always)]
-fn less<F: Real>(a: DoubleWord<F>, b: DoubleWord<F>) -> DoubleWord<F> {
-    a.add(b.neg()).renormalize()
-}
-
-/// The numbers of a pair that the formulas are made of.
-struct Numbers<F> {
-    /// a
-    a: DoubleWord<F>,
-    /// b
-    b: DoubleWord<F>,
-    /// a − b
-    gap: DoubleWord<F>,
-    /// β·a
-    win: DoubleWord<F>,
-    /// β·b
-    lose: DoubleWord<F>,
-    /// β·(a − b)
-    h: DoubleWord<F>,
-    beta: F,
-    /// 1/(2β)
-    middle: DoubleWord<F>,
-    /// δ
-    point: DoubleWord<F>,
-    /// ε
-    e: F,
-}
-
-impl Preference {
-    #[inline(always)]
-    fn numbers<S: Isa, F: Real>(self, isa: S, x: [F; 4]) -> Numbers<F> {
-        let [chosen, rejected, ref_chosen, ref_rejected] = x;
-        // Where a sum is infinite, or nearly so, its trailing word may be NaN. Every number that is computed from these
-        // sums is renormalized, which replaces such a word by 0.
-        let a = DoubleWord::sum(chosen, -ref_chosen);
-        let b = DoubleWord::sum(rejected, -ref_rejected);
-        let gap = less(a, b);
-        let beta = F::from_f64(self.beta);
-        let factor = DoubleWord::new(beta);
-        let [win, lose] = [a.mul(isa, factor).renormalize(), b.mul(isa, factor).renormalize()];
-        let h = gap.mul(isa, factor).renormalize();
-        let middle = DoubleWord::new(F::HALF).div(isa, factor);
-        let point = DoubleWord::new(F::from_f64(self.reference_point));
-        let e = F::from_f64(self.smoothing);
-        Numbers { a, b, gap, win, lose, h, beta, middle, point, e }
-    }
-}
-
-/// (x − ½/β)²
-#[inline(always)]
-fn square<F: Real>(of: &Numbers<F>, x: DoubleWord<F>) -> F {
-    let d = less(x, of.middle).hi;
-    d * d
-}
-
-/// The derivative of (x − ½/β)², over β.
-#[inline(always)]
-fn pull<F: Real>(of: &Numbers<F>, x: DoubleWord<F>) -> F {
-    let d = less(x, of.middle).hi;
-    (d + d) / of.beta
-}
-
-/// log(1 − ε) for ε in [0, 1), with its digits where ε is small.
-#[inline(always)]
-fn log_of_rest<S: Isa, F: Real>(isa: S, e: F) -> F {
-    let rest = F::ONE - e;
-    if e > F::HALF { log(isa, rest) } else { -log1p_unit(isa, e / rest) }
-}
-
-impl Preference {
-    /// Whether the formula of this loss contains e^−|h|.
-    #[inline(always)]
-    fn contains_exp(self) -> bool {
-        use PreferenceKind::{ExoPair, Robust, Sigmoid};
-        matches!(self.kind, Sigmoid | Robust | ExoPair)
-    }
-
-    /// The value of a loss whose formula contains e^−|h|, given h and this exponential.
-    #[inline(always)]
-    fn value_of_exp<S: Isa, F: Real>(self, isa: S, h: DoubleWord<F>, exp_neg_abs: F) -> F {
-        let (one, e) = (F::ONE, F::from_f64(self.smoothing));
-        let right = nll_of_exp(isa, h, exp_neg_abs);
-        let wrong = nll_of_exp(isa, h.neg(), exp_neg_abs);
-        match self.kind {
-            PreferenceKind::Sigmoid => (one - e) * right + mul_or_zero(e, wrong),
-            PreferenceKind::Robust => ((one - e) * right - mul_or_zero(e, wrong)) / (one - e - e),
-            // `ExoPair`, the only other loss whose formula contains the exponential.
-            _ => {
-                mul_or_zero(sigmoid(isa, h), -right - log_of_rest(isa, e))
-                    + mul_or_zero(sigmoid(isa, h.neg()), -wrong - log(isa, e))
-            }
-        }
-    }
-}
+/// The sum of four float64 numbers up to 2^26 is off by at most 2^−26.
+const LARGE: f64 = (1 << 26) as f64;
 
 impl Density<4> for Preference {
     #[inline(always)]
@@ -176,36 +88,44 @@ impl Density<4> for Preference {
     }
 
     /// A loss whose formula contains e^−|h| is computed in three loops over a chunk: the first writes h, the second
-    /// the exponential to `inner`, the third the value. In a single loop, each pair would be a chain of operations
-    /// about as long as a CPU looks ahead, and few pairs would be computed at the same time.
+    /// the exponential, the third the value. In a single loop, each pair would be a chain of operations about as long as
+    /// a CPU looks ahead, and few pairs would be computed at the same time.
     #[inline(always)]
     fn values<S: Isa, F: Real>(
         self,
         isa: S,
         x: [&[F; CHUNK]; 4],
-        (inner, _keeps_inner): (&mut [F; CHUNK], bool),
+        (inner, keeps_inner): (&mut [F; CHUNK], bool),
         values: &mut [F; CHUNK],
     ) {
         self.with_constants(
             #[inline(always)]
             |loss| {
+                if !F::COMPENSATED && loss.is_plain() {
+                    return loss.plain_values(isa, x, values);
+                }
                 if !loss.contains_exp() {
                     for (i, value) in values.iter_mut().enumerate() {
                         *value = loss.value(isa, element(x, i), F::ZERO);
                     }
                     return;
                 }
-                let [Aligned(mut hi), Aligned(mut lo)] = [Aligned([F::ZERO; CHUNK]); 2];
+                let [Aligned(mut hi), Aligned(mut lo), Aligned(mut exp)] =
+                    [Aligned([0.0; CHUNK]); 3];
                 for i in 0..CHUNK {
-                    let h = loss.numbers(isa, element(x, i)).h;
-                    [hi[i], lo[i]] = h.parts();
+                    [hi[i], lo[i]] = loss.numbers(isa, wide(element(x, i))).h.parts();
                 }
                 for i in 0..CHUNK {
-                    inner[i] = exp_neg_abs_of_words(isa, DoubleWord::of_parts([hi[i], lo[i]]));
+                    exp[i] = exp_neg_abs_of_words(isa, Words::of_parts([hi[i], lo[i]]));
+                }
+                if keeps_inner && F::COMPENSATED {
+                    for i in 0..CHUNK {
+                        inner[i] = F::from_f64(exp[i]);
+                    }
                 }
                 for i in 0..CHUNK {
-                    let h = DoubleWord::of_parts([hi[i], lo[i]]);
-                    values[i] = loss.value_of_exp(isa, h, inner[i]);
+                    let h = Words::of_parts([hi[i], lo[i]]);
+                    values[i] = F::from_f64(loss.value_of_exp(isa, h, exp[i]));
                 }
             },
         );
@@ -213,76 +133,79 @@ impl Density<4> for Preference {
 
     #[inline(always)]
     fn value<S: Isa, F: Real>(self, isa: S, x: [F; 4], inner: F) -> F {
-        let of = self.numbers(isa, x);
-        let Numbers { a, b, gap, win, lose, h, point, .. } = of;
-        let (one, half) = (F::ONE, F::HALF);
-        match self.kind {
-            PreferenceKind::Sigmoid | PreferenceKind::Robust | PreferenceKind::ExoPair => {
-                self.value_of_exp(isa, h, inner)
-            }
-            PreferenceKind::Hinge => clamp_min(less(DoubleWord::new(one), h).hi, F::ZERO),
-            PreferenceKind::Ipo => square(&of, gap),
-            PreferenceKind::NcaPair => {
-                let exp = exp_neg_abs_of_words(isa, win);
-                let (good, bad) = (nll_of_exp(isa, win, exp), nll_of_exp(isa, win.neg(), exp));
-                good + half * bad + half * nll(isa, lose.neg())
-            }
-            PreferenceKind::BcoPair => nll(isa, less(win, point)) + nll(isa, less(point, lose)),
-            PreferenceKind::KtoPair => {
-                sigmoid(isa, less(point, win)) + sigmoid(isa, less(lose, point))
-            }
-            PreferenceKind::SppoHard => square(&of, a) + square(&of, b.neg()),
-            PreferenceKind::ApoZero => sigmoid(isa, win.neg()) + sigmoid(isa, lose),
-            PreferenceKind::ApoDown => sigmoid(isa, win) + sigmoid(isa, h.neg()),
-        }
+        F::from_f64(self.value_of(isa, wide(x), inner.to_f64()))
     }
 }
 
 impl Derivatives<4> for Preference {
-    /// β times the derivatives by β·a and β·b, with both signs.
     #[inline(always)]
     fn gradient<S: Isa, F: Real>(self, isa: S, x: [F; 4], inner: F) -> [F; 4] {
-        let of = self.numbers(isa, x);
-        let Numbers { a, b, gap, win, lose, h, beta, point, e, .. } = of;
-        let (one, half) = (F::ONE, F::HALF);
-        let [by_win, by_lose] = match self.kind {
-            PreferenceKind::Sigmoid => {
-                let (up, down) = both_sigmoids_of_exp(isa, h, inner);
-                of_gap(mul_or_zero(e, up) - (one - e) * down)
-            }
-            PreferenceKind::Robust => {
-                let (up, down) = both_sigmoids_of_exp(isa, h, inner);
-                of_gap(-((one - e) * down + mul_or_zero(e, up)) / (one - e - e))
-            }
-            PreferenceKind::Hinge => {
-                let slope = if h.hi < one { -one } else { F::ZERO };
-                of_gap(if h.hi.is_nan() { h.hi } else { slope })
-            }
-            PreferenceKind::Ipo => of_gap(pull(&of, gap)),
-            PreferenceKind::ExoPair => {
-                let logs = h.hi - log_of_rest(isa, e) + log(isa, e);
-                let (up, down) = both_sigmoids_of_exp(isa, h, inner);
-                of_gap(mul_or_zero(up * down, logs))
-            }
-            PreferenceKind::NcaPair => {
-                let (up, down) = both_sigmoids(isa, win);
-                [half * up - down, half * both_sigmoids(isa, lose).0]
-            }
-            PreferenceKind::BcoPair => {
-                [-both_sigmoids(isa, less(point, win)).0, both_sigmoids(isa, less(lose, point)).0]
-            }
-            PreferenceKind::KtoPair => [-bell(isa, less(point, win)), bell(isa, less(lose, point))],
-            PreferenceKind::SppoHard => [pull(&of, a), -pull(&of, b.neg())],
-            PreferenceKind::ApoZero => [-bell(isa, win), bell(isa, lose)],
-            PreferenceKind::ApoDown => [bell(isa, win) - bell(isa, h), bell(isa, h)],
-        };
-        let (by_a, by_b) = (beta * by_win, beta * by_lose);
+        let exp = if F::COMPENSATED { Some(inner.to_f64()) } else { None };
+        let [by_a, by_b] = self.slopes(isa, wide(x), exp);
+        let (by_a, by_b) = (F::from_f64(by_a), F::from_f64(by_b));
         [by_a, by_b, -by_a, -by_b]
     }
 }
 
-/// The derivatives of a loss of h alone: by β·b it changes as by β·a, the other way.
+/// The same numbers in float64.
 #[inline(always)]
-fn of_gap<F: Real>(slope: F) -> [F; 2] {
-    [slope, -slope]
+fn wide<F: Real>(x: [F; 4]) -> [f64; 4] {
+    let [chosen, rejected, ref_chosen, ref_rejected] = x;
+    [chosen.to_f64(), rejected.to_f64(), ref_chosen.to_f64(), ref_rejected.to_f64()]
+}
+
+impl Preference {
+    /// Whether the loss is −log σ(h) alone.
+    #[inline(always)]
+    fn is_plain(self) -> bool {
+        self.kind == PreferenceKind::Sigmoid && self.smoothing == 0.0
+    }
+
+    /// −log σ(h) of float32 numbers.
+    #[inline(always)]
+    fn plain_values<S: Isa, F: Real>(self, isa: S, x: [&[F; CHUNK]; 4], values: &mut [F; CHUNK]) {
+        let [Aligned(mut hi), Aligned(mut lo)] = [Aligned([F::ZERO; CHUNK]); 2];
+        for i in 0..CHUNK {
+            let [chosen, rejected, ref_chosen, ref_rejected] = wide(element(x, i));
+            let h = self.beta * ((chosen - ref_chosen) - (rejected - ref_rejected));
+            hi[i] = F::from_f64(h);
+            lo[i] = finite(F::from_f64(h - hi[i].to_f64()));
+        }
+        F::log1p_exp_neg_abs(isa, &hi, values);
+        for i in 0..CHUNK {
+            let below = DoubleWord { hi: -hi[i], lo: -lo[i] };
+            values[i] = softplus_of_words(isa, below, values[i]);
+        }
+        let (mut are_small, most) = (true, F::from_f64(LARGE / self.beta.max(1.0)));
+        for x in x {
+            are_small &= F::are_at_most(x, most);
+        }
+        if !are_small {
+            self.correct_large(isa, x, most, values);
+        }
+    }
+
+    /// Computes the values of pairs with a number above `most` again, whose h is off by more than 2^−26 in one float64.
+    #[cold]
+    #[inline(never)]
+    fn correct_large<S: Isa, F: Real>(
+        self,
+        isa: S,
+        x: [&[F; CHUNK]; 4],
+        most: F,
+        values: &mut [F; CHUNK],
+    ) {
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                for (i, value) in values.iter_mut().enumerate() {
+                    let x = element(x, i);
+                    if !F::are_at_most(&x, most) {
+                        let exp = exp_neg_abs_of_words(isa, self.numbers(isa, wide(x)).h);
+                        *value = F::from_f64(self.value_of(isa, wide(x), exp));
+                    }
+                }
+            },
+        );
+    }
 }
