@@ -175,7 +175,7 @@ impl<F: Real> Scores<'_, F> {
         let ranks = lanes::ranks(lines, &x_t);
         let (k, count) = (self.of.top_k, known.iter().flatten().count());
         let in_passes = lane_top::costs_less::<F>(k, count);
-        let tops: Vec<_> = lane_top::largest(lines, if in_passes { k } else { 0 }).collect();
+        let tops = lane_top::largest(lines, if in_passes { k } else { 0 });
         let (mut numbers, mut top) = (RowsNumbers::empty(), Vec::new());
         for (i, row) in group.enumerate() {
             let score = known[i].map(|target| {

@@ -14,17 +14,16 @@ pub fn costs_less<F: Real>(k: usize, rows: usize) -> bool {
 }
 
 /// The `k` largest classes of each row, of equal logits those of the first, one after the other. Of a row with a
-/// NaN they are anything.
+/// NaN they are anything. (An iterator that is collected is not compiled for the instruction set of its caller.)
 #[inline(always)]
-pub fn largest<F: Real>(lines: Lines<'_, F>, k: usize) -> impl Iterator<Item = Places<F>> {
+pub fn largest<F: Real>(lines: Lines<'_, F>, k: usize) -> Vec<Places<F>> {
+    let mut found = Vec::with_capacity(k);
     let mut places = Places::BEFORE_ALL;
-    (0..k.min(lines.classes())).map(
-        #[inline(always)]
-        move |_| {
-            places = places.next(lines);
-            places
-        },
-    )
+    for _ in 0..k.min(lines.classes()) {
+        places = places.next(lines);
+        found.push(places);
+    }
+    found
 }
 
 /// What the k largest classes of both rows of each pair have in common. Of a pair with a NaN it is anything.
