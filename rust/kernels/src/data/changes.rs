@@ -61,7 +61,13 @@ impl Changes<'_> {
                     let by = F::from_f64(by);
                     values.iter_mut().for_each(|x| *x = *x / by);
                 }
-                Change::Cap(cap) => values.iter_mut().for_each(|x| *x = soft_capped(*x, cap)),
+                // A loop, as LLVM does not inline a `for_each` of so long a formula, and without that
+                // does not know the instructions of the caller.
+                Change::Cap(cap) => {
+                    for x in &mut *values {
+                        *x = soft_capped(*x, cap);
+                    }
+                }
             }
         }
     }
