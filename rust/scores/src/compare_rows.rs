@@ -43,7 +43,8 @@ impl Compare<'_> {
         }
         for group in compared.both.long_groups() {
             let found = compared.long_rows(exec, group.clone())?;
-            compared.write(group, found.into_iter(), &mut columns);
+            let mut found = found.into_iter();
+            compared.write(group, |_| found.next()?, &mut columns);
         }
         Ok(())
     }
@@ -129,15 +130,16 @@ impl<F: Real> Comparisons<'_, F> {
         }
         let count = wanted.iter().filter(|is_wanted| **is_wanted).count();
         if count == 0 {
-            return self.write(group.clone(), group.map(|_| None), columns);
+            return self.write(group, |_| None, columns);
         }
         let k = self.of.top_k;
         let common = costs_less::<F>(k, count).then(|| CommonTops::new(lines, k));
         let found = comparisons(isa, lines, [p_terms, q_terms], wanted);
-        let rows = found.iter().enumerate().map(
+        self.write(
+            group,
             #[inline(always)]
-            |(i, found)| {
-                let (pair, largest) = (*found)?;
+            |i| {
+                let (pair, largest) = found.of(i)?;
                 let x_t = lines.map(|lines| lines.line(targets[i])[i]);
                 let tops = match &common {
                     Some(all) => Tops { count: all.count[i] as usize, are_equal: all.are_equal[i] },
@@ -145,8 +147,8 @@ impl<F: Real> Comparisons<'_, F> {
                 };
                 Some(ComparedRow { x_t, pair, largest, tops })
             },
+            columns,
         );
-        self.write(group, rows, columns);
     }
 
     /// A few rows: one sweep over each array, which keeps its terms, and one or more over both, from cache.
@@ -213,13 +215,17 @@ impl<F: Real> Comparisons<'_, F> {
             );
             Excess::add_all(&mut excess, &found);
         }
-        let rows = group.clone().enumerate().map(|(i, row)| {
-            let (class, pair, largest) = (known[i]?, found[i]?, largest[i]?);
-            let [p_top, q_top] = tops[i].as_ref()?;
-            let (x_t, tops) = (self.logits(row, class), Tops::new([p_top, q_top]));
-            Some(ComparedRow { x_t, pair, largest, tops })
-        });
-        self.write(group, rows, columns);
+        let first = group.start;
+        self.write(
+            group,
+            |i| {
+                let (class, pair, largest) = (known[i]?, found[i]?, largest[i]?);
+                let [p_top, q_top] = tops[i].as_ref()?;
+                let (x_t, tops) = (self.logits(first + i, class), Tops::new([p_top, q_top]));
+                Some(ComparedRow { x_t, pair, largest, tops })
+            },
+            columns,
+        );
     }
 
     /// Rows of very many classes, in pieces by all threads: each array is read once, and both together as
@@ -265,20 +271,21 @@ impl<F: Real> Comparisons<'_, F> {
         Ok(rows)
     }
 
-    /// Writes what is known of at most [`LANES`] rows; None of one that does not count.
+    /// Writes what is known of each of at most [`LANES`] rows; None of one that does not count.
     #[inline(always)]
     fn write(
         &self,
         group: Range<usize>,
-        rows: impl Iterator<Item = Option<ComparedRow<F>>>,
+        mut found: impl FnMut(usize) -> Option<ComparedRow<F>>,
         CompareColumns { numbers, classes }: &mut CompareColumns<'_>,
     ) {
         let (mut columns, [p_rows, q_rows]) = (RowsNumbers::empty(), &self.each);
-        for (row, found) in group.zip(rows) {
-            columns.push(found.and_then(
-                #[inline(always)]
-                |found| found.columns([p_rows, q_rows], row),
-            ));
+        for (i, row) in group.enumerate() {
+            let numbers = match found(i) {
+                Some(found) => found.columns([p_rows, q_rows], row),
+                None => None,
+            };
+            columns.push(numbers);
         }
         columns.write(numbers.each_mut(), classes.each_mut());
     }

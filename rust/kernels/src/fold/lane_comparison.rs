@@ -13,18 +13,30 @@ use crate::math::comparison::{Compared, Shares, Sizes};
 use crate::math::side_by_side::Words;
 use nll_simd::{Extended, Isa, Real};
 
-/// How two rows differ, and the largest logit of each.
-pub type ComparedPair<F> = (PairRow<F>, [Largest<F>; 2]);
+/// How the rows of each pair differ, and the largest logit of each row.
+pub struct LaneComparisons<F: Real> {
+    /// None of a pair that is not wanted.
+    pairs: [Option<PairRow<F>>; LANES],
+    largest: [[Largest<F>; LANES]; 2],
+}
 
-/// Compares those pairs of rows that are `wanted`; None of any other pair. The terms of all pairs are written to
-/// `terms`.
+impl<F: Real> LaneComparisons<F> {
+    /// Those of pair i.
+    #[inline(always)]
+    pub fn of(&self, i: usize) -> Option<(PairRow<F>, [Largest<F>; 2])> {
+        let [p, q] = &self.largest;
+        Some((self.pairs[i]?, [p[i], q[i]]))
+    }
+}
+
+/// Compares those pairs of rows that are `wanted`. The terms of all pairs are written to `terms`.
 #[inline(never)]
 pub fn comparisons<S: Isa, F: Real>(
     isa: S,
     lines: [Lines<'_, F>; 2],
     terms: [&mut [[F; LANES]]; 2],
     wanted: [bool; LANES],
-) -> [Option<ComparedPair<F>>; LANES] {
+) -> LaneComparisons<F> {
     isa.vectorize(
         #[inline(always)]
         || {
@@ -32,15 +44,8 @@ pub fn comparisons<S: Isa, F: Real>(
             let p = LaneTerms::new(isa, lines[0], p_terms);
             let q = LaneTerms::new(isa, lines[1], q_terms);
             let relations = LaneRelations::new(isa, [&p, &q]);
-            let found = rows(isa, &relations, (lines, [p_terms, q_terms]), wanted);
-            let (largest, mut compared) = ([p.largest(isa), q.largest(isa)], [None; LANES]);
-            for (i, (compared, found)) in compared.iter_mut().zip(found).enumerate() {
-                *compared = found.map(
-                    #[inline(always)]
-                    |row| (row, largest.each_ref().map(|side| side[i])),
-                );
-            }
-            compared
+            let pairs = rows(isa, &relations, (lines, [p_terms, q_terms]), wanted);
+            LaneComparisons { pairs, largest: [p.largest(isa), q.largest(isa)] }
         },
     )
 }
