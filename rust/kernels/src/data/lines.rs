@@ -66,15 +66,11 @@ impl Next {
 
     /// Fetches what these steps do, into L1 if it is `near`.
     ///
-    /// Called, not inlined: inlined, it would compute addresses again for every class.
-    #[inline(never)]
+    /// Inlined, because a call would store and load the sums that are in registers.
+    #[inline(always)]
     pub(crate) fn fetch(&self, steps: Range<usize>, near: bool) {
         let Next { memory, stride, count, parts, .. } = *self;
-        let (first, end) = (steps.start * parts, steps.end.min(self.steps) * parts);
-        if stride == count {
-            return memory.fetch(first * count, end.saturating_sub(first) * count, near);
-        }
-        for part in first..end {
+        for part in steps.start * parts..steps.end.min(self.steps) * parts {
             memory.fetch(part * stride, count, near);
         }
     }
