@@ -83,7 +83,7 @@ impl Gradient<'_> {
             targets,
             sharp: 1.0 - label_smoothing,
             uniform: label_smoothing / classes as f64,
-            scale: if self.mean { 1.0 / targets.sum_of_row_weights() } else { 1.0 },
+            scale: if self.mean { 1.0 / targets.sum_of_row_weights(exec)? } else { 1.0 },
             weights: targets.sum_of_class_weights(classes)[0],
             hess: self.hess,
             large: out.0.is_large(),

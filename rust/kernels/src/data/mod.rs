@@ -13,6 +13,7 @@ pub mod out;
 pub mod per_class;
 pub mod pool;
 mod reading;
+mod row_weights;
 pub mod rows;
 pub mod scratch;
 pub mod strided;

@@ -215,19 +215,9 @@ impl Targets<'_> {
         [rounded, if rounded.is_finite() { sum.value() } else { 0.0 }]
     }
 
-    /// The sum of the weights of the rows that count.
-    pub fn sum_of_row_weights(&self) -> f64 {
-        if !self.are_weighted() {
-            let ignored = |target: i64| u64::from(Some(target) == self.ignore_index);
-            let ignored = self.target.iter().fold(0, |count, &target| count + ignored(target));
-            return (self.target.len() as u64 - ignored) as f64;
-        }
-        let mut sum = ExactSum::default();
-        for row in 0..self.target.len() {
-            let mut once = [0];
-            sum.add(self.read(row..row + 1, &mut once).weight(row));
-        }
-        sum.value()
+    /// How many rows there are.
+    pub(crate) fn count(&self) -> usize {
+        self.target.len()
     }
 
     /// Multiplies the losses of the rows from `first` on that count by the weights of their classes.
