@@ -1,18 +1,19 @@
 //! The losses of single observations, one function each.
 
 use crate::arrays::{Input, Output, places};
-use crate::errors::{raise, shown};
+use crate::choices::chosen;
+use crate::errors::raise;
 use crate::signals::run;
 use crate::totals::Partial;
 use nll_calls::{
     Clamp, Elements, Factorial, Hessian, Loss, Options, Outputs, PoissonOptions, PreferenceOptions,
-    Rate, Spread, choose, exactly_one,
+    Rate, Spread, exactly_one,
 };
 use nll_kernels::data::totals::Totaled;
 use nll_kernels::math::preference::PreferenceKind;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyString};
+use pyo3::types::PyBool;
 
 /// Which results of a call are wanted.
 #[pyclass(frozen, module = "nll_fast._core")]
@@ -94,20 +95,6 @@ fn elements<'py>(py: Python<'py>, loss: Loss<'_>, wanted: &Wanted) -> PyResult<R
     let totals = run(py, shape.iter().product(), |exec| call.run(exec, outputs))?;
     let derivatives = derivatives.into_iter().map(Output::finish).collect::<Result<_, _>>()?;
     Ok((value.map(Output::finish).transpose()?, derivatives, Partial { totals }))
-}
-
-/// The choice with the name that `given` holds.
-pub(crate) fn chosen<T: Copy>(
-    argument: &str,
-    given: &Bound<'_, PyAny>,
-    names: &[(&str, T)],
-) -> PyResult<T> {
-    // A string that UTF-8 cannot hold is no name that is known.
-    let name = given.cast::<PyString>().ok().and_then(|name| name.to_cow().ok());
-    if let Some((_, choice)) = names.iter().find(|(known, _)| Some(*known) == name.as_deref()) {
-        return Ok(*choice);
-    }
-    choose(argument, None, &shown(given)?, names).map_err(raise)
 }
 
 /// Adds the functions below to the module.

@@ -6,10 +6,12 @@
 )]
 
 mod arrays;
+mod choices;
 mod elements;
 mod errors;
 mod fields;
 mod integers;
+mod outputs;
 mod quantities;
 mod rows;
 mod scores;

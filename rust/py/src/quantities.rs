@@ -2,9 +2,9 @@
 //! last.
 
 use crate::arrays::Floats;
-use crate::elements::chosen;
+use crate::choices::clips;
 use crate::errors::raise;
-use crate::rows::{
+use crate::outputs::{
     Given, PerClassOutput, Results, RowWeight, Weight, leading, rows, size, totaled,
 };
 use crate::totals::Partial;
@@ -13,7 +13,6 @@ use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::Exec;
 use nll_kernels::data::out::Out;
 use nll_kernels::data::targets::Counted;
-use nll_kernels::data::totals::Totaled;
 use numpy::PyReadonlyArrayDyn;
 use pyo3::prelude::*;
 
@@ -103,23 +102,6 @@ pub(crate) fn expected_loss<'py>(
     let (probs, target) = (&probs.array(), &target.array());
     let loss = Quantity::ExpectedLoss { probs, target, weight, clip };
     quantity(py, probs, loss, (mask, row_weight), (out, each, moments))
-}
-
-/// Whether probabilities are clipped before a logarithm is taken.
-pub(crate) fn clips(clamp: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
-    clamp.map_or(Ok(false), |clamp| chosen("clamp", &clamp, &[("eps", true)]))
-}
-
-/// The results of a quantity without totals.
-pub(crate) fn weighted_sum<'py>(
-    py: Python<'py>,
-    sum: Quantity<'_>,
-    out: Given<'py>,
-) -> PyResult<Given<'py>> {
-    sum.check().map_err(raise)?;
-    let (all, logits) = (Counted { mask: None, row_weight: None }, sum.logits());
-    let run = |exec: Exec<'_>, out: Out<'_>| sum.run(exec, all, Totaled::Nothing, out);
-    Ok(rows(py, leading(logits), (out, true, sum.is_double()), size(logits), run)?.0)
 }
 
 /// The gradients of a quantity by its logits, by the first ones and by the second ones of a divergence, and

@@ -1,103 +1,21 @@
 //! The functions of rows of classes: losses with a class as target, sums and shares. The class axis is
 //! the last.
 
-use crate::arrays::{Classes, Floats, Output, places};
-use crate::elements::chosen;
-use crate::quantities::{clips, weighted_sum};
+use crate::arrays::{Classes, Floats};
+use crate::choices::{chosen, clips};
+use crate::errors::raise;
+use crate::outputs::{
+    Given, PerClassOutput, Results, RowWeight, Weight, leading, rows, size, totaled,
+};
 use crate::signals::run;
 use crate::totals::Partial;
 use nll_calls::{Entries, Gradient, Hessian, Quantity, RowLosses};
-use nll_kernels::Error;
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::Exec;
 use nll_kernels::data::out::Out;
-use nll_kernels::data::per_class::PerClass;
-use nll_kernels::data::targets::Targets;
+use nll_kernels::data::targets::{Counted, Targets};
 use nll_kernels::data::totals::Totaled;
-use numpy::{PyReadonlyArray1, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
-
-pub(crate) type Weight<'py> = Option<PyReadonlyArray1<'py, f64>>;
-pub(crate) type RowWeight<'py> = Option<PyReadonlyArrayDyn<'py, f64>>;
-pub(crate) type Given<'py> = Option<Bound<'py, PyAny>>;
-
-/// The losses, None if they were not wanted, and the totals.
-pub(crate) type Results<'py> = (Option<Bound<'py, PyAny>>, Partial);
-
-/// Runs `work` with `out` as its output, or with a new array if `each` result is wanted.
-pub(crate) fn rows<'py, R: Send>(
-    py: Python<'py>,
-    shape: &[usize],
-    (out, each, double): (Given<'py>, bool, bool),
-    size: usize,
-    work: impl FnOnce(Exec<'_>, Out<'_>) -> Result<R, Error> + Send,
-) -> PyResult<(Option<Bound<'py, PyAny>>, R)> {
-    let order: Vec<_> = (0..shape.len()).collect();
-    let mut output = match &out {
-        Some(out) => Some(Output::given(out, shape)?),
-        None => each.then(|| Output::new(py, shape, &order, double)).transpose()?,
-    };
-    let place = places(&mut output)?;
-    let result = run(py, size, |exec| work(exec, place))?;
-    Ok((output.map(Output::finish).transpose()?, result))
-}
-
-/// Results for each class of each row, and how they lie in memory.
-pub(crate) struct PerClassOutput<'py> {
-    output: Option<Output<'py>>,
-    classes: usize,
-    inner: Option<usize>,
-}
-
-impl<'py> PerClassOutput<'py> {
-    /// `out`, or a new array whose axes lie in memory as those of the logits do if their classes are
-    /// few.
-    fn new(py: Python<'py>, logits: &Array<'_>, out: Given<'py>) -> PyResult<Self> {
-        Self::typed(py, logits, out, logits.is_double() == Some(true))
-    }
-
-    /// [`new`](Self::new), of float64 if it is `double`.
-    pub(crate) fn typed(
-        py: Python<'py>,
-        logits: &Array<'_>,
-        out: Given<'py>,
-        double: bool,
-    ) -> PyResult<Self> {
-        let shape = logits.shape();
-        let (output, inner) = match &out {
-            Some(out) => (Output::given(out, shape)?, None),
-            None => {
-                let (order, inner) = PerClass::layout(logits);
-                (Output::new(py, shape, &order, double)?, inner)
-            }
-        };
-        let classes = shape.last().copied().unwrap_or(1);
-        Ok(PerClassOutput { output: Some(output), classes, inner })
-    }
-
-    /// No results.
-    pub(crate) fn nothing(logits: &Array<'_>) -> Self {
-        let classes = logits.shape().last().copied().unwrap_or(1);
-        PerClassOutput { output: None, classes, inner: None }
-    }
-
-    pub(crate) fn place(&mut self) -> PyResult<PerClass<'_>> {
-        Ok(PerClass::new(places(&mut self.output)?, self.classes, self.inner))
-    }
-
-    pub(crate) fn finish(self) -> PyResult<Given<'py>> {
-        self.output.map(Output::finish).transpose()
-    }
-}
-
-/// The shape of an array of rows without its class axis.
-pub(crate) fn leading<'s>(array: &'s Array<'_>) -> &'s [usize] {
-    array.shape().split_last().map_or(&[], |(_, leading)| leading)
-}
-
-pub(crate) fn size(array: &Array<'_>) -> usize {
-    array.shape().iter().product()
-}
 
 fn row_losses<'py>(
     py: Python<'py>,
@@ -129,11 +47,6 @@ fn targets<'a>(
     let row_weight = row_weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
     let (target, shape) = (target.classes()?, target.shape());
     Ok(Targets { target, first: 0, shape, ignore_index, weight, row_weight })
-}
-
-/// Which totals a call of rows computes.
-pub(crate) fn totaled(moments: bool) -> Totaled {
-    if moments { Totaled::Moments } else { Totaled::Sum }
 }
 
 #[pyfunction]
@@ -205,6 +118,14 @@ pub(crate) fn categorical_nll<'py>(
         targets,
         (out, each, moments),
     )
+}
+
+/// The results of a quantity without totals.
+fn weighted_sum<'py>(py: Python<'py>, sum: Quantity<'_>, out: Given<'py>) -> PyResult<Given<'py>> {
+    sum.check().map_err(raise)?;
+    let (all, logits) = (Counted { mask: None, row_weight: None }, sum.logits());
+    let run = |exec: Exec<'_>, out: Out<'_>| sum.run(exec, all, Totaled::Nothing, out);
+    Ok(rows(py, leading(logits), (out, true, sum.is_double()), size(logits), run)?.0)
 }
 
 #[pyfunction]

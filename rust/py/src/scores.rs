@@ -2,7 +2,7 @@
 
 use crate::arrays::{Classes, Floats, Output, places};
 use crate::errors::raise;
-use crate::rows::{leading, size};
+use crate::outputs::{leading, size};
 use crate::signals::run;
 use nll_calls::{Compare, CompareColumns, Given, Score, ScoreColumns};
 use nll_kernels::data::array::Array;

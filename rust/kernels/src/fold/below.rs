@@ -11,7 +11,7 @@
 //! terms are positive and nothing cancels. The products are those of a precision above the logits' own,
 //! because of a row that is nearly certain one product may be all that the sum has.
 
-use crate::fold::log_sum::{Beside, Chunks};
+use crate::fold::beside::{Beside, Chunks};
 use crate::fold::products::add_products_below;
 use crate::math::terms::{NONE, max_lane, position};
 use nll_simd::{ChunkSum, Extended, Isa, LaneSum, Real};

@@ -35,6 +35,7 @@
 //! number of classes alone, so its bits do not depend on layout or batch.
 
 mod below;
+mod beside;
 mod comparison;
 mod divergence;
 mod entropy;

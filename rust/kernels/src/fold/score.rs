@@ -3,7 +3,7 @@
 use crate::data::rows::Block;
 use crate::data::scratch::Scratch;
 use crate::fold::below::Below;
-use crate::fold::log_sum::Beside;
+use crate::fold::beside::Beside;
 use crate::fold::peaks::add_left_out;
 use crate::fold::standing::Standing;
 use crate::fold::{Candidate, Fold, LogSum, Others, Rank, TopK};

@@ -1,6 +1,6 @@
 //! How many classes of a row are above its target, and how many are equal to it.
 
-use crate::fold::log_sum::{Beside, Chunks};
+use crate::fold::beside::{Beside, Chunks};
 use crate::math::terms::{NONE, position};
 use nll_simd::{Isa, LaneSum, Real};
 

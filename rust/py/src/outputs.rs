@@ -1,0 +1,100 @@
+//! Where the results of rows go, and what all functions of rows share.
+
+use crate::arrays::{Output, places};
+use crate::signals::run;
+use crate::totals::Partial;
+use nll_kernels::Error;
+use nll_kernels::data::array::Array;
+use nll_kernels::data::drive::Exec;
+use nll_kernels::data::out::Out;
+use nll_kernels::data::per_class::PerClass;
+use nll_kernels::data::totals::Totaled;
+use numpy::{PyReadonlyArray1, PyReadonlyArrayDyn};
+use pyo3::prelude::*;
+
+pub(crate) type Weight<'py> = Option<PyReadonlyArray1<'py, f64>>;
+pub(crate) type RowWeight<'py> = Option<PyReadonlyArrayDyn<'py, f64>>;
+pub(crate) type Given<'py> = Option<Bound<'py, PyAny>>;
+
+/// The losses, None if they were not wanted, and the totals.
+pub(crate) type Results<'py> = (Option<Bound<'py, PyAny>>, Partial);
+
+/// Runs `work` with `out` as its output, or with a new array if `each` result is wanted.
+pub(crate) fn rows<'py, R: Send>(
+    py: Python<'py>,
+    shape: &[usize],
+    (out, each, double): (Given<'py>, bool, bool),
+    size: usize,
+    work: impl FnOnce(Exec<'_>, Out<'_>) -> Result<R, Error> + Send,
+) -> PyResult<(Option<Bound<'py, PyAny>>, R)> {
+    let order: Vec<_> = (0..shape.len()).collect();
+    let mut output = match &out {
+        Some(out) => Some(Output::given(out, shape)?),
+        None => each.then(|| Output::new(py, shape, &order, double)).transpose()?,
+    };
+    let place = places(&mut output)?;
+    let result = run(py, size, |exec| work(exec, place))?;
+    Ok((output.map(Output::finish).transpose()?, result))
+}
+
+/// Results for each class of each row, and how they lie in memory.
+pub(crate) struct PerClassOutput<'py> {
+    output: Option<Output<'py>>,
+    classes: usize,
+    inner: Option<usize>,
+}
+
+impl<'py> PerClassOutput<'py> {
+    /// `out`, or a new array whose axes lie in memory as those of the logits do if their classes are
+    /// few.
+    pub(crate) fn new(py: Python<'py>, logits: &Array<'_>, out: Given<'py>) -> PyResult<Self> {
+        Self::typed(py, logits, out, logits.is_double() == Some(true))
+    }
+
+    /// [`new`](Self::new), of float64 if it is `double`.
+    pub(crate) fn typed(
+        py: Python<'py>,
+        logits: &Array<'_>,
+        out: Given<'py>,
+        double: bool,
+    ) -> PyResult<Self> {
+        let shape = logits.shape();
+        let (output, inner) = match &out {
+            Some(out) => (Output::given(out, shape)?, None),
+            None => {
+                let (order, inner) = PerClass::layout(logits);
+                (Output::new(py, shape, &order, double)?, inner)
+            }
+        };
+        let classes = shape.last().copied().unwrap_or(1);
+        Ok(PerClassOutput { output: Some(output), classes, inner })
+    }
+
+    /// No results.
+    pub(crate) fn nothing(logits: &Array<'_>) -> Self {
+        let classes = logits.shape().last().copied().unwrap_or(1);
+        PerClassOutput { output: None, classes, inner: None }
+    }
+
+    pub(crate) fn place(&mut self) -> PyResult<PerClass<'_>> {
+        Ok(PerClass::new(places(&mut self.output)?, self.classes, self.inner))
+    }
+
+    pub(crate) fn finish(self) -> PyResult<Given<'py>> {
+        self.output.map(Output::finish).transpose()
+    }
+}
+
+/// The shape of an array of rows without its class axis.
+pub(crate) fn leading<'s>(array: &'s Array<'_>) -> &'s [usize] {
+    array.shape().split_last().map_or(&[], |(_, leading)| leading)
+}
+
+pub(crate) fn size(array: &Array<'_>) -> usize {
+    array.shape().iter().product()
+}
+
+/// Which totals a call of rows computes.
+pub(crate) fn totaled(moments: bool) -> Totaled {
+    if moments { Totaled::Moments } else { Totaled::Sum }
+}
