@@ -107,7 +107,8 @@ def dpo_loss(
     ----------
     policy_chosen_logps, policy_rejected_logps : array_like
         The log-probabilities, in nats, that the trained model gives to the two answers of each pair, as from
-        :func:`sequence_log_probs`. All four arrays have one shape or are single numbers.
+        :func:`sequence_log_probs`. All four arrays have one shape or are single numbers, which are rounded to the type
+        of the arrays.
     ref_chosen_logps, ref_rejected_logps : array_like
         Those of the reference model, both or neither: without one they count as 0.
     beta : float

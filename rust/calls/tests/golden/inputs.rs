@@ -216,11 +216,10 @@ impl Inputs {
         self.derivatives(loss, &["chosen", "rejected", "margin"])
     }
 
-    pub(super) fn preference(&self, kind: PreferenceKind) -> Results {
+    pub(super) fn preference(&self, kind: PreferenceKind, label_smoothing: f64) -> Results {
         let names = ["chosen", "rejected", "ref_chosen", "ref_rejected"];
         let log_probs = names.map(|name| self.numbers(name, [-60.0, 0.0], |x| x));
-        let options =
-            PreferenceOptions { kind, beta: 0.1, label_smoothing: 0.1, reference_point: 0.5 };
+        let options = PreferenceOptions { kind, beta: 0.1, label_smoothing, reference_point: 0.5 };
         let log_probs = log_probs.each_ref().map(Data::array);
         let loss = Loss::Preference { log_probs, options };
         self.all_of(loss, Options::default(), &["policy_chosen_logps", "ref_rejected_logps"])

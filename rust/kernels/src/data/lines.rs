@@ -66,7 +66,7 @@ impl Next {
 
     /// Fetches what these steps do, into L1 if it is `near`.
     ///
-    /// Inlined, because a call would store and load the sums that are in registers.
+    /// Inlined, because the sums of the loop around it are in registers, which a call would store and load.
     #[inline(always)]
     pub(crate) fn fetch(&self, steps: Range<usize>, near: bool) {
         let Next { memory, stride, count, parts, .. } = *self;
@@ -76,8 +76,8 @@ impl Next {
     }
 }
 
-/// How many classes are fetched together, if there are more: a call takes more instructions than what it
-/// fetches.
+/// How many classes are fetched together, if there are more: to find out where they lie takes more instructions than
+/// to fetch them.
 const FETCHED: usize = 4;
 
 /// How many classes the next lines may have and be fetched into L1.

@@ -14,11 +14,12 @@ pub fn costs_less<F: Real>(k: usize, rows: usize) -> bool {
 }
 
 /// The `k` largest classes of each row, of equal logits those of the first, one after the other. Of a row with a
-/// NaN they are anything. (An iterator that is collected is not compiled for the instruction set of its caller.)
+/// NaN they are anything.
 #[inline(always)]
 pub fn largest<F: Real>(lines: Lines<'_, F>, k: usize) -> Vec<Places<F>> {
     let mut found = Vec::with_capacity(k);
     let mut places = Places::BEFORE_ALL;
+    // No iterator that is collected: the code of Vec is not compiled for the instruction set of this loop.
     for _ in 0..k.min(lines.classes()) {
         places = places.next(lines);
         found.push(places);

@@ -1,8 +1,8 @@
 //! How well a policy prefers the chosen answer, from log-probabilities: DPO and its relatives.
 //!
-//! The formulas are in float64, and their results are rounded: a loss of float32 numbers is the difference of four of
-//! them, times β, of which an exponential is taken. Only −log σ(h) alone, the usual loss, has a form of its own for
-//! float32: h in two words, and a table.
+//! The formulas are in float64, and the results of float32 numbers are rounded: an exponential magnifies what
+//! differences of float32 numbers would lose. Only −log σ(h) alone, the usual loss, has a form of its own for float32:
+//! h in two words, and log(1 + e^−|h|) from the table of the logistic losses.
 
 mod formulas;
 
@@ -61,7 +61,8 @@ pub struct Preference {
     pub reference_point: f64,
 }
 
-/// The sum of four float64 numbers up to 2^26 is off by at most 2^−26.
+/// Up to this size, float32 numbers may be subtracted in float64: the difference of two differences is off by at most
+/// 2^−25.
 const LARGE: f64 = (1 << 26) as f64;
 
 impl Density<4> for Preference {
@@ -87,9 +88,6 @@ impl Density<4> for Preference {
         }
     }
 
-    /// A loss whose formula contains e^−|h| is computed in three loops over a chunk: the first writes h, the second
-    /// the exponential, the third the value. In a single loop, each pair would be a chain of operations about as long as
-    /// a CPU looks ahead, and few pairs would be computed at the same time.
     #[inline(always)]
     fn values<S: Isa, F: Real>(
         self,
@@ -101,31 +99,11 @@ impl Density<4> for Preference {
         self.with_constants(
             #[inline(always)]
             |loss| {
-                if !F::COMPENSATED && loss.is_plain() {
-                    return loss.plain_values(isa, x, values);
-                }
-                if !loss.contains_exp() {
-                    for (i, value) in values.iter_mut().enumerate() {
-                        *value = loss.value(isa, element(x, i), F::ZERO);
-                    }
-                    return;
-                }
-                let [Aligned(mut hi), Aligned(mut lo), Aligned(mut exp)] =
-                    [Aligned([0.0; CHUNK]); 3];
-                for i in 0..CHUNK {
-                    [hi[i], lo[i]] = loss.numbers(isa, wide(element(x, i))).h.parts();
-                }
-                for i in 0..CHUNK {
-                    exp[i] = exp_neg_abs_of_words(isa, Words::of_parts([hi[i], lo[i]]));
-                }
-                if keeps_inner && F::COMPENSATED {
-                    for i in 0..CHUNK {
-                        inner[i] = F::from_f64(exp[i]);
-                    }
-                }
-                for i in 0..CHUNK {
-                    let h = Words::of_parts([hi[i], lo[i]]);
-                    values[i] = F::from_f64(loss.value_of_exp(isa, h, exp[i]));
+                if !F::COMPENSATED && loss.kind == PreferenceKind::Sigmoid && loss.smoothing == 0.0
+                {
+                    loss.plain_values(isa, x, values);
+                } else {
+                    loss.formula_values(isa, x, (inner, keeps_inner && F::COMPENSATED), values);
                 }
             },
         );
@@ -155,10 +133,41 @@ fn wide<F: Real>(x: [F; 4]) -> [f64; 4] {
 }
 
 impl Preference {
-    /// Whether the loss is −log σ(h) alone.
+    /// The values by the formula of the loss, and with `keeps_inner` the exponentials.
+    ///
+    /// A loss whose formula contains e^−|h| is computed in three loops over a chunk: the first writes h, the second
+    /// the exponential, the third the value. In a single loop, each pair would be a chain of operations about as long as
+    /// a CPU looks ahead, and few pairs would be computed at the same time.
     #[inline(always)]
-    fn is_plain(self) -> bool {
-        self.kind == PreferenceKind::Sigmoid && self.smoothing == 0.0
+    fn formula_values<S: Isa, F: Real>(
+        self,
+        isa: S,
+        x: [&[F; CHUNK]; 4],
+        (inner, keeps_inner): (&mut [F; CHUNK], bool),
+        values: &mut [F; CHUNK],
+    ) {
+        if !self.contains_exp() {
+            for (i, value) in values.iter_mut().enumerate() {
+                *value = self.value(isa, element(x, i), F::ZERO);
+            }
+            return;
+        }
+        let [Aligned(mut hi), Aligned(mut lo), Aligned(mut exp)] = [Aligned([0.0; CHUNK]); 3];
+        for i in 0..CHUNK {
+            [hi[i], lo[i]] = self.numbers(isa, wide(element(x, i))).h.parts();
+        }
+        for i in 0..CHUNK {
+            exp[i] = exp_neg_abs_of_words(isa, Words::of_parts([hi[i], lo[i]]));
+        }
+        if keeps_inner {
+            for i in 0..CHUNK {
+                inner[i] = F::from_f64(exp[i]);
+            }
+        }
+        for i in 0..CHUNK {
+            let h = Words::of_parts([hi[i], lo[i]]);
+            values[i] = F::from_f64(self.value_of_exp(isa, h, exp[i]));
+        }
     }
 
     /// −log σ(h) of float32 numbers.
@@ -169,6 +178,7 @@ impl Preference {
             let [chosen, rejected, ref_chosen, ref_rejected] = wide(element(x, i));
             let h = self.beta * ((chosen - ref_chosen) - (rejected - ref_rejected));
             hi[i] = F::from_f64(h);
+            // If float32 has no such number, there is no second word.
             lo[i] = finite(F::from_f64(h - hi[i].to_f64()));
         }
         F::log1p_exp_neg_abs(isa, &hi, values);
@@ -181,14 +191,14 @@ impl Preference {
             are_small &= F::are_at_most(x, most);
         }
         if !are_small {
-            self.correct_large(isa, x, most, values);
+            self.replace_large(isa, x, most, values);
         }
     }
 
-    /// Computes the values of pairs with a number above `most` again, whose h is off by more than 2^−26 in one float64.
+    /// Replaces the values of pairs with a number above `most`, whose h in one float64 may be off by more than 2^−25.
     #[cold]
     #[inline(never)]
-    fn correct_large<S: Isa, F: Real>(
+    fn replace_large<S: Isa, F: Real>(
         self,
         isa: S,
         x: [&[F; CHUNK]; 4],
@@ -198,12 +208,15 @@ impl Preference {
         isa.vectorize(
             #[inline(always)]
             || {
-                for (i, value) in values.iter_mut().enumerate() {
-                    let x = element(x, i);
-                    if !F::are_at_most(&x, most) {
-                        let exp = exp_neg_abs_of_words(isa, self.numbers(isa, wide(x)).h);
-                        *value = F::from_f64(self.value_of(isa, wide(x), exp));
-                    }
+                let (of_small, mut exact) = (*values, [F::ZERO; CHUNK]);
+                self.formula_values(isa, x, (&mut [F::ZERO; CHUNK], false), &mut exact);
+                for i in 0..CHUNK {
+                    let [a, b, c, d] = element(x, i);
+                    let is_small = (a.abs() <= most)
+                        & (b.abs() <= most)
+                        & (c.abs() <= most)
+                        & (d.abs() <= most);
+                    values[i] = if is_small { of_small[i] } else { exact[i] };
                 }
             },
         );

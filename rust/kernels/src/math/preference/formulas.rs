@@ -131,7 +131,8 @@ impl Preference {
         }
     }
 
-    /// β times the derivatives by β·a and β·b, given e^−|h| unless it is of float32 numbers.
+    /// β times the derivatives by β·a and β·b. `exp` is e^−|h|, if the formula contains it; None if the derivatives of
+    /// float32 numbers are wanted, for which it is computed here, to their digits.
     #[inline(always)]
     pub(super) fn slopes<S: Isa>(self, isa: S, x: [f64; 4], exp: Option<f64>) -> [f64; 2] {
         let of = self.numbers(isa, x);
