@@ -1,7 +1,7 @@
 //! How well a policy prefers the chosen answer, from log-probabilities: DPO and its relatives.
 //!
-//! The formulas are in float64, and the results of float32 numbers are rounded: an exponential magnifies what
-//! differences of float32 numbers would lose. Only −log σ(h) alone, the usual loss, has a form of its own for float32:
+//! The formulas are in float64, and the results of float32 numbers are rounded: differences of float32 numbers would lose
+//! what an exponential or a square magnifies. Only −log σ(h) alone, the usual loss, has a form of its own for float32:
 //! h in two words, and log(1 + e^−|h|) from the table of the logistic losses.
 
 mod formulas;
@@ -62,7 +62,7 @@ pub struct Preference {
 }
 
 /// Up to this size, float32 numbers may be subtracted in float64: the difference of two differences is off by at most
-/// 2^−25.
+/// 2^−25, and after it is multiplied by a β up to 1 so is h. With a larger β, the size is less by that factor.
 const LARGE: f64 = (1 << 26) as f64;
 
 impl Density<4> for Preference {
@@ -170,7 +170,8 @@ impl Preference {
         }
     }
 
-    /// −log σ(h) of float32 numbers.
+    /// −log σ(h) of float32 numbers: h in one float64, of which two words of float32 are made; the logarithm of the first
+    /// from the table, corrected for the second.
     #[inline(always)]
     fn plain_values<S: Isa, F: Real>(self, isa: S, x: [&[F; CHUNK]; 4], values: &mut [F; CHUNK]) {
         let [Aligned(mut hi), Aligned(mut lo)] = [Aligned([F::ZERO; CHUNK]); 2];
@@ -178,7 +179,7 @@ impl Preference {
             let [chosen, rejected, ref_chosen, ref_rejected] = wide(element(x, i));
             let h = self.beta * ((chosen - ref_chosen) - (rejected - ref_rejected));
             hi[i] = F::from_f64(h);
-            // If float32 has no such number, there is no second word.
+            // An infinite h has no second word.
             lo[i] = finite(F::from_f64(h - hi[i].to_f64()));
         }
         F::log1p_exp_neg_abs(isa, &hi, values);
@@ -195,7 +196,8 @@ impl Preference {
         }
     }
 
-    /// Replaces the values of pairs with a number above `most`, whose h in one float64 may be off by more than 2^−25.
+    /// Replaces the values of pairs with a number above `most`, whose h in one float64 may be off by more than 2^−25. The
+    /// whole chunk is computed, and each pair chosen by its own numbers, so that no value depends on its neighbours.
     #[cold]
     #[inline(never)]
     fn replace_large<S: Isa, F: Real>(

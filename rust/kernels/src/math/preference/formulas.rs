@@ -1,5 +1,5 @@
-//! The formulas of the preference losses and of their derivatives, in float64: each line of a `match` is a line of the
-//! table in the documentation of `nll_fast.dpo_loss`.
+//! The formulas of the preference losses, in float64, which are the table in the documentation of `nll_fast.dpo_loss`,
+//! and those of their derivatives.
 
 use super::{Preference, PreferenceKind};
 use crate::math::density::{clamp_min, mul_or_zero};
@@ -131,12 +131,19 @@ impl Preference {
         }
     }
 
-    /// β times the derivatives by β·a and β·b. `exp` is e^−|h|, if the formula contains it; None if the derivatives of
-    /// float32 numbers are wanted, for which it is computed here, to their digits.
+    /// The derivatives by a and b. `exp` is e^−|h|, if the formula contains it; None if the results will be rounded to
+    /// float32: then it is computed here, to 32 bits where these are enough.
     #[inline(always)]
     pub(super) fn slopes<S: Isa>(self, isa: S, x: [f64; 4], exp: Option<f64>) -> [f64; 2] {
         let of = self.numbers(isa, x);
         let Numbers { a, b, gap, win, lose, h, beta, point, e, .. } = of;
+        // With smoothing, the difference of two sigmoids may cancel.
+        let exp = match exp {
+            None if self.kind == PreferenceKind::Sigmoid && self.smoothing != 0.0 => {
+                Some(exp_neg_abs_of_words(isa, h))
+            }
+            exp => exp,
+        };
         let [by_win, by_lose] = match self.kind {
             PreferenceKind::Sigmoid => {
                 let (up, down) = sigmoids_of_gap(isa, h, exp);
@@ -172,7 +179,7 @@ impl Preference {
     }
 }
 
-/// (σ(h), σ(−h)), given e^−|h|, or to the digits of float32.
+/// (σ(h), σ(−h)), given e^−|h|; without it to about 32 bits.
 #[inline(always)]
 fn sigmoids_of_gap<S: Isa>(isa: S, h: Words, exp: Option<f64>) -> (f64, f64) {
     let Some(exp) = exp else {
