@@ -40,7 +40,7 @@ ELEMENTS = {"script": 2, "style": 1, "title": 1, "meta": 4}
 
 
 class Page(HTMLParser):
-    """What a page is made of: its elements, their attributes, and the text of its styles and scripts."""
+    """The elements of a page with their attributes, and the text of its styles and scripts."""
 
     def __init__(self, page):
         super().__init__()
