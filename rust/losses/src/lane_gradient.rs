@@ -20,15 +20,10 @@ impl Call<'_> {
     ) {
         let [lines] = self.rows.lines(isa, group, reading);
         let held = scratch_lines(computing, lines.classes());
-        let terms = LaneTerms::new(isa, lines, held);
+        let terms = LaneTerms::new::<S, false>(isa, lines, held);
         let classes = self.targets.of(group.clone());
         let (target, [weight, scale]) = self.lane_targets::<F>(group.start, classes);
-        let (mut term, last) = ([F::ZERO; LANES], held.len() - 1);
-        for (i, &class) in classes.iter().enumerate() {
-            // The minimum is for targets that are ignored. A branch would be mispredicted wherever these are
-            // scattered.
-            term[i] = held[(class as usize).min(last)][i];
-        }
+        let term = terms_at(held, classes, &target);
         let [mut factor, mut unit, mut rest_share] = [[0.0; LANES]; 3];
         let [mut at_target, mut first, mut second] = [[F::ZERO; LANES]; 3];
         for i in 0..LANES {
@@ -109,4 +104,30 @@ impl Call<'_> {
         }
         (target, [weight, scale])
     }
+}
+
+/// Up to this number of classes, all are compared with the targets: that takes fewer instructions than to look up the
+/// term of each row.
+const COMPARED: usize = 8;
+
+/// The term of each row's target; any number where a row does not count.
+#[inline(always)]
+fn terms_at<F: Real>(held: &[[F; LANES]], classes: &[i64], target: &[F; LANES]) -> [F; LANES] {
+    let (mut found, last) = ([F::ZERO; LANES], held.len() - 1);
+    if held.len() <= COMPARED {
+        for (class, terms) in held.iter().enumerate() {
+            let class = F::from_f64(class as f64);
+            for i in 0..LANES {
+                // As a sum: LLVM would make a branch of a choice between two arrays.
+                found[i] = found[i] + if target[i] == class { terms[i] } else { F::ZERO };
+            }
+        }
+        return found;
+    }
+    for (i, &class) in classes.iter().enumerate() {
+        // The minimum is for targets that are ignored. A branch would be mispredicted wherever these are
+        // scattered.
+        found[i] = held[(class as usize).min(last)][i];
+    }
+    found
 }

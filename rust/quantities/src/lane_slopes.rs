@@ -123,7 +123,7 @@ fn entropy<S: Isa, F: Real>(
     factor: &[f64; LANES],
     slopes: &mut [[F; LANES]],
 ) -> [f64; LANES] {
-    let terms = LaneTerms::new(isa, lines, slopes);
+    let terms = LaneTerms::new::<S, false>(isa, lines, slopes);
     let LaneTerms { max, rest } = &terms;
     let mut sums = LaneSums::ZERO;
     for (class, terms) in slopes.iter().enumerate() {
@@ -159,7 +159,7 @@ fn soft_target<S: Isa, F: Real>(
     slopes: &mut [[F; LANES]],
     weighting: Weighting<'_>,
 ) -> [f64; LANES] {
-    let terms = LaneTerms::new(isa, lines, slopes);
+    let terms = LaneTerms::new::<S, false>(isa, lines, slopes);
     let value = terms.soft_target(isa, [lines, targets], weighting);
     let LaneTerms { max, rest } = &terms;
     let mut sums = LaneSums::ZERO;

@@ -44,10 +44,16 @@ fn exp_reduced<S: Isa, F: Float, const REST: bool>(isa: S, y: F, shifter: F) -> 
 /// [`exp_parts`] of y + y_lo, within 0.6 ulp.
 #[inline(always)]
 fn exp_parts_of_two<S: Isa, F: Float>(isa: S, y: F, y_lo: F, shifter: F) -> (F, F) {
+    let ([one, rest], shifted) = exp_parts_in_words(isa, [y, y_lo], shifter);
+    (one + rest, shifted)
+}
+
+/// The mantissa of [`exp_parts`] for an y in two words, as one + rest, within 0.1 ulp, and `shifter + n`.
+#[inline(always)]
+pub fn exp_parts_in_words<S: Isa, F: Float>(isa: S, [y, y_lo]: [F; 2], shifter: F) -> ([F; 2], F) {
     let (r, shifted) = exp_reduced::<S, F, false>(isa, y, shifter);
     let n = shifted - shifter;
-    let [one, rest] = exp_of_words(isa, [r, n * -F::from_f64(F::LN_2_REST) + y_lo]);
-    (one + rest, shifted)
+    (exp_of_words(isa, [r, n * -F::from_f64(F::LN_2_REST) + y_lo]), shifted)
 }
 
 /// e^x, within 1 ulp. −∞ → 0, +∞ → +∞, NaN → NaN; subnormal results are kept.

@@ -127,7 +127,17 @@ fn fill<'a: 's, 's, F: Real, T: Real>(
     if let (Some(stores), Some(same)) = (stores, F::same(values)) {
         return stores.copy(next, same);
     }
-    // Not `copy_from_slice`: the C library may use non-temporal stores where they do not pay.
+    if let Some(same) = F::same::<T>(values) {
+        // Not `copy_from_slice`: the C library may use non-temporal stores where they do not pay.
+        let ((to, to_last), (from, last)) = (next.as_chunks_mut::<16>(), same.as_chunks());
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = *from;
+        }
+        for (to, &from) in to_last.iter_mut().zip(last) {
+            *to = from;
+        }
+        return;
+    }
     for (to, &value) in next.iter_mut().zip(values) {
         *to = T::from_f64(value.to_f64());
     }

@@ -41,8 +41,8 @@ pub fn comparisons<S: Isa, F: Real>(
         #[inline(always)]
         || {
             let [p_terms, q_terms] = terms;
-            let p = LaneTerms::new(isa, lines[0], p_terms);
-            let q = LaneTerms::new(isa, lines[1], q_terms);
+            let p = LaneTerms::new::<S, true>(isa, lines[0], p_terms);
+            let q = LaneTerms::new::<S, true>(isa, lines[1], q_terms);
             let relations = LaneRelations::new(isa, [&p, &q]);
             let pairs = rows(isa, &relations, (lines, [p_terms, q_terms]), wanted);
             LaneComparisons { pairs, largest: [p.largest(isa), q.largest(isa)] }

@@ -12,6 +12,7 @@ use nll_simd::{Extended, Isa, Real};
 
 /// The numbers that relate the two rows of each pair: a [`Relation`] each.
 #[derive(Clone)]
+#[repr(align(64))]
 pub(super) struct LaneRelations {
     x_m: [f64; LANES],
     y_m: [f64; LANES],
@@ -62,8 +63,8 @@ pub fn divergence<S: Isa, F: Real>(
     lines: [Lines<'_, F>; 2],
     [p_terms, q_terms]: [&mut [[F; LANES]]; 2],
 ) -> [f64; LANES] {
-    let p = LaneTerms::new(isa, lines[0], p_terms);
-    let q = LaneTerms::new(isa, lines[1], q_terms);
+    let p = LaneTerms::new::<S, true>(isa, lines[0], p_terms);
+    let q = LaneTerms::new::<S, true>(isa, lines[1], q_terms);
     let relations = LaneRelations::new(isa, [&p, &q]);
     let [bends, slopes] = sums::<S, F>(isa, lines, [p_terms, q_terms], &relations);
     let mut value = [0.0; LANES];
@@ -93,8 +94,8 @@ impl LaneRelated {
         lines: [Lines<'_, F>; 2],
         [p_terms, q_terms]: [&mut [[F; LANES]]; 2],
     ) -> (Self, [F; LANES]) {
-        let p = LaneTerms::new(isa, lines[0], p_terms);
-        let q = LaneTerms::new(isa, lines[1], q_terms);
+        let p = LaneTerms::new::<S, true>(isa, lines[0], p_terms);
+        let q = LaneTerms::new::<S, true>(isa, lines[1], q_terms);
         let relations = LaneRelations::new(isa, [&p, &q]);
         let [bends, slopes] = sums::<S, F>(isa, lines, [p_terms, q_terms], &relations);
         let [mut p_sum, mut value] = [[0.0; LANES]; 2];

@@ -1,11 +1,12 @@
 //! The scales of the sums of rows side by side, and the terms at these scales.
 
 use crate::data::lines::{LANES, Lines};
-use nll_simd::math::exp_parts;
+use nll_simd::math::{exp_parts, exp_parts_in_words};
 use nll_simd::{Isa, Real};
 
 /// The scale of each row's terms: a term is e^x / (2^exponent · e^center).
 #[derive(Clone, Copy)]
+#[repr(align(64))]
 pub(crate) struct LaneScales<F> {
     pub(crate) center: [F; LANES],
     /// Whole numbers.
@@ -59,6 +60,7 @@ impl<F: Real> LaneScales<F> {
 }
 
 /// The numbers of each row that all its terms use, as in [`write_terms`](crate::math::terms::write_terms).
+#[repr(align(64))]
 pub(super) struct LineScales<F> {
     center: [F; LANES],
     shifter: [F; LANES],
@@ -78,5 +80,14 @@ impl<F: Real> LineScales<F> {
             terms[i] = mantissa * F::exponent_of(exponent);
         }
         terms
+    }
+
+    /// The exact term of an x in lane i in two words, of which the second is no rounding error of the first.
+    #[inline(always)]
+    pub(super) fn term_in_words<S: Isa>(&self, isa: S, i: usize, x: F) -> [F; 2] {
+        let y = x - self.center[i];
+        let y = if y < self.floor[i] { self.floor[i] } else { y };
+        let (words, exponent) = exp_parts_in_words(isa, [y, -F::ZERO], self.shifter[i]);
+        words.map(|word| word * F::exponent_of(exponent))
     }
 }

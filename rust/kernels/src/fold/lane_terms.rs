@@ -12,6 +12,7 @@ use crate::math::terms::lift;
 use nll_simd::{Extended, Isa, Real};
 
 /// The largest logit of each row, the scale of its sums, and its term.
+#[repr(align(64))]
 pub struct LaneMax<F: Real> {
     /// The largest logit.
     pub x: [F; LANES],
@@ -20,41 +21,48 @@ pub struct LaneMax<F: Real> {
     scales: LaneScales<F>,
     /// Its term.
     pub term: [F::Extended; LANES],
-    /// Without the term's [`lift`].
-    log_term: [F::Extended; LANES],
     next: Next,
 }
 
 impl<F: Real> LaneMax<F> {
-    /// Finds the largest logits, and copies the others to `held`, −∞ in their place.
+    /// Finds the largest logits, and copies the others to `held`, −∞ in their place. If the rows are `PAIRED` with
+    /// others, the term is exact to twice the digits of f64: two rows that differ by a constant may be as near to each
+    /// other as that. Else it is to a few bits more than f64 has.
     ///
     /// Out of line, as the other sums that several quantities begin with: their code would be
     /// compiled once for each.
     #[inline(never)]
-    pub fn new<S: Isa>(isa: S, lines: Lines<'_, F>, held: &mut [[F; LANES]]) -> Self {
+    pub fn new<S: Isa, const PAIRED: bool>(
+        isa: S,
+        lines: Lines<'_, F>,
+        held: &mut [[F; LANES]],
+    ) -> Self {
         isa.vectorize(
             #[inline(always)]
-            || Self::new_here(isa, lines, held),
+            || Self::new_here::<S, PAIRED>(isa, lines, held),
         )
     }
 
     #[inline(always)]
-    fn new_here<S: Isa>(isa: S, lines: Lines<'_, F>, held: &mut [[F; LANES]]) -> Self {
+    fn new_here<S: Isa, const PAIRED: bool>(
+        isa: S,
+        lines: Lines<'_, F>,
+        held: &mut [[F; LANES]],
+    ) -> Self {
         let x = max(lines);
         let [_, at] = hide_largest(lines, x, held);
         // The largest term is about 2^60, times the lift: the others' keep their digits far below it.
-        let lift = f64::from(lift::<F>());
-        let scales = LaneScales::at(&x, F::from_f64(60.0 + lift));
-        let [mut term, mut log_term] = [[F::Extended::new(0.0); LANES]; 2];
+        let scales = LaneScales::at(&x, F::from_f64(60.0 + f64::from(lift::<F>())));
+        let (of_lines, mut term) = (scales.of_lines(), [F::Extended::new(0.0); LANES]);
         for i in 0..LANES {
-            // A row with +∞ is NaN throughout.
-            let x = if x[i] == F::INFINITY { F::NAN } else { x[i] };
-            let above = F::Extended::sum(x.to_f64(), -scales.center[i].to_f64());
-            let exponent = F::Extended::ln_2_times(-(scales.exponent[i].to_f64() + lift));
-            log_term[i] = above.add(exponent).renormalize();
-            term[i] = lifted_exp::<S, F>(isa, log_term[i]);
+            term[i] = if F::COMPENSATED && !PAIRED {
+                let [word, rest] = of_lines.term_in_words(isa, i, x[i]);
+                F::Extended::sum(word.to_f64(), rest.to_f64())
+            } else {
+                lifted_exp::<S, F>(isa, log_term(&scales, i, x[i]))
+            };
         }
-        LaneMax { x, at, scales, term, log_term, next: lines.next() }
+        LaneMax { x, at, scales, term, next: lines.next() }
     }
 
     /// The term of the largest of row i.
@@ -66,7 +74,7 @@ impl<F: Real> LaneMax<F> {
     /// The logarithm of the term, without its [`lift`].
     #[inline(always)]
     pub(super) fn log_term(&self, i: usize) -> F::Extended {
-        self.log_term[i]
+        log_term(&self.scales, i, self.x[i])
     }
 
     /// Calls `take(class, terms)` with the terms of each class of `held`, and adds them.
@@ -124,6 +132,16 @@ impl<F: Real> LaneMax<F> {
     }
 }
 
+/// The logarithm of the term of the largest logit x of row i, without its [`lift`].
+#[inline(always)]
+fn log_term<F: Real>(scales: &LaneScales<F>, i: usize, x: F) -> F::Extended {
+    // A row with +∞ is NaN throughout.
+    let x = if x == F::INFINITY { F::NAN } else { x };
+    let above = F::Extended::sum(x.to_f64(), -scales.center[i].to_f64());
+    let exponent = scales.exponent[i].to_f64() + f64::from(lift::<F>());
+    above.add(F::Extended::ln_2_times(-exponent)).renormalize()
+}
+
 /// −Σ p·log p of each row, and its largest logit.
 pub struct LaneEntropies<F: Real> {
     /// The entropy.
@@ -146,7 +164,7 @@ pub fn entropies<S: Isa, F: Real>(
     lines: Lines<'_, F>,
     held: &mut [[F; LANES]],
 ) -> LaneEntropies<F> {
-    let max = LaneMax::new(isa, lines, held);
+    let max = LaneMax::new::<S, false>(isa, lines, held);
     let mut below = LaneSums::ZERO;
     let rest = max.others(
         isa,
@@ -172,7 +190,7 @@ pub fn soft_target<S: Isa, F: Real>(
     held: &mut [[F; LANES]],
     weighting: Weighting<'_>,
 ) -> [f64; LANES] {
-    let max = LaneMax::new(isa, lines[0], held);
+    let max = LaneMax::new::<S, false>(isa, lines[0], held);
     let mut sums = LaneTargets::ZERO;
     let rest = max.others(
         isa,
@@ -239,18 +257,26 @@ pub struct LaneTerms<F: Real> {
 }
 
 impl<F: Real> LaneTerms<F> {
-    /// Writes the terms to `terms`.
+    /// Writes the terms to `terms`. `PAIRED` is that of [`LaneMax::new`].
     #[inline(never)]
-    pub fn new<S: Isa>(isa: S, lines: Lines<'_, F>, terms: &mut [[F; LANES]]) -> Self {
+    pub fn new<S: Isa, const PAIRED: bool>(
+        isa: S,
+        lines: Lines<'_, F>,
+        terms: &mut [[F; LANES]],
+    ) -> Self {
         isa.vectorize(
             #[inline(always)]
-            || Self::new_here(isa, lines, terms),
+            || Self::new_here::<S, PAIRED>(isa, lines, terms),
         )
     }
 
     #[inline(always)]
-    fn new_here<S: Isa>(isa: S, lines: Lines<'_, F>, terms: &mut [[F; LANES]]) -> Self {
-        let max = LaneMax::new(isa, lines, terms);
+    fn new_here<S: Isa, const PAIRED: bool>(
+        isa: S,
+        lines: Lines<'_, F>,
+        terms: &mut [[F; LANES]],
+    ) -> Self {
+        let max = LaneMax::new::<S, PAIRED>(isa, lines, terms);
         let mut largest = [F::ZERO; LANES];
         for i in 0..LANES {
             largest[i] = F::from_f64(max.term[i].rounded());

@@ -9,8 +9,9 @@ use crate::math::row::{self, ScaledSum};
 use nll_simd::{Extended, Isa, Real};
 
 /// A number in two words of each row; an array for each word, as a loop over arrays of structures is not
-/// vectorised.
+/// vectorised. Aligned as the structures of [`lanes`](crate::fold::lanes) are.
 #[derive(Clone)]
+#[repr(align(64))]
 pub struct Words<const N: usize> {
     /// The leading words.
     pub hi: [f64; N],
@@ -35,8 +36,9 @@ impl<const N: usize> Words<N> {
     }
 }
 
-/// The [`ScaledSum`] of each row.
+/// The [`ScaledSum`] of each row, aligned as [`Words`].
 #[derive(Clone)]
+#[repr(align(64))]
 pub struct ScaledSums<const N: usize> {
     /// An exponent of e.
     pub center: [f64; N],
