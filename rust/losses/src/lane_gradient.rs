@@ -106,8 +106,8 @@ impl Call<'_> {
     }
 }
 
-/// Up to this number of classes, all are compared with the targets: that takes fewer instructions than to look up the
-/// term of each row.
+/// Up to this number of classes, all are compared with the targets: for a class that takes 12 instructions with
+/// AVX-512 in f64, the lookups of 32 rows take 300.
 const COMPARED: usize = 8;
 
 /// The term of each row's target; any number where a row does not count.
@@ -118,7 +118,8 @@ fn terms_at<F: Real>(held: &[[F; LANES]], classes: &[i64], target: &[F; LANES]) 
         for (class, terms) in held.iter().enumerate() {
             let class = F::from_f64(class as f64);
             for i in 0..LANES {
-                // As a sum: LLVM would make a branch of a choice between two arrays.
+                // As a sum: of a choice between two numbers in memory LLVM makes one between their addresses, lane
+                // by lane.
                 found[i] = found[i] + if target[i] == class { terms[i] } else { F::ZERO };
             }
         }

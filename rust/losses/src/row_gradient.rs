@@ -274,8 +274,8 @@ pub(crate) fn smoothed<F: Real>(term: F, factor: f64, share: f64) -> F {
 /// from the terms, and its second part is larger by as much.
 #[inline(always)]
 pub(crate) fn in_range<F: Real>(factor: f64) -> [F; 2] {
-    let lift = if factor.abs() < power_of_two(-100) { lift::<F>() } else { 0 };
-    [F::from_f64(power_of_two(-lift)), F::from_f64(factor * power_of_two(lift))]
+    let exponent = if factor.abs() < power_of_two(-100) { lift::<F>() } else { 0 };
+    [F::from_f64(power_of_two(-exponent)), F::from_f64(factor * power_of_two(exponent))]
 }
 
 /// a·p·(1 − p), from a/(sum of all terms), 1/(sum of all terms), the term of p and 1 − p; or a/4, its

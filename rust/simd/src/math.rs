@@ -48,7 +48,7 @@ fn exp_parts_of_two<S: Isa, F: Float>(isa: S, y: F, y_lo: F, shifter: F) -> (F, 
     (one + rest, shifted)
 }
 
-/// The mantissa of [`exp_parts`] for an y in two words, as one + rest, within 0.1 ulp, and `shifter + n`.
+/// The mantissa of [`exp_parts`] for a y in two words, as one + rest, within 0.1 ulp of f64, and `shifter + n`.
 #[inline(always)]
 pub fn exp_parts_in_words<S: Isa, F: Float>(isa: S, [y, y_lo]: [F; 2], shifter: F) -> ([F; 2], F) {
     let (r, shifted) = exp_reduced::<S, F, false>(isa, y, shifter);

@@ -128,7 +128,8 @@ fn fill<'a: 's, 's, F: Real, T: Real>(
         return stores.copy(next, same);
     }
     if let Some(same) = F::same::<T>(values) {
-        // Not `copy_from_slice`: the C library may use non-temporal stores where they do not pay.
+        // Not `copy_from_slice`: the C library may use non-temporal stores where they do not pay. By sixteen,
+        // because LLVM would copy a slice of a known length number by number.
         let ((to, to_last), (from, last)) = (next.as_chunks_mut::<16>(), same.as_chunks());
         for (to, from) in to.iter_mut().zip(from) {
             *to = *from;

@@ -6,7 +6,6 @@ use nll_simd::{Isa, Real};
 
 /// The scale of each row's terms: a term is e^x / (2^exponent · e^center).
 #[derive(Clone, Copy)]
-#[repr(align(64))]
 pub(crate) struct LaneScales<F> {
     pub(crate) center: [F; LANES],
     /// Whole numbers.
@@ -60,7 +59,6 @@ impl<F: Real> LaneScales<F> {
 }
 
 /// The numbers of each row that all its terms use, as in [`write_terms`](crate::math::terms::write_terms).
-#[repr(align(64))]
 pub(super) struct LineScales<F> {
     center: [F; LANES],
     shifter: [F; LANES],
@@ -82,7 +80,7 @@ impl<F: Real> LineScales<F> {
         terms
     }
 
-    /// The exact term of an x in lane i in two words, of which the second is no rounding error of the first.
+    /// The term of an x in lane i as the sum of two words, within 0.1 ulp. The second may be a tenth of the first.
     #[inline(always)]
     pub(super) fn term_in_words<S: Isa>(&self, isa: S, i: usize, x: F) -> [F; 2] {
         let y = x - self.center[i];

@@ -15,9 +15,6 @@
 //! 3. **The loops go over lanes, not classes,** with all that happens to a class in one body. Loops
 //!    of one statement over 32 lanes are unrolled by LLVM before they are vectorised, and the lanes
 //!    become 32 scalars. For the same reason every array that is written is a local variable.
-//! 4. **Structures of such arrays are aligned to a cache line,** and with them the stack of the function that has
-//!    them: it cannot keep all arrays in registers, and a register that lies across two cache lines takes twice as
-//!    long to store and to load.
 
 use crate::data::lines::{LANES, Lines};
 use crate::fold::lane_scales::LaneScales;
@@ -100,7 +97,6 @@ pub(crate) fn hide<F: Real>(
 
 /// Sums in f64 with their rounding errors where `F` is [`COMPENSATED`](nll_simd::Float::COMPENSATED).
 #[derive(Clone, Copy)]
-#[repr(align(64))]
 pub struct LaneSums {
     sum: [f64; LANES],
     error: [f64; LANES],

@@ -9,7 +9,10 @@ use crate::math::row::{self, ScaledSum};
 use nll_simd::{Extended, Isa, Real};
 
 /// A number in two words of each row; an array for each word, as a loop over arrays of structures is not
-/// vectorised. Aligned as the structures of [`lanes`](crate::fold::lanes) are.
+/// vectorised.
+///
+/// Aligned to a cache line, as is then the stack of a function that has one: its loops cannot keep all numbers of the
+/// rows in registers, and 64 bytes that lie in two cache lines take two accesses.
 #[derive(Clone)]
 #[repr(align(64))]
 pub struct Words<const N: usize> {
@@ -36,9 +39,8 @@ impl<const N: usize> Words<N> {
     }
 }
 
-/// The [`ScaledSum`] of each row, aligned as [`Words`].
+/// The [`ScaledSum`] of each row.
 #[derive(Clone)]
-#[repr(align(64))]
 pub struct ScaledSums<const N: usize> {
     /// An exponent of e.
     pub center: [f64; N],
