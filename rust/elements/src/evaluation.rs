@@ -49,7 +49,7 @@ pub(crate) struct Outside {
 
 /// What a task keeps from chunk to chunk.
 pub(crate) struct Chunks<F, const N: usize> {
-    prefetch: [Prefetch; N],
+    pub(crate) prefetch: [Prefetch; N],
     /// An incomplete chunk of each input, filled up.
     pads: [Aligned<[F; CHUNK]>; N],
     /// The factor of all derivatives.

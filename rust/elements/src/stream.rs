@@ -272,6 +272,10 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
         let (is_short, level) = (self.loss.is_short(), self.weigh.level);
         let reads_memory = is_short && self.length > CACHED;
         let level = if reads_memory { level.for_short_loops() } else { level };
+        let gaps = self.inputs.iter().find(|input| input.has_wide_gaps());
+        // A short loop has no time for the requests, and of what is in the caches none is needed.
+        let gaps = gaps.filter(|_| !is_short && self.length > CACHED);
+        let row = gaps.and_then(|gaps| gaps.shape().last().copied()).filter(|&row| row >= LONG);
         let prefetch = self.inputs.map(|input| input.prefetch::<F>(range.start, is_short));
         let mut chunks = Chunks::new(prefetch, self.loss.derivatives(), self.scale);
         with_non_temporal(
@@ -280,6 +284,8 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
                 let stores = self.large.then_some(stores);
                 for block in self.blocks(range) {
                     let (start, length) = (block.start, block.len());
+                    let next_row =
+                        row.filter(|row| block.end % row == 0).map(|row| block.end / row);
                     let mut x = [&[][..]; N];
                     for (k, scratch) in scratch.iter_mut().enumerate() {
                         x[k] = self.inputs[k].read(isa, block.clone(), scratch);
@@ -287,6 +293,11 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
                     let [weight, mask] = self.weighting.block(isa, block, &mut weighting_scratch);
                     if self.totaled == Totaled::Nothing {
                         not_finite = not_finite.or_else(|| weight.and_then(first_not_finite));
+                    }
+                    for (input, prefetch) in self.inputs.iter().zip(&mut chunks.prefetch) {
+                        if let Some(row) = next_row.filter(|_| input.has_wide_gaps()) {
+                            *prefetch = input.prefetch_row(row);
+                        }
                     }
                     // False if an element is beyond its limit, whether it counts or not.
                     if !self.loss.evaluate(level, &x, &mut chunks) && first_outside.is_none() {

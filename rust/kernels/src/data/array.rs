@@ -191,8 +191,18 @@ impl Array<'_> {
         slice.unwrap_or(&[])
     }
 
+    /// Whether rows lie apart by so much that the CPU's own prefetches do not reach from one to the next.
+    pub fn has_wide_gaps(&self) -> bool {
+        self.view().is_some_and(|view| match (view.shape(), view.strides()) {
+            (&[.., length], &[.., pitch, _]) => {
+                !view.is_flat() && pitch.unsigned_abs() > length + length / 4
+            }
+            _ => false,
+        })
+    }
+
     /// A prefetch of a row, for the loop that computes with the row before; of nothing if there are no gaps.
-    pub(crate) fn prefetch_row(&self, row: usize) -> Prefetch {
+    pub fn prefetch_row(&self, row: usize) -> Prefetch {
         with_view!(self, _value => Prefetch::NOTHING, x => x.prefetch_row(row))
     }
 
