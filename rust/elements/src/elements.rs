@@ -132,10 +132,12 @@ impl Planner<'_> {
         }
         let mut all = arguments.iter().chain(&weight).chain(&mask);
         let scattered = !c_order && all.clone().any(|a| !a.array.is_flat());
-        let order = match all.find(|a| scattered && a.array.shape() == shape) {
+        let mut order = match all.find(|a| scattered && a.array.shape() == shape) {
             Some(whole) => whole.array.memory_order(),
-            None => (0..shape.len()).collect(),
+            None => (0..shape.len()).collect::<Vec<_>>(),
         };
+        // The stride of an axis of length 1 says nothing. As the last one it would make every element a row.
+        order.sort_by_key(|&axis| shape[axis] > 1);
         Ok(Plan { shape, order, double, derivatives: self.derivatives(arguments)? })
     }
 

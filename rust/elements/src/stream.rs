@@ -272,10 +272,11 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
         let (is_short, level) = (self.loss.is_short(), self.weigh.level);
         let reads_memory = is_short && self.length > CACHED;
         let level = if reads_memory { level.for_short_loops() } else { level };
-        let gaps = self.inputs.iter().find(|input| input.has_wide_gaps());
-        // A short loop has no time for the requests, and of what is in the caches none is needed.
-        let gaps = gaps.filter(|_| !is_short && self.length > CACHED);
-        let row = gaps.and_then(|gaps| gaps.shape().last().copied()).filter(|&row| row >= LONG);
+        // Rows with wide gaps are fetched while the rows before them are computed. Not for a short loop, which has no
+        // time for the requests, nor where all arrays may be in the caches.
+        let apart = self.inputs.iter().find(|input| input.has_wide_gaps());
+        let apart = apart.filter(|_| !is_short && self.length > CACHED);
+        let row = apart.and_then(|input| input.shape().last().copied()).filter(|&row| row >= LONG);
         let prefetch = self.inputs.map(|input| input.prefetch::<F>(range.start, is_short));
         let mut chunks = Chunks::new(prefetch, self.loss.derivatives(), self.scale);
         with_non_temporal(
@@ -294,6 +295,8 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
                     if self.totaled == Totaled::Nothing {
                         not_finite = not_finite.or_else(|| weight.and_then(first_not_finite));
                     }
+                    // Each block fetches as much as it reads: the last of a row fetches the beginning of the next row, whose
+                    // other blocks go on from there.
                     for (input, prefetch) in self.inputs.iter().zip(&mut chunks.prefetch) {
                         if let Some(row) = next_row.filter(|_| input.has_wide_gaps()) {
                             *prefetch = input.prefetch_row(row);

@@ -106,8 +106,8 @@ impl Call<'_> {
     }
 }
 
-/// Up to this number of classes, all are compared with the targets: for a class that takes 12 instructions with
-/// AVX-512 in f64, the lookups of 32 rows take 300.
+/// Up to this number of classes, all are compared with the targets of 32 rows. A class takes 12 instructions in f64 with
+/// AVX-512, and 24 with AVX2; to look up the terms of 32 rows takes 300.
 const COMPARED: usize = 8;
 
 /// The term of each row's target; any number where a row does not count.
@@ -118,8 +118,7 @@ fn terms_at<F: Real>(held: &[[F; LANES]], classes: &[i64], target: &[F; LANES]) 
         for (class, terms) in held.iter().enumerate() {
             let class = F::from_f64(class as f64);
             for i in 0..LANES {
-                // As a sum: of a choice between two numbers in memory LLVM makes one between their addresses, lane
-                // by lane.
+                // As a sum: LLVM does not vectorise a choice between elements of two arrays.
                 found[i] = found[i] + if target[i] == class { terms[i] } else { F::ZERO };
             }
         }

@@ -191,14 +191,9 @@ impl Array<'_> {
         slice.unwrap_or(&[])
     }
 
-    /// Whether rows lie apart by so much that the CPU's own prefetches do not reach from one to the next.
+    /// Whether rows lie so far apart that the CPU's own prefetches do not reach from one to the next.
     pub fn has_wide_gaps(&self) -> bool {
-        self.view().is_some_and(|view| match (view.shape(), view.strides()) {
-            (&[.., length], &[.., pitch, _]) => {
-                !view.is_flat() && pitch.unsigned_abs() > length + length / 4
-            }
-            _ => false,
-        })
+        with_view!(self, _value => false, x => x.has_wide_gaps())
     }
 
     /// A prefetch of a row, for the loop that computes with the row before; of nothing if there are no gaps.

@@ -127,18 +127,7 @@ fn fill<'a: 's, 's, F: Real, T: Real>(
     if let (Some(stores), Some(same)) = (stores, F::same(values)) {
         return stores.copy(next, same);
     }
-    if let Some(same) = F::same::<T>(values) {
-        // Not `copy_from_slice`: the C library may use non-temporal stores where they do not pay. By sixteen,
-        // because LLVM would copy a slice of a known length number by number.
-        let ((to, to_last), (from, last)) = (next.as_chunks_mut::<16>(), same.as_chunks());
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = *from;
-        }
-        for (to, &from) in to_last.iter_mut().zip(last) {
-            *to = from;
-        }
-        return;
-    }
+    // Not `copy_from_slice`: the C library may use non-temporal stores where they do not pay.
     for (to, &value) in next.iter_mut().zip(values) {
         *to = T::from_f64(value.to_f64());
     }

@@ -45,6 +45,10 @@ impl<'a, E: Element> From<ArrayViewD<'a, E::Storage>> for Strided<'a, E> {
     }
 }
 
+/// From this number of bytes between two rows on, it was found to gain that the second is fetched while the loop reads
+/// the first.
+const WIDE: usize = 512;
+
 /// What can be asked of a view without knowing its type.
 pub(crate) trait View {
     /// The lengths of the axes.
@@ -137,6 +141,13 @@ impl<'a, E: Element> Strided<'a, E> {
         let (&[.., length, _], &[.., 1, stride]) = (shape, strides) else { return None };
         let along = first % length;
         (along + count <= length).then(|| (&memory[self.offset(first, 0)..], stride as usize))
+    }
+
+    /// Whether rows lie apart by [`WIDE`] and by more than a quarter of a row.
+    pub fn has_wide_gaps(&self) -> bool {
+        let [.., pitch, 1] = self.rows.strides() else { return false };
+        let gap = pitch.unsigned_abs().saturating_sub(self.length);
+        self.flat.is_none() && gap > self.length / 4 && gap * size_of::<E::Storage>() >= WIDE
     }
 
     /// A prefetch of a row, for the loop that computes with the row before; of nothing if there are no gaps, or if

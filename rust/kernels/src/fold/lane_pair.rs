@@ -12,7 +12,6 @@ use nll_simd::{Extended, Isa, Real};
 
 /// The numbers that relate the two rows of each pair: a [`Relation`] each.
 #[derive(Clone)]
-#[repr(align(64))]
 pub(super) struct LaneRelations {
     x_m: [f64; LANES],
     y_m: [f64; LANES],

@@ -80,7 +80,8 @@ impl<F: Real> LineScales<F> {
         terms
     }
 
-    /// The term of an x in lane i as the sum of two words, within 0.1 ulp. The second may be a tenth of the first.
+    /// The term of an x in lane i, within 0.1 ulp, as two numbers to be added by [`Extended::sum`](nll_simd::Extended::sum):
+    /// the second may be a tenth of the first.
     #[inline(always)]
     pub(super) fn term_in_words<S: Isa>(&self, isa: S, i: usize, x: F) -> [F; 2] {
         let y = x - self.center[i];

@@ -10,11 +10,7 @@ use nll_simd::{Extended, Isa, Real};
 
 /// A number in two words of each row; an array for each word, as a loop over arrays of structures is not
 /// vectorised.
-///
-/// Aligned to a cache line, as is then the stack of a function that has one: its loops cannot keep all numbers of the
-/// rows in registers, and 64 bytes that lie in two cache lines take two accesses.
 #[derive(Clone)]
-#[repr(align(64))]
 pub struct Words<const N: usize> {
     /// The leading words.
     pub hi: [f64; N],
