@@ -152,3 +152,13 @@ def test_a_fortran_matrix_has_results_in_fortran_order(rows):
     got = f.log_softmax(np.asfortranarray(x))
     assert got.flags.f_contiguous
     np.testing.assert_array_equal(got, f.log_softmax(x))
+
+
+@pytest.mark.parametrize("part", [np.s_[:, None, :300], np.s_[None, :, :300], np.s_[:, None, :300, None]])
+def test_axes_of_length_1_change_no_bit_of_elements_with_gaps(part):
+    """Their strides say nothing of the memory order. Of `x[:, None]`, every element was read as a row of its own."""
+    x, y = np.random.default_rng(9).random((2, 40, 700), np.float32)
+    want = f.poisson_nll_loss(x[:, :300], y[:, :300], reduction="none")
+    got = f.poisson_nll_loss(x[part], y[part], reduction="none")
+    assert got.shape == x[part].shape and got.flags.c_contiguous
+    np.testing.assert_array_equal(got.reshape(40, 300), want)
