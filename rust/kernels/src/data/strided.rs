@@ -143,7 +143,7 @@ impl<'a, E: Element> Strided<'a, E> {
         (along + count <= length).then(|| (&memory[self.offset(first, 0)..], stride as usize))
     }
 
-    /// Whether rows lie apart by [`WIDE`] and by more than a quarter of a row.
+    /// Whether rows lie apart by at least 512 bytes, and by more than a quarter of a row.
     pub fn has_wide_gaps(&self) -> bool {
         let [.., pitch, 1] = self.rows.strides() else { return false };
         let gap = pitch.unsigned_abs().saturating_sub(self.length);
