@@ -191,7 +191,8 @@ impl Array<'_> {
         slice.unwrap_or(&[])
     }
 
-    /// Whether rows lie so far apart that the CPU's own prefetches do not reach from one to the next.
+    /// Whether the memory between two rows is so long that the CPU, which fetches ahead along a row, has not fetched the
+    /// beginning of the next row when it is read.
     pub fn has_wide_gaps(&self) -> bool {
         with_view!(self, _value => false, x => x.has_wide_gaps())
     }

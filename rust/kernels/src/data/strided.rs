@@ -45,8 +45,7 @@ impl<'a, E: Element> From<ArrayViewD<'a, E::Storage>> for Strided<'a, E> {
     }
 }
 
-/// From this number of bytes between two rows on, it was found to gain that the second is fetched while the loop reads
-/// the first.
+/// The least gap between two rows, in bytes, for which it was faster to fetch the second row while the first is computed.
 const WIDE: usize = 512;
 
 /// What can be asked of a view without knowing its type.
@@ -143,7 +142,7 @@ impl<'a, E: Element> Strided<'a, E> {
         (along + count <= length).then(|| (&memory[self.offset(first, 0)..], stride as usize))
     }
 
-    /// Whether rows lie apart by at least 512 bytes, and by more than a quarter of a row.
+    /// Whether the gap between two rows has at least 512 bytes, and more than a quarter of a row's length.
     pub fn has_wide_gaps(&self) -> bool {
         let [.., pitch, 1] = self.rows.strides() else { return false };
         let gap = pitch.unsigned_abs().saturating_sub(self.length);
