@@ -37,6 +37,38 @@ def test_far_apart(dtype, logits):
     np.testing.assert_allclose(got, want, rtol=1e-12 if dtype == np.float64 else 3e-7)
 
 
+@pytest.mark.parametrize("classes", [2, 3, 10, 16, 17, 128, 129, 515, 3000])
+def test_divergences_of_float32_near_and_far(classes):
+    """Directly or from terms, whichever way a row and its neighbours go: to the last bits, and the same alone."""
+    r = np.random.default_rng(classes)
+    p = (r.standard_normal((80, classes)) * 3).astype("float32")
+    apart = np.float32(10.0) ** r.uniform(-6, 1, (80, 1)).astype("float32")
+    q = p + apart * r.standard_normal((80, classes)).astype("float32")
+    q[3], p[4, 0], q[5, 0], p[6, 1] = p[3], 20, 25, np.nan
+    p[7, 0] = q[7, 0] = p[8, 0] = q[9, 0] = -INF
+    p[10, 0], q[10, 0], p[11, 0], q[11, 0], p[12, 0], q[13, 0] = -690, -750, -750, -710, -800, -800
+    p[14], q[14], p[15], q[15] = p[14] + 1e5, q[14] + 3e4, p[15] * 1e30, q[15] * 1e30
+    p[16, -1], q[17, -1] = 300, INF
+    q[18], q[19], p[20] = 3e9 + 256 * r.integers(-2, 1, classes), -1e12, 1e12
+    p[21, 0], q[21, 0], p[22, :2], q[22, 0] = -1000, -INF, (-740, 5), -INF
+    p[23:40, 0], q[23:40, 0] = (r.uniform(10, 60, 17) for _ in range(2))
+    p[40:50, 1:], q[40:50, 1:] = -INF, -INF
+    got = nll_fast.kl_divergence(p, q, reduction="none")
+    want = nll_fast.kl_divergence(p.astype("float64"), q.astype("float64"), reduction="none")
+    np.testing.assert_allclose(got, want, rtol=2 * np.finfo("float32").eps, atol=1.5e-45)
+    assert got[3] == 0 and (got[[9, 21, 22]] == INF).all() and np.isnan(got[17]) and not got[40:50].any()
+    wrt = {"grad": True, "wrt": ("p_logits", "q_logits"), "reduction": "none"}
+    _, (by_p, by_q) = nll_fast.kl_divergence(p, q, **wrt)
+    turned = nll_fast.kl_divergence(np.asfortranarray(p), np.asfortranarray(q), reduction="none")
+    assert np.array_equal(turned, got, equal_nan=True)
+    for row in range(80):
+        alone = slice(row, row + 1)
+        value, (p_slope, q_slope) = nll_fast.kl_divergence(p[alone], q[alone], **wrt)
+        for one, all_rows in ((value, got), (p_slope, by_p), (q_slope, by_q)):
+            assert np.array_equal(one, all_rows[alone], equal_nan=True)
+        assert np.array_equal(nll_fast.kl_divergence(p[alone], q[alone], reduction="none"), value, equal_nan=True)
+
+
 def test_the_entropy_of_a_nearly_certain_row_is_known_to_the_least_float32():
     for gap in (40, 80, 86, 88, 90, 95, 100, 102):
         x = np.float32([[0, -gap, -gap - 1, -gap - 30]])

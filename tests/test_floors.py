@@ -29,8 +29,9 @@ SOURCES = {
     str(path.relative_to(ROOT)): re.sub(r"//.*", "", path.read_text()) if path.suffix == ".rs" else path.read_text()
     for path in (*ROOT.glob("rust/**/*.rs"), *ROOT.glob("python/**/*.py"))
 }
-ISA, MEMORY, TURN, TURN_X86, TABLE, ENVIRONMENT = (
-    f"rust/simd/src/{name}.rs" for name in ("isa", "memory", "turn", "turn_x86", "logistic", "environment")
+ISA, MEMORY, TURN, TURN_X86, TABLE, SUMS_X86, ENVIRONMENT = (
+    f"rust/simd/src/{name}.rs"
+    for name in ("isa", "memory", "turn", "turn_x86", "logistic", "pair_sums_x86", "environment")
 )
 FLOORS = ("math", "data", "fold", "call")  # of rust/kernels/src, the lowest first
 CALLS = ("elements", "losses", "quantities", "scores")  # the crates of typed calls, compiled side by side
@@ -51,11 +52,11 @@ def homes(pattern):
 @pytest.mark.parametrize(
     ("pattern", "allowed"),
     [
-        (r"\bunsafe\s*(\{|fn|impl|trait|extern)", {ISA, MEMORY, TURN, TURN_X86, TABLE, ENVIRONMENT}),
+        (r"\bunsafe\s*(\{|fn|impl|trait|extern)", {ISA, MEMORY, TURN, TURN_X86, TABLE, SUMS_X86, ENVIRONMENT}),
         (r"\brayon::", {"rust/kernels/src/data/drive.rs"}),
         (r"\basm!", {ENVIRONMENT}),
-        (r"target_feature\(", {ISA, TURN_X86, TABLE}),
-        (r"(core|std)::arch::(x86|aarch)", {ISA, MEMORY, TURN_X86, TABLE}),
+        (r"target_feature\(", {ISA, TURN_X86, TABLE, SUMS_X86}),
+        (r"(core|std)::arch::(x86|aarch)", {ISA, MEMORY, TURN_X86, TABLE, SUMS_X86}),
     ],
 )
 def test_one_home(pattern, allowed):

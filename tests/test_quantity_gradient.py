@@ -134,6 +134,18 @@ def test_the_value_beside_a_gradient_is_the_same_in_every_bit(spread, classes, d
                     assert np.asarray(beside).dtype == np.asarray(alone).dtype
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("classes", [2, 10, 128, 129, 3000])
+def test_one_gradient_alone_is_that_beside_the_other(classes, dtype):
+    r = np.random.default_rng(classes)
+    x, y = ((r.standard_normal((37, classes)) * 3).astype(dtype) for _ in range(2))
+    y[5:9], x[3], x[4, 0] = x[5:9], np.nan, -np.inf
+    both = nll_fast.kl_divergence(x, y, reduction="sum", grad=True, wrt=("p_logits", "q_logits"))[1]
+    for name, want in zip(("p_logits", "q_logits"), both, strict=True):
+        alone = nll_fast.kl_divergence(x, y, reduction="sum", grad=True, wrt=name)[1]
+        assert np.array_equal(alone, want, equal_nan=True)
+
+
 def test_the_gradient_of_a_row_that_is_nan_is_nan():
     bad = np.array([[-np.inf, -np.inf], [np.inf, 0.0], [np.nan, 0.0]])
     for classes in (2, 130):

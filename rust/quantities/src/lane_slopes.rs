@@ -6,7 +6,7 @@ use crate::quantity::Quantity;
 use crate::slope_blocks::{EntropyRow, SoftTargetRow, divergence_slopes};
 use crate::slopes::{Memory, RowSlopes};
 use nll_kernels::call::HugePair;
-use nll_kernels::data::lines::{LANES, Lines, scratch_lines};
+use nll_kernels::data::lines::{LANES, Lines, lines_of, scratch_lines};
 use nll_kernels::data::out::Out;
 use nll_kernels::data::per_class::PerClass;
 use nll_kernels::data::rows::Rows;
@@ -30,12 +30,14 @@ impl<F: Real> RowSlopes<'_, F> {
         (totals, memory): (&mut Totals, &mut Memory<F>),
     ) {
         let (classes, zeros) = (Rows::new([self.of().logits()]).classes(), [F::ZERO; LANES]);
+        // Of values that are huge, the slopes of p tell whether to compute them again.
+        let wanted = [F::COMPENSATED || first.is_wanted(), second.is_wanted()];
         for group in first.groups(range) {
             let mut values = [0.0; LANES];
             if group.clone().any(|row| self.counts(row)) {
                 values = isa.apart(
                     #[inline(always)]
-                    || self.lanes(isa, &group, memory),
+                    || self.lanes(isa, (&group, wanted), memory),
                 );
             } else {
                 for scratch in &mut memory.1 {
@@ -50,10 +52,16 @@ impl<F: Real> RowSlopes<'_, F> {
         }
     }
 
-    /// The values of at most [`LANES`] rows of few classes, and their gradients as lines of the scratches.
+    /// The values of at most [`LANES`] rows of few classes, and their gradients as lines of the scratches: of divergences
+    /// those that are wanted.
     #[inline(always)]
-    fn lanes<S: Isa>(&self, isa: S, group: &Range<usize>, memory: &mut Memory<F>) -> [f64; LANES] {
-        let (reading, computing, _) = memory;
+    fn lanes<S: Isa>(
+        &self,
+        isa: S,
+        (group, wanted): (&Range<usize>, [bool; 2]),
+        memory: &mut Memory<F>,
+    ) -> [f64; LANES] {
+        let (reading, computing, more) = memory;
         let [(_, first), (_, second)] = self.of().arrays();
         let both = Rows::new([first, second]);
         let [slopes, by_q] =
@@ -74,7 +82,14 @@ impl<F: Real> RowSlopes<'_, F> {
             }
             Quantity::Divergence { .. } => {
                 let lines = both.lines(isa, group, reading);
-                let values = divergence(isa, lines, &factor, [&mut *slopes, &mut *by_q]);
+                let more = more.each_mut().map(|more| lines_of(more, both.classes()));
+                let terms = [[&mut *slopes, &mut *by_q], more];
+                let pairs = (lines, group.len());
+                let values = match wanted {
+                    [true, false] => divergence::<S, F, true, false>(isa, pairs, &factor, terms),
+                    [false, _] => divergence::<S, F, false, true>(isa, pairs, &factor, terms),
+                    [true, true] => divergence::<S, F, true, true>(isa, pairs, &factor, terms),
+                };
                 if F::COMPENSATED {
                     self.restore_huge(group.start, &factor, [slopes, by_q]);
                 }
@@ -194,29 +209,39 @@ fn soft_target<S: Isa, F: Real>(
     value
 }
 
-/// Returns divergences, and writes their slopes by the logits of p and of q times `factor`: 0 in rows whose
-/// factor is 0.
+/// Returns the divergences of the first `count` lanes, and writes their slopes by the logits of p and of q times `factor`:
+/// 0 in rows whose factor is 0. `BY_P` and `BY_Q` say which are wanted. `more` is memory of the same size.
 #[inline(always)]
-fn divergence<S: Isa, F: Real>(
+fn divergence<S: Isa, F: Real, const BY_P: bool, const BY_Q: bool>(
     isa: S,
-    lines: [Lines<'_, F>; 2],
+    (lines, count): ([Lines<'_, F>; 2], usize),
     factor: &[f64; LANES],
-    [by_p, by_q]: [&mut [[F; LANES]]; 2],
+    [[by_p, by_q], more]: [[&mut [[F; LANES]]; 2]; 2],
 ) -> [f64; LANES] {
-    let (related, likely) = LaneRelated::new(isa, lines, [by_p, by_q]);
-    let mut balanced = LaneBalance::new(likely);
+    let terms = [&mut *by_p, &mut *by_q];
+    let (related, likely) = LaneRelated::new(isa, (lines, count), terms, more);
+    let (mut balanced, mut unit) = (LaneBalance::new(likely), [0.0; LANES]);
+    for i in 0..LANES {
+        unit[i] = factor[i] / related.of::<F>(i).p_sum;
+    }
     for (class, (by_p, by_q)) in by_p.iter_mut().zip(by_q).enumerate() {
         let [x, y] = lines.map(|lines| lines.line(class));
         let [mut slope_p, mut slope_q] = [[F::ZERO; LANES]; 2];
         for i in 0..LANES {
             let terms = [by_p[i], by_q[i]];
-            let slopes = divergence_slopes(isa, terms, [x[i], y[i]], &related.of(i), factor[i]);
+            let slopes = divergence_slopes(isa, terms, [x[i], y[i]], &related.of(i), unit[i]);
             slope_p[i] = slopes[0];
             slope_q[i] = if factor[i] == 0.0 { F::ZERO } else { slopes[1] };
         }
-        *by_p = balanced.take(F::from_f64(class as f64), &slope_p);
-        *by_q = slope_q;
+        if BY_P {
+            *by_p = balanced.take(F::from_f64(class as f64), &slope_p);
+        }
+        if BY_Q {
+            *by_q = slope_q;
+        }
     }
-    balanced.finish(factor, by_p);
+    if BY_P {
+        balanced.finish(factor, by_p);
+    }
     *related.values()
 }

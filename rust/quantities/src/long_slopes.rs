@@ -272,7 +272,13 @@ impl<F: Real> LongRow<F, 2, 2> for DivergenceSlopes<'_, F> {
         let (related, pair) = &state.of;
         let [p, q] = pair.write(isa, block, [terms, changed]);
         let factor = self.call.factor(row);
-        slope_blocks::divergence(isa, [&mut *p, &mut *q], block.classes(), related, factor);
+        slope_blocks::divergence(
+            isa,
+            [&mut *p, &mut *q],
+            block.classes(),
+            (related, factor),
+            [true; 2],
+        );
         by_q.write(q, None);
         state.write(isa, block.first, p, by_p);
     }

@@ -1,12 +1,12 @@
-//! The pass over all rows that computes a [`Quantity`]. A row is read once, and for the divergence
-//! once more, from cache.
+//! The pass over all rows that computes a [`Quantity`]. A row is read once, and for the divergence of two nearly equal rows,
+//! or of float64, once more, from cache.
 
 use crate::quantity::Quantity;
 use nll_kernels::Error;
 use nll_kernels::call::row_sweeps::Memory;
 use nll_kernels::call::{HugePair, expected_loss_of_huge, is_probability};
 use nll_kernels::data::drive::{self, Exec, Work, ranges};
-use nll_kernels::data::lines::{LANES, scratch_lines};
+use nll_kernels::data::lines::{LANES, lines_of, scratch_lines};
 use nll_kernels::data::out::Out;
 use nll_kernels::data::rows::{GROUP, Rows};
 use nll_kernels::data::targets::Counted;
@@ -249,8 +249,8 @@ impl<F: Real> Quantities<'_, F> {
             }
             Quantity::WeightedSum { .. } => weighted_sums(isa, lines),
             _ => {
-                let more = more.first(both.classes() * LANES, F::ZERO).as_chunks_mut().0;
-                lane_pair::divergence(isa, lines, [held, more])
+                let more = lines_of(more, both.classes());
+                lane_pair::divergence(isa, (lines, group.len()), [held, more])
             }
         }
     }

@@ -139,16 +139,16 @@ impl<F: Real> SoftTargetRow<F> {
     }
 }
 
-/// The slopes of a divergence by the logits of one class of p and q, of its terms, times `factor`.
+/// The slopes of a divergence by the logits of one class of p and q, of its terms, times `unit`: a factor over the sum of
+/// the terms of p.
 #[inline(always)]
 pub(crate) fn divergence_slopes<S: Isa, F: Real>(
     isa: S,
     [p, q]: [F; 2],
     [x, y]: [F; 2],
     related: &Related<F>,
-    factor: f64,
+    unit: f64,
 ) -> [F; 2] {
-    let unit = factor / related.p_sum;
     let d = related.log_ratio(x.to_f64(), y.to_f64());
     let q_term = F::Extended::new(q.to_f64()).mul(isa, related.k);
     let (p_term, value) = (p.to_f64(), related.value);
@@ -156,16 +156,32 @@ pub(crate) fn divergence_slopes<S: Isa, F: Real>(
     slopes.map(|slope| F::from_f64(unit * slope))
 }
 
-/// The slopes of a divergence by the logits x and y of p and q, times `factor`.
+/// The slopes of a divergence by the logits x and y of p and q, times `factor`: those that are wanted, of the others anything.
 #[inline(always)]
 pub(crate) fn divergence<S: Isa, F: Real>(
     isa: S,
     [p, q]: [&mut [F]; 2],
     [x, y]: [&[F]; 2],
-    related: &Related<F>,
-    factor: f64,
+    (related, factor): (&Related<F>, f64),
+    wanted: [bool; 2],
 ) {
-    for ((p, q), (&x, &y)) in p.iter_mut().zip(q).zip(x.iter().zip(y)) {
-        [*p, *q] = divergence_slopes(isa, [*p, *q], [x, y], related, factor);
+    let unit = factor / related.p_sum;
+    let classes = p.iter_mut().zip(q).zip(x.iter().zip(y));
+    match wanted {
+        [true, false] => {
+            for ((p, q), (&x, &y)) in classes {
+                [*p, _] = divergence_slopes(isa, [*p, *q], [x, y], related, unit);
+            }
+        }
+        [false, _] => {
+            for ((p, q), (&x, &y)) in classes {
+                [_, *q] = divergence_slopes(isa, [*p, *q], [x, y], related, unit);
+            }
+        }
+        [true, true] => {
+            for ((p, q), (&x, &y)) in classes {
+                [*p, *q] = divergence_slopes(isa, [*p, *q], [x, y], related, unit);
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@ use crate::balance::balance_row;
 use crate::slope_blocks::{self, EntropyRow, SoftTargetRow};
 use crate::slopes::{Memory, RowSlopes};
 use nll_kernels::call::HugePair;
-use nll_kernels::call::row_sweeps::PIECE;
+use nll_kernels::call::row_sweeps::{PIECE, direct_divergences};
 use nll_kernels::data::out::Out;
 use nll_kernels::data::rows::{BLOCK, GROUP, Rows};
 use nll_kernels::fold::{
@@ -128,6 +128,9 @@ impl<F: Real> RowSlopes<'_, F> {
         let (start, counts) = (group.start, |row| self.counts(row));
         let (classes, size) = (both.classes(), group.len() * both.classes());
         let [p_terms, q_terms] = memory.each_mut().map(|memory| memory.first(size, F::ZERO));
+        let scratch = (&mut *reading, &mut *computing);
+        let direct = direct_divergences(isa, both, (group.clone(), &counts), scratch);
+        let is_unknown = |row: usize| counts(row) && direct[row - start].is_none();
         let mut folds = [const { [const { None }; GROUP] }; 2];
         let terms = [&mut *p_terms, &mut *q_terms];
         for (((folds, rows), terms), reading) in
@@ -138,7 +141,7 @@ impl<F: Real> RowSlopes<'_, F> {
                 isa,
                 rows,
                 (group.clone(), BLOCK),
-                counts,
+                is_unknown,
                 (core::array::from_mut(reading), &mut *computing),
                 #[inline(always)]
                 |i| Terms::new(term_rows.row(i)),
@@ -146,23 +149,35 @@ impl<F: Real> RowSlopes<'_, F> {
                 |i, fold| folds[i] = Some(fold),
             );
         }
-        let mut related = [const { None }; GROUP];
+        let (mut related, mut sides) = ([const { None }; GROUP], [const { None }; GROUP]);
+        for ((related, sides), direct) in related.iter_mut().zip(&mut sides).zip(&direct) {
+            if let Some(direct) = direct {
+                let of_row = direct.sides(isa);
+                *related = Some(direct.related(isa, &of_row));
+                *sides = Some(of_row);
+            }
+        }
         let [p, q] = &mut folds;
-        let mut pairs = p.iter_mut().flatten().zip(q.iter_mut().flatten());
+        let mut pairs = p.iter_mut().zip(q).enumerate();
         sweep(
             isa,
             both,
             (group.clone(), PIECE),
-            counts,
+            is_unknown,
             (&mut *reading, &mut *computing),
             #[inline(always)]
-            |_| pairs.next().map(|(p, q)| Divergence::new(Pair::new(isa, p, q))),
+            |i| {
+                let (_, (p, q)) = pairs.find(|(at, _)| *at == i)?;
+                Some(Divergence::new(Pair::new(isa, p.as_mut()?, q.as_mut()?)))
+            },
             #[inline(always)]
             |i, fold| related[i] = fold.map(|fold| fold.related(isa)),
         );
         for (value, related) in values.iter_mut().zip(&related) {
             *value = related.map_or(0.0, |related: Related<F>| related.value);
         }
+        // Of values that are huge, the slopes of p tell whether to compute them again.
+        let wanted = [F::COMPENSATED || outs[0].is_wanted(), outs[1].is_wanted()];
         let mut p_rows = TermRows::new(p_terms, classes);
         let mut q_rows = TermRows::new(q_terms, classes);
         both.visit(
@@ -175,14 +190,24 @@ impl<F: Real> RowSlopes<'_, F> {
                 |i| (i, p_rows.row(i), q_rows.row(i)),
                 #[inline(always)]
                 |(i, p, q), block| {
-                    let Some(related) = related[*i] else { return };
-                    let terms = [&mut p[block.first..], &mut q[block.first..]];
+                    let (first, [x, y], Some(related)) =
+                        (block.first, block.classes(), related[*i])
+                    else {
+                        return;
+                    };
+                    let [p, q] = [p, q].map(|terms| &mut terms[first..][..x.len()]);
+                    if let Some([p_side, q_side]) = &sides[*i] {
+                        p_side.write(isa, first, x, p);
+                        q_side.write(isa, first, y, q);
+                    }
                     let factor = self.factor(start + *i);
-                    slope_blocks::divergence(isa, terms, block.classes(), &related, factor);
+                    slope_blocks::divergence(isa, [p, q], [x, y], (&related, factor), wanted);
                 },
                 #[inline(always)]
                 |_, (i, p, _)| {
-                    balance_row(isa, p, related[i].map_or(NONE, |related| related.likely));
+                    if wanted[0] {
+                        balance_row(isa, p, related[i].map_or(NONE, |related| related.likely));
+                    }
                 },
             ),
         );

@@ -131,6 +131,8 @@ pub trait Float:
     fn of_f64(slice: &[f64]) -> Option<&[Self]>;
     /// `slice` as `[T]` if `T` is `Self`, else None.
     fn same<T: Float>(slice: &[Self]) -> Option<&[T]>;
+    /// `slice` as `[f32]` if `Self` is f32, else None.
+    fn as_f32_mut(slice: &mut [Self]) -> Option<&mut [f32]>;
     /// The nearest value of this type.
     fn from_f64(x: f64) -> Self;
     /// The same number as f64, exactly.

@@ -90,6 +90,10 @@ impl Float for f32 {
         T::of_f32(slice)
     }
     #[inline(always)]
+    fn as_f32_mut(slice: &mut [f32]) -> Option<&mut [f32]> {
+        Some(slice)
+    }
+    #[inline(always)]
     fn widen(eight: [f32; SUM_LANES]) -> [f64; SUM_LANES] {
         core::array::from_fn(|i| f64::from(eight[i]))
     }

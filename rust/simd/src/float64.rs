@@ -106,6 +106,10 @@ impl Float for f64 {
         T::of_f64(slice)
     }
     #[inline(always)]
+    fn as_f32_mut(_slice: &mut [f64]) -> Option<&mut [f32]> {
+        None
+    }
+    #[inline(always)]
     fn widen(eight: [f64; SUM_LANES]) -> [f64; SUM_LANES] {
         eight
     }

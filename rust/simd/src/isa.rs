@@ -16,6 +16,9 @@ pub use level::Level;
 use crate::float::Float;
 use crate::half::f16_to_f32;
 use crate::logistic;
+use crate::pair_sums::{self, Arithmetic, Eights, PairSums, TermLines};
+#[cfg(target_arch = "x86_64")]
+use crate::pair_sums_x86;
 use crate::turn::{Line, RowsToTurn, turn_four, turn_four_back};
 #[cfg(target_arch = "x86_64")]
 use crate::turn_x86::{
@@ -83,6 +86,20 @@ pub trait Isa: Copy + Send + Sync + 'static {
         )
     }
 
+    /// Adds e^a, e^b and e^a·(a − b) of the numbers of each lane, with a = x − x_m and b = y − y_m. The relative error of e^a is
+    /// at most 2^−48 down to a = −50 and 2^−45 below; e^0 is 1. `REST`: also of the numbers below the largest.
+    #[inline(always)]
+    fn add_pair_sums<const REST: bool>(self, pairs: [Eights<'_>; 2], sums: &mut PairSums) {
+        pair_sums::add::<REST>(self, pairs, sums, &pair_sums::POWERS, |_, _| ());
+    }
+
+    /// [`add_pair_sums`](Self::add_pair_sums) of e^a and e^b times [`LARGEST_TERM`](crate::LARGEST_TERM), which are also
+    /// rounded and kept.
+    #[inline(always)]
+    fn add_pair_terms(self, pairs: [Eights<'_>; 2], to: TermLines<'_>, sums: &mut PairSums) {
+        pair_sums::add_terms(self, pairs, to, sums);
+    }
+
     /// The classes `first` to `first` + 3 of 32 rows, as lines.
     #[inline(always)]
     fn turn_four(self, rows: &impl RowsToTurn<f32>, first: usize, lines: &mut [Line<f32>; 4]) {
@@ -105,6 +122,17 @@ pub trait Isa: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn turn_four_back_f64(self, lines: [&[f64; CHUNK_LANES]; 4], rows: &mut [f64], classes: usize) {
         turn_four_back(lines, rows, classes);
+    }
+}
+
+impl<S: Isa> Arithmetic for S {
+    #[inline(always)]
+    fn product_plus(self, a: f64, b: f64, c: f64) -> f64 {
+        self.mul_add(a, b, c)
+    }
+    #[inline(always)]
+    fn less_product(self, c: f64, a: f64, b: f64) -> f64 {
+        self.minus_product(c, a, b)
     }
 }
 
@@ -179,6 +207,16 @@ impl Isa for Avx2 {
         unsafe { logistic::table_avx2(x, g) }
     }
     #[inline(always)]
+    fn add_pair_sums<const REST: bool>(self, pairs: [Eights<'_>; 2], sums: &mut PairSums) {
+        // SAFETY: an `Avx2` exists only if the CPU has AVX2 and FMA.
+        unsafe { pair_sums_x86::add_avx2::<REST>(pairs, sums) }
+    }
+    #[inline(always)]
+    fn add_pair_terms(self, pairs: [Eights<'_>; 2], to: TermLines<'_>, sums: &mut PairSums) {
+        // SAFETY: an `Avx2` exists only if the CPU has AVX2 and FMA.
+        unsafe { pair_sums_x86::add_terms_avx2(pairs, to, sums) }
+    }
+    #[inline(always)]
     fn turn_four(self, rows: &impl RowsToTurn<f32>, first: usize, lines: &mut [Line<f32>; 4]) {
         // SAFETY: an `Avx2` exists only if the CPU has AVX2.
         unsafe { turn_four_avx2(rows, first, lines) }
@@ -237,6 +275,16 @@ impl Isa for Avx512 {
     fn logistic_table(self, x: &[f32; CHUNK], g: &mut [f32; CHUNK]) -> bool {
         // SAFETY: an `Avx512` exists only if the CPU has AVX-512 F and DQ.
         unsafe { logistic::table_avx512(x, g) }
+    }
+    #[inline(always)]
+    fn add_pair_sums<const REST: bool>(self, pairs: [Eights<'_>; 2], sums: &mut PairSums) {
+        // SAFETY: an `Avx512` exists only if the CPU has AVX-512 F.
+        unsafe { pair_sums_x86::add_avx512::<REST>(pairs, sums) }
+    }
+    #[inline(always)]
+    fn add_pair_terms(self, pairs: [Eights<'_>; 2], to: TermLines<'_>, sums: &mut PairSums) {
+        // SAFETY: an `Avx512` exists only if the CPU has AVX-512 F.
+        unsafe { pair_sums_x86::add_terms_avx512(pairs, to, sums) }
     }
     #[inline(always)]
     fn turn_four(self, rows: &impl RowsToTurn<f32>, first: usize, lines: &mut [Line<f32>; 4]) {

@@ -42,6 +42,7 @@
 //! environment                     rounding and subnormal numbers as kernels need them
 //! turn  turn_x86  logistic  float rows turned into lines; a table of log(1 + e^−a); Float (sealed):
 //!                                 constants, coefficients, bits
+//! pair_sums  pair_sums_x86        sums of exponentials of two rows, in float64
 //! float32  float64  isa  memory   f32 and f64; Isa and Level; prefetch and non-temporal stores
 //! math                            exp, log, log1p
 //! double_word  log_gamma          Extended and DoubleWord: twice the digits; log y!
@@ -63,6 +64,9 @@ mod log_gamma;
 mod logistic;
 pub mod math;
 mod memory;
+mod pair_sums;
+#[cfg(target_arch = "x86_64")]
+mod pair_sums_x86;
 mod real;
 mod turn;
 #[cfg(target_arch = "x86_64")]
@@ -78,6 +82,7 @@ pub use isa::{Baseline, Isa, Kernel, Level};
 pub use lanes::{ChunkSum, LaneSum, zip};
 pub use log_gamma::{LogFactorial, log_factorial};
 pub use memory::{NonTemporal, Prefetch, with_non_temporal};
+pub use pair_sums::{Eights, LARGEST_TERM, PairSums, TermLines};
 pub use real::Real;
 pub use turn::{Apart, Dense, RowsToTurn};
 pub use width::{CHUNK, CHUNK_LANES, SUM_LANES};

@@ -104,7 +104,7 @@ pub(super) const ROWS: &[Line] = &[
             let (p_logits, q_logits) = (&p.array(), &q.array());
             i.quantity(Quantity::Divergence { p_logits, q_logits })
         },
-        [0x8c8f_84a0_165b_c75e, 0x9394_153a_f944_7f92],
+        [0x4047_fe5f_d57b_d376, 0x9394_153a_f944_7f92],
     ),
     (
         "entropy, gradient",
@@ -128,6 +128,6 @@ pub(super) const ROWS: &[Line] = &[
             let (p_logits, q_logits) = (&p.array(), &q.array());
             i.slopes(Quantity::Divergence { p_logits, q_logits })
         },
-        [0xf470_900a_89bd_8f4a, 0x5253_3c51_cfac_2c9d],
+        [0x08f3_5664_78f3_f156, 0x5253_3c51_cfac_2c9d],
     ),
 ];

@@ -3,7 +3,9 @@
 use crate::data::rows::{BLOCK, GROUP, Rows};
 use crate::data::scratch::Scratch;
 use crate::data::targets::Counted;
-use crate::fold::{Divergence, Entropy, Fold, Others, Pair, SoftTarget, Terms, Weighting, sweep};
+use crate::fold::{
+    Direct, DirectRow, Divergence, Entropy, Fold, Others, Pair, SoftTarget, Terms, Weighting, sweep,
+};
 use crate::math::divergence;
 use nll_simd::{Buffer, Extended, Isa, Real};
 use std::ops::Range;
@@ -106,17 +108,28 @@ impl<F: Real> Memory<F> {
         (group, counted): (Range<usize>, Counted<'_>),
         values: &mut [f64],
     ) {
+        let start = group.start;
+        let scratch = (&mut self.reading, &mut self.computing);
+        let counts = |row: usize| counted.counts(row);
+        let direct = direct_divergences(isa, both, (group.clone(), &counts), scratch);
+        for (value, found) in values.iter_mut().zip(&direct) {
+            *value = found.map_or(*value, |found| found.value);
+        }
+        let is_unknown = |row: usize| counted.counts(row) && direct[row - start].is_none();
+        if !group.clone().any(is_unknown) {
+            return;
+        }
         let mut memory = core::mem::take(&mut self.terms);
         let size = group.len() * both.classes();
         let mut terms = [const { [const { None }; GROUP] }; 2];
         for (((terms, rows), memory), reading) in
             terms.iter_mut().zip(each).zip(&mut memory).zip(&mut self.reading)
         {
-            let (group, computing) = ((group.clone(), counted), &mut self.computing);
+            let computing = &mut self.computing;
             term_folds(
                 isa,
                 rows,
-                group,
+                (group.clone(), &is_unknown),
                 [reading, computing],
                 (memory.first(size, F::ZERO), terms),
             );
@@ -129,27 +142,57 @@ impl<F: Real> Memory<F> {
             isa,
             both,
             (group, PIECE),
-            |row| counted.counts(row),
+            is_unknown,
             scratch,
             #[inline(always)]
             |_| pairs.next().map(|(p, q)| Divergence::new(Pair::new(isa, p, q))),
             #[inline(always)]
             |i, fold| numbers[i] = fold.finish(isa).unwrap_or(numbers[i]),
         );
-        for (value, &numbers) in values.iter_mut().zip(&numbers) {
-            let [bend, slope, p_sum] = numbers;
-            *value = divergence::value::<S, F>(isa, bend, slope, p_sum);
+        for ((row, value), [bend, slope, p_sum]) in (start..).zip(values).zip(numbers) {
+            if is_unknown(row) {
+                *value = divergence::value::<S, F>(isa, bend, slope, p_sum);
+            }
         }
         self.terms = memory;
     }
 }
 
-/// The terms of every row of a group, in `terms`, into `folds`.
+/// How many classes a row must have for its divergence to be computed directly: what that takes for each row does not pay for
+/// fewer.
+const DIRECT: usize = 512;
+
+/// What [`Direct`] finds of the rows of a group that are wanted.
+#[inline(always)]
+pub fn direct_divergences<S: Isa, F: Real>(
+    isa: S,
+    both: &Rows<'_, 2>,
+    (group, wanted): (Range<usize>, &dyn Fn(usize) -> bool),
+    (reading, computing): (&mut [Scratch<F>; 2], &mut Scratch<F>),
+) -> [Option<DirectRow>; GROUP] {
+    let mut found = [None; GROUP];
+    if !F::COMPENSATED && both.classes() >= DIRECT {
+        sweep(
+            isa,
+            both,
+            (group, BLOCK / 2),
+            wanted,
+            (reading, computing),
+            #[inline(always)]
+            |_| Direct::empty(),
+            #[inline(always)]
+            |i, fold| found[i] = Fold::<F, 2>::finish(&fold, isa),
+        );
+    }
+    found
+}
+
+/// The terms of every row of a group that is wanted, in `terms`, into `folds`.
 #[inline(always)]
 fn term_folds<'t, S: Isa, F: Real>(
     isa: S,
     rows: &Rows<'_>,
-    (group, counted): (Range<usize>, Counted<'_>),
+    (group, wanted): (Range<usize>, &dyn Fn(usize) -> bool),
     [reading, computing]: [&mut Scratch<F>; 2],
     (terms, folds): (&'t mut [F], &mut [Option<Terms<'t, F>>; GROUP]),
 ) {
@@ -158,7 +201,7 @@ fn term_folds<'t, S: Isa, F: Real>(
         isa,
         rows,
         (group, BLOCK),
-        |row| counted.counts(row),
+        wanted,
         (core::array::from_mut(reading), computing),
         #[inline(always)]
         |_| Terms::new(terms.next().unwrap_or_default()),

@@ -11,7 +11,7 @@
 
 use crate::data::scratch::Scratch;
 use crate::math::side_by_side::Steps;
-use nll_simd::{CHUNK_LANES, Dense, Isa, Prefetch, Real};
+use nll_simd::{Buffer, CHUNK_LANES, Dense, Eights, Isa, Prefetch, Real};
 use std::ops::Range;
 
 /// How many rows lie side by side.
@@ -127,6 +127,15 @@ impl<'s, F: Real> Lines<'s, F> {
         }
     }
 
+    /// Fetches a quarter of the lines that are read after these.
+    #[inline(always)]
+    pub(crate) fn fetch_quarter(&self, quarter: usize) {
+        let together = self.fetched();
+        for class in (quarter * together..self.classes).step_by(4 * together) {
+            self.fetch_next(class);
+        }
+    }
+
     /// The classes in groups of which [`fetch_next`](Self::fetch_next) fetches the parts together.
     #[inline(always)]
     pub(crate) fn groups(&self) -> impl Iterator<Item = Range<usize>> + use<F> {
@@ -147,10 +156,25 @@ impl<'s, F: Real> Lines<'s, F> {
     }
 }
 
+impl<'s> Lines<'s, f32> {
+    /// The classes of eight neighbouring rows from number `first` on, and the largest of each row.
+    #[inline(always)]
+    pub(crate) fn eights(&self, first: usize, largest: &'s [f64; LANES]) -> Eights<'s> {
+        let largest = largest[first..].first_chunk().expect("eight of 32");
+        Eights::new(&self.memory[first..], [self.stride, self.classes], largest)
+    }
+}
+
 /// The first `classes` lines of a scratch. Lanes without a row keep what they held before.
 #[inline(always)]
 pub fn scratch_lines<F: Real>(scratch: &mut Scratch<F>, classes: usize) -> &mut [[F; LANES]] {
-    scratch.lines.first(classes * LANES, F::ZERO).as_chunks_mut().0
+    lines_of(&mut scratch.lines, classes)
+}
+
+/// The first `classes` lines of a buffer.
+#[inline(always)]
+pub fn lines_of<F: Real>(buffer: &mut Buffer<F>, classes: usize) -> &mut [[F; LANES]] {
+    buffer.first(classes * LANES, F::ZERO).as_chunks_mut().0
 }
 
 /// [`scratch_lines`], and what the steps of the rows' losses hand on.
@@ -160,7 +184,7 @@ pub fn lines_and_steps<F: Real>(
     classes: usize,
 ) -> (&mut [[F; LANES]], &mut Steps<LANES>) {
     let Scratch { lines, steps, .. } = scratch;
-    let lines = lines.first(classes * LANES, F::ZERO).as_chunks_mut().0;
+    let lines = lines_of(lines, classes);
     (lines, steps.get_or_insert_default())
 }
 

@@ -72,6 +72,15 @@ impl<'a> PerClass<'a> {
         }
     }
 
+    /// Whether results are wanted.
+    #[inline]
+    pub fn is_wanted(&self) -> bool {
+        match self {
+            PerClass::Rows { out, .. } => out.is_wanted(),
+            PerClass::Beside(_) => true,
+        }
+    }
+
     /// Whether the results are written by non-temporal stores.
     #[inline]
     pub fn is_large(&self) -> bool {

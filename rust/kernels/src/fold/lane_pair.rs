@@ -2,13 +2,14 @@
 
 use crate::data::lines::{LANES, Lines};
 use crate::fold::Related;
+use crate::fold::lane_direct::LaneDirect;
 use crate::fold::lane_terms::LaneTerms;
 use crate::fold::lanes::LaneSums;
 use crate::fold::pair::{Relation, Relations};
 use crate::math::divergence;
 use crate::math::side_by_side::Words;
 use crate::math::terms::NONE;
-use nll_simd::{Extended, Isa, Real};
+use nll_simd::{Extended, Isa, LARGEST_TERM, Real};
 
 /// The numbers that relate the two rows of each pair: a [`Relation`] each.
 #[derive(Clone)]
@@ -54,22 +55,29 @@ impl LaneRelations {
     }
 }
 
-/// Σ p·(log p − log q) of each row, as [`Divergence`](crate::fold::Divergence) explains. The terms of
-/// both rows are written to the last two arrays.
+/// Σ p·(log p − log q) of each row: directly, and of nearly equal rows as [`Divergence`](crate::fold::Divergence)
+/// explains. These have the terms of both rows written to the last two arrays. Only the first `count` lanes need to hold
+/// rows.
 #[inline(always)]
 pub fn divergence<S: Isa, F: Real>(
     isa: S,
-    lines: [Lines<'_, F>; 2],
+    (lines, count): ([Lines<'_, F>; 2], usize),
     [p_terms, q_terms]: [&mut [[F; LANES]]; 2],
 ) -> [f64; LANES] {
+    let memory = [&mut *p_terms, &mut *q_terms];
+    let direct = LaneDirect::new(isa, lines, None, memory);
+    let mut value = direct.value;
+    if direct.is_complete(count) {
+        return value;
+    }
     let p = LaneTerms::new::<S, true>(isa, lines[0], p_terms);
     let q = LaneTerms::new::<S, true>(isa, lines[1], q_terms);
     let relations = LaneRelations::new(isa, [&p, &q]);
     let [bends, slopes] = sums::<S, F>(isa, lines, [p_terms, q_terms], &relations);
-    let mut value = [0.0; LANES];
     for i in 0..LANES {
         let [bends, slopes] = [&bends, &slopes].map(|sums| sums.value::<F>(i));
-        value[i] = divergence::value::<S, F>(isa, bends, slopes, relations.p_sum.of(i));
+        let found = divergence::value::<S, F>(isa, bends, slopes, relations.p_sum.of(i));
+        value[i] = if value[i].is_nan() { found } else { value[i] };
     }
     value
 }
@@ -85,10 +93,42 @@ pub struct LaneRelated {
 }
 
 impl LaneRelated {
-    /// Relates the two rows of each lane, and writes their terms to the last two arrays. Also returns the class
-    /// that has more than half of the first row, −1 if none has.
+    /// Relates the two rows of each of the first `count` lanes, and writes their terms to `terms`; `more` is memory of the
+    /// same size. Also returns the class that has more than half of the first row, −1 if none has.
     #[inline(always)]
     pub fn new<S: Isa, F: Real>(
+        isa: S,
+        (lines, count): ([Lines<'_, F>; 2], usize),
+        terms: [&mut [[F; LANES]]; 2],
+        more: [&mut [[F; LANES]]; 2],
+    ) -> (Self, [F; LANES]) {
+        let [p_terms, q_terms] = terms;
+        let [p_more, q_more] = more;
+        let (terms, memory) = ([&mut *p_terms, &mut *q_terms], [&mut *p_more, &mut *q_more]);
+        let direct = LaneDirect::new(isa, lines, Some(terms), memory);
+        if direct.is_nothing() {
+            return LaneRelated::of_terms(isa, lines, [p_terms, q_terms]);
+        }
+        let known = (LaneRelated::of_direct::<F>(&direct), likely(lines[0], &direct));
+        if direct.is_complete(count) {
+            return known;
+        }
+        let found = LaneRelated::of_terms(isa, lines, [&mut *p_more, &mut *q_more]);
+        for (terms, more) in [(p_terms, p_more), (q_terms, q_more)] {
+            for (to, more) in terms.iter_mut().zip(more) {
+                let mut mixed = [F::ZERO; LANES];
+                for i in 0..LANES {
+                    mixed[i] = if direct.value[i].is_nan() { more[i] } else { to[i] };
+                }
+                *to = mixed;
+            }
+        }
+        LaneRelated::mixed(known, found)
+    }
+
+    /// Those of all pairs, by the terms of both rows.
+    #[inline(always)]
+    fn of_terms<S: Isa, F: Real>(
         isa: S,
         lines: [Lines<'_, F>; 2],
         [p_terms, q_terms]: [&mut [[F; LANES]]; 2],
@@ -110,6 +150,38 @@ impl LaneRelated {
         (LaneRelated { x_m, y_m, p_sum, losses, k, value }, p.likely())
     }
 
+    /// Those of the pairs that are known directly, of others the value NaN.
+    #[inline(always)]
+    fn of_direct<F: Real>(direct: &LaneDirect) -> Self {
+        let ([s, r], [x_m, y_m], mut p_sum) = (&direct.sums, direct.largest, [0.0; LANES]);
+        let [mut losses, mut k] = [const { Words::ZERO }; 2];
+        for i in 0..LANES {
+            p_sum[i] = s[i] * LARGEST_TERM;
+            losses.set(i, F::Extended::new(-direct.log_ratio[i]));
+            k.set(i, F::Extended::new(s[i] / r[i]));
+        }
+        LaneRelated { x_m, y_m, p_sum, losses, k, value: direct.value }
+    }
+
+    /// Those of the first where their value is known, else those of the second.
+    fn mixed<F: Real>(
+        (mut known, mut known_likely): (Self, [F; LANES]),
+        (found, likely): (Self, [F; LANES]),
+    ) -> (Self, [F; LANES]) {
+        for i in 0..LANES {
+            if !known.value[i].is_nan() {
+                continue;
+            }
+            let related = found.of::<F>(i);
+            (known.x_m[i], known.y_m[i]) = (related.x_m, related.y_m);
+            (known.p_sum[i], known.value[i]) = (related.p_sum, related.value);
+            known.losses.set(i, related.losses);
+            known.k.set(i, related.k);
+            known_likely[i] = likely[i];
+        }
+        (known, known_likely)
+    }
+
     /// The divergence of each pair.
     #[inline(always)]
     pub fn values(&self) -> &[f64; LANES] {
@@ -124,6 +196,20 @@ impl LaneRelated {
         let (p_sum, value, likely) = (p_sum[i], value[i], NONE);
         Related { x_m: x_m[i], y_m: y_m[i], p_sum, losses, k, value, likely }
     }
+}
+
+/// The class of each row that has more than half of the sum of all terms, −1 if none has.
+#[inline(always)]
+fn likely<F: Real>(lines: Lines<'_, F>, direct: &LaneDirect) -> [F; LANES] {
+    let mut likely = [-F::ONE; LANES];
+    for class in 0..lines.classes() {
+        let (x, class) = (lines.line(class), F::from_f64(class as f64));
+        for i in 0..LANES {
+            let is_largest = x[i].to_f64() == direct.largest[0][i];
+            likely[i] = if is_largest & (direct.sums[0][i] < 2.0) { class } else { likely[i] };
+        }
+    }
+    likely
 }
 
 /// How many classes take a step of a formula together.

@@ -14,7 +14,8 @@
 //! log Σ b·e^x        WeightedSum                                           one sweep
 //! log softmax        Others, then the results                              two sweeps
 //! gradient           Terms, then the results                               one sweep
-//! divergence         Terms of both rows, then Divergence                   two sweeps
+//! divergence         Direct (float32), or for nearly equal rows            one sweep
+//!                    Terms of both rows, then Divergence                   two sweeps
 //! score              LogSum beside Below and Standing, and TopK (`Score`) one sweep
 //! compare            Terms and TopK of both rows, then Comparison          two sweeps
 //! ```
@@ -37,10 +38,12 @@
 mod below;
 mod beside;
 mod comparison;
+mod direct;
 mod divergence;
 mod entropy;
 mod expected_loss;
 pub mod lane_comparison;
+mod lane_direct;
 pub mod lane_pair;
 mod lane_scales;
 pub mod lane_terms;
@@ -61,6 +64,7 @@ mod top_k;
 mod weighted_sum;
 
 pub use comparison::{Comparison, Excess, PairRow};
+pub use direct::{Direct, DirectRow};
 pub use divergence::{Divergence, Related};
 pub use entropy::Entropy;
 pub use expected_loss::{ExpectedLoss, Probabilities, expected_losses};

@@ -72,6 +72,15 @@ impl<F: Real> Others<F> {
         Others { x: F::NEG_INFINITY, at: NONE, scale, rest: LaneSum::ZERO }
     }
 
+    /// Those of a row whose largest logit is known, and Σ e^(x − x_m) of all its classes.
+    #[inline(always)]
+    pub(super) fn of_sum<S: Isa>(isa: S, x: F, at: usize, sum: f64) -> Self {
+        let found = Others { x, at, scale: SumScale::below(x), rest: LaneSum::ZERO };
+        let [term, _] = found.sums(isa);
+        let rest = LaneSum::ZERO.plus::<F>(term.mul(isa, F::Extended::new(sum - 1.0)));
+        Others { rest, ..found }
+    }
+
     /// The place of the largest if it has more than half of the sum of all terms, else [`NONE`].
     #[inline(always)]
     pub fn at_if_likely<S: Isa>(&self, isa: S) -> usize {

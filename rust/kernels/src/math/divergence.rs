@@ -1,6 +1,6 @@
 //! The divergence Σ p·(log p − log q) of two rows: the terms of a class, the value and the slopes.
 
-use nll_simd::math::horner;
+use nll_simd::math::{horner, log1p};
 use nll_simd::{Extended, Isa, Real};
 
 /// The terms of one class, `q − p − p·d` and `p·d`, with d = log q − log p.
@@ -60,6 +60,33 @@ pub fn slopes<S: Isa, F: Real>(
     let far = q.add(F::Extended::new(-p)).rounded();
     let by_p = if p == 0.0 { 0.0 } else { -p * (x + divergence) };
     [by_p, if x > -1.0 && x < 3.0 && p > 0.0 { near } else { far }]
+}
+
+/// [divergence of p from q, log(R/S)] by the definition, T/S + log(R/S), from S = Σ e^a, R = Σ e^b and T = Σ e^a·(a − b)
+/// with a = x − x_m and b = y − y_m, and from S and R of the classes below the largest, s and r. The first is NaN where it may
+/// lack digits of float32, or is not finite.
+///
+/// Let each exponential that matters be off by at most ε = 2^−48 of its size, but that of the largest, e^0, be exact. With w
+/// the larger of 1 − 1/S and 1 − 1/R, what the largest class leaves of p or q, the logarithm is then off by at most 2ε·w and
+/// T/S by ε·(2·divergence + 3w), because Σ p·|d| is at most the divergence and Σ |q − p|. R − S is r − s if both rows have one
+/// largest class, so sums of float64 are off by 2^−50·w or so. So of a divergence above 2^−20·w, what is lost is below the last
+/// bit of float32. Two rows with a smaller one are nearly equal: relative to each other, their logits differ by about a
+/// thousandth.
+#[inline(always)]
+pub fn direct<S: Isa>(isa: S, [p_sum, q_sum, products, p_rest, q_rest]: [f64; 5]) -> [f64; 2] {
+    const LEAST_PART: f64 = 1.0 / 1_048_576.0;
+    // Where all other classes count for nothing, they leave less than this.
+    const NOTHING: f64 = 1e-290;
+    let is_certain = (p_sum < 1.5) & (q_sum < 1.5);
+    let change = if is_certain { q_rest - p_rest } else { q_sum - p_sum };
+    let inverse = 1.0 / p_sum;
+    let log_ratio = log1p(isa, change * inverse);
+    let value = isa.mul_add(products, inverse, log_ratio);
+    let rest = if p_rest > q_rest { p_rest } else { q_rest };
+    let most = if p_sum > q_sum { p_sum } else { q_sum };
+    let is_known = (value * most > rest * LEAST_PART) & (value < f64::INFINITY);
+    let value = if is_known { value } else { f64::NAN };
+    [if is_certain & (rest < NOTHING) { 0.0 } else { value }, log_ratio]
 }
 
 /// The divergence of p from q, from the sums of both terms of its classes and that of p.

@@ -207,6 +207,12 @@ pub(crate) fn max2<F: Real>(a: F, b: F) -> F {
     if a > b { a } else { b }
 }
 
+/// The smaller of two; `b` if `a` is NaN.
+#[inline(always)]
+pub(crate) fn min2<F: Real>(a: F, b: F) -> F {
+    if a < b { a } else { b }
+}
+
 /// The largest lane, by halves.
 #[inline(always)]
 pub(crate) fn max_lane<F: Real>(mut lanes: [F; CHUNK_LANES]) -> F {
@@ -233,6 +239,21 @@ pub(crate) fn max_lanes<F: Real>(chunks: &[[F; CHUNK_LANES]]) -> [F; CHUNK_LANES
 pub fn max<F: Real>(x: &[F]) -> F {
     let (chunks, rest) = x.as_chunks();
     rest.iter().fold(max_lane(max_lanes(chunks)), |most, &x| max2(x, most))
+}
+
+/// The smallest and the largest of `x`, ±∞ if there is none. A NaN is passed over.
+#[inline(always)]
+pub(crate) fn range<F: Real>(x: &[F]) -> [F; 2] {
+    let (mut least, mut most) = ([F::INFINITY; CHUNK_LANES], [F::NEG_INFINITY; CHUNK_LANES]);
+    let (chunks, rest) = x.as_chunks();
+    for chunk in chunks {
+        least = zip(*chunk, least, min2);
+        most = zip(*chunk, most, max2);
+    }
+    // As the largest of the opposites: one tree for both.
+    let opposites = least.map(|x| F::ZERO - x);
+    let least = rest.iter().fold(F::ZERO - max_lane(opposites), |least, &x| min2(x, least));
+    [least, rest.iter().fold(max_lane(most), |most, &x| max2(x, most))]
 }
 
 /// The first place of `x`. Whole chunks are compared: a search that may end at every number would
