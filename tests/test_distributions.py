@@ -53,6 +53,8 @@ def test_divergences_of_float32_near_and_far(classes):
     p[21, 0], q[21, 0], p[22, :2], q[22, 0] = -1000, -INF, (-740, 5), -INF
     p[23:40, 0], q[23:40, 0] = (r.uniform(10, 60, 17) for _ in range(2))
     p[40:50, 1:], q[40:50, 1:] = -INF, -INF
+    p[50:52], q[50:52] = -690, -690
+    p[50:52, 0], q[50, 1], q[51, 0] = 0, 0, 0
     got = nll_fast.kl_divergence(p, q, reduction="none")
     want = nll_fast.kl_divergence(p.astype("float64"), q.astype("float64"), reduction="none")
     np.testing.assert_allclose(got, want, rtol=2 * np.finfo("float32").eps, atol=1.5e-45)

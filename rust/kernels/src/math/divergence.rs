@@ -75,8 +75,8 @@ pub fn slopes<S: Isa, F: Real>(
 #[inline(always)]
 pub fn direct<S: Isa>(isa: S, [p_sum, q_sum, products, p_rest, q_rest]: [f64; 5]) -> [f64; 2] {
     const LEAST_PART: f64 = 1.0 / 1_048_576.0;
-    // Where all other classes count for nothing, they leave less than this.
-    const NOTHING: f64 = 1e-290;
+    // Where all other classes of two rows with the same largest one count for nothing, all that they add is less than this.
+    const NOTHING: f64 = 1e-280;
     let is_certain = (p_sum < 1.5) & (q_sum < 1.5);
     let change = if is_certain { q_rest - p_rest } else { q_sum - p_sum };
     let inverse = 1.0 / p_sum;
@@ -86,7 +86,8 @@ pub fn direct<S: Isa>(isa: S, [p_sum, q_sum, products, p_rest, q_rest]: [f64; 5]
     let most = if p_sum > q_sum { p_sum } else { q_sum };
     let is_known = (value * most > rest * LEAST_PART) & (value < f64::INFINITY);
     let value = if is_known { value } else { f64::NAN };
-    [if is_certain & (rest < NOTHING) { 0.0 } else { value }, log_ratio]
+    let is_zero = is_certain & (rest < NOTHING) & (products.abs() < NOTHING);
+    [if is_zero { 0.0 } else { value }, log_ratio]
 }
 
 /// The divergence of p from q, from the sums of both terms of its classes and that of p.
