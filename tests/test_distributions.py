@@ -71,6 +71,16 @@ def test_divergences_of_float32_near_and_far(classes):
         assert np.array_equal(nll_fast.kl_divergence(p[alone], q[alone], reduction="none"), value, equal_nan=True)
 
 
+@pytest.mark.parametrize("p_tail, q_tail", [(-13.716133, -13.701614), (-12.925763, -12.932707), (-13, -12.98)])
+@pytest.mark.parametrize("classes", [100, 512, 1024, 4096])
+def test_many_equal_small_terms_beside_the_largest_lose_no_digits(classes, p_tail, q_tail):
+    """Each is rounded the same way when it is added to a sum of 1."""
+    p, q = (np.full((1, classes), tail, "float32") for tail in (p_tail, q_tail))
+    p[:, 0] = q[:, 0] = 0
+    want = reference.kl_divergence(p.astype(np.longdouble), q.astype(np.longdouble))
+    np.testing.assert_allclose(nll_fast.kl_divergence(p, q), float(want), rtol=1.5e-7)
+
+
 def test_the_entropy_of_a_nearly_certain_row_is_known_to_the_least_float32():
     for gap in (40, 80, 86, 88, 90, 95, 100, 102):
         x = np.float32([[0, -gap, -gap - 1, -gap - 30]])

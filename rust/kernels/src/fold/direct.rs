@@ -38,8 +38,9 @@ const NEAR: f32 = 1.0 / 160.0;
 /// How many first classes are looked at.
 const LOOKED_AT: usize = 128;
 
-/// Divergences below it may have lost digits of the other classes, which are added to the largest one's e^0.
-const LEAST: f64 = 1.0 / 16_777_216.0;
+/// Divergences below it may have lost digits: up to 64 small terms are added to the largest one's e^0 before rounding errors
+/// are kept, and all may be rounded the same way.
+const LEAST: f64 = 1.0 / 4_194_304.0;
 
 /// How many classes are added in lanes before these are added with their rounding errors.
 const PIECE: usize = 512;

@@ -69,7 +69,8 @@ pub fn slopes<S: Isa, F: Real>(
 /// Let each exponential that matters be off by at most ε = 2^−48 of its size, but that of the largest, e^0, be exact. With w
 /// the larger of 1 − 1/S and 1 − 1/R, what the largest class leaves of p or q, the logarithm is then off by at most 2ε·w and
 /// T/S by ε·(2·divergence + 3w), because Σ p·|d| is at most the divergence and Σ |q − p|. R − S is r − s if both rows have one
-/// largest class, so sums of float64 are off by 2^−50·w or so. So of a divergence above 2^−20·w, what is lost is below the last
+/// largest class; where s and r are added by themselves, sums of float64 are off by 2^−50·w or so (where they are not,
+/// [`Direct`](crate::fold::Direct) has a bound of its own). So of a divergence above 2^−20·w, what is lost is below the last
 /// bit of float32. Two rows with a smaller one are nearly equal: relative to each other, their logits differ by about a
 /// thousandth.
 #[inline(always)]
