@@ -152,6 +152,39 @@ def test_a_class_impossible_for_one_model_is_infinitely_far_in_both_directions(c
     assert np.isfinite(there.kl_pq) and there.kl_pq == back.kl_qp
 
 
+@pytest.mark.parametrize("classes", [2, 3, 10, 16, 17, 33, 128, 129, 161, 515])
+def test_rows_of_float32_near_and_far_have_their_digits_and_the_same_bits_alone(classes):
+    r = np.random.default_rng(classes)
+    x = r.standard_normal((96, classes)) * 10 ** r.uniform(-1, 1, (96, 1))
+    y = x + r.standard_normal(x.shape) * 10 ** r.uniform(-5, 1, (96, 1))
+    x[:8] = np.round(x[:8] * 64) / 64
+    y[:8], x[8:16, 0] = x[:8] + 2, -np.inf
+    y[16:24, -1], x[24:32, -1], y[24:32, -1] = -np.inf, -np.inf, -np.inf
+    # One class alone differs, by much.
+    y[32:48] = x[32:48] + r.standard_normal((16, classes)) * 1e-3
+    y[32:48, 0] = x[32:48, 0] - r.uniform(2, 120, 16)
+    x[48:56, 0], y[48:56, 0] = x[48:56, 0] + 30, x[48:56, 0] + 31
+    x[56], y[57, 0], x[58, 0], y[59] = np.nan, np.inf, 3e38, -np.inf
+    x[60:64], y[60:64] = x[60:64] * 1e30, y[60:64] * 1e30
+    # Masked in one model by large numbers, and models with an offset.
+    y[64:72, 0], x[72:80, 1] = -(10.0 ** np.arange(6, 38, 4)), -(10.0 ** np.arange(6, 38, 4))
+    y[80:88] = 10.0 ** np.arange(3, 11)[:, None]
+    y[88:92], y[88:92, 0], x[88:92, 0] = x[88:92] * (1 + 1e-6), -np.inf, -45
+    x, y = x.astype("float32"), y.astype("float32")
+    got = nll_fast.compare(x, y)
+    want = nll_fast.compare(x.astype("float64"), y.astype("float64"))
+    for name in ("kl_pq", "kl_qp", "js", "total_variation", "p_entropy"):
+        close = {"rtol": 3 * np.finfo("float32").eps, "atol": 1e-13, "err_msg": name}
+        np.testing.assert_allclose(getattr(got, name), getattr(want, name), **close)
+    assert not (got.kl_pq[:8].any() or got.kl_qp[:8].any() or got.js[:8].any() or got.total_variation[:8].any())
+    assert (got.kl_qp[8:16] == np.inf).all() and (got.kl_pq[16:24] == np.inf).all()
+    same(nll_fast.compare(np.asfortranarray(x), np.asfortranarray(y)), got)
+    for row in range(96):
+        alone = nll_fast.compare(x[row : row + 1], y[row : row + 1])
+        for name in (*FLOATS[:6], *OTHERS):
+            np.testing.assert_array_equal(getattr(alone, name)[0], getattr(got, name)[row], err_msg=f"{name} of {row}")
+
+
 @pytest.mark.parametrize("classes", [3, 200])
 def test_every_field_is_the_oracles(classes):
     x, y, target = draw(classes, "float64")

@@ -75,9 +75,6 @@ pub trait Float:
     /// Coefficients of (e^d − 1 − d) / d² on −1 ≤ d ≤ 3, by powers of d: about 1/2!, 1/3!, … They are
     /// f64 for both types; the types differ in the number of coefficients.
     const EXPM1_TAIL: &'static [f64];
-    /// Coefficients of h(d)/d² on −1 ≤ d ≤ 1, by powers of d²: about 1/16, −1/128, … With d = log(q/p), (p + q)·h(d)
-    /// is the share of a class in the divergence of p and q from their mean.
-    const MIDDLE: &'static [f64];
     /// ln 2 in two parts. The product of an exponent and the first part is exact.
     const LN_2_PARTS: [Self; 2];
     /// One chunk of −∞, one of +∞, one of −∞. The minimum of a chunk and a window of this table

@@ -1,5 +1,6 @@
 //! Scratch memory: what a task needs beside its inputs and outputs, kept from block to block.
 
+use crate::math::share;
 use crate::math::side_by_side::Steps;
 use nll_simd::{Aligned, Buffer, CHUNK_LANES, Real};
 use std::any::Any;
@@ -51,6 +52,8 @@ pub struct Scratch<F> {
     pub shares: Buffer<f64>,
     /// What the steps of a formula leave for the next, for rows side by side; None before the first.
     pub steps: Option<Box<Steps<CHUNK_LANES>>>,
+    /// The same for what compares two rows of float32.
+    pub(crate) share_steps: Option<Box<share::Steps>>,
     /// The exponentials of some chunks; of a known length, so that LLVM unrolls the loops over it.
     pub(crate) piece: Aligned<[F; PIECE_CLASSES]>,
     /// The same chunks with one of their classes hidden.
@@ -108,6 +111,7 @@ impl<F: Real> Default for Scratch<F> {
             second: Buffer::default(),
             shares: Buffer::default(),
             steps: None,
+            share_steps: None,
             piece: Aligned([F::ZERO; PIECE_CLASSES]),
             held: Aligned([[F::ZERO; CHUNK_LANES]; PIECE]),
             peaks: [[F::NEG_INFINITY; CHUNK_LANES]; BLOCK / PIECE_CLASSES],

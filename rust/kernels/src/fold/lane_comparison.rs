@@ -1,17 +1,21 @@
-//! How two rows of few classes differ: `comparison.rs` with a lane for each of 32 pairs. Here the classes that
-//! are looked at together are the same class of all pairs. If it is not near in one of them, the next class of all
-//! pairs uses the formulas of any class from the start; no bits depend on that.
+//! How two rows of few classes differ: `comparison.rs` with a lane for each of 32 pairs. In float64, the classes that are looked
+//! at together are the same class of all pairs. If it is not near in one of them, the next class of all pairs uses the formulas
+//! of any class from the start; no bits depend on that.
 
 use crate::data::lines::{LANES, Lines};
 use crate::fold::Largest;
-use crate::fold::comparison::{COLUMNS, Excess, LONG, LOST, PairRow, SUMS, write};
+use crate::fold::columns::{COLUMNS, LONG, LOST, write};
+use crate::fold::comparison::{Excess, PairRow};
 use crate::fold::lane_pair::LaneRelations;
 use crate::fold::lane_terms::LaneTerms;
 use crate::fold::lanes::LaneSums;
 use crate::fold::pair::{Relation, Relations};
-use crate::math::comparison::{Compared, Shares, Sizes};
+use crate::fold::shares::{self, GROUP, HugeClasses, NUMBERS, Odd, Related};
+use crate::math::comparison::{Compared, SUMS, Shares, Sizes, UNSURE};
+use crate::math::share::Steps;
 use crate::math::side_by_side::Words;
-use nll_simd::{Extended, Isa, Real};
+use nll_simd::{Extended, Isa, Real, SUM_LANES};
+use std::ops::Range;
 
 /// How the rows of each pair differ, and the largest logit of each row.
 pub struct LaneComparisons<F: Real> {
@@ -95,8 +99,74 @@ impl PairSums {
     ) -> Self {
         isa.vectorize(
             #[inline(always)]
-            || Self::new_here(isa, relations, numbers),
+            || {
+                let (lines, terms) = numbers;
+                let singles = terms.map(|terms| F::same(terms.as_flattened()));
+                match singles.map(|terms| terms.map(|terms| terms.as_chunks().0)) {
+                    [Some(p), Some(q)] => {
+                        let lines = lines.map(|lines| lines.typed(F::same));
+                        Self::of_singles::<S, F>(isa, relations, lines, [p, q])
+                    }
+                    _ => Self::new_here(isa, relations, numbers),
+                }
+            },
         )
+    }
+
+    /// Of float32, eight pairs at a time.
+    #[inline(always)]
+    fn of_singles<S: Isa, F: Real>(
+        isa: S,
+        relations: &LaneRelations,
+        lines: [Lines<'_, f32>; 2],
+        terms: [&[[f32; LANES]]; 2],
+    ) -> Self {
+        let mut all = PairSums { sums: [LaneSums::ZERO; SUMS], unsure: [0.0; LANES] };
+        let (mut steps, classes) = (Steps::ZERO, lines[0].classes());
+        let (mut numbers, mut related) = ([[0.0; NUMBERS]; 4], EightRelated::ZERO);
+        for first in (0..LANES).step_by(SUM_LANES) {
+            let (mut sums, mut huge) = ([[0.0; SUM_LANES]; SUMS], HugeClasses::default());
+            related.set::<F>(relations, first, (classes * SUM_LANES).min(NUMBERS));
+            for start in (0..classes).step_by(NUMBERS / SUM_LANES) {
+                let some = start..classes.min(start + NUMBERS / SUM_LANES);
+                write_eights(lines, terms, first, some.clone(), &mut numbers);
+                let count = some.len() * SUM_LANES;
+                let odd = add_eights(isa, &related, &numbers, count, &mut steps, &mut sums);
+                if odd.are_unsure || odd.are_huge {
+                    let some = (first, some);
+                    all.look_at_odd::<F>(relations, (lines, terms), some, &mut huge);
+                }
+            }
+            let sums = shares::finish(sums, huge);
+            for (to, sums) in all.sums.iter_mut().zip(sums) {
+                to.set_eight(first, sums);
+            }
+        }
+        all
+    }
+
+    /// Adds the terms of unsure classes, and looks at those with a huge d.
+    #[cold]
+    #[inline(never)]
+    fn look_at_odd<F: Real>(
+        &mut self,
+        relations: &LaneRelations,
+        ([x, y], [p, q]): ([Lines<'_, f32>; 2], [&[[f32; LANES]]; 2]),
+        (first, classes): (usize, Range<usize>),
+        huge: &mut HugeClasses,
+    ) {
+        for class in classes {
+            for lane in 0..SUM_LANES {
+                let i = first + lane;
+                let relation: Relation<F> = relations.of(i);
+                let numbers = [x.line(class)[i], y.line(class)[i], p[class][i], q[class][i]];
+                let (d, _) = relation.log_ratio(numbers[0].into(), numbers[1].into());
+                if d.rounded().abs() < UNSURE {
+                    self.unsure[i] += f64::from(numbers[2]);
+                }
+                huge.look_at(lane, &relation, numbers);
+            }
+        }
     }
 
     #[inline(always)]
@@ -125,10 +195,8 @@ impl PairSums {
             for (sum, column) in sums.iter_mut().zip(&columns) {
                 sum.add_line_of::<F, f64>(column);
             }
-            if F::COMPENSATED {
-                for (&sum, column) in LONG.iter().zip(&columns[LOST..]) {
-                    sums[sum].add_line_of::<F, f64>(column);
-                }
+            for (&sum, column) in LONG.iter().zip(&columns[LOST..]) {
+                sums[sum].add_line_of::<F, f64>(column);
             }
         }
         PairSums { sums, unsure }
@@ -152,6 +220,103 @@ impl PairSums {
             below.set(i, further.div(isa, relation.p_sum));
         }
         PairRows { kl_pq, kl_qp, js, total_variation, off, below }
+    }
+}
+
+/// Copies some classes of eight pairs, from lane `first` on, class behind class; behind the last, terms of 0.
+#[inline(always)]
+fn write_eights(
+    lines: [Lines<'_, f32>; 2],
+    terms: [&[[f32; LANES]]; 2],
+    first: usize,
+    classes: Range<usize>,
+    numbers: &mut [[f32; NUMBERS]; 4],
+) {
+    let [x, y, p, q] = numbers.each_mut().map(|numbers| numbers.as_chunks_mut::<SUM_LANES>().0);
+    let count = classes.len();
+    for ((((class, x), y), p), q) in classes.zip(x).zip(y).zip(&mut *p).zip(&mut *q) {
+        let lines =
+            [lines[0].line(class), lines[1].line(class), &terms[0][class], &terms[1][class]];
+        for (to, line) in [x, y, p, q].into_iter().zip(lines) {
+            to.copy_from_slice(&line[first..first + SUM_LANES]);
+        }
+    }
+    let end = (count * SUM_LANES).next_multiple_of(GROUP) / SUM_LANES;
+    p[count..end].fill([0.0; SUM_LANES]);
+    q[count..end].fill([0.0; SUM_LANES]);
+}
+
+/// Adds the first `count` numbers: all, or by halves.
+#[inline(always)]
+fn add_eights<S: Isa>(
+    isa: S,
+    related: &EightRelated,
+    numbers: &[[f32; NUMBERS]; 4],
+    count: usize,
+    steps: &mut Steps,
+    sums: &mut shares::Sums,
+) -> Odd {
+    let groups = count.div_ceil(GROUP);
+    if groups == NUMBERS / GROUP {
+        return shares::add(isa, |i| related.of(i), numbers.each_ref(), steps, sums);
+    }
+    let (mut odd, mut first) = (Odd::NOTHING, 0);
+    if groups >= 2 {
+        let half: [&[f32; NUMBERS / 2]; 4] =
+            numbers.each_ref().map(|numbers| numbers.first_chunk().expect("half of them"));
+        odd = shares::add(isa, |i| related.of(i), half, steps, sums);
+        first = NUMBERS / 2;
+    }
+    if groups % 2 == 1 {
+        let group: [&[f32; GROUP]; 4] =
+            numbers.each_ref().map(|numbers| numbers[first..].first_chunk().expect("a group"));
+        odd = odd.or(shares::add(isa, |i| related.of(i), group, steps, sums));
+    }
+    odd
+}
+
+/// What relates the numbers of eight pairs, some classes of each.
+struct EightRelated {
+    x_m: [f64; NUMBERS],
+    y_m: [f64; NUMBERS],
+    losses: [f64; NUMBERS],
+    k: [f64; NUMBERS],
+    near_k: [f32; NUMBERS],
+}
+
+impl EightRelated {
+    const ZERO: EightRelated = EightRelated {
+        x_m: [0.0; NUMBERS],
+        y_m: [0.0; NUMBERS],
+        losses: [0.0; NUMBERS],
+        k: [0.0; NUMBERS],
+        near_k: [0.0; NUMBERS],
+    };
+
+    /// Of the pairs from lane `first` on, at least `count` numbers.
+    #[inline(always)]
+    fn set<F: Real>(&mut self, relations: &LaneRelations, first: usize, count: usize) {
+        let [mut x_m, mut y_m, mut losses, mut k] = [[0.0; SUM_LANES]; 4];
+        let mut near_k = [0.0; SUM_LANES];
+        for i in 0..SUM_LANES {
+            let relation: Relation<F> = relations.of(first + i);
+            let related = Related::new(&relation);
+            (x_m[i], y_m[i], losses[i]) = (related.x_m, related.y_m, related.losses);
+            (k[i], near_k[i]) = (related.k, related.near_k);
+        }
+        let steps = count.next_multiple_of(GROUP) / SUM_LANES;
+        let arrays = [&mut self.x_m, &mut self.y_m, &mut self.losses, &mut self.k];
+        for (to, eight) in arrays.into_iter().zip([x_m, y_m, losses, k]) {
+            to.as_chunks_mut().0[..steps].fill(eight);
+        }
+        self.near_k.as_chunks_mut().0[..steps].fill(near_k);
+    }
+
+    #[inline(always)]
+    fn of(&self, i: usize) -> Related {
+        let EightRelated { x_m, y_m, losses, k, near_k } = self;
+        let (x_m, y_m, losses) = (x_m[i], y_m[i], losses[i]);
+        Related { x_m, y_m, losses, k: k[i], near_k: near_k[i] }
     }
 }
 

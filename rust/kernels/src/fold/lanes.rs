@@ -21,7 +21,7 @@ use crate::fold::lane_scales::LaneScales;
 use crate::fold::{Rank, linear_term};
 use crate::math::side_by_side::ScaledSums;
 use crate::math::terms::{NONE, max2};
-use nll_simd::{Extended, Isa, Real, two_sum_error};
+use nll_simd::{Extended, Isa, Real, SUM_LANES, two_sum_error};
 
 /// The largest class of each row; anything of a row with a NaN.
 ///
@@ -105,6 +105,12 @@ pub struct LaneSums {
 impl LaneSums {
     /// Empty sums.
     pub const ZERO: LaneSums = LaneSums { sum: [0.0; LANES], error: [0.0; LANES] };
+
+    /// Sets eight of them, of float32.
+    #[inline(always)]
+    pub(crate) fn set_eight(&mut self, first: usize, sums: [f64; SUM_LANES]) {
+        self.sum[first..first + SUM_LANES].copy_from_slice(&sums);
+    }
 
     /// Adds to one of them.
     #[inline(always)]

@@ -37,6 +37,7 @@
 
 mod below;
 mod beside;
+mod columns;
 mod comparison;
 mod direct;
 mod divergence;
@@ -58,6 +59,7 @@ mod pick;
 mod products;
 mod row_terms;
 mod score;
+mod shares;
 mod soft_target;
 mod standing;
 mod top_k;

@@ -12,5 +12,6 @@ mod logistic_words;
 pub mod poisson;
 pub mod preference;
 pub mod row;
+pub mod share;
 pub mod side_by_side;
 pub mod terms;
