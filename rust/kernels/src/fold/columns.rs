@@ -12,11 +12,10 @@ use nll_simd::{Buffer, CHUNK_LANES, Extended, Isa, LaneSum, Real, SUM_LANES};
 /// How many classes are looked at together: their numbers stay in L1.
 const CLASSES: usize = 128;
 
-/// A number of each of these classes, 0 behind the last.
+/// A number of each of these classes, 0 from the last to the end of its chunk.
 type Column = [f64; CLASSES];
 
-/// The sums that need what rounding takes from each share, if float64 is not wider than the logits: those
-/// of bend, excess, back and p·(x_m − x).
+/// The sums that need what rounding takes from each share: those of bend, excess, back and p·(x_m − x).
 pub(super) const LONG: [usize; 4] = [0, 1, 2, 6];
 
 /// The columns: of each sum, and of what rounding took.

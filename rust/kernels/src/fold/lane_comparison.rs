@@ -223,7 +223,8 @@ impl PairSums {
     }
 }
 
-/// Copies some classes of eight pairs, from lane `first` on, class behind class; behind the last, terms of 0.
+/// Copies some classes of eight pairs, from lane `first` on, class behind class; behind the last, terms of 0 up to the number
+/// that is added.
 #[inline(always)]
 fn write_eights(
     lines: [Lines<'_, f32>; 2],
@@ -241,12 +242,12 @@ fn write_eights(
             to.copy_from_slice(&line[first..first + SUM_LANES]);
         }
     }
-    let end = (count * SUM_LANES).next_multiple_of(GROUP) / SUM_LANES;
+    let end = (count * SUM_LANES).next_multiple_of(LEAST) / SUM_LANES;
     p[count..end].fill([0.0; SUM_LANES]);
     q[count..end].fill([0.0; SUM_LANES]);
 }
 
-/// Adds the first `count` numbers: all, or by halves.
+/// Adds the first `count` numbers, or some more whose terms are 0: all, or by halves.
 #[inline(always)]
 fn add_eights<S: Isa>(
     isa: S,
@@ -256,23 +257,41 @@ fn add_eights<S: Isa>(
     steps: &mut Steps,
     sums: &mut shares::Sums,
 ) -> Odd {
-    let groups = count.div_ceil(GROUP);
-    if groups == NUMBERS / GROUP {
-        return shares::add(isa, |i| related.of(i), numbers.each_ref(), steps, sums);
+    let (count, mut first, mut odd) = (count.next_multiple_of(LEAST), 0, Odd::NOTHING);
+    if count == NUMBERS {
+        let all = numbers.each_ref();
+        return shares::add::<S, NUMBERS, GROUP>(isa, |i| related.of(i), all, steps, sums);
     }
-    let (mut odd, mut first) = (Odd::NOTHING, 0);
-    if groups >= 2 {
-        let half: [&[f32; NUMBERS / 2]; 4] =
-            numbers.each_ref().map(|numbers| numbers.first_chunk().expect("half of them"));
-        odd = shares::add(isa, |i| related.of(i), half, steps, sums);
-        first = NUMBERS / 2;
+    if count >= 64 {
+        odd = odd.or(add_some::<S, 64, GROUP>(isa, related, numbers, &mut first, steps, sums));
     }
-    if groups % 2 == 1 {
-        let group: [&[f32; GROUP]; 4] =
-            numbers.each_ref().map(|numbers| numbers[first..].first_chunk().expect("a group"));
-        odd = odd.or(shares::add(isa, |i| related.of(i), group, steps, sums));
+    if count - first >= 32 {
+        odd = odd.or(add_some::<S, 32, GROUP>(isa, related, numbers, &mut first, steps, sums));
+    }
+    if count > first {
+        odd = odd.or(add_some::<S, LEAST, LEAST>(isa, related, numbers, &mut first, steps, sums));
     }
     odd
+}
+
+/// How many numbers are added at least.
+const LEAST: usize = GROUP / 2;
+
+/// Adds N numbers from number `first` on, and N to that.
+#[inline(always)]
+fn add_some<S: Isa, const N: usize, const G: usize>(
+    isa: S,
+    related: &EightRelated,
+    numbers: &[[f32; NUMBERS]; 4],
+    first: &mut usize,
+    steps: &mut Steps,
+    sums: &mut shares::Sums,
+) -> Odd {
+    let some: [&[f32; N]; 4] = numbers
+        .each_ref()
+        .map(|numbers| numbers[*first..].first_chunk().expect("as many numbers as there are"));
+    *first += N;
+    shares::add::<S, N, G>(isa, |i| related.of(i), some, steps, sums)
 }
 
 /// What relates the numbers of eight pairs, some classes of each.
@@ -304,7 +323,7 @@ impl EightRelated {
             (x_m[i], y_m[i], losses[i]) = (related.x_m, related.y_m, related.losses);
             (k[i], near_k[i]) = (related.k, related.near_k);
         }
-        let steps = count.next_multiple_of(GROUP) / SUM_LANES;
+        let steps = count.next_multiple_of(LEAST) / SUM_LANES;
         let arrays = [&mut self.x_m, &mut self.y_m, &mut self.losses, &mut self.k];
         for (to, eight) in arrays.into_iter().zip([x_m, y_m, losses, k]) {
             to.as_chunks_mut().0[..steps].fill(eight);

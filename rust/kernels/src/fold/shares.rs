@@ -1,9 +1,8 @@
 //! What the classes of two rows of float32 add to the sums of a comparison.
 //!
-//! Step after step of some classes, because in one loop a class would be one chain of operations about as long as what a CPU
-//! looks ahead. The bits of a class are the same whether or not others beside it are far.
-//!
-//! Numbers come in groups of 32: of one row, or four classes of eight rows.
+//! Some numbers, each for a class of a pair of rows, take one step of the formulas after the other: in one loop, a number would
+//! be one chain of operations about as long as what a CPU looks ahead. Numbers come in groups of 32: of one pair, or four
+//! classes of eight pairs. Those of a group take the cheaper formulas if all are near; a number adds the same bits either way.
 
 use crate::fold::pair::Relation;
 use crate::math::comparison::{SUMS, UNSURE};
@@ -11,19 +10,19 @@ pub(super) use crate::math::share::NUMBERS;
 use crate::math::share::{self, HUGE, NEAR, Steps, curves, lost};
 use nll_simd::{Extended, Isa, LaneSum, Real, SUM_LANES};
 
-/// How many of them are looked at together to see whether all are near.
+/// How many numbers are looked at together to see whether all are near.
 pub(super) const GROUP: usize = 32;
 
-/// What relates the two rows of a number.
+/// What relates the two rows that a number is of.
 #[derive(Clone, Copy)]
 pub(super) struct Related {
     pub(super) x_m: f64,
     pub(super) y_m: f64,
     /// ℓ_p − ℓ_q
     pub(super) losses: f64,
-    /// What makes a term of p's unit of one of q's, …
+    /// The factor that brings a term of q to the unit of the terms of p.
     pub(super) k: f64,
-    /// … and the same in float32.
+    /// The same, rounded to float32.
     pub(super) near_k: f32,
 }
 
@@ -39,7 +38,7 @@ impl Related {
 /// The sums in eight lanes: those of bend, excess, (q − p)·d, distance, lean and middle, and Σ p·(x_m − x).
 pub(super) type Sums = [[f64; SUM_LANES]; SUMS];
 
-/// Whether there are numbers that have to be looked at one by one.
+/// Whether there may be numbers that have to be looked at one by one.
 #[derive(Clone, Copy)]
 pub(super) struct Odd {
     /// Whether some |d| are below [`UNSURE`].
@@ -65,7 +64,7 @@ impl Odd {
 /// Read as integers, the bits of positive numbers have the order of the numbers, and NaN comes last: the highest bit of a
 /// difference tells which of two is larger. Integers may be joined in any order, so this is vectorised.
 #[inline(always)]
-fn are_far(rounded: &[f32; GROUP]) -> bool {
+fn are_far<const G: usize>(rounded: &[f32; G]) -> bool {
     let mut far = 0;
     for d in rounded {
         far |= (NEAR.to_bits() - 1).wrapping_sub(d.abs().to_bits());
@@ -95,18 +94,19 @@ fn write<S: Isa, const N: usize>(
         let curves = curves(isa, d);
         (steps.tail[i], steps.middle[i]) = (curves[0], curves[1]);
         let bits = d.abs().to_bits();
-        // Not less than what is looked for: d is rounded here.
+        // d is rounded here: this may find too many, never too few.
         unsure |= bits.wrapping_sub((UNSURE as f32).to_bits() + 1);
+        // From HUGE to infinity, but no NaN.
         let above = bits.wrapping_sub(HUGE_BITS);
         huge |= above.wrapping_sub(f32::INFINITY.to_bits() - HUGE_BITS + 1) & !above;
     }
     Odd { are_unsure: unsure >> 31 != 0, are_huge: huge >> 31 != 0 }
 }
 
-/// Adds N numbers, a multiple of a group and at most [`NUMBERS`], to the sums; one that stands for no class has p = q = 0. `of`
+/// Adds N numbers, at most [`NUMBERS`] and a multiple of G, to the sums; one that stands for no class has p = q = 0. `of`
 /// knows what relates the rows of number i.
 #[inline(always)]
-pub(super) fn add<S: Isa, const N: usize>(
+pub(super) fn add<S: Isa, const N: usize, const G: usize>(
     isa: S,
     of: impl Fn(usize) -> Related + Copy,
     [x, y, p, q]: [&[f32; N]; 4],
@@ -114,19 +114,19 @@ pub(super) fn add<S: Isa, const N: usize>(
     sums: &mut Sums,
 ) -> Odd {
     let odd = write(steps, isa, of, x, y);
-    for first in (0..N).step_by(GROUP) {
-        let group = steps.rounded[first..].first_chunk().expect("a group");
+    for first in (0..N).step_by(G) {
+        let group = steps.rounded[first..].first_chunk::<G>().expect("a group");
         if are_far(group) {
-            add_any(isa, of, first, p, q, steps, sums);
+            add_any::<S, N, G>(isa, of, first, p, q, steps, sums);
         } else {
-            add_near(isa, first, p, steps, sums);
+            add_near::<S, N, G>(isa, first, p, steps, sums);
         }
     }
     odd
 }
 
 #[inline(always)]
-fn add_near<S: Isa, const N: usize>(
+fn add_near<S: Isa, const N: usize, const G: usize>(
     isa: S,
     first: usize,
     p: &[f32; N],
@@ -135,7 +135,7 @@ fn add_near<S: Isa, const N: usize>(
 ) {
     let [mut bends, mut excess, mut products, mut distances, mut leans, mut middles, mut further] =
         *sums;
-    for start in (first..first + GROUP).step_by(SUM_LANES) {
+    for start in (first..first + G).step_by(SUM_LANES) {
         for i in 0..SUM_LANES {
             let at = start + i;
             let (p, curves) = (f64::from(p[at]), [steps.tail[at], steps.middle[at]]);
@@ -152,7 +152,7 @@ fn add_near<S: Isa, const N: usize>(
 }
 
 #[inline(always)]
-fn add_any<S: Isa, const N: usize>(
+fn add_any<S: Isa, const N: usize, const G: usize>(
     isa: S,
     of: impl Fn(usize) -> Related,
     first: usize,
@@ -161,12 +161,12 @@ fn add_any<S: Isa, const N: usize>(
     steps: &mut Steps,
     sums: &mut Sums,
 ) {
-    for i in first..first + GROUP {
+    for i in first..first + G {
         steps.lost[i] = lost(isa, p[i], q[i] * of(i).near_k);
     }
     let [mut bends, mut excess, mut products, mut distances, mut leans, mut middles, mut further] =
         *sums;
-    for start in (first..first + GROUP).step_by(SUM_LANES) {
+    for start in (first..first + G).step_by(SUM_LANES) {
         for i in 0..SUM_LANES {
             let at = start + i;
             let (p, d) = (f64::from(p[at]), steps.d[at]);
@@ -247,12 +247,12 @@ fn add_numbers<S: Isa, F: Real, const N: usize>(
         #[inline(always)]
         || {
             let related = Related::new(relation);
-            add(isa, |_| related, numbers, steps, sums)
+            add::<S, N, GROUP>(isa, |_| related, numbers, steps, sums)
         },
     )
 }
 
-/// What classes with a [`HUGE`] d add to both divergences of eight lanes.
+/// The products of d with a term that classes with a d from ±[`HUGE`] on add to both divergences of eight lanes.
 #[derive(Clone, Copy, Default)]
 pub(super) struct HugeClasses([[f64; SUM_LANES]; 2]);
 

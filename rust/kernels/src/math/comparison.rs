@@ -1,5 +1,5 @@
 //! How two distributions differ, class by class: formulas that keep their digits when the two are nearly
-//! equal.
+//! equal. Those of a class are for float64; `share.rs` has those for float32.
 //!
 //! With d = log q − log p of a class, each is p times a function of d that is 0 at d = 0. Where the
 //! plain formula would cancel it is another: for −1 < d < 3 by q − p = p·(e^d − 1), which the
@@ -221,8 +221,9 @@ impl Compared {
             [sums.distance, sums.lean, sums.unsure, sums.middle].map(|sum| sum / p_sum.rounded());
         let u = if excess.abs() < 0.5 { excess } else { 0.0 };
         let kl_qp = back / (1.0 + u) - u * u * (0.5 - u / 1.5);
-        // q is larger by u than it should be, and about half of the sum is q's: Σ q·log(2q/(p+q))/2. The second order matters
-        // for nearly equal rows alone, of which it is u²·Σ q·p/(p+q)/4.
+        // q is larger by the factor 1 + u than it should be. That adds u times the part Σ q·log(2q/(p+q))/2 of the sum, which is
+        // half of it for nearly equal rows, and for others at most all: u is so small that this does not matter. The second
+        // order, u²·Σ q·p/(p+q)/4, matters for nearly equal rows alone.
         let second = if middle < 1e-3 { 0.125 * u * u } else { 0.0 };
         let js = middle * (1.0 - 0.5 * u) - second;
         // Σ q·sign(apart) is Σ p·sign(apart) + Σ |apart|.

@@ -1,5 +1,5 @@
-//! The share of a class in what compares two rows of float32: as in `comparison.rs`, but functions of d = log q − log p are
-//! computed in float32, and only what they are multiplied with and added to in float64.
+//! The share of a class in what compares two rows of float32: as in `comparison.rs`, but tail, middle and lost below are
+//! computed in float32, and only what they are multiplied with and added to in float64. d is log q − log p.
 //!
 //! ```text
 //! (e^d − 1 − d)/d²  =  1/2 + d/6 + d²/24 + d³·tail(d)          h(d)/d²  =  1/16 + d²·middle(d²)
@@ -20,11 +20,11 @@ use nll_simd::math::horner;
 /// The |d| below which a class is near.
 pub const NEAR: f32 = 2.0;
 
-/// From this |d| on, what a class adds to one of the divergences would take the digits of what it adds to the other, if both
-/// were in one sum.
+/// From this |d| on, the product of d with a term does not go to the sum of both divergences: beside it, what all other classes
+/// add to the smaller one would lose its digits.
 pub const HUGE: f64 = 1e6;
 
-/// How many numbers take a step together.
+/// How many numbers, each for a class of a pair of rows, take a step together.
 pub const NUMBERS: usize = 128;
 
 /// What the steps of these formulas leave for the next.
@@ -128,8 +128,8 @@ impl Sums {
         (sums, apart)
     }
 
-    /// With a class that has |d| ≥ [`NEAR`], and its q − p; without the products of p and q with a d that is [`HUGE`], infinite or
-    /// NaN.   p = q = 0 → 0. NaN → NaN.
+    /// With a class that has |d| ≥ [`NEAR`], and its q − p; without the products of p and q with a d from ±[`HUGE`] on, or that of
+    /// two impossible classes, which is NaN.   p = q = 0 → 0. A NaN of p or q stays one.
     #[inline(always)]
     pub fn with_far<S: Isa>(self, isa: S, p: f64, q: f64, d: f64, lost: f32) -> (Self, f64) {
         let d = if d.abs() < HUGE { d } else { 0.0 };
