@@ -17,10 +17,11 @@
 //!           entropy  soft_target      one sweep: the entropy, and the loss of a distribution as target
 //!           standing  top_k  score    where the target stands, the largest classes, all about it
 //!           row_terms  pair           terms that are kept for a second, of two rows together
-//!           divergence                … their divergence
+//!           direct  divergence        the divergence of two rows by float64 sums, or by kept terms
 //!           comparison                … and how they differ
+//!           shares  columns           … what float32 and float64 classes add to that
 //!           lanes  lane_terms         the same of rows of few classes, a lane for each row
-//!           lane_pair  lane_comparison  … of two such rows together, and how they differ
+//!           lane_pair  lane_direct  lane_comparison  … of two such rows together, and how they differ
 //!           lane_scales  lane_top     … the terms of their sums, and their largest classes
 //! 2  data   arrays in and out, exact totals, threads
 //!           array  strided  element   arrays of any type and strides
@@ -35,6 +36,7 @@
 //!           bernoulli  gaussian  laplace  poisson  entropy  bradley_terry  preference
 //!           row  terms                formulas of a row, and of the terms of its sums
 //!           divergence  comparison    formulas of two rows
+//!           share                     … of float32, how they differ
 //!           side_by_side              … of a row, for some rows, step after step
 //! 0  nll_simd, the crate below: instruction sets, exp and log
 //! ```

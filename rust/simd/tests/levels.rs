@@ -1,11 +1,12 @@
 //! exp, log, log1p and the half-precision loads at every level of this CPU.
 #![expect(clippy::disallowed_methods, reason = "the platform's libm is the oracle here")]
 
-use nll_simd::{
-    BF16, Baseline, Buffer, CHUNK, Dtype, Extended, F16, Isa, Kernel, Level, Real, math,
-};
+mod support;
+
+use nll_simd::{BF16, Buffer, CHUNK, Dtype, Extended, F16, Isa, Kernel, Level, Real, math};
 use std::fmt::Debug;
 use std::io::Write;
+use support::Reference;
 
 #[derive(Clone, Copy, Debug)]
 enum Function {
@@ -48,22 +49,6 @@ const TABLE: [Row; 8] = [
     (Function::Log1pUnit, f64::ln_1p, 0.0, 1.0),
     (Function::Log1pUnit, f64::ln_1p, 0.0, 1e-9),
 ];
-
-/// Fused multiply-add compiled for the baseline: on x86-64 a call of the platform's `fma`. It is
-/// correctly rounded, so every fused level must give the same bits.
-#[derive(Clone, Copy, Debug)]
-struct Reference;
-
-impl Isa for Reference {
-    fn level(self) -> Level {
-        Level::Baseline(Baseline)
-    }
-
-    #[inline(always)]
-    fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
-        f()
-    }
-}
 
 /// Every level of this CPU, printed past the capture of the test harness.
 fn levels() -> Vec<Level> {

@@ -1,6 +1,9 @@
 //! log y! at every level of this CPU, against values that mpmath computed.
 
-use nll_simd::{Baseline, Float, Isa, Kernel, Level, Real, log_factorial};
+mod support;
+
+use nll_simd::{Float, Isa, Kernel, Level, Real, log_factorial};
+use support::Reference;
 
 /// log y! of each y, in a loop that LLVM vectorises.
 struct LogFactorials<'a, F>(&'a [F]);
@@ -14,22 +17,6 @@ impl<F: Real> Kernel for LogFactorials<'_, F> {
             *value = log_factorial(isa, y);
         }
         values
-    }
-}
-
-/// Fused multiply-add compiled for the baseline: on x86-64 a call of the platform's `fma`. It is
-/// correctly rounded, so every fused level must give the same bits.
-#[derive(Clone, Copy, Debug)]
-struct Reference;
-
-impl Isa for Reference {
-    fn level(self) -> Level {
-        Level::Baseline(Baseline)
-    }
-
-    #[inline(always)]
-    fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
-        f()
     }
 }
 

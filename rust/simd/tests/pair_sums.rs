@@ -1,25 +1,11 @@
 //! Σ e^a, Σ e^b and Σ e^a·(a − b) at every level of this CPU.
 #![expect(clippy::disallowed_methods, reason = "the platform's libm is the oracle here")]
 
-use nll_simd::{
-    Baseline, CHUNK_LANES, Eights, Isa, Kernel, LARGEST_TERM, Level, PairSums, SUM_LANES,
-};
+mod support;
+
+use nll_simd::{CHUNK_LANES, Eights, Isa, Kernel, LARGEST_TERM, Level, PairSums, SUM_LANES};
 use std::io::Write;
-
-/// The sums as text with fused multiply-add, which every level that has it must agree with.
-#[derive(Clone, Copy, Debug)]
-struct Reference;
-
-impl Isa for Reference {
-    fn level(self) -> Level {
-        Level::Baseline(Baseline)
-    }
-
-    #[inline(always)]
-    fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
-        f()
-    }
-}
+use support::Reference;
 
 /// Sums of `count` steps, `stride` apart; with terms, also the lines of these.
 struct Sums<'s> {
