@@ -7,7 +7,8 @@
 use crate::float::{Float, two_sum_error};
 use crate::isa::Isa;
 use crate::math::{
-    exp_words, scale_by_power, short_log, short_log1p, short_log1p_of_ratio, short_mul_exp,
+    exp_words, scale_by_power, short_log, short_log1p, short_log1p_nonnegative,
+    short_log1p_of_ratio, short_mul_exp,
 };
 
 /// A number type with about twice the digits of its operands, whose words are of type `F`.
@@ -32,7 +33,7 @@ pub trait Extended<F: Float = f64>: Copy + Send + Sync {
     fn log<S: Isa>(isa: S, x: F) -> Self;
     /// log(1 + self)
     fn log1p<S: Isa>(self, isa: S) -> Self;
-    /// log(1 + self) to 32 bits: the first step of [`log1p`](Self::log1p).
+    /// log(1 + self) to 32 bits, for self ≥ 0: the first step of [`log1p`](Self::log1p).
     fn short_log1p<S: Isa>(self, isa: S) -> F;
     /// e^−log, the second step. 0 where the first has all digits.
     fn inverse<S: Isa>(isa: S, log: F) -> Self;
@@ -101,7 +102,7 @@ impl Extended for f64 {
     }
     #[inline(always)]
     fn short_log1p<S: Isa>(self, isa: S) -> f64 {
-        short_log1p(isa, self)
+        short_log1p_nonnegative(isa, self)
     }
     #[inline(always)]
     fn inverse<S: Isa>(_: S, _: f64) -> f64 {
@@ -218,12 +219,12 @@ impl<F: Float> Extended<F> for DoubleWord<F> {
     }
     #[inline(always)]
     fn log1p<S: Isa>(self, isa: S) -> Self {
-        let log = self.short_log1p(isa);
+        let log = short_log1p(isa, self.hi);
         self.log1p_near(isa, log, Self::inverse(isa, log))
     }
     #[inline(always)]
     fn short_log1p<S: Isa>(self, isa: S) -> F {
-        short_log1p(isa, self.hi)
+        short_log1p_nonnegative(isa, self.hi)
     }
     #[inline(always)]
     fn inverse<S: Isa>(isa: S, log: F) -> Self {

@@ -274,17 +274,24 @@ pub fn log_of_quotient<S: Isa, F: Float>(isa: S, quotient: F, a: F, b: F) -> F {
 #[inline(always)]
 pub(crate) fn short_log<S: Isa, F: Float>(isa: S, x: F) -> F {
     let (k, one_plus_f) = F::split_normal(x);
-    short_log_of_parts(isa, x, k, one_plus_f - F::ONE)
+    short_limits(x, short_log_of_parts(isa, k, one_plus_f - F::ONE))
 }
 
 /// log(1 + x) to 32 bits, for tiny x too. The limits are those of [`log1p`].
 #[inline(always)]
 pub(crate) fn short_log1p<S: Isa, F: Float>(isa: S, x: F) -> F {
+    short_limits(F::ONE + x, short_log1p_nonnegative(isa, x))
+}
+
+/// The same for x ≥ 0, of fewer operations. +∞ → +∞, NaN → NaN.
+#[inline(always)]
+pub(crate) fn short_log1p_nonnegative<S: Isa, F: Float>(isa: S, x: F) -> F {
     let u = F::ONE + x;
     let (k, one_plus_f) = F::split_normal(u);
     // The rounding error of u matters only where u is near 1, and there f is x itself.
     let f = if k == F::ZERO { x } else { one_plus_f - F::ONE };
-    short_log_of_parts(isa, u, k, f)
+    let value = short_log_of_parts(isa, k, f);
+    if u < F::INFINITY { value } else { u }
 }
 
 /// log(1 + a/b) to 32 bits, for 0 ≤ a ≤ 0.4·b, with one division: a/b is f in `log1p_tail`, where
@@ -297,12 +304,17 @@ pub(crate) fn short_log1p_of_ratio<S: Isa, F: Float>(isa: S, a: F, b: F) -> F {
     isa.mul_add(square * s, horner(isa, F::ARTANH_SHORT, square), s + s)
 }
 
-/// log u for u = 2^k·(1 + f).
+/// log(2^k·(1 + f)).
 #[inline(always)]
-fn short_log_of_parts<S: Isa, F: Float>(isa: S, u: F, k: F, f: F) -> F {
+fn short_log_of_parts<S: Isa, F: Float>(isa: S, k: F, f: F) -> F {
     let (s, rest) = log1p_tail(isa, f, F::ARTANH_SHORT);
-    let value = isa.mul_add(k, F::LN_2, isa.mul_add(-s, rest, f));
-    let value = if u < F::INFINITY { value } else { u };
+    isa.mul_add(k, F::LN_2, isa.mul_add(-s, rest, f))
+}
+
+/// `log`, or the limit of log u if u is no positive normal number.
+#[inline(always)]
+fn short_limits<F: Float>(u: F, log: F) -> F {
+    let value = if u < F::INFINITY { log } else { u };
     let value = if u < F::LEAST_NORMAL { F::NEG_INFINITY } else { value };
     if u < F::ZERO { F::NAN } else { value }
 }

@@ -92,7 +92,8 @@ pub fn unrounded_loss<S: Isa, F: Real>(isa: S, rest: ScaledSum, x_t: f64) -> F::
 /// `loss`; but if all of the rest is −∞, or the target +∞: 0 where x_t is finite, else NaN.
 #[inline(always)]
 pub(super) fn loss_or_alone<E: Extended>(loss: E, rest: f64, x_t: f64) -> E {
-    let alone = E::new(if x_t.is_finite() { 0.0 } else { f64::NAN });
+    #[expect(clippy::eq_op, reason = "0 if it is finite, else NaN")]
+    let alone = E::new(x_t - x_t);
     if rest == 0.0 || x_t == f64::INFINITY { alone } else { loss }
 }
 
