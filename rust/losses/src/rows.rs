@@ -209,7 +209,8 @@ impl<L: RowLoss> Losses<'_, L> {
         let (mut loss, mut is_top1) = ([0.0; BLOCK_ROWS], [false; BLOCK_ROWS]);
         let (mut kept, mut weights) = ([0.0; BLOCK_ROWS], [0.0; BLOCK_ROWS]);
         for block in ranges(range, BLOCK_ROWS) {
-            let (targets, block, unknown) = all.read_checked(block, self.rows.classes(), &mut copy);
+            let (targets, (block, unknown), ignored_here) =
+                all.read_checked(block, self.rows.classes(), &mut copy);
             let (loss, is_top1) = (&mut loss, &mut is_top1);
             let found = self.loss.losses(isa, targets, block.clone(), memory, loss, is_top1);
             if let Some(row) = found.or(unknown) {
@@ -217,17 +218,17 @@ impl<L: RowLoss> Losses<'_, L> {
                 break;
             }
             let (mut loss, is_top1) = (&mut loss[..block.len()], &mut is_top1[..block.len()]);
-            if let Some(ignore) = targets.ignore_index {
+            if ignored_here > 0 {
+                ignored += ignored_here;
                 // Written to another array, because LLVM would write to the same one with masked
                 // stores, which are slow on AMD's CPUs without AVX-512.
                 let rows = kept.iter_mut().zip(&*loss).zip(&mut *is_top1);
                 for (((kept, &loss), is_top1), &target) in rows.zip(targets.of(block.clone())) {
-                    let counts = target != ignore;
+                    let counts = Some(target) != targets.ignore_index;
                     *kept = if counts { loss } else { 0.0 };
                     if L::KNOWS_TOP1 {
                         *is_top1 &= counts;
                     }
-                    ignored += u64::from(!counts);
                 }
                 loss = &mut kept[..block.len()];
             }
@@ -237,7 +238,7 @@ impl<L: RowLoss> Losses<'_, L> {
                 rows.for_each(|(weight, row)| *weight = targets.weight(row));
             }
             if L::KNOWS_TOP1 {
-                top1 += is_top1.iter().map(|&is| u64::from(is)).sum::<u64>();
+                top1 += count(is_top1);
             }
             let weights = are_weighted.then_some(&weights[..block.len()]);
             totals.add_results::<S, BLOCK_ROWS>(isa, loss, weights, self.double);
@@ -251,4 +252,19 @@ impl<L: RowLoss> Losses<'_, L> {
         totals.top1 = L::KNOWS_TOP1.then_some(top1);
         Found { totals, bad }
     }
+}
+
+/// How many of at most [`BLOCK_ROWS`] are true. They are added as bytes, 32 side by side: LLVM would widen each to eight
+/// bytes first. None of these sums is above 255: there are not so many chunks.
+#[inline(always)]
+fn count(are: &[bool]) -> u64 {
+    let (chunks, rest) = are.as_chunks::<32>();
+    let mut lanes = [0u8; 32];
+    for chunk in chunks {
+        for (lane, &is) in lanes.iter_mut().zip(chunk) {
+            *lane += u8::from(is);
+        }
+    }
+    let rest = rest.iter().filter(|&&is| is).count() as u64;
+    lanes.into_iter().map(u64::from).sum::<u64>() + rest
 }

@@ -48,7 +48,7 @@ impl<F: Real> RowSlopes<'_, F> {
             first.write(isa, by_first, group.len(), None);
             second.write(isa, by_second, group.len(), None);
             let values = &mut values[..group.len()];
-            self.values.take(isa, group.start, values, (&mut *totals, &mut *out));
+            self.values.take::<S, LANES>(isa, group.start, values, (&mut *totals, &mut *out));
         }
     }
 

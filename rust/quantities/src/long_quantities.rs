@@ -175,7 +175,7 @@ impl<F: Real> Work<Out<'_>> for KnownValues<'_, F> {
     fn task<S: Isa>(&self, isa: S, rows: Range<usize>, mut out: Out<'_>, (): &mut ()) -> Totals {
         let (mut totals, mut values) = (self.of.no_totals(), self.values);
         let values = &mut values[..rows.len()];
-        self.of.take(isa, rows.start, values, (&mut totals, &mut out));
+        self.of.take::<S, GROUP>(isa, rows.start, values, (&mut totals, &mut out));
         totals
     }
 }

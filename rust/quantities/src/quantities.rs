@@ -3,6 +3,7 @@
 
 use crate::quantity::Quantity;
 use nll_kernels::Error;
+use nll_kernels::call::row_loss::BLOCK_ROWS;
 use nll_kernels::call::row_sweeps::Memory;
 use nll_kernels::call::{HugePair, expected_loss_of_huge, is_probability};
 use nll_kernels::data::drive::{self, Exec, Work, ranges};
@@ -116,16 +117,22 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
         let (one, both) = (Rows::new([first]), Rows::new([first, second]));
         let (counted, mut totals) = (self.rows, self.no_totals());
         if both.are_few() {
-            for group in ranges(range, LANES) {
-                let mut values = [0.0; LANES];
-                if group.clone().any(|row| counted.counts(row)) {
-                    values = isa.apart(
-                        #[inline(always)]
-                        || self.lanes(isa, &group, memory),
-                    );
+            let mut values = [0.0; BLOCK_ROWS];
+            for block in ranges(range, BLOCK_ROWS) {
+                let values = &mut values;
+                for (group, values) in
+                    ranges(block.clone(), LANES).zip(values.as_chunks_mut::<LANES>().0)
+                {
+                    *values = match group.clone().any(|row| counted.counts(row)) {
+                        true => isa.apart(
+                            #[inline(always)]
+                            || self.lanes(isa, &group, memory),
+                        ),
+                        false => [0.0; LANES],
+                    };
                 }
-                let values = &mut values[..group.len()];
-                self.take(isa, group.start, values, (&mut totals, &mut out));
+                let (values, sums) = (&mut values[..block.len()], (&mut totals, &mut out));
+                self.take::<S, BLOCK_ROWS>(isa, block.start, values, sums);
             }
             return totals;
         }
@@ -159,16 +166,16 @@ impl<F: Real> Work<Out<'_>> for Quantities<'_, F> {
                     memory.plain(isa, &both, (group, counted), WeightedSum::<F>::empty, values);
                 }
             }
-            self.take(isa, start, values, (&mut totals, &mut out));
+            self.take::<S, GROUP>(isa, start, values, (&mut totals, &mut out));
         }
         totals
     }
 }
 
 impl<F: Real> Quantities<'_, F> {
-    /// Writes the values of the rows from `first` on, times their weights, and adds them to the totals.
+    /// Writes the values of at most `MOST` rows from `first` on, times their weights, and adds them to the totals.
     #[inline(always)]
-    pub(crate) fn take<S: Isa>(
+    pub(crate) fn take<S: Isa, const MOST: usize>(
         &self,
         isa: S,
         first: usize,
@@ -176,7 +183,7 @@ impl<F: Real> Quantities<'_, F> {
         (totals, out): (&mut Totals, &mut Out<'_>),
     ) {
         self.restore_huge(first, values);
-        self.rows.add_to(isa, totals, first, (values, F::COMPENSATED));
+        self.rows.add_to::<S, MOST>(isa, totals, first, (values, F::COMPENSATED));
         out.write(values, None);
     }
 

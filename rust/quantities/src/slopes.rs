@@ -134,7 +134,7 @@ impl<F: Real> Work<SlopesOut<'_>> for RowSlopes<'_, F> {
                 }
                 Quantity::ExpectedLoss { .. } | Quantity::WeightedSum { .. } => {}
             }
-            self.values.take(isa, start, values, (&mut totals, &mut out));
+            self.values.take::<S, GROUP>(isa, start, values, (&mut totals, &mut out));
         }
         totals
     }

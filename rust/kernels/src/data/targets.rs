@@ -6,7 +6,6 @@
 use crate::Error;
 use crate::data::drive::{self, Exec};
 use crate::data::exact_sum::ExactSum;
-use crate::data::lines::LANES;
 use crate::data::totals::Totals;
 use crate::math::row::weighed;
 use nll_simd::Isa;
@@ -62,16 +61,16 @@ impl Counted<'_> {
         sum.value()
     }
 
-    /// Adds the values of the rows from `first` on to `totals`, times their weights.
+    /// Adds the values of at most `MOST` rows from `first` on to `totals`, times their weights.
     #[inline(always)]
-    pub fn add_to<S: Isa>(
+    pub fn add_to<S: Isa, const MOST: usize>(
         &self,
         isa: S,
         totals: &mut Totals,
         first: usize,
         (values, double): (&mut [f64], bool),
     ) {
-        let mut weights = [0.0; LANES];
+        let mut weights = [0.0; MOST];
         let weights = &mut weights[..values.len()];
         if self.mask.is_some() || self.row_weight.is_some() {
             for ((weight, value), row) in weights.iter_mut().zip(&mut *values).zip(first..) {
@@ -79,7 +78,7 @@ impl Counted<'_> {
             }
         }
         let weights = self.row_weight.map(|_| &*weights);
-        totals.add_results::<S, LANES>(isa, values, weights, double);
+        totals.add_results::<S, MOST>(isa, values, weights, double);
         if let (Some(ignored), Some(mask)) = (&mut totals.ignored, self.mask) {
             let mask = &mask[first..][..values.len()];
             let count = mask.iter().map(|&counts| u64::from(!counts)).sum::<u64>();
@@ -114,18 +113,18 @@ impl<'a> Targets<'a> {
         Ok(Targets { target: memory, ..*self })
     }
 
-    /// [`read`](Self::read) and [`checked`](Self::checked) in one loop.
+    /// [`read`](Self::read) and [`checked`](Self::checked) in one loop, which also counts those of `rows` that are ignored.
     #[inline(always)]
     pub fn read_checked<'m>(
         &self,
         rows: Range<usize>,
         classes: usize,
         memory: &'m mut [i64],
-    ) -> (Targets<'m>, Range<usize>, Option<usize>)
+    ) -> (Targets<'m>, (Range<usize>, Option<usize>), u64)
     where
         'a: 'm,
     {
-        let (copy, mut signs) = (&mut memory[..rows.len()], 0);
+        let (copy, mut signs, mut count) = (&mut memory[..rows.len()], 0, 0);
         // If no target is ignored, the first class may be left out of the check instead: it exists.
         let (last, ignored) = (classes as i64 - 1, self.ignore_index.unwrap_or(0));
         for (to, &target) in copy.iter_mut().zip(self.of(rows.clone())) {
@@ -133,11 +132,11 @@ impl<'a> Targets<'a> {
             // Below 0 if the target is, or if it is above the last class.
             let sign = target | last.wrapping_sub(target);
             signs |= if target == ignored { 0 } else { sign };
+            count += u64::from(target == ignored);
         }
         let targets = Targets { target: copy, first: rows.start, ..*self };
-        let (rows, unknown) =
-            if signs >= 0 { (rows, None) } else { targets.checked(rows, classes) };
-        (targets, rows, unknown)
+        let checked = if signs >= 0 { (rows, None) } else { targets.checked(rows, classes) };
+        (targets, checked, if self.ignore_index.is_some() { count } else { 0 })
     }
 
     /// The targets of `rows`.

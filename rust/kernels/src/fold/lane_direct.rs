@@ -167,7 +167,8 @@ fn lane_sums<S: Isa>(
     let [mut p_sum, mut q_sum, mut products, mut p_rest, mut q_rest] = [[0.0; LANES]; 5];
     for (quarter, first) in (0..LANES).step_by(SUM_LANES).enumerate() {
         let mut sums = [[0.0; SUM_LANES]; 5];
-        let pairs = [0, 1].map(|k| lines[k].eights(first, &largest[k]));
+        let [x, y] = &lines;
+        let pairs = [x.eights(first, &largest[0]), y.eights(first, &largest[1])];
         match &mut terms {
             None => isa.add_pair_sums::<true>(pairs, &mut sums),
             Some([p, q]) => {
@@ -213,7 +214,7 @@ fn are_near([x_lines, y_lines]: [Lines<'_, f32>; 2]) -> [u32; LANES] {
 fn range(lines: Lines<'_, f32>) -> [[f64; LANES]; 2] {
     let [mut least, mut most] = [[f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]];
     let last = lines.classes() - 1;
-    for class in (0..=last).step_by(4) {
+    for class in (0..lines.classes()).step_by(4) {
         let [a, b, c, d] = [0, 1, 2, 3].map(|i| lines.line((class + i).min(last)));
         for i in 0..LANES {
             most[i] = max2(max2(max2(a[i], b[i]), max2(c[i], d[i])), most[i]);
