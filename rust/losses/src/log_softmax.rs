@@ -7,7 +7,7 @@ use nll_kernels::call::long_rows::{
 };
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::{self, Exec, Split, Work, ranges};
-use nll_kernels::data::lines::{LANES, Lines, lines_and_steps};
+use nll_kernels::data::lines::{LANES, lines_and_steps};
 use nll_kernels::data::out::Out;
 use nll_kernels::data::per_class::PerClass;
 use nll_kernels::data::rows::{BLOCK, Block, GROUP, Rows};
@@ -15,7 +15,7 @@ use nll_kernels::data::scratch::Scratch;
 use nll_kernels::fold::lanes;
 use nll_kernels::fold::{Fold, LogSum, Others, sweep};
 use nll_kernels::math::row::{self, ScaledSum};
-use nll_kernels::math::side_by_side::{Steps, Words};
+use nll_kernels::math::side_by_side::{Steps, Words, compute_losses};
 use nll_kernels::math::terms::NONE;
 use nll_simd::{Isa, NonTemporal, Real, with_non_temporal};
 use std::marker::PhantomData;
@@ -73,14 +73,15 @@ impl<F: Real> Work<Out<'_>> for LogSumExp<'_, F> {
         if self.rows.are_few() {
             for group in ranges(range, LANES) {
                 let [lines] = self.rows.lines(isa, &group, &mut *reading);
-                let (held, steps) = lines_and_steps(computing, lines.classes());
-                largest_and_others(isa, lines, held, steps);
+                let (held, steps) = lines_and_steps(computing, lines.classes(), 1);
+                let steps = &mut steps[0];
+                lanes::sum_below_largest(isa, &lines, held, steps);
                 let mut value = [0.0; LANES];
                 for i in 0..LANES {
-                    let rest = steps.rest.of(i);
-                    value[i] = row::log_sum_exp_of_rest::<S, F>(isa, rest, steps.x_t[i]);
+                    let (rest, x_m) = (steps.rest.of(i), steps.x_t[i].to_f64());
+                    value[i] = row::log_sum_exp_of_rest::<S, F>(isa, rest, x_m);
                 }
-                self.finish(group, &mut value, |i| steps.x_t[i], &mut out);
+                self.finish(group, &mut value, |i| steps.x_t[i].to_f64(), &mut out);
             }
             return;
         }
@@ -351,31 +352,19 @@ impl<F: Real> LogSoftmax<'_, F> {
         computing: &mut Scratch<F>,
     ) {
         let [lines] = self.rows.lines(isa, group, reading);
-        let (held, steps) = lines_and_steps(computing, lines.classes());
-        largest_and_others(isa, lines, held, steps);
-        steps.compute_losses::<S, F>(isa);
-        let Steps { x_t: x_m, losses: Words { hi: loss, .. }, .. } = steps;
-        for (class, held) in held.iter_mut().enumerate() {
+        let (results, steps) = lines_and_steps(computing, lines.classes(), 1);
+        lanes::sum_below_largest(isa, &lines, results, &mut steps[0]);
+        compute_losses(isa, steps);
+        let Steps { x_t, losses: Words { hi: loss, .. }, .. } = &steps[0];
+        let (mut x_m, loss) = ([0.0; LANES], *loss);
+        for i in 0..LANES {
+            x_m[i] = x_t[i].to_f64();
+        }
+        for (class, results) in results.iter_mut().enumerate() {
             let x = *lines.line(class);
             for i in 0..LANES {
-                held[i] = F::from_f64((x[i].to_f64() - x_m[i]) - loss[i]);
+                results[i] = F::from_f64((x[i].to_f64() - x_m[i]) - loss[i]);
             }
         }
-    }
-}
-
-/// Finds the largest logit of each row of few classes, and the sum of the others.
-#[inline(always)]
-fn largest_and_others<S: Isa, F: Real>(
-    isa: S,
-    lines: Lines<'_, F>,
-    held: &mut [[F; LANES]],
-    steps: &mut Steps<LANES>,
-) {
-    let x_m = lanes::max(lines);
-    let [max, _] = lanes::hide_largest(lines, x_m, held);
-    lanes::log_sums(isa, Lines::dense(held, lines.next()), &max, &mut steps.rest);
-    for i in 0..LANES {
-        steps.x_t[i] = x_m[i].to_f64();
     }
 }

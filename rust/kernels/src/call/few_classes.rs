@@ -3,13 +3,17 @@
 use crate::call::cross_entropy::{CrossEntropy, is_negligible};
 use crate::call::row_loss::BLOCK_ROWS;
 use crate::data::drive::ranges;
-use crate::data::lines::{LANES, Lines, lines_and_steps};
+use crate::data::lines::{LANES, Lines, Next, lines_and_steps};
 use crate::data::scratch::Scratch;
-use crate::fold::lanes;
+use crate::fold::lanes::{self, SEARCHED};
 use crate::math::row::{self, Smoothing};
-use crate::math::side_by_side::{ScaledSums, Steps, Words};
+use crate::math::side_by_side::{ScaledSums, Steps, Words, compute_losses};
 use nll_simd::{Extended, Isa, Real};
 use std::ops::Range;
+
+/// How many groups of [`LANES`] rows go from step to step together: so many that the CPU need not wait for a step of one
+/// row to end, and few enough for their numbers to stay in L1.
+const GROUPS: usize = 4;
 
 impl<F: Real> CrossEntropy<'_, F> {
     /// The losses of rows of few classes, and whether each target is the first largest class.
@@ -22,64 +26,121 @@ impl<F: Real> CrossEntropy<'_, F> {
         loss: &mut [f64; BLOCK_ROWS],
         is_top1: &mut [bool; BLOCK_ROWS],
     ) {
-        let first = rows.start;
         if self.rows.classes() == 2 && self.smoothing.is_none() {
             return isa.apart(
                 #[inline(always)]
                 || self.two_classes(isa, rows, &mut memory[0], (loss, is_top1)),
             );
         }
-        for group in ranges(rows, LANES) {
-            let at = group.start - first;
-            let results = (&mut loss[at..][..LANES], &mut is_top1[at..][..LANES]);
+        let groups = if self.smoothing.is_some() { 1 } else { GROUPS };
+        let results = (loss.as_chunks_mut().0, is_top1.as_chunks_mut().0);
+        let results = results.0.chunks_mut(groups).zip(results.1.chunks_mut(groups));
+        for (rows, results) in ranges(rows, groups * LANES).zip(results) {
             isa.apart(
                 #[inline(always)]
-                || self.lanes(isa, group, memory, results),
+                || match self.smoothing {
+                    Some(_) => self.smoothed_group(isa, rows, memory, results),
+                    None => self.groups(isa, rows, memory, results),
+                },
             );
         }
     }
 
-    /// The losses of at most [`LANES`] rows of few classes.
+    /// The results of at most [`GROUPS`] groups.
     #[inline(always)]
-    fn lanes<S: Isa>(
+    fn groups<S: Isa>(
+        &self,
+        isa: S,
+        rows: Range<usize>,
+        [reading, computing]: &mut [Scratch<F>; 2],
+        (losses, is_top1): (&mut [[f64; LANES]], &mut [[bool; LANES]]),
+    ) {
+        let groups = rows.len().div_ceil(LANES);
+        let (held, steps) = lines_and_steps(computing, self.rows.classes(), groups);
+        for (group, steps) in ranges(rows.clone(), LANES).zip(&mut *steps) {
+            isa.apart(
+                #[inline(always)]
+                || {
+                    let next = self.rows.copy_lines(isa, &group, reading, held);
+                    self.sums(isa, group, (held, next), steps);
+                },
+            );
+        }
+        compute_losses(isa, steps);
+        let results = losses.iter_mut().zip(is_top1);
+        for (group, (steps, results)) in ranges(rows, LANES).zip(steps.iter_mut().zip(results)) {
+            self.finish(isa, group, (steps, None), results);
+        }
+    }
+
+    /// The results of one group, whose lines are smoothed at the end.
+    #[inline(always)]
+    fn smoothed_group<S: Isa>(
         &self,
         isa: S,
         group: Range<usize>,
         [reading, computing]: &mut [Scratch<F>; 2],
-        (losses, is_top1): (&mut [f64], &mut [bool]),
+        (losses, is_top1): (&mut [[f64; LANES]], &mut [[bool; LANES]]),
+    ) {
+        let [lines] = self.rows.lines(isa, &group, core::array::from_mut(reading));
+        let (held, steps) = lines_and_steps(computing, lines.classes(), 1);
+        for (class, line) in held.iter_mut().enumerate() {
+            *line = *lines.line(class);
+        }
+        self.sums(isa, group.clone(), (held, lines.next()), &mut steps[0]);
+        compute_losses(isa, steps);
+        let results = (&mut losses[0], &mut is_top1[0]);
+        self.finish(isa, group, (&mut steps[0], Some(lines)), results);
+    }
+
+    /// The first steps of at most [`LANES`] rows, whose classes are in `held`, and may be changed there.
+    #[inline(always)]
+    fn sums<S: Isa>(
+        &self,
+        isa: S,
+        group: Range<usize>,
+        (held, next): (&mut [[F; LANES]], Next),
+        steps: &mut Steps<F, LANES>,
+    ) {
+        set_targets(self.targets.of(group), &mut steps.target);
+        if held.len() > SEARCHED {
+            lanes::take_targets(held, steps);
+            lanes::log_sums::<S, F, true>(isa, &Lines::dense(held, next), steps);
+        } else {
+            let lines = Lines::dense(held, next);
+            lanes::find_targets(&lines, steps);
+            lanes::log_sums::<S, F, false>(isa, &lines, steps);
+        }
+    }
+
+    /// The results of at most [`LANES`] rows whose losses are computed; of lanes without a row, anything. The lines are
+    /// needed for smoothing.
+    #[inline(always)]
+    fn finish<S: Isa>(
+        &self,
+        isa: S,
+        group: Range<usize>,
+        (steps, lines): (&mut Steps<F, LANES>, Option<Lines<'_, F>>),
+        (losses, is_top1): (&mut [f64; LANES], &mut [bool; LANES]),
     ) {
         let (start, count, targets) = (group.start, group.len(), self.targets);
-        let [lines] = self.rows.lines(isa, &group, core::array::from_mut(reading));
-        let mut target = [-F::ONE; LANES];
-        for (to, &class) in target.iter_mut().zip(targets.of(group)) {
-            *to = F::from_f64(f64::from(class as i32));
-        }
-        let (held, steps) = lines_and_steps(computing, lines.classes());
-        let [max, x_t] = lanes::hide(lines, target, held);
-        lanes::log_sums(isa, Lines::dense(held, lines.next()), &max, &mut steps.rest);
+        let Steps { x_t, rest, losses: Words { hi: loss, lo: lost }, .. } = steps;
+        let mut ties = 0;
         for i in 0..LANES {
-            steps.x_t[i] = x_t[i].to_f64();
+            is_top1[i] = (x_t[i] > rest.max[i]) & !loss[i].is_nan();
+            ties |= u32::from(x_t[i] == rest.max[i]);
         }
-        steps.compute_losses::<S, F>(isa);
-        let Steps { rest, x_t: target_logits, losses: Words { hi: loss, lo: lost }, .. } = steps;
-        let (mut ties, mut larger) = (0, [false; LANES]);
-        for i in 0..LANES {
-            larger[i] = (x_t[i] > max[i]) & !loss[i].is_nan();
-            ties |= u32::from(x_t[i] == max[i]);
-        }
-        is_top1[..count].copy_from_slice(&larger[..count]);
         if ties > 0 {
             for i in (0..count).filter(|&i| targets.counts(start + i) && !loss[i].is_nan()) {
-                is_top1[i] = self.is_top1(start + i, x_t[i].to_f64(), max[i].to_f64());
+                is_top1[i] = self.is_top1(start + i, x_t[i].to_f64(), rest.max[i].to_f64());
             }
         }
-        if let Some(smoothing) = self.smoothing {
-            let rows = (start..start + count, lines);
-            self.smooth(isa, smoothing, rows, (target_logits, rest), (loss, lost));
+        if let (Some(smoothing), Some(lines)) = (self.smoothing, lines) {
+            self.smooth(isa, smoothing, (group, lines), (x_t, rest), (loss, lost));
         } else {
             targets.weigh_classes(start, &mut loss[..count]);
         }
-        losses[..count].copy_from_slice(&loss[..count]);
+        *losses = *loss;
     }
 
     /// Smooths the losses of rows side by side, which are given in two words.
@@ -89,7 +150,7 @@ impl<F: Real> CrossEntropy<'_, F> {
         isa: S,
         smoothing: Smoothing<F::Extended>,
         (group, lines): (Range<usize>, Lines<'_, F>),
-        (x_t, sums): (&[f64; LANES], &ScaledSums<LANES>),
+        (x_t, sums): (&[F; LANES], &ScaledSums<F, LANES>),
         (loss, lost): (&mut [f64; LANES], &[f64; LANES]),
     ) {
         let targets = self.targets;
@@ -101,11 +162,11 @@ impl<F: Real> CrossEntropy<'_, F> {
         for i in 0..LANES {
             let of_row = F::Extended::sum(loss[i], lost[i]);
             let linear = F::Extended::sum(linear[i], linear_lost[i]);
-            let above = F::Extended::sum(x_t[i], -shift[i]).add(of_row);
+            let above = F::Extended::sum(x_t[i].to_f64(), -shift[i]).add(of_row);
             smoothed[i] = row::smoothed(isa, smoothing, (of_row, weight[i]), [linear, above]);
         }
         for (i, row) in group.enumerate().filter(|&(_, row)| targets.counts(row)) {
-            let (x_t, rest) = (x_t[i], sums.of(i));
+            let (x_t, rest) = (x_t[i].to_f64(), sums.of(i));
             if is_negligible(x_t, weight[i], &rest) {
                 let linear = (F::Extended::sum(linear[i], linear_lost[i]), shift[i]);
                 let of_row = (F::Extended::new(loss[i]), x_t, rest);
@@ -113,5 +174,20 @@ impl<F: Real> CrossEntropy<'_, F> {
             }
         }
         *loss = smoothed;
+    }
+}
+
+/// Sets the number of the class of at most [`LANES`] targets, and −1 in lanes without a row. The number of a target that is
+/// ignored may be that of any class: whatever comes of such a row is not used.
+#[inline(always)]
+fn set_targets<F: Real>(targets: &[i64], classes: &mut [F; LANES]) {
+    let mut all = [-1; LANES];
+    match targets.first_chunk() {
+        // A loop of known length.
+        Some(targets) => all = *targets,
+        None => all[..targets.len()].copy_from_slice(targets),
+    }
+    for i in 0..LANES {
+        classes[i] = F::from_f64(f64::from(all[i] as i32));
     }
 }

@@ -55,32 +55,51 @@ impl<F: Real> CrossEntropy<'_, F> {
     /// At most [`CHUNK`] rows.
     #[inline(always)]
     fn pairs<S: Isa>(&self, isa: S, rows: Range<usize>, reading: &mut Scratch<F>) -> Pairs<F> {
+        let mut class = [F::ZERO; CHUNK];
+        for (to, &class) in class.iter_mut().zip(self.targets.of(rows.clone())) {
+            *to = F::from_f64(f64::from(class as i32));
+        }
+        if rows.len() == CHUNK && self.rows.is_flat() {
+            let elements = self.rows.elements(isa, rows, reading);
+            let pairs: &[_; CHUNK] = elements.as_chunks().0.first_chunk().expect("a chunk");
+            return Pairs::picked(
+                class,
+                #[inline(always)]
+                |i| pairs[i],
+            );
+        }
         let [mut first, mut second] = [Aligned([F::ZERO; CHUNK]); 2];
         for group in ranges(rows.clone(), LANES) {
             let (at, count) = (group.start - rows.start, group.len());
             let [lines] = self.rows.lines(isa, &group, core::array::from_mut(reading));
             first.0[at..][..count].copy_from_slice(&lines.line(0)[..count]);
             second.0[at..][..count].copy_from_slice(&lines.line(1)[..count]);
-            (0..2).for_each(|class| lines.fetch_next(class));
+            lines.fetch_next(0);
         }
-        let mut pairs = Pairs { x_t: first, other: second, class: [F::ZERO; CHUNK] };
-        let Pairs { x_t, other, class } = &mut pairs;
-        for (to, &class) in class.iter_mut().zip(self.targets.of(rows)) {
-            *to = F::from_f64(f64::from(class as i32));
-        }
-        // One loop over the whole chunk: LLVM unrolls a loop over the lanes of a group into branches. It
-        // writes to other arrays than it reads: to the same ones LLVM would write with masked stores,
-        // which are slow on AMD's CPUs without AVX-512.
-        for i in 0..CHUNK {
-            let (a, b, is_first) = (first.0[i], second.0[i], class[i] == F::ZERO);
-            x_t.0[i] = if is_first { a } else { b };
-            other.0[i] = if is_first { b } else { a };
-        }
-        pairs
+        Pairs::picked(
+            class,
+            #[inline(always)]
+            |i| [first.0[i], second.0[i]],
+        )
     }
 }
 
 impl<F: Real> Pairs<F> {
+    /// The logits of both classes of each row, that of the target first.
+    #[inline(always)]
+    fn picked(class: [F; CHUNK], pair: impl Fn(usize) -> [F; 2]) -> Self {
+        let [mut x_t, mut other] = [Aligned([F::ZERO; CHUNK]); 2];
+        // One loop over the whole chunk: LLVM unrolls a loop over the lanes of a group into branches. It
+        // writes to other arrays than it reads: to the same ones LLVM would write with masked stores,
+        // which are slow on AMD's CPUs without AVX-512.
+        for i in 0..CHUNK {
+            let ([a, b], is_first) = (pair(i), class[i] == F::ZERO);
+            x_t.0[i] = if is_first { a } else { b };
+            other.0[i] = if is_first { b } else { a };
+        }
+        Pairs { x_t, other, class }
+    }
+
     #[inline(always)]
     fn losses<S: Isa>(&self, isa: S, losses: &mut [f64; CHUNK], is_top1: &mut [bool; CHUNK]) {
         let Pairs { x_t: Aligned(x_t), other: Aligned(other), class } = self;

@@ -191,6 +191,16 @@ impl Array<'_> {
         slice.unwrap_or(&[])
     }
 
+    /// The elements of the rows from `first` on, if the array is flat and stored as `F`.
+    #[inline(always)]
+    pub(crate) fn flat_from<F: Real>(&self, first: usize) -> Option<&[F]> {
+        match self {
+            Array::F32(x) => x.flat_from(first).and_then(F::of_f32),
+            Array::F64(x) => x.flat_from(first).and_then(F::of_f64),
+            _ => None,
+        }
+    }
+
     /// Whether the memory between two rows is so long that the CPU, which fetches ahead along a row, has not fetched the
     /// beginning of the next row when it is read.
     pub fn has_wide_gaps(&self) -> bool {

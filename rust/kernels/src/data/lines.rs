@@ -7,7 +7,8 @@
 //!
 //! All classes of 32 rows are read before anything is computed of them, and no hardware prefetcher
 //! continues after such a pause. So lines know where the next rows lie, and the longest loop fetches
-//! these, some classes every few steps: all at once, they would hold up the reads behind them.
+//! these: few classes before it begins, more of them some classes every few steps, as all at once would
+//! hold up the reads behind them.
 
 use crate::data::scratch::Scratch;
 use crate::math::side_by_side::Steps;
@@ -70,20 +71,32 @@ impl Next {
     #[inline(always)]
     pub(crate) fn fetch(&self, steps: Range<usize>, near: bool) {
         let Next { memory, stride, count, parts, .. } = *self;
+        if stride == count {
+            // The parts lie one behind the other.
+            let parts = steps.start * parts..steps.end.min(self.steps) * parts;
+            return memory.fetch(parts.start * count, parts.len() * count, near);
+        }
         for part in steps.start * parts..steps.end.min(self.steps) * parts {
             memory.fetch(part * stride, count, near);
         }
     }
 }
 
-/// How many classes are fetched together, if there are more: to find out where they lie takes more instructions than
-/// to fetch them.
-const FETCHED: usize = 4;
-
-/// How many classes the next lines may have and be fetched into L1.
+/// Next lines of at most so many classes are fetched into L1.
 const NEAR: usize = 16;
 
+/// The next lines are fetched all at once if the classes of a row have at most so many bytes.
+const AT_ONCE: usize = 64;
+
+/// How many classes of other lines are fetched together: to find out where they lie takes more instructions than to fetch
+/// them.
+const FETCHED: usize = 4;
+
 impl<'s, F: Real> Lines<'s, F> {
+    /// No lines.
+    pub(crate) const NONE: Lines<'s, F> =
+        Lines { memory: &[], stride: 0, classes: 0, next: Next::NOTHING };
+
     /// Lines of `classes` classes that lie `stride` apart.
     #[inline(always)]
     pub fn new(memory: &'s [F], stride: usize, classes: usize, next: Next) -> Self {
@@ -113,11 +126,11 @@ impl<'s, F: Real> Lines<'s, F> {
     /// How many classes are fetched together, a power of two.
     #[inline(always)]
     fn fetched(&self) -> usize {
-        if self.classes > FETCHED { FETCHED } else { 1 }
+        if self.classes * size_of::<F>() > AT_ONCE { FETCHED } else { NEAR }
     }
 
-    /// Fetches one class, or an equal part, of the lines that are read after these; or with every fourth class
-    /// four of them.
+    /// To be called with each class: fetches the lines that are read after these, or an equal part of them, four classes
+    /// with every fourth one, or all of few classes with the first. Does nothing with the other classes.
     #[inline(always)]
     pub fn fetch_next(&self, class: usize) {
         let together = self.fetched();
@@ -127,7 +140,7 @@ impl<'s, F: Real> Lines<'s, F> {
         }
     }
 
-    /// Fetches a quarter of the lines that are read after these.
+    /// To be called four times: fetches a quarter of the lines that are read after these, or all of few classes the first time.
     #[inline(always)]
     pub(crate) fn fetch_quarter(&self, quarter: usize) {
         let together = self.fetched();
@@ -177,15 +190,38 @@ pub fn lines_of<F: Real>(buffer: &mut Buffer<F>, classes: usize) -> &mut [[F; LA
     buffer.first(classes * LANES, F::ZERO).as_chunks_mut().0
 }
 
-/// [`scratch_lines`], and what the steps of the rows' losses hand on.
+/// [`scratch_lines`], and what the steps of the losses of `groups` groups of rows hand on.
 #[inline(always)]
 pub fn lines_and_steps<F: Real>(
     scratch: &mut Scratch<F>,
     classes: usize,
-) -> (&mut [[F; LANES]], &mut Steps<LANES>) {
+    groups: usize,
+) -> (&mut [[F; LANES]], &mut [Steps<F, LANES>]) {
     let Scratch { lines, steps, .. } = scratch;
-    let lines = lines_of(lines, classes);
-    (lines, steps.get_or_insert_default())
+    if steps.len() < groups {
+        steps.resize_with(groups, Steps::default);
+    }
+    (lines_of(lines, classes), &mut steps[..groups])
+}
+
+/// Turns the first `count` of the rows `flat`, which lie one behind the other, into lines. Returns what is read after them.
+#[inline(always)]
+pub(crate) fn turn_first<S: Isa, F: Real>(
+    isa: S,
+    flat: &[F],
+    count: usize,
+    lines: &mut [[F; LANES]],
+) -> Next {
+    let (rows, behind) = flat.split_at(count * lines.len());
+    let next = match behind.len() >= lines.len() {
+        true => Next::rows(Prefetch::burst(behind), LANES),
+        false => Next::NOTHING,
+    };
+    isa.apart(
+        #[inline(always)]
+        || turn(isa, rows, lines),
+    );
+    next
 }
 
 /// Turns rows that lie one behind the other into lines.

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::data::array::Array;
 use crate::data::drive::{self, Exec, ranges, rows_per_task};
-use crate::data::lines::Lines;
+use crate::data::lines::{LANES, Lines, Next, scratch_lines, turn_first};
 use crate::data::scratch::Scratch;
 pub use crate::data::scratch::{BLOCK, GROUP};
 use crate::data::tile::tile_rows;
@@ -67,6 +67,48 @@ impl<'s, F, const N: usize> Block<'s, F, N> {
     }
 }
 
+impl Rows<'_> {
+    /// Whether all elements lie in C order without gaps.
+    pub(crate) fn is_flat(&self) -> bool {
+        self.arrays[0].is_flat()
+    }
+
+    /// The elements of some rows of a flat array, one row behind the other. As many that follow are prefetched.
+    #[inline(always)]
+    pub(crate) fn elements<'s, S: Isa, F: Real>(
+        &'s self,
+        isa: S,
+        rows: Range<usize>,
+        scratch: &'s mut Scratch<F>,
+    ) -> &'s [F] {
+        let (range, array) = (rows.start * self.classes..rows.end * self.classes, self.arrays[0]);
+        let count = range.len().min((self.count - rows.end) * self.classes);
+        array.prefetch::<F>(range.end, true).fetch(0, count, true);
+        array.read(isa, range, scratch)
+    }
+
+    /// Copies the rows `rows`, at most 32, to `lines`. Lanes without a row keep what they held before. Returns what is
+    /// read after these rows.
+    #[inline(always)]
+    pub fn copy_lines<S: Isa, F: Real>(
+        &self,
+        isa: S,
+        rows: &Range<usize>,
+        scratch: &mut Scratch<F>,
+        lines: &mut [[F; LANES]],
+    ) -> Next {
+        let array = self.arrays[0];
+        if let Some(flat) = array.flat_from(rows.start) {
+            return turn_first(isa, flat, rows.len(), lines);
+        }
+        let there = array.lines(isa, rows.clone(), scratch);
+        for (class, line) in lines.iter_mut().enumerate() {
+            *line = *there.line(class);
+        }
+        there.next()
+    }
+}
+
 impl<'r, const N: usize> Rows<'r, N> {
     /// Rows of arrays of one shape, which have at least one axis and one class.
     pub fn new(arrays: [&'r Array<'r>; N]) -> Self {
@@ -110,10 +152,20 @@ impl<'r, const N: usize> Rows<'r, N> {
         rows: &Range<usize>,
         scratch: &'s mut [Scratch<F>; N],
     ) -> [Lines<'s, F>; N] {
-        let mut scratch = scratch.iter_mut();
-        self.arrays.map(|array| {
-            array.lines(isa, rows.clone(), scratch.next().expect("a scratch for each array"))
-        })
+        let mut all = [Lines::NONE; N];
+        for (k, scratch) in scratch.iter_mut().enumerate() {
+            let array = self.arrays[k];
+            all[k] = match array.flat_from(rows.start) {
+                // The usual way, without a call that returns lines through memory.
+                Some(flat) => {
+                    let lines = scratch_lines(scratch, self.classes);
+                    let next = turn_first(isa, flat, rows.len(), lines);
+                    Lines::dense(lines, next)
+                }
+                None => array.lines(isa, rows.clone(), scratch),
+            };
+        }
+        all
     }
 
     /// One entry of the first array.

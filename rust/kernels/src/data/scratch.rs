@@ -50,9 +50,9 @@ pub struct Scratch<F> {
     pub second: Buffer<f64>,
     /// What some classes add to the sums of a comparison.
     pub shares: Buffer<f64>,
-    /// What the steps of a formula leave for the next, for rows side by side; None before the first.
-    pub steps: Option<Box<Steps<CHUNK_LANES>>>,
-    /// The same for what compares two rows of float32.
+    /// What the steps of a loss leave for the next, for groups of rows side by side.
+    pub steps: Vec<Steps<F, CHUNK_LANES>>,
+    /// The same, for what compares two rows of float32.
     pub(crate) share_steps: Option<Box<share::Steps>>,
     /// The exponentials of some chunks; of a known length, so that LLVM unrolls the loops over it.
     pub(crate) piece: Aligned<[F; PIECE_CLASSES]>,
@@ -110,7 +110,7 @@ impl<F: Real> Default for Scratch<F> {
             lost: Buffer::default(),
             second: Buffer::default(),
             shares: Buffer::default(),
-            steps: None,
+            steps: Vec::new(),
             share_steps: None,
             piece: Aligned([F::ZERO; PIECE_CLASSES]),
             held: Aligned([[F::ZERO; CHUNK_LANES]; PIECE]),

@@ -119,6 +119,12 @@ impl<'a, E: Element> Strided<'a, E> {
         }
     }
 
+    /// The elements of the rows from `first` on, if all lie in C order without gaps.
+    #[inline(always)]
+    pub(crate) fn flat_from(&self, first: usize) -> Option<&'a [E::Storage]> {
+        self.flat?.get(first * self.length..)
+    }
+
     /// The length of a row.
     pub(crate) fn row_length(&self) -> usize {
         self.length

@@ -55,7 +55,7 @@ impl<F: Real> LaneMax<F> {
         held: &mut [[F; LANES]],
     ) -> Self {
         let x = max(lines);
-        let [_, at] = hide_largest(lines, x, held);
+        let at = hide_largest(lines, x, held);
         // The largest term is about 2^60, times the lift: the others' keep their digits far below it.
         let scales = LaneScales::at(&x, F::from_f64(60.0 + f64::from(lift::<F>())));
         let (of_lines, mut term) = (scales.of_lines(), [F::Extended::new(0.0); LANES]);

@@ -14,12 +14,12 @@
 //!    terms are f64. A row's bits do not depend on the rows beside it.
 //! 3. **The loops go over lanes, not classes,** with all that happens to a class in one body. Loops
 //!    of one statement over 32 lanes are unrolled by LLVM before they are vectorised, and the lanes
-//!    become 32 scalars. For the same reason every array that is written is a local variable.
+//!    become 32 scalars. For the same reason what a loop over classes writes is a local variable.
 
-use crate::data::lines::{LANES, Lines};
+use crate::data::lines::{LANES, Lines, Next};
 use crate::fold::lane_scales::LaneScales;
 use crate::fold::{Rank, linear_term};
-use crate::math::side_by_side::ScaledSums;
+use crate::math::side_by_side::Steps;
 use crate::math::terms::{NONE, max2};
 use nll_simd::{Extended, Isa, Real, SUM_LANES, two_sum_error};
 
@@ -30,7 +30,7 @@ use nll_simd::{Extended, Isa, Real, SUM_LANES, two_sum_error};
 pub fn max<F: Real>(lines: Lines<'_, F>) -> [F; LANES] {
     let mut max = [F::NEG_INFINITY; LANES];
     let last = lines.classes() - 1;
-    for class in (0..=last).step_by(4) {
+    for class in (0..lines.classes()).step_by(4) {
         let [a, b, c, d] = [0, 1, 2, 3].map(|i| lines.line((class + i).min(last)));
         for i in 0..LANES {
             max[i] = max2(max2(max2(a[i], b[i]), max2(c[i], d[i])), max[i]);
@@ -42,22 +42,22 @@ pub fn max<F: Real>(lines: Lines<'_, F>) -> [F; LANES] {
 /// x, or −∞ if it is hidden. A NaN stays.
 ///
 /// As a minimum: of a choice between the two, LLVM makes a store of x and then a masked store of −∞,
-/// which is slow on AMD's CPUs without AVX-512. For the same reason the target's logit is a sum.
+/// which is slow on AMD's CPUs without AVX-512. For the same reason [`find_targets`] adds 0 of all classes but the target.
 #[inline(always)]
 fn hidden<F: Real>(x: F, is_hidden: bool) -> F {
     let most = if is_hidden { F::NEG_INFINITY } else { F::INFINITY };
     if most < x { most } else { x }
 }
 
-/// Copies the classes to `held`, −∞ in the first place where each row's `largest` stands. Returns
-/// the largest of the others, and that place, −1 if there is none.
+/// Copies the classes to `held`, −∞ in the first place where each row's `largest` stands. Returns that place, −1 if
+/// there is none.
 #[inline(always)]
 pub fn hide_largest<F: Real>(
     lines: Lines<'_, F>,
     largest: [F; LANES],
     held: &mut [[F; LANES]],
-) -> [[F; LANES]; 2] {
-    let (mut max, mut at) = ([F::NEG_INFINITY; LANES], [-F::ONE; LANES]);
+) -> [F; LANES] {
+    let mut at = [-F::ONE; LANES];
     for (class, held) in held.iter_mut().enumerate() {
         let (x, class) = (*lines.line(class), F::from_f64(class as f64));
         let mut others = [F::ZERO; LANES];
@@ -65,34 +65,83 @@ pub fn hide_largest<F: Real>(
             let is_first = (x[i] == largest[i]) & (at[i] < F::ZERO);
             at[i] = if is_first { class } else { at[i] };
             others[i] = hidden(x[i], is_first);
-            max[i] = max2(others[i], max[i]);
         }
         *held = others;
     }
-    [max, at]
+    at
 }
 
-/// Copies the classes to `held`, −∞ in the place of each row's `target`. Returns the largest of
-/// the others, and the logit of the target, 0 if a row has none.
+/// The first place of each row's `largest`, −1 if it has none.
+///
+/// From the last class to the first: an earlier place replaces a later one without a look at it.
 #[inline(always)]
-pub(crate) fn hide<F: Real>(
-    lines: Lines<'_, F>,
-    target: [F; LANES],
+fn first_places<F: Real>(lines: &Lines<'_, F>, largest: &[F; LANES]) -> [F; LANES] {
+    let mut at = [-F::ONE; LANES];
+    for class in (0..lines.classes()).rev() {
+        let (x, class) = (lines.line(class), F::from_f64(class as f64));
+        for i in 0..LANES {
+            at[i] = if x[i] == largest[i] { class } else { at[i] };
+        }
+    }
+    at
+}
+
+/// Makes the first largest class of each row its target, and sets that logit and the sum of the other classes. `held` has
+/// as many lines.
+///
+/// A row of nothing but NaN and −∞ may have no target. NaN makes the sum of the other classes NaN, and so the loss.
+#[inline(always)]
+pub fn sum_below_largest<S: Isa, F: Real>(
+    isa: S,
+    lines: &Lines<'_, F>,
     held: &mut [[F; LANES]],
-) -> [[F; LANES]; 2] {
-    let (mut max, mut x_t) = ([F::NEG_INFINITY; LANES], [F::ZERO; LANES]);
-    for (class, held) in held.iter_mut().enumerate() {
-        let (x, class) = (*lines.line(class), F::from_f64(class as f64));
-        let mut others = [F::ZERO; LANES];
+    steps: &mut Steps<F, LANES>,
+) {
+    let largest = max(*lines);
+    if lines.classes() > SEARCHED {
+        steps.target = hide_largest(*lines, largest, held);
+        steps.rest.max = max(Lines::dense(held, Next::NOTHING));
+        log_sums::<S, F, true>(isa, &Lines::dense(held, lines.next()), steps);
+    } else {
+        steps.target = first_places(lines, &largest);
+        find_targets(lines, steps);
+        log_sums::<S, F, false>(isa, lines, steps);
+    }
+    steps.x_t = largest;
+}
+
+/// Sets the logit of each row's target, 0 if a row has none, and the largest of the other classes.
+#[inline(always)]
+pub(crate) fn find_targets<F: Real>(lines: &Lines<'_, F>, steps: &mut Steps<F, LANES>) {
+    // Arrays of this function, which are registers in its loop.
+    let (target, mut x_t, mut max) = (steps.target, [F::ZERO; LANES], [F::NEG_INFINITY; LANES]);
+    for class in 0..lines.classes() {
+        let (x, class) = (lines.line(class), F::from_f64(class as f64));
         for i in 0..LANES {
             let is_target = target[i] == class;
             x_t[i] = x_t[i] + if is_target { x[i] } else { F::ZERO };
-            others[i] = hidden(x[i], is_target);
-            max[i] = max2(others[i], max[i]);
+            max[i] = max2(hidden(x[i], is_target), max[i]);
         }
-        *held = others;
     }
-    [max, x_t]
+    (steps.x_t, steps.rest.max) = (x_t, max);
+}
+
+/// How many classes are compared with the target again as they are added. Of more it is faster to hide the target from the
+/// sum, as [`take_targets`] does. Of few that would be slower: a line that is loaded soon after one of its numbers was
+/// stored waits for that store.
+pub(crate) const SEARCHED: usize = 16;
+
+/// [`find_targets`] without a search: reads each target by itself, and leaves −∞ in its place.
+#[inline(always)]
+pub(crate) fn take_targets<F: Real>(held: &mut [[F; LANES]], steps: &mut Steps<F, LANES>) {
+    let mut x_t = [F::ZERO; LANES];
+    for (i, (x_t, target)) in x_t.iter_mut().zip(&steps.target).enumerate() {
+        // A row without a target has no line.
+        if let Some(line) = held.get_mut(target.to_f64() as i32 as usize) {
+            *x_t = core::mem::replace(&mut line[i], F::NEG_INFINITY);
+        }
+    }
+    (steps.x_t, steps.rest.max) = (x_t, max(Lines::dense(held, Next::NOTHING)));
 }
 
 /// Sums in f64 with their rounding errors where `F` is [`COMPENSATED`](nll_simd::Float::COMPENSATED).
@@ -149,52 +198,51 @@ impl LaneSums {
     }
 }
 
-/// Sets `found` to Σ e^x of all classes of each row, whose largest is `max`.
+/// Sets `rest`, the sum of all classes but `target`, whose largest is in `rest.max` already. `TAKEN`: the lines hold −∞ in
+/// the place of the target. Else they hold its logit.
 #[inline(never)]
-pub fn log_sums<S: Isa, F: Real>(
+pub fn log_sums<S: Isa, F: Real, const TAKEN: bool>(
     isa: S,
-    lines: Lines<'_, F>,
-    max: &[F; LANES],
-    found: &mut ScaledSums<LANES>,
+    lines: &Lines<'_, F>,
+    steps: &mut Steps<F, LANES>,
 ) {
     isa.vectorize(
         #[inline(always)]
-        || log_sums_here(isa, lines, max, found),
+        || log_sums_here::<S, F, TAKEN>(isa, lines, steps),
     );
 }
 
 #[inline(always)]
-fn log_sums_here<S: Isa, F: Real>(
+fn log_sums_here<S: Isa, F: Real, const TAKEN: bool>(
     isa: S,
-    lines: Lines<'_, F>,
-    max: &[F; LANES],
-    found: &mut ScaledSums<LANES>,
+    lines: &Lines<'_, F>,
+    steps: &mut Steps<F, LANES>,
 ) {
-    let scales = LaneScales::at(max, F::ZERO);
-    let mut sums = LaneSums::ZERO;
+    let scales = LaneScales::at(&steps.rest.max, F::ZERO);
+    // Arrays of this function: LLVM does not know whether `steps` is apart from the lines, and would not keep these in
+    // registers.
+    let (mut sums, target) = (LaneSums::ZERO, steps.target);
     scales.terms::<S, false>(
         isa,
-        lines,
+        *lines,
         #[inline(always)]
-        |_, terms| sums.add_line(terms),
+        |class, terms| {
+            let (class, mut others) = (F::from_f64(class as f64), [F::ZERO; LANES]);
+            for i in 0..LANES {
+                others[i] = if !TAKEN && target[i] == class { F::ZERO } else { terms[i] };
+            }
+            sums.add_line(&others);
+        },
     );
-    // Arrays of this function: while LLVM does not know whether `found` is apart from the sums, it does not
-    // keep these in registers.
-    let [mut center, mut correction, mut exponent, mut sum, mut most] = [[0.0; LANES]; 5];
+    let rest = &mut steps.rest;
+    (rest.center, rest.exponent) = (scales.center, scales.exponent);
     for i in 0..LANES {
-        exponent[i] = scales.exponent[i].to_f64();
-        // The n of the largest x, and with it what `exp_parts` left in the terms that matter.
-        center[i] = scales.center[i].to_f64();
-        correction[i] = -exponent[i] * F::LN_2_REST;
         let [value, lost] = sums.value::<F>(i).words();
-        if F::COMPENSATED && value > 0.0 {
-            // What rounding took from the sum, as an exponent of e.
-            correction[i] += lost / value;
+        rest.sum[i] = value;
+        if F::COMPENSATED {
+            rest.lost[i] = lost;
         }
-        sum[i] = value;
-        most[i] = max[i].to_f64();
     }
-    *found = ScaledSums { center, correction, exponent, sum, max: most };
 }
 
 /// Σ_c w_c·(x_c − shift) of each row in two words, and the shift: what [`Linear`](crate::fold::Linear)
