@@ -30,8 +30,10 @@ pub struct Prefetch {
     ahead: Ahead,
 }
 
-/// What a loop fetches while it reads steadily. As large as the fields beside it: a structure without gaps is copied
-/// word by word, where LLVM copies a gap by loads that overlap two stores and wait for both.
+/// What a loop fetches while it reads steadily.
+///
+/// As large as the fields beside it, so that a `Prefetch` has no gap at its end. LLVM copies a gap by loads that overlap two
+/// stores, and such a load waits until both are in the cache.
 #[derive(Clone, Copy, Debug)]
 #[repr(usize)]
 enum Ahead {

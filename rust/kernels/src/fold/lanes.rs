@@ -89,7 +89,8 @@ fn first_places<F: Real>(lines: &Lines<'_, F>, largest: &[F; LANES]) -> [F; LANE
 /// Makes the first largest class of each row its target, and sets that logit and the sum of the other classes. `held` has
 /// as many lines.
 ///
-/// A row of nothing but NaN and −∞ may have no target. NaN makes the sum of the other classes NaN, and so the loss.
+/// A row with NaN may have no target: [`max`] may be −∞ then, though no class is. The sum of the other classes is NaN all
+/// the same, and so is the loss.
 #[inline(always)]
 pub fn sum_below_largest<S: Isa, F: Real>(
     isa: S,
