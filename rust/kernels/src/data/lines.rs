@@ -65,6 +65,12 @@ impl Next {
         Next { memory, stride: pitch, count, parts, steps: LANES.div_ceil(parts) }
     }
 
+    /// Whether it is of rows with gaps so wide that each row is fetched by itself.
+    #[inline(always)]
+    fn is_apart(&self) -> bool {
+        self.steps != usize::MAX
+    }
+
     /// Fetches what these steps do, into L1 if it is `near`.
     ///
     /// Inlined, because the sums of the loop around it are in registers, which a call would store and load.
@@ -85,7 +91,7 @@ impl Next {
 /// Next lines of at most so many classes are fetched into L1.
 const NEAR: usize = 16;
 
-/// The next lines are fetched all at once if the classes of a row have at most so many bytes.
+/// The next lines are fetched all at once if the classes of a row have at most so many bytes, and rows no wide gaps.
 const AT_ONCE: usize = 64;
 
 /// How many classes of other lines are fetched together: to find out where they lie takes more instructions than to fetch
@@ -126,7 +132,8 @@ impl<'s, F: Real> Lines<'s, F> {
     /// How many classes are fetched together, a power of two.
     #[inline(always)]
     fn fetched(&self) -> usize {
-        if self.classes * size_of::<F>() > AT_ONCE { FETCHED } else { NEAR }
+        let is_few = self.classes * size_of::<F>() <= AT_ONCE;
+        if is_few && !self.next.is_apart() { NEAR } else { FETCHED }
     }
 
     /// To be called with each class: fetches the lines that are read after these, or an equal part of them, four classes
