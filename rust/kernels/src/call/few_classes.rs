@@ -11,8 +11,8 @@ use crate::math::side_by_side::{ScaledSums, Steps, Words, compute_losses};
 use nll_simd::{Extended, Isa, Real};
 use std::ops::Range;
 
-/// How many groups of [`LANES`] rows go from step to step together: so many that the CPU need not wait for a step of one
-/// row to end, and few enough for their numbers to stay in L1.
+/// How many groups of [`LANES`] rows are computed together, each step for all of them. With one group, the CPU would wait
+/// for the end of each step. The numbers of four groups stay in L1.
 const GROUPS: usize = 4;
 
 impl<F: Real> CrossEntropy<'_, F> {
@@ -177,8 +177,8 @@ impl<F: Real> CrossEntropy<'_, F> {
     }
 }
 
-/// Sets the number of the class of at most [`LANES`] targets, and −1 in lanes without a row. The number of a target that is
-/// ignored may be that of any class: whatever comes of such a row is not used.
+/// Sets the class of each target, and −1 in lanes without a row. An ignored target may become any class, because the result
+/// of its row is not used.
 #[inline(always)]
 fn set_targets<F: Real>(targets: &[i64], classes: &mut [F; LANES]) {
     let mut all = [-1; LANES];

@@ -91,11 +91,10 @@ impl Next {
 /// Next lines of at most so many classes are fetched into L1.
 const NEAR: usize = 16;
 
-/// The next lines are fetched all at once if the classes of a row have at most so many bytes, and rows no wide gaps.
+/// The next lines are fetched all at once if a row has at most so many bytes and no wide gap follows it.
 const AT_ONCE: usize = 64;
 
-/// How many classes of other lines are fetched together: to find out where they lie takes more instructions than to fetch
-/// them.
+/// Of other lines, so many classes are fetched together. Finding their addresses takes more instructions than fetching.
 const FETCHED: usize = 4;
 
 impl<'s, F: Real> Lines<'s, F> {
@@ -136,8 +135,8 @@ impl<'s, F: Real> Lines<'s, F> {
         if is_few && !self.next.is_apart() { NEAR } else { FETCHED }
     }
 
-    /// To be called with each class: fetches the lines that are read after these, or an equal part of them, four classes
-    /// with every fourth one, or all of few classes with the first. Does nothing with the other classes.
+    /// Fetches a part of the lines that are read after these. It is called for each class, and fetches four classes on
+    /// every fourth call. Of few classes, the first call fetches all.
     #[inline(always)]
     pub fn fetch_next(&self, class: usize) {
         let together = self.fetched();
@@ -147,7 +146,7 @@ impl<'s, F: Real> Lines<'s, F> {
         }
     }
 
-    /// To be called four times: fetches a quarter of the lines that are read after these, or all of few classes the first time.
+    /// Fetches a quarter of the lines that are read after these. Of few classes, the first quarter is all.
     #[inline(always)]
     pub(crate) fn fetch_quarter(&self, quarter: usize) {
         let together = self.fetched();

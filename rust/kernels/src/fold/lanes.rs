@@ -127,9 +127,9 @@ pub(crate) fn find_targets<F: Real>(lines: &Lines<'_, F>, steps: &mut Steps<F, L
     (steps.x_t, steps.rest.max) = (x_t, max);
 }
 
-/// How many classes are compared with the target again as they are added. Of more it is faster to hide the target from the
-/// sum, as [`take_targets`] does. Of few that would be slower: a line that is loaded soon after one of its numbers was
-/// stored waits for that store.
+/// Up to so many classes, each is compared with the target as its term is added. With more classes it is faster to store −∞
+/// in the place of the target first ([`take_targets`]). With few classes that is slower, because the line is loaded again
+/// before the store has reached the cache.
 pub(crate) const SEARCHED: usize = 16;
 
 /// [`find_targets`] without a search: reads each target by itself, and leaves −∞ in its place.

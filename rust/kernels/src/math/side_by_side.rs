@@ -77,8 +77,8 @@ impl<F: Real, const N: usize> ScaledSums<F, N> {
 
 /// The numbers of a group of N rows that one step of their losses leaves for the next.
 ///
-/// All in one structure: of references to several, LLVM would not know that they are apart. Aligned, because a register
-/// of 64 bytes whose place lies in two cache lines takes two accesses.
+/// It is one structure, because LLVM would compare the addresses of several at run time, in case they overlap. It is aligned,
+/// because 64 bytes that lie in two cache lines take two accesses.
 #[repr(align(64))]
 pub struct Steps<F, const N: usize> {
     /// The target, a class or none.
@@ -113,7 +113,7 @@ pub fn compute_losses<S: Isa, F: Real, const N: usize>(isa: S, groups: &mut [Ste
         inverses(isa, groups);
         finish(isa, groups);
     } else {
-        // In one word a step takes so few instructions that a CPU overlaps many rows of two or three steps in one loop.
+        // Numbers in one word take few instructions, so that two or three steps fit in one loop.
         short_ratios(isa, groups);
         short_losses(isa, groups);
     }
