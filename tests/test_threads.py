@@ -235,6 +235,13 @@ print(nll_fast.get_num_threads(), names.count("nll_fast-0\\n"))
     assert run("nll_fast.set_num_threads(2)" + script).stdout == "2 1\n"
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity of processes to cores")
+def test_the_number_of_threads_is_that_of_the_cores_at_the_moment():
+    script = "nll_fast.cross_entropy(x, t); os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
+    variables = {"NLL_FAST_NUM_THREADS": "", "OMP_NUM_THREADS": "", "RAYON_NUM_THREADS": ""}
+    assert run(script + "; print(nll_fast.get_num_threads())", **variables).stdout == "1\n"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="this system does not refuse memory for the stacks of threads")
 def test_a_process_that_is_refused_threads_works_alone_and_says_so_once():
     script = """

@@ -11,9 +11,13 @@ use crate::data::drive::{Exec, Helpers, Par, Team};
 use nll_simd::{Level, in_default_environment};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 /// Below this many classes or elements (two tasks) the calling thread works alone.
 pub const USE_POOL: usize = 1 << 17;
+/// How long the number of cores counts as known. To ask the system takes 45 µs, as long as a loss of 131072 elements: it
+/// reads the limits of every control group that the process belongs to.
+const CORES_ARE_KNOWN: Duration = Duration::from_secs(1);
 /// More threads than this take seconds to start and must be a mistake.
 const MOST_THREADS: usize = 1024;
 
@@ -51,15 +55,35 @@ pub fn level() -> Result<Level, Error> {
 /// The number given to `set_num_threads`; else that of the first of three environment variables
 /// that is set; else the number of cores that the process may use.
 pub fn num_threads() -> Result<usize, Error> {
+    Ok(chosen_threads()?.unwrap_or_else(|| cores(Duration::ZERO)))
+}
+
+/// The number of cores that the process may use, or might at most `age` ago.
+fn cores(age: Duration) -> usize {
+    static KNOWN: Mutex<Option<(Instant, usize)>> = Mutex::new(None);
+    // Tried and never waited for: in a child of fork, a thread that is not there may hold the lock for ever.
+    let known = KNOWN.try_lock().ok().and_then(|known| *known);
+    if let Some((_, cores)) = known.filter(|(asked, _)| asked.elapsed() < age) {
+        return cores;
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if let Ok(mut known) = KNOWN.try_lock() {
+        *known = Some((Instant::now(), cores));
+    }
+    cores
+}
+
+/// The number of threads that the program or the environment chooses, if either does.
+fn chosen_threads() -> Result<Option<usize>, Error> {
     let chosen = CHOSEN.load(Ordering::Relaxed);
     if chosen > 0 {
-        return Ok(chosen);
+        return Ok(Some(chosen));
     }
     let valid = |n: &usize| (1..=MOST_THREADS).contains(n);
     // Containers pass variables that are not set as empty ones.
     let given = std::env::var("NLL_FAST_NUM_THREADS").ok();
     if let Some(text) = given.filter(|text| !text.trim().is_empty()) {
-        return text.trim().parse().ok().filter(valid).ok_or_else(|| {
+        return text.trim().parse().ok().filter(valid).map(Some).ok_or_else(|| {
             Error::Choice(format!(
                 "NLL_FAST_NUM_THREADS is {text:?}; set it to a whole number from 1 to \
                  {MOST_THREADS} or unset it"
@@ -67,10 +91,9 @@ pub fn num_threads() -> Result<usize, Error> {
         });
     }
     // OMP_NUM_THREADS may be a list, one number for each nesting level.
-    let foreign = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS"].into_iter().find_map(|name| {
+    Ok(["RAYON_NUM_THREADS", "OMP_NUM_THREADS"].into_iter().find_map(|name| {
         std::env::var(name).ok()?.split(',').next()?.trim().parse().ok().filter(valid)
-    });
-    Ok(foreign.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)))
+    }))
 }
 
 /// Sets how many threads large calls use; 0 goes back to the environment's choice. Threads that
@@ -129,7 +152,8 @@ pub fn team<R>(
     interrupted: &dyn Fn() -> bool,
     work: impl FnOnce(Exec<'_>) -> Result<R, Error>,
 ) -> Result<R, Error> {
-    let (level, threads) = (level()?, num_threads()?);
+    let level = level()?;
+    let threads = chosen_threads()?.unwrap_or_else(|| cores(CORES_ARE_KNOWN));
     let helpers = if threads > 1 { helpers(threads - 1) } else { None };
     let team = Team { helpers: helpers.as_deref(), interrupted };
     in_default_environment(|| work(Exec { level, par: Par::Team(team) }))
