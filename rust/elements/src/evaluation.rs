@@ -54,18 +54,35 @@ pub(crate) struct Chunks<F, const N: usize> {
     pads: [Aligned<[F; CHUNK]>; N],
     /// The factor of all derivatives.
     pub(crate) scale: f64,
-    /// The values of a block, and behind them the derivatives that are wanted.
-    pub(crate) results: Vec<Aligned<[F; BLOCK]>>,
+    /// The values of a block.
+    pub(crate) values: Aligned<[F; BLOCK]>,
+    /// The derivatives that are wanted.
+    pub(crate) derivatives: Vec<Aligned<[F; BLOCK]>>,
 }
 
 impl<F: Real, const N: usize> Chunks<F, N> {
+    #[inline(always)]
     pub(crate) fn new(prefetch: [Prefetch; N], derivatives: usize, scale: f64) -> Self {
         Chunks {
             prefetch,
             pads: [Aligned([F::ZERO; CHUNK]); N],
             scale,
-            results: vec![Aligned([F::ZERO; BLOCK]); 1 + derivatives],
+            values: Aligned([F::ZERO; BLOCK]),
+            derivatives: vec![Aligned([F::ZERO; BLOCK]); derivatives],
         }
+    }
+
+    /// The values of a block, and behind them the derivatives.
+    #[inline(always)]
+    pub(crate) fn results(&self) -> impl Iterator<Item = &[F; BLOCK]> {
+        core::iter::once(&self.values).chain(&self.derivatives).map(|result| &result.0)
+    }
+
+    /// [`results`](Self::results), to be changed.
+    #[inline(always)]
+    pub(crate) fn results_mut(&mut self) -> impl Iterator<Item = &mut [F; BLOCK]> {
+        let values = core::iter::once(&mut self.values);
+        values.chain(&mut self.derivatives).map(|result| &mut result.0)
     }
 }
 
@@ -140,9 +157,8 @@ impl<L: Formula<N>, const N: usize> Evaluation<L, N> {
     #[inline(always)]
     fn compute<S: Isa, F: Real>(&self, isa: S, x: &[&[F]; N], chunks: &mut Chunks<F, N>) -> bool {
         let length = x[0].len();
-        let Chunks { prefetch, pads, scale, results } = chunks;
+        let Chunks { prefetch, pads, scale, values, derivatives } = chunks;
         let (mut ahead, mut allowed) = (*prefetch, true);
-        let Some((values, derivatives)) = results.split_first_mut() else { return true };
         for (i, values) in
             values.0.as_chunks_mut().0[..length.div_ceil(CHUNK)].iter_mut().enumerate()
         {

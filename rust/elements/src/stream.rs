@@ -309,12 +309,12 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
                     if let Some(weight) = weight {
                         self.weigh.apply(&x, weight, &mut chunks);
                     }
-                    for (result, out) in chunks.results.iter().zip(&mut outs) {
-                        out.write(&result.0[..length], stores);
+                    for (result, out) in chunks.results().zip(&mut outs) {
+                        out.write(&result[..length], stores);
                     }
                     count(length, mask, &mut totals);
                     if self.totaled != Totaled::Nothing {
-                        totals.add_values(isa, &chunks.results[0].0[..length], weight);
+                        totals.add_values(isa, &chunks.values.0[..length], weight);
                     }
                 }
             },

@@ -5,7 +5,7 @@
 //! then computed in f64, and rounded once.
 
 use crate::evaluation::{BLOCK, Chunks, Evaluate};
-use nll_simd::{Aligned, Level, Prefetch, Real};
+use nll_simd::{Level, Prefetch, Real};
 
 /// Multiplies the results of a loss by weights.
 pub(crate) struct Weigh<'s, const N: usize> {
@@ -18,13 +18,12 @@ impl<const N: usize> Weigh<'_, N> {
     /// Multiplies the results in `chunks` of a block, of the inputs `x`, by its weights.
     #[inline(always)]
     pub(crate) fn apply<F: Real>(&self, x: &[&[F]; N], weight: &[F], chunks: &mut Chunks<F, N>) {
-        let Chunks { scale, results, .. } = chunks;
-        let are_normal = |result: &Aligned<[F; BLOCK]>| F::are_normal(&result.0[..weight.len()]);
-        if !F::COMPENSATED && !results.iter().all(are_normal) && is_any_lost(results, weight) {
-            return self.apply_to_exact(x, weight, (results, *scale));
+        let are_normal = |result: &[F; BLOCK]| F::are_normal(&result[..weight.len()]);
+        if !F::COMPENSATED && !chunks.results().all(are_normal) && is_any_lost(chunks, weight) {
+            return self.apply_to_exact(x, weight, chunks);
         }
-        for result in results {
-            for (value, &w) in result.0.iter_mut().zip(weight) {
+        for result in chunks.results_mut() {
+            for (value, &w) in result.iter_mut().zip(weight) {
                 *value = times(*value, w);
             }
         }
@@ -33,18 +32,13 @@ impl<const N: usize> Weigh<'_, N> {
     /// [`apply`](Self::apply) where a result is lost.
     #[cold]
     #[inline(never)]
-    fn apply_to_exact<F: Real>(
-        &self,
-        x: &[&[F]; N],
-        weight: &[F],
-        (results, scale): (&mut [Aligned<[F; BLOCK]>], f64),
-    ) {
+    fn apply_to_exact<F: Real>(&self, x: &[&[F]; N], weight: &[F], chunks: &mut Chunks<F, N>) {
         let x = x.map(|x| x.iter().map(|x| x.to_f64()).collect::<Vec<_>>());
-        let mut exact = Chunks::new([Prefetch::NOTHING; N], results.len() - 1, scale);
+        let mut exact = Chunks::new([Prefetch::NOTHING; N], chunks.derivatives.len(), chunks.scale);
         let x = core::array::from_fn(|k| &x[k][..]);
         self.exact.evaluate(self.level, &x, &mut exact);
-        for (result, exact) in results.iter_mut().zip(&exact.results) {
-            for ((value, exact), &w) in result.0.iter_mut().zip(exact.0).zip(weight) {
+        for (result, exact) in chunks.results_mut().zip(exact.results()) {
+            for ((value, exact), &w) in result.iter_mut().zip(exact).zip(weight) {
                 let product = F::from_f64(exact * w.to_f64());
                 *value = if is_lost(*value, w) { product } else { times(*value, w) };
             }
@@ -70,8 +64,8 @@ fn is_lost<F: Real>(value: F, weight: F) -> bool {
 /// Whether any result [`is_lost`].
 #[cold]
 #[inline(never)]
-fn is_any_lost<F: Real>(results: &[Aligned<[F; BLOCK]>], weight: &[F]) -> bool {
+fn is_any_lost<F: Real, const N: usize>(chunks: &Chunks<F, N>, weight: &[F]) -> bool {
     // Without an end at the first, so that LLVM vectorises it.
     let lost = |any, (&value, &weight)| any | u32::from(is_lost(value, weight));
-    results.iter().any(|result| result.0.iter().zip(weight).fold(0, lost) > 0)
+    chunks.results().any(|result| result.iter().zip(weight).fold(0, lost) > 0)
 }

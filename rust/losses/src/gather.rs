@@ -5,7 +5,7 @@ use nll_kernels::call::row_loss::{BLOCK_ROWS, RowLoss};
 use nll_kernels::data::array::Array;
 use nll_kernels::data::targets::Targets;
 use nll_kernels::math::row;
-use nll_simd::{Isa, Real};
+use nll_simd::{CHUNK_LANES, Isa, Real};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -45,8 +45,10 @@ impl<F: Real> RowLoss for Gather<'_, F> {
         loss: &mut [f64; BLOCK_ROWS],
         _is_top1: &mut [bool; BLOCK_ROWS],
     ) -> Option<usize> {
-        // Rows that are ignored have a probability that is allowed.
-        *loss = [0.0; BLOCK_ROWS];
+        // Only the vectors that hold rows, each of them whole: to compute all of `loss` would make one row as slow as a
+        // block. Rows that are ignored, and what is behind the last one, have a probability that is allowed.
+        let loss = &mut loss[..rows.len().next_multiple_of(CHUNK_LANES)];
+        loss.fill(0.0);
         self.array.entries(rows.start, targets, &mut loss[..rows.len()]);
         if self.logarithmic {
             for loss in loss.iter_mut() {

@@ -207,7 +207,6 @@ impl<L: RowLoss> Losses<'_, L> {
         let mut totals = Totals::empty(are_weighted, self.call.totaled);
         let (mut ignored, mut top1, mut bad) = (0, 0, None);
         let (mut loss, mut is_top1) = ([0.0; BLOCK_ROWS], [false; BLOCK_ROWS]);
-        let (mut kept, mut weights) = ([0.0; BLOCK_ROWS], [0.0; BLOCK_ROWS]);
         for block in ranges(range, BLOCK_ROWS) {
             let (targets, (block, unknown), ignored_here) =
                 all.read_checked(block, self.rows.classes(), &mut copy);
@@ -218,8 +217,9 @@ impl<L: RowLoss> Losses<'_, L> {
                 break;
             }
             let (mut loss, is_top1) = (&mut loss[..block.len()], &mut is_top1[..block.len()]);
+            let (mut kept, mut weights);
             if ignored_here > 0 {
-                ignored += ignored_here;
+                (ignored, kept) = (ignored + ignored_here, [0.0; BLOCK_ROWS]);
                 // Written to another array, because LLVM would write to the same one with masked
                 // stores, which are slow on AMD's CPUs without AVX-512.
                 let rows = kept.iter_mut().zip(&*loss).zip(&mut *is_top1);
@@ -233,15 +233,17 @@ impl<L: RowLoss> Losses<'_, L> {
                 loss = &mut kept[..block.len()];
             }
             targets.weigh_rows(block.start, loss);
+            let mut weights_of_rows = None;
             if are_weighted {
+                weights = [0.0; BLOCK_ROWS];
                 let rows = weights.iter_mut().zip(block.clone());
                 rows.for_each(|(weight, row)| *weight = targets.weight(row));
+                weights_of_rows = Some(&weights[..block.len()]);
             }
             if L::KNOWS_TOP1 {
                 top1 += count(is_top1);
             }
-            let weights = are_weighted.then_some(&weights[..block.len()]);
-            totals.add_results::<S, BLOCK_ROWS>(isa, loss, weights, self.double);
+            totals.add_results::<S, BLOCK_ROWS>(isa, loss, weights_of_rows, self.double);
             if self.call.negate {
                 loss.iter_mut().for_each(|loss| *loss = 0.0 - *loss);
             }

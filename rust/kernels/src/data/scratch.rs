@@ -54,14 +54,21 @@ pub struct Scratch<F> {
     pub steps: Vec<Steps<F, CHUNK_LANES>>,
     /// The same, for what compares two rows of float32.
     pub(crate) share_steps: Option<Box<share::Steps>>,
-    /// The exponentials of some chunks; of a known length, so that LLVM unrolls the loops over it.
-    pub(crate) piece: Aligned<[F; PIECE_CLASSES]>,
-    /// The same chunks with one of their classes hidden.
-    pub held: Aligned<[[F; CHUNK_LANES]; PIECE]>,
-    /// The peaks of a block, by which the search for the largest k classes skips pieces.
-    pub(crate) peaks: Peaks<F>,
+    /// What a sum keeps of the pieces of a block, once there is one: its 3 KiB would be a tenth of the time of a call of
+    /// few rows that needs none.
+    pieces: Option<Box<Pieces<F>>>,
     /// Whether a row so far had a class at −∞: the next ones may have the same mask.
     pub(crate) is_masked: bool,
+}
+
+/// What a sum keeps of the pieces of a block.
+pub(crate) struct Pieces<F> {
+    /// The exponentials of some chunks; of a known length, so that LLVM unrolls the loops over it.
+    pub(crate) terms: Aligned<[F; PIECE_CLASSES]>,
+    /// The same chunks with one of their classes hidden.
+    pub(crate) held: Aligned<[[F; CHUNK_LANES]; PIECE]>,
+    /// The peaks of a block, by which the search for the largest k classes skips pieces.
+    pub(crate) peaks: Peaks<F>,
 }
 
 /// Some classes of some neighbouring rows.
@@ -82,6 +89,12 @@ pub(crate) enum Typed<'s> {
 }
 
 impl<F: Real> Scratch<F> {
+    /// What a sum keeps of the pieces of a block.
+    #[inline(always)]
+    pub(crate) fn pieces(&mut self) -> &mut Pieces<F> {
+        self.pieces.get_or_insert_with(Pieces::new)
+    }
+
     /// The scratch with its type, which is known where `F` is and costs nothing.
     #[inline(always)]
     pub(crate) fn typed(&mut self) -> Typed<'_> {
@@ -91,6 +104,17 @@ impl<F: Real> Scratch<F> {
         } else {
             Typed::F64(scratch.downcast_mut().expect("it is of f64, the other Real"))
         }
+    }
+}
+
+impl<F: Real> Pieces<F> {
+    #[cold]
+    fn new() -> Box<Self> {
+        Box::new(Pieces {
+            terms: Aligned([F::ZERO; PIECE_CLASSES]),
+            held: Aligned([[F::ZERO; CHUNK_LANES]; PIECE]),
+            peaks: [[F::NEG_INFINITY; CHUNK_LANES]; BLOCK / PIECE_CLASSES],
+        })
     }
 }
 
@@ -112,9 +136,7 @@ impl<F: Real> Default for Scratch<F> {
             shares: Buffer::default(),
             steps: Vec::new(),
             share_steps: None,
-            piece: Aligned([F::ZERO; PIECE_CLASSES]),
-            held: Aligned([[F::ZERO; CHUNK_LANES]; PIECE]),
-            peaks: [[F::NEG_INFINITY; CHUNK_LANES]; BLOCK / PIECE_CLASSES],
+            pieces: None,
             is_masked: false,
         }
     }

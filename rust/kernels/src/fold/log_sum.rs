@@ -29,7 +29,7 @@
 //!    only where the term does, near the largest x, so `finish` corrects by the n·δ of the largest.
 
 use crate::data::rows::Block;
-use crate::data::scratch::{PIECE, PIECE_CLASSES, Scratch};
+use crate::data::scratch::{PIECE, PIECE_CLASSES, Pieces, Scratch};
 use crate::fold::Fold;
 use crate::fold::beside::{Beside, Chunks};
 use crate::fold::peaks::{add_tail, peaks_of};
@@ -102,9 +102,9 @@ impl<F: Real, B: Beside<F>> LogSum<F, B> {
     #[inline(always)]
     fn take<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, scratch: &mut Scratch<F>) -> F {
         let mut sweep = Sweep::new(block, self);
-        sweep.add(isa, scratch);
+        sweep.add(isa, scratch.pieces());
         max_lane(match B::KEEPS_PEAKS {
-            true => max_lanes(peaks_of(&scratch.peaks, block.length)),
+            true => max_lanes(peaks_of(&scratch.pieces().peaks, block.length)),
             false => sweep.lanes,
         })
     }
@@ -212,18 +212,18 @@ impl<'b, 's, F: Real, B: Beside<F>> Sweep<'b, 's, F, B> {
 
     /// Takes in the classes of the block.
     #[inline(always)]
-    fn add<S: Isa>(&mut self, isa: S, scratch: &mut Scratch<F>) {
+    fn add<S: Isa>(&mut self, isa: S, pieces: &mut Pieces<F>) {
         let [x] = self.block.classes();
         let (chunks, rest) = x.as_chunks::<CHUNK_LANES>();
         for (i, piece) in chunks.chunks(PIECE).enumerate() {
-            self.add_chunks(isa, (i, piece), scratch);
+            self.add_chunks(isa, (i, piece), pieces);
         }
         if !rest.is_empty() {
             // Loaded only now: a load from memory before its turn would hold up all that follow.
             let (tail, mut terms) = (self.tail(rest.len()), [F::ZERO; CHUNK_LANES]);
             write_terms::<S, F, false>(isa, self.sum.scale, &tail, &mut terms);
             if B::KEEPS_PEAKS {
-                add_tail(&mut scratch.peaks, chunks.len(), tail);
+                add_tail(&mut pieces.peaks, chunks.len(), tail);
             } else {
                 self.lanes = zip(tail, self.lanes, max2);
             }
@@ -241,7 +241,7 @@ impl<'b, 's, F: Real, B: Beside<F>> Sweep<'b, 's, F, B> {
         &mut self,
         isa: S,
         (i, piece): (usize, &'c [[F; CHUNK_LANES]]),
-        Scratch { piece: terms, held, peaks, .. }: &'c mut Scratch<F>,
+        Pieces { terms, held, peaks }: &'c mut Pieces<F>,
     ) {
         let (length, mut chunks) = (piece.len() * CHUNK_LANES, piece);
         self.prefetch.step_alone(length);

@@ -105,8 +105,9 @@ impl<F: Real> Fold<F> for Score<F> {
         if let Some(top) = &mut self.top {
             const { assert!(<(Below<F>, Standing<F>)>::KEEPS_PEAKS, "the peaks are those of the block") };
             let ([x], target) = (block.classes(), self.rest.left_out().wrapping_sub(block.first));
-            add_left_out(x, target, &mut scratch.peaks);
-            top.offer_block(isa, block, &scratch.peaks);
+            let peaks = &mut scratch.pieces().peaks;
+            add_left_out(x, target, peaks);
+            top.offer_block(isa, block, peaks);
         }
     }
 

@@ -159,8 +159,9 @@ impl<F: Real> Fold<F> for TopK<F> {
 
     #[inline(always)]
     fn push<S: Isa>(&mut self, isa: S, block: &Block<'_, F>, scratch: &mut Scratch<F>) {
-        write_peaks(block.classes()[0], &mut scratch.peaks);
-        self.offer_block(isa, block, &scratch.peaks);
+        let peaks = &mut scratch.pieces().peaks;
+        write_peaks(block.classes()[0], peaks);
+        self.offer_block(isa, block, peaks);
     }
 
     #[inline(always)]
