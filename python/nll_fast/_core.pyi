@@ -1,30 +1,26 @@
 from typing import Any, final
 
 from numpy import bool_, float64, int64
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 _Array = NDArray[Any]
-_Input = _Array | float
+# Of what is neither an array nor a float, and of arrays that no kernel reads, a function raises TypeError.
+_Input = ArrayLike
 _Weight = NDArray[float64] | None
-_Rows = tuple[_Array | None, Partial]
 _RowWeight = NDArray[float64] | None
 _Mask = NDArray[bool_] | None
-_Elements = tuple[_Array | None, list[_Array], Partial]
 
 @final
 class Wanted:
     def __new__(
         cls,
         *,
+        reduction: str,
         weight: _Input | None = None,
         mask: _Input | None = None,
         out: _Array | None = None,
-        each: bool,
-        total: bool,
-        moments: bool = False,
         wrt: list[str] | None = None,
         hess: str | None = None,
-        mean: bool = False,
     ) -> Wanted: ...
 
 @final
@@ -78,45 +74,45 @@ class Partial:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Partial: ...
 
-def known_losses(losses: _Input, wanted: Wanted) -> _Elements: ...
-def softplus(x: _Input, wanted: Wanted) -> _Elements: ...
-def log_sigmoid(x: _Input, wanted: Wanted) -> _Elements: ...
+def known_losses(losses: _Input, wanted: Wanted | str) -> Any: ...
+def softplus(x: _Input, wanted: Wanted | str) -> Any: ...
+def log_sigmoid(x: _Input, wanted: Wanted | str) -> Any: ...
 def binary_cross_entropy_with_logits(
-    logits: _Input, target: _Input, pos_weight: _Input, validate: bool, wanted: Wanted
-) -> _Elements: ...
+    logits: _Input, target: _Input, pos_weight: _Input, validate: bool, wanted: Wanted | str
+) -> Any: ...
 def binary_cross_entropy(
-    probs: _Input, target: _Input, clamp: str | None, validate: bool, wanted: Wanted
-) -> _Elements: ...
+    probs: _Input, target: _Input, clamp: str | None, validate: bool, wanted: Wanted | str
+) -> Any: ...
 def gaussian_nll_loss(
     mean: _Input,
     target: _Input,
+    var: _Input | None,
+    log_var: _Input | None,
+    sigma: _Input | None,
     eps: float,
     full: bool,
-    wanted: Wanted,
-    var: _Input | None = None,
-    log_var: _Input | None = None,
-    sigma: _Input | None = None,
-) -> _Elements: ...
+    wanted: Wanted | str,
+) -> Any: ...
 def laplace_nll_loss(
     mean: _Input,
     target: _Input,
+    scale: _Input | None,
+    log_scale: _Input | None,
     eps: float,
-    wanted: Wanted,
-    scale: _Input | None = None,
-    log_scale: _Input | None = None,
-) -> _Elements: ...
-def mse_loss(mean: _Input, target: _Input, wanted: Wanted) -> _Elements: ...
+    wanted: Wanted | str,
+) -> Any: ...
+def mse_loss(mean: _Input, target: _Input, wanted: Wanted | str) -> Any: ...
 def poisson_nll_loss(
     input: _Input,
     target: _Input,
+    log_offset: _Input | None,
     log_input: bool,
     full: bool | str,
     eps: float,
     validate: bool,
-    wanted: Wanted,
-    log_offset: _Input | None = None,
-) -> _Elements: ...
-def bradley_terry_loss(chosen: _Input, rejected: _Input, margin: _Input, wanted: Wanted) -> _Elements: ...
+    wanted: Wanted | str,
+) -> Any: ...
+def bradley_terry_loss(chosen: _Input, rejected: _Input, margin: _Input, wanted: Wanted | str) -> Any: ...
 def dpo_loss(
     policy_chosen_logps: _Input,
     policy_rejected_logps: _Input,
@@ -126,44 +122,44 @@ def dpo_loss(
     label_smoothing: float,
     loss_type: str,
     reference_point: float,
-    wanted: Wanted,
-) -> _Elements: ...
-def entr(p: _Input, wanted: Wanted) -> _Elements: ...
-def rel_entr(p: _Input, q: _Input, wanted: Wanted) -> _Elements: ...
-def kl_div(input: _Input, target: _Input, log_target: bool, wanted: Wanted) -> _Elements: ...
+    wanted: Wanted | str,
+) -> Any: ...
+def entr(p: _Input, wanted: Wanted | str) -> Any: ...
+def rel_entr(p: _Input, q: _Input, wanted: Wanted | str) -> Any: ...
+def kl_div(input: _Input, target: _Input, log_target: bool, wanted: Wanted | str) -> Any: ...
 def cross_entropy(
-    logits: _Array,
-    target: NDArray[int64],
+    logits: ArrayLike,
+    target: ArrayLike,
     weight: _Weight,
     row_weight: _RowWeight,
     ignore_index: int | None,
     out: _Array | None,
-    each: bool,
-    moments: bool,
+    reduction: str,
+    empty_mean: float,
     label_smoothing: float = 0.0,
     negate: bool = False,
-) -> _Rows: ...
+) -> Any: ...
 def nll_loss(
-    log_probs: _Array,
-    target: NDArray[int64],
+    log_probs: ArrayLike,
+    target: ArrayLike,
     weight: _Weight,
     row_weight: _RowWeight,
     ignore_index: int | None,
     out: _Array | None,
-    each: bool,
-    moments: bool,
-) -> _Rows: ...
+    reduction: str,
+    empty_mean: float,
+) -> Any: ...
 def categorical_nll(
-    probs: _Array,
-    target: NDArray[int64],
+    probs: ArrayLike,
+    target: ArrayLike,
     weight: _Weight,
     row_weight: _RowWeight,
     ignore_index: int | None,
     out: _Array | None,
-    each: bool,
-    moments: bool,
+    reduction: str,
+    empty_mean: float,
     clamp: str | None = None,
-) -> _Rows: ...
+) -> Any: ...
 def soft_cross_entropy(
     logits: _Array,
     target: _Array,
@@ -172,9 +168,9 @@ def soft_cross_entropy(
     mask: _Mask,
     row_weight: _RowWeight,
     out: _Array | None,
-    each: bool,
-    moments: bool,
-) -> _Rows: ...
+    reduction: str,
+    empty_mean: float,
+) -> Any: ...
 def expected_loss(
     probs: _Array,
     target: _Array,
@@ -183,30 +179,30 @@ def expected_loss(
     mask: _Mask,
     row_weight: _RowWeight,
     out: _Array | None,
-    each: bool,
-    moments: bool,
-) -> _Rows: ...
+    reduction: str,
+    empty_mean: float,
+) -> Any: ...
 def entropy(
-    logits: _Array, mask: _Mask, row_weight: _RowWeight, out: _Array | None, each: bool, moments: bool
-) -> _Rows: ...
+    logits: _Array, mask: _Mask, row_weight: _RowWeight, out: _Array | None, reduction: str, empty_mean: float
+) -> Any: ...
 def kl_divergence(
     p_logits: _Array,
     q_logits: _Array,
     mask: _Mask,
     row_weight: _RowWeight,
     out: _Array | None,
-    each: bool,
-    moments: bool,
-) -> _Rows: ...
+    reduction: str,
+    empty_mean: float,
+) -> Any: ...
 def entropy_grad(
     logits: _Array,
     mask: _Mask,
     row_weight: _RowWeight,
     out: _Array | None,
-    each: bool,
-    moments: bool,
+    reduction: str,
+    empty_mean: float,
     mean: bool,
-) -> tuple[_Array, None, _Array | None, Partial]: ...
+) -> tuple[_Array, None, Any]: ...
 def soft_cross_entropy_grad(
     logits: _Array,
     target: _Array,
@@ -215,22 +211,22 @@ def soft_cross_entropy_grad(
     mask: _Mask,
     row_weight: _RowWeight,
     out: _Array | None,
-    each: bool,
-    moments: bool,
+    reduction: str,
+    empty_mean: float,
     mean: bool,
-) -> tuple[_Array, None, _Array | None, Partial]: ...
+) -> tuple[_Array, None, Any]: ...
 def kl_divergence_grad(
     p_logits: _Array,
     q_logits: _Array,
     mask: _Mask,
     row_weight: _RowWeight,
     out: _Array | None,
-    each: bool,
-    moments: bool,
+    reduction: str,
+    empty_mean: float,
     mean: bool,
     by_p: bool,
     by_q: bool,
-) -> tuple[_Array | None, _Array | None, _Array | None, Partial]: ...
+) -> tuple[_Array | None, _Array | None, Any]: ...
 def logsumexp(logits: _Array, out: _Array | None, b: _Array | None = None) -> _Array: ...
 def log_softmax(logits: _Array, out: _Array | None) -> _Array: ...
 def cross_entropy_grad(
@@ -245,10 +241,9 @@ def cross_entropy_grad(
     *,
     hess: str | None = None,
     out: _Array | None = None,
-    each: bool = False,
-    total: bool = False,
-    moments: bool = False,
-) -> tuple[_Array, _Array | None, _Array | None, Partial]: ...
+    reduction: str | None = None,
+    empty_mean: float = ...,
+) -> tuple[_Array, _Array | None, Any]: ...
 def exp(x: float) -> float: ...
 def get_num_threads() -> int: ...
 def set_num_threads(threads: int) -> None: ...

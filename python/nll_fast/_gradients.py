@@ -28,9 +28,9 @@ def row_gradient(
     out: Array | None = None,
     losses: Array | None = None,
     **options: Any,
-) -> tuple[Array, Array | None, Array | None, Partial]:
-    """The gradient by all logits, in ``out`` if that is given, the second derivatives, the losses, in ``losses`` if
-    that is given, and their totals.
+) -> tuple[Array, Array | None, Any]:
+    """The gradient by all logits, in ``out`` if that is given, the second derivatives, and the reduced loss, with each
+    loss in ``losses`` if that is given.
     """
     given = (logits, target, weight, sample_weight, mask)
     x, shift = as_rows(logits, "logits", axis), as_integer(shift, "shift")
@@ -54,17 +54,17 @@ def row_gradient(
             check_out(given_out, (*given, x, target))
     weight = None if weight is None else as_weight(weight)
     with named_targets(shift):
-        slopes, curves, each, totals = call(
-            x, target, weight, sample_weight, ignore_index, grad_out=out, out=losses, **options
-        )
+        slopes, curves, loss = call(x, target, weight, sample_weight, ignore_index, grad_out=out, out=losses, **options)
     if shift:
-        each = None if each is None else each[..., :-shift]
-        totals = without_ignored(totals, target.size // target.shape[-1] * shift)
+        if isinstance(loss, np.ndarray):
+            loss = loss[..., :-shift]
+        elif isinstance(loss, Partial):
+            loss = without_ignored(loss, target.size // target.shape[-1] * shift)
     if axis not in (-1, x.ndim - 1):
         if out is not None:
             raise ValueError(f"out needs the class axis to be the last, not axis {axis}")
         slopes, curves = (x if x is None else np.moveaxis(x, -1, axis) for x in (slopes, curves))
-    return slopes, curves, each, totals
+    return slopes, curves, loss
 
 
 def without_ignored(totals: Partial, rows: int) -> Partial:
@@ -77,14 +77,14 @@ def without_ignored(totals: Partial, rows: int) -> Partial:
 
 def quantity_gradients(
     call: Callable[..., Any], given: dict[str, Any], names: list[str], shift: int, axis: int
-) -> tuple[tuple[Array, ...], Array | None, Partial]:
-    """The results of ``call`` with the arguments ``given``: gradients by the arrays ``names``, in the shapes of these;
-    the values of the rows; and their totals.
+) -> tuple[tuple[Array, ...], Any]:
+    """The results of ``call`` with the arguments ``given``: gradients by the arrays ``names``, in the shapes of these,
+    and the reduced value.
     """
     which = {"by_p": "p_logits" in names, "by_q": "q_logits" in names} if "q_logits" in given else {}
-    *found, each, totals = call(**given, **which)
+    *found, loss = call(**given, **which)
     by_name = dict(zip((name for name in given if name.endswith("logits")), found, strict=False))
-    return tuple(_as_given(by_name[name], shift, axis) for name in names), each, totals
+    return tuple(_as_given(by_name[name], shift, axis) for name in names), loss
 
 
 def _as_given(gradient: np.ndarray, shift: int, axis: int) -> np.ndarray:

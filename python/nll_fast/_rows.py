@@ -16,7 +16,6 @@ from nll_fast._arrays import (
     as_weight,
     check_out,
 )
-from nll_fast._core import Partial
 from nll_fast._gradients import quantity_gradients, row_gradient
 from nll_fast._llama import CodedLogits
 from nll_fast._options import as_integer, as_names, as_number, shown
@@ -70,43 +69,12 @@ def check_reduction(reduction: str, empty_mean: float = math.nan) -> float:
     return empty_mean
 
 
-def apply_reduction(
-    each: Any, totals: Partial, reduction: str, empty_mean: float = math.nan, out: Array | None = None
-) -> Any:
-    """What the user gets of the losses and their totals. The loss of one row is a number, unless it is in ``out``."""
-    if reduction == "mean":
-        mean = totals.mean
-        # The mean of nothing is NaN.
-        return mean if mean == mean or totals.count else empty_mean
-    if reduction == "none":
-        return each if each.ndim or out is not None else each[()]
-    return totals.sum if reduction == "sum" else totals
-
-
 def check_unused(ignore_index: int | None) -> None:
     if ignore_index is not None and as_integer(ignore_index, "ignore_index") != -100:
         raise ValueError(
             f"ignore_index={shown(ignore_index)} means nothing to a target that is a distribution for each row: leave "
             "it out, and leave out rows by slicing"
         )
-
-
-def usual_losses(
-    call: Callable[..., Any], x: Any, target: Any, ignore_index: int | None, reduction: str, **options: Any
-) -> Any:
-    """The losses of rows of a call that gives little more than arrays which the kernels read as they are; None if this
-    is another. Looking at the arguments here would take a third of the time of a small call.
-    """
-    is_plain = isinstance(reduction, str) and (ignore_index is None or type(ignore_index) is int)
-    if not is_plain or reduction not in REDUCTIONS:
-        return None
-    try:
-        each, totals = call(
-            x, target, None, None, ignore_index, None, reduction == "none", reduction == "partial", **options
-        )
-    except (TypeError, OverflowError):
-        return None  # An argument is converted or refused where each is looked at.
-    return apply_reduction(each, totals, reduction)
 
 
 def row_losses(
@@ -136,14 +104,12 @@ def row_losses(
     if ignore_index is not None and (type(ignore_index) is not int or ignore_index != -100):
         ignore_index = as_integer(ignore_index, "ignore_index")
     given = (x, target, weight, sample_weight, mask)
-    wanted, moments = reduction == "none", reduction == "partial"
     if grad or hess is not None:
-        slopes, curves, each, totals = row_gradient(
+        slopes, curves, loss = row_gradient(
             call, x, target, axis=axis, weight=weight, sample_weight=sample_weight, ignore_index=ignore_index,
             shift=shift, mask=mask, hess=hess, mean=reduction == "mean",
-            losses=out, each=wanted, total=True, moments=moments, **options,
+            losses=out, reduction=reduction, empty_mean=empty_mean, **options,
         )  # fmt: skip
-        loss = apply_reduction(each, totals, reduction, empty_mean, out)
         return (loss, slopes) if hess is None else (loss, slopes, curves)
     if shift != 0 or mask is not None:
         x, target, ignore_index = shift_and_mask(x, target, axis, shift, mask, ignore_index)
@@ -154,8 +120,7 @@ def row_losses(
     if out is not None:
         check_out(out, (*given, x, target))
     with named_targets(shift):
-        each, totals = call(x, target, weight, sample_weight, ignore_index, out, wanted, moments, **options)
-    return apply_reduction(each, totals, reduction, empty_mean, out)
+        return call(x, target, weight, sample_weight, ignore_index, out, reduction, empty_mean, **options)
 
 
 def row_quantity(
@@ -178,9 +143,10 @@ def row_quantity(
     """
     is_usual = type(axis) is int and axis == -1 and type(shift) is int and shift == 0 and empty_mean is math.nan
     if is_usual and not grad and all(x is None for x in (out, mask, sample_weight, options.get("weight"))):
-        loss = _usual_quantity(call, arrays, reduction, options)
-        if loss is not None:
-            return loss
+        try:
+            return _usual_quantity(call, arrays, reduction, options)
+        except TypeError:
+            pass  # An argument is converted, or refused in words, below.
     empty_mean, shift = check_reduction(reduction, empty_mean), as_integer(shift, "shift")
     names = as_names(wrt, [name for name in arrays if name != "target"]) if grad else []
     inputs = {name: as_rows(x, name, axis) for name, x in arrays.items()}
@@ -205,26 +171,18 @@ def row_quantity(
         rows = next(iter(inputs.values())).shape[:-1]
     given = {**inputs, **options, "mask": None if mask is None else np.require(mask, requirements=["C", "A"])}
     given["row_weight"] = None if sample_weight is None else as_row_weight(sample_weight, rows, shift, "logits")
-    given |= {"out": out, "each": reduction == "none", "moments": reduction == "partial"}
+    given |= {"out": out, "reduction": reduction, "empty_mean": empty_mean}
     if not grad:
-        each, totals = call(**given)
-        return apply_reduction(each, totals, reduction, empty_mean, out)
+        return call(**given)
     given["mean"] = reduction == "mean"
-    gradients, each, totals = quantity_gradients(call, given, names, shift, axis)
-    loss = apply_reduction(each, totals, reduction, empty_mean, out)
+    gradients, loss = quantity_gradients(call, given, names, shift, axis)
     return loss, gradients[0] if wrt is None or isinstance(wrt, str) else gradients
 
 
 def _usual_quantity(call: Callable[..., Any], arrays: dict[str, Any], reduction: str, options: dict[str, Any]) -> Any:
-    """As :func:`usual_losses`, for non-empty arrays: empty ones go the long way, which words the errors."""
-    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
-        return None
-    for x in arrays.values():
-        if type(x) is not np.ndarray or not x.size:
-            return None
-    wanted, moments = reduction == "none", reduction == "partial"
-    try:
-        each, totals = call(**arrays, **options, mask=None, row_weight=None, out=None, each=wanted, moments=moments)
-    except TypeError:
-        return None
-    return apply_reduction(each, totals, reduction)
+    """The reduced values of a call that gives little more than non-empty arrays which the kernels read as they are;
+    TypeError for another. Empty arrays go the long way, which words the errors.
+    """
+    if not all(type(x) is np.ndarray and x.size for x in arrays.values()):
+        raise TypeError
+    return call(**arrays, **options, mask=None, row_weight=None, out=None, reduction=reduction, empty_mean=math.nan)

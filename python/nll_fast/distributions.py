@@ -160,6 +160,11 @@ def entr(p: ArrayLike, *, out: Array | None = None) -> Array:
     >>> entr(np.array([0.0, 0.5]))
     array([0.        , 0.34657359])
     """
+    if out is None:
+        try:
+            return _core.entr(p, "none")
+        except TypeError:
+            pass  # An argument is converted, or refused in words, below.
     return elements(_core.entr, {"p": p}, out=out)
 
 
@@ -189,6 +194,11 @@ def rel_entr(p: ArrayLike, q: ArrayLike, *, out: Array | None = None) -> Array:
     >>> rel_entr(np.array([0.0, 0.5]), np.array([0.5, 0.25])).round(6)
     array([0.      , 0.346574])
     """
+    if out is None:
+        try:
+            return _core.rel_entr(p, q, "none")
+        except TypeError:
+            pass  # An argument is converted, or refused in words, below.
     return elements(_core.rel_entr, {"p": p, "q": q}, out=out)
 
 
@@ -238,7 +248,7 @@ def kl_div(
     if not batchmean and not (isinstance(reduction, str) and reduction in REDUCTIONS):
         raise ValueError(f"reduction is {shown(reduction)}; use 'mean', 'batchmean', 'sum', 'none' or 'partial'")
     how = "sum" if batchmean else reduction
-    loss = elements(_core.kl_div, arrays, reduction=how, out=out, log_target=as_flag(log_target, "log_target"))
+    loss = elements(_core.kl_div, arrays, as_flag(log_target, "log_target"), reduction=how, out=out)
     if not batchmean:
         return loss
     shape = np.broadcast_shapes(*(as_array(x, name).shape for name, x in arrays.items()))

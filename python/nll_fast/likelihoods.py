@@ -95,11 +95,16 @@ def binary_cross_entropy_with_logits(
     >>> binary_cross_entropy_with_logits([0.0, 0.0], [0, 1], reduction="sum", grad=True)[1]
     array([ 0.5, -0.5])
     """
+    if weight is mask is out is wrt is hess is None and grad is False:
+        try:
+            return _core.binary_cross_entropy_with_logits(logits, target, pos_weight, validate, reduction)
+        except TypeError:
+            pass  # An argument is converted, or refused in words, below.
     return elements(
         _core.binary_cross_entropy_with_logits,
         {"logits": logits, "target": target, "pos_weight": pos_weight},
+        validate is True or as_flag(validate, "validate"),
         weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt, hess=hess,
-        validate=validate is True or as_flag(validate, "validate"),
     )  # fmt: skip
 
 
@@ -151,11 +156,16 @@ def binary_cross_entropy(
     >>> round(binary_cross_entropy([0.9, 0.2], [1, 0]), 6)
     0.164252
     """
+    if weight is mask is out is None:
+        try:
+            return _core.binary_cross_entropy(probs, target, clamp, validate, reduction)
+        except TypeError:
+            pass  # An argument is converted, or refused in words, below.
     return elements(
         _core.binary_cross_entropy,
         {"probs": probs, "target": target},
-        weight=weight, mask=mask, reduction=reduction, out=out, clamp=clamp,
-        validate=validate is True or as_flag(validate, "validate"),
+        clamp, validate is True or as_flag(validate, "validate"),
+        weight=weight, mask=mask, reduction=reduction, out=out,
     )  # fmt: skip
 
 
@@ -186,6 +196,11 @@ def log_sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array:
     >>> log_sigmoid(np.array([0.0, 40.0]))
     array([-6.93147181e-01, -4.24835426e-18])
     """
+    if out is None:
+        try:
+            return _core.log_sigmoid(x, "none")
+        except TypeError:
+            pass  # An argument is converted, or refused in words, below.
     return elements(_core.log_sigmoid, {"x": x}, out=out)
 
 
@@ -213,4 +228,9 @@ def softplus(x: ArrayLike, *, out: Array | None = None) -> Array:
     >>> softplus(np.array([0.0, 1000.0]))
     array([6.93147181e-01, 1.00000000e+03])
     """
+    if out is None:
+        try:
+            return _core.softplus(x, "none")
+        except TypeError:
+            pass  # An argument is converted, or refused in words, below.
     return elements(_core.softplus, {"x": x}, out=out)

@@ -11,7 +11,7 @@ from nll_fast import _core
 from nll_fast._arrays import as_array, is_distribution
 from nll_fast._gradients import row_gradient
 from nll_fast._options import as_flag, as_integer, as_number, is_name, shown
-from nll_fast._rows import check_unused, row_losses, row_quantity, usual_losses
+from nll_fast._rows import check_unused, row_losses, row_quantity
 from nll_fast._types import Array, GradientOptions, Hessian, Loss, Reduction, mean_by_default
 
 
@@ -113,14 +113,16 @@ def cross_entropy(
     >>> cross_entropy(np.zeros((3, 4)), [0, 3, -100], reduction="none").round(4)
     array([1.3863, 1.3863, 0.    ])
     """
+    # What is usual goes to the kernels as it is: to look at each argument would double the time of a small call.
     is_usual = type(axis) is type(shift) is int and axis == -1 and shift == 0 and empty_mean is math.nan
     is_usual = is_usual and grad is False and type(label_smoothing) is float
     if is_usual and weight is sample_weight is mask is out is hess is None:
-        loss = usual_losses(
-            _core.cross_entropy, logits, target, ignore_index, reduction, label_smoothing=label_smoothing
-        )
-        if loss is not None:
-            return loss
+        try:
+            return _core.cross_entropy(
+                logits, target, None, None, ignore_index, None, reduction, empty_mean, label_smoothing
+            )
+        except TypeError:
+            pass  # An argument is converted, or refused in words, below.
     smoothing, grad = as_number(label_smoothing, "label_smoothing"), as_flag(grad, "grad")
     if is_distribution(target, logits):
         check_unused(ignore_index)
@@ -218,7 +220,7 @@ def cross_entropy_grad(
             f"target is {shown(as_array(target, 'target'))}; cross_entropy_grad takes class indices: of a "
             "distribution y the gradient is cross_entropy(..., grad=True)[1], and the Hessian sum(y) * p * (1 - p)"
         )
-    slopes, curves, _, _ = row_gradient(
+    slopes, curves, _ = row_gradient(
         _core.cross_entropy_grad,
         logits, target,
         axis=axis, weight=weight, sample_weight=sample_weight,

@@ -58,6 +58,11 @@ def bradley_terry_loss(
     >>> round(bradley_terry_loss([2.0], [0.0]), 6)
     0.126928
     """
+    if weight is mask is out is wrt is hess is None and grad is False:
+        try:
+            return _core.bradley_terry_loss(chosen, rejected, margin, reduction)
+        except TypeError:
+            pass  # An argument is converted, or refused in words, below.
     return elements(
         _core.bradley_terry_loss,
         {"chosen": chosen, "rejected": rejected, "margin": margin},
@@ -175,8 +180,8 @@ def dpo_loss(
     loss = elements(
         _core.dpo_loss,
         arrays,
+        beta, label_smoothing, loss_type, point,
         weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt,
-        beta=beta, label_smoothing=label_smoothing, loss_type=loss_type, reference_point=point,
     )  # fmt: skip
     if not return_rewards:
         return loss

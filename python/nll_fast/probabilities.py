@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from nll_fast import _core
 from nll_fast._arrays import is_distribution
-from nll_fast._rows import check_unused, row_losses, row_quantity, usual_losses
+from nll_fast._rows import check_unused, row_losses, row_quantity
 from nll_fast._types import Array, Loss, Reduction, mean_by_default
 
 
@@ -55,9 +55,10 @@ def nll_loss(
     0.25
     """
     if type(axis) is int and axis == -1 and empty_mean is math.nan and weight is sample_weight is out is None:
-        loss = usual_losses(_core.nll_loss, log_probs, target, ignore_index, reduction)
-        if loss is not None:
-            return loss
+        try:
+            return _core.nll_loss(log_probs, target, None, None, ignore_index, None, reduction, empty_mean)
+        except TypeError:
+            pass  # An argument is converted, or refused in words, below.
     return row_losses(
         _core.nll_loss,
         "log_probs", log_probs, target,
@@ -117,9 +118,10 @@ def categorical_nll(
     0.983
     """
     if type(axis) is int and axis == -1 and empty_mean is math.nan and weight is sample_weight is out is None:
-        loss = usual_losses(_core.categorical_nll, probs, target, ignore_index, reduction, clamp=clamp)
-        if loss is not None:
-            return loss
+        try:
+            return _core.categorical_nll(probs, target, None, None, ignore_index, None, reduction, empty_mean, clamp)
+        except TypeError:
+            pass  # An argument is converted, or refused in words, below.
     if is_distribution(target, probs):
         check_unused(ignore_index)
         return row_quantity(

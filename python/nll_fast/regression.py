@@ -8,7 +8,7 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from nll_fast import _core
-from nll_fast._elements import elements, given
+from nll_fast._elements import elements
 from nll_fast._options import as_flag, as_number
 from nll_fast._types import Array, Hessian, Loss, Reduction, mean_by_default
 
@@ -83,11 +83,17 @@ def gaussian_nll_loss(
     >>> gaussian_nll_loss(mean, target, log_var=log_var, reduction="sum", grad=True, wrt=("mean", "log_var"))
     (0.5, (array([-1.,  0.]), array([0. , 0.5])))
     """
+    eps, full = as_number(eps, "eps"), as_flag(full, "full")
+    if weight is mask is out is wrt is hess is None and grad is False:
+        try:
+            return _core.gaussian_nll_loss(mean, target, var, log_var, sigma, eps, full, reduction)
+        except TypeError:
+            pass  # An argument is converted, or refused in words, below.
     return elements(
         _core.gaussian_nll_loss,
-        {"mean": mean, "target": target, **given(var=var, log_var=log_var, sigma=sigma)},
+        {"mean": mean, "target": target, "var": var, "log_var": log_var, "sigma": sigma}, eps, full,
+        optional=("var", "log_var", "sigma"),
         weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt, hess=hess,
-        eps=as_number(eps, "eps"), full=as_flag(full, "full"),
     )  # fmt: skip
 
 
@@ -145,11 +151,17 @@ def laplace_nll_loss(
     >>> laplace_nll_loss([0.0, 1.0], [1.0, 1.0], 0.5)
     1.0
     """
+    eps = as_number(eps, "eps")
+    if weight is mask is out is wrt is hess is None and grad is False:
+        try:
+            return _core.laplace_nll_loss(mean, target, scale, log_scale, eps, reduction)
+        except TypeError:
+            pass  # An argument is converted, or refused in words, below.
     return elements(
         _core.laplace_nll_loss,
-        {"mean": mean, "target": target, **given(scale=scale, log_scale=log_scale)},
+        {"mean": mean, "target": target, "scale": scale, "log_scale": log_scale}, eps,
+        optional=("scale", "log_scale"),
         weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt, hess=hess,
-        eps=as_number(eps, "eps"),
     )  # fmt: skip
 
 
@@ -196,9 +208,13 @@ def mse_loss(
     >>> mse_loss([0.0, 1.0], [1.0, 3.0])
     2.5
     """
-    arrays = {"mean": mean, "target": target}
+    if weight is mask is out is wrt is hess is None and grad is False:
+        try:
+            return _core.mse_loss(mean, target, reduction)
+        except TypeError:
+            pass  # An argument is converted, or refused in words, below.
     return elements(
-        _core.mse_loss, arrays,
+        _core.mse_loss, {"mean": mean, "target": target},
         weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt, hess=hess,
     )  # fmt: skip
 
@@ -269,11 +285,19 @@ def poisson_nll_loss(
     >>> poisson_nll_loss([0.0], [3])
     1.0
     """
+    log_input, validate = (
+        log_input is True or as_flag(log_input, "log_input"),
+        validate is True or as_flag(validate, "validate"),
+    )
+    full, eps = full if full is False or isinstance(full, str) else as_flag(full, "full"), as_number(eps, "eps")
+    if weight is mask is out is wrt is hess is None and grad is False:
+        try:
+            return _core.poisson_nll_loss(input, target, log_offset, log_input, full, eps, validate, reduction)
+        except TypeError:
+            pass  # An argument is converted, or refused in words, below.
     return elements(
         _core.poisson_nll_loss,
-        {"input": input, "target": target, **given(log_offset=log_offset)},
+        {"input": input, "target": target, "log_offset": log_offset}, log_input, full, eps, validate,
+        optional=("log_offset",),
         weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt, hess=hess,
-        log_input=log_input is True or as_flag(log_input, "log_input"),
-        full=full if full is False or isinstance(full, str) else as_flag(full, "full"),
-        eps=as_number(eps, "eps"), validate=validate is True or as_flag(validate, "validate"),
     )  # fmt: skip

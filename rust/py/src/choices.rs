@@ -2,8 +2,9 @@
 
 use crate::errors::{raise, shown};
 use nll_calls::choose;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyInt, PyString};
 
 /// The choice with the name that `given` holds.
 pub(crate) fn chosen<T: Copy>(
@@ -17,6 +18,22 @@ pub(crate) fn chosen<T: Copy>(
         return Ok(*choice);
     }
     choose(argument, None, &shown(given)?, names).map_err(raise)
+}
+
+/// A number that is an `int` of Python and fits in 64 bits. Anything else is a `TypeError`, upon which the front end looks
+/// at it: `True` is no index of a class.
+pub(crate) struct Integer(pub(crate) i64);
+
+impl<'py> FromPyObject<'_, 'py> for Integer {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let number = object.is_exact_instance_of::<PyInt>().then(|| object.extract().ok());
+        number
+            .flatten()
+            .map(Integer)
+            .ok_or_else(|| PyTypeError::new_err("this is no int of 64 bits"))
+    }
 }
 
 /// Whether probabilities are clipped before a logarithm is taken.

@@ -3,8 +3,8 @@
 use crate::arrays::{Input, Output, places};
 use crate::choices::chosen;
 use crate::errors::raise;
+use crate::reduction::{Reduction, reduced};
 use crate::signals::run;
-use crate::totals::Partial;
 use nll_calls::{
     Clamp, Elements, Factorial, Hessian, Loss, Options, Outputs, PoissonOptions, PreferenceOptions,
     Rate, Spread, exactly_one,
@@ -21,49 +21,72 @@ pub(crate) struct Wanted {
     weight: Option<Py<PyAny>>,
     mask: Option<Py<PyAny>>,
     out: Option<Py<PyAny>>,
-    /// Whether each loss is wanted, in a new array if there is no `out`.
-    each: bool,
-    totaled: Totaled,
-    /// The arguments by which derivatives are wanted.
+    reduction: Reduction,
+    /// The arguments by which derivatives are wanted: those of the mean, if that is wanted, else of the sum.
     wrt: Vec<String>,
     hess: Option<Hessian>,
-    /// Whether the derivatives are those of the mean.
-    mean: bool,
+}
+
+impl Wanted {
+    /// The losses, reduced, and nothing else.
+    fn only(reduction: Reduction) -> Self {
+        Wanted { weight: None, mask: None, out: None, reduction, wrt: Vec::new(), hess: None }
+    }
+}
+
+/// Which results of a call are wanted: a [`Wanted`], or the name of a reduction for the losses alone.
+pub(crate) enum Request<'py> {
+    Losses(Reduction),
+    Wanted(Bound<'py, Wanted>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for Request<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match object.cast::<Wanted>() {
+            Ok(wanted) => Ok(Request::Wanted(wanted.to_owned())),
+            Err(_) => Ok(Request::Losses(object.extract()?)),
+        }
+    }
 }
 
 #[pymethods]
 impl Wanted {
     #[new]
     #[pyo3(signature = (
-        *, weight=None, mask=None, out=None, each, total, moments=false, wrt=None, hess=None, mean=false
+        *, reduction, weight=None, mask=None, out=None, wrt=None, hess=None
     ))]
     fn new(
+        reduction: Reduction,
         weight: Option<Py<PyAny>>,
         mask: Option<Py<PyAny>>,
         out: Option<Py<PyAny>>,
-        each: bool,
-        total: bool,
-        moments: bool,
         wrt: Option<Vec<String>>,
         hess: Option<Bound<'_, PyAny>>,
-        mean: bool,
     ) -> PyResult<Self> {
         let hess = hess.map(|hess| chosen("hess", &hess, &Hessian::NAMES)).transpose()?;
-        let totaled = match (total, moments) {
-            (false, _) => Totaled::Nothing,
-            (true, false) => Totaled::Sum,
-            (true, true) => Totaled::Moments,
-        };
-        let wrt = wrt.unwrap_or_default();
-        Ok(Wanted { weight, mask, out, each, totaled, wrt, hess, mean })
+        Ok(Wanted { weight, mask, out, reduction, wrt: wrt.unwrap_or_default(), hess })
     }
 }
 
-/// Losses, derivatives and totals. The losses are None if they were not wanted; of the derivatives, the
-/// second one is the first, if it was wanted.
-type Results<'py> = (Option<Bound<'py, PyAny>>, Vec<Bound<'py, PyAny>>, Partial);
+/// The losses, reduced; if derivatives are wanted, these in a list behind them: the second one, then those by the
+/// arguments.
+type Results<'py> = Bound<'py, PyAny>;
 
-fn elements<'py>(py: Python<'py>, loss: Loss<'_>, wanted: &Wanted) -> PyResult<Results<'py>> {
+fn elements<'py>(py: Python<'py>, loss: Loss<'_>, request: Request<'py>) -> PyResult<Results<'py>> {
+    let (only, all);
+    let wanted = match request {
+        Request::Losses(reduction) => {
+            only = Wanted::only(reduction);
+            &only
+        }
+        Request::Wanted(wanted) => {
+            all = wanted;
+            all.get()
+        }
+    };
+    let reduction = wanted.reduction;
     let input = |given: &Option<Py<PyAny>>| {
         given.as_ref().map(|given| given.bind(py).extract::<Input<'_>>()).transpose()
     };
@@ -80,7 +103,7 @@ fn elements<'py>(py: Python<'py>, loss: Loss<'_>, wanted: &Wanted) -> PyResult<R
     let new = || Output::new(py, shape, order, call.is_double());
     let mut value = match &wanted.out {
         Some(out) => Some(Output::given(out.bind(py), shape)?),
-        None => wanted.each.then(new).transpose()?,
+        None => reduction.wants_each().then(new).transpose()?,
     };
     let mut derivatives = Vec::with_capacity(call.derivatives());
     for _ in 0..call.derivatives() {
@@ -89,12 +112,17 @@ fn elements<'py>(py: Python<'py>, loss: Loss<'_>, wanted: &Wanted) -> PyResult<R
     let outputs = Outputs {
         value: places(&mut value)?,
         derivatives: derivatives.iter_mut().map(Output::out).collect::<PyResult<_>>()?,
-        mean: wanted.mean,
-        totaled: wanted.totaled,
+        mean: reduction == Reduction::Mean,
+        totaled: if reduction.wants_each() { Totaled::Nothing } else { reduction.totaled() },
     };
     let totals = run(py, shape.iter().product(), |exec| call.run(exec, outputs))?;
-    let derivatives = derivatives.into_iter().map(Output::finish).collect::<Result<_, _>>()?;
-    Ok((value.map(Output::finish).transpose()?, derivatives, Partial { totals }))
+    let losses = (value.map(Output::finish).transpose()?, wanted.out.is_some());
+    let loss = reduced(py, (reduction, f64::NAN), losses, totals)?;
+    if derivatives.is_empty() {
+        return Ok(loss);
+    }
+    let derivatives = derivatives.into_iter().map(Output::finish).collect::<Result<Vec<_>, _>>()?;
+    Ok((loss, derivatives).into_pyobject(py)?.into_any())
 }
 
 /// Adds the functions below to the module.
@@ -121,18 +149,22 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
 fn known_losses<'py>(
     py: Python<'py>,
     losses: Input<'py>,
-    wanted: &Wanted,
+    wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
     elements(py, Loss::Known { losses: losses.array() }, wanted)
 }
 
 #[pyfunction]
-fn softplus<'py>(py: Python<'py>, x: Input<'py>, wanted: &Wanted) -> PyResult<Results<'py>> {
+fn softplus<'py>(py: Python<'py>, x: Input<'py>, wanted: Request<'py>) -> PyResult<Results<'py>> {
     elements(py, Loss::Softplus { x: x.array() }, wanted)
 }
 
 #[pyfunction]
-fn log_sigmoid<'py>(py: Python<'py>, x: Input<'py>, wanted: &Wanted) -> PyResult<Results<'py>> {
+fn log_sigmoid<'py>(
+    py: Python<'py>,
+    x: Input<'py>,
+    wanted: Request<'py>,
+) -> PyResult<Results<'py>> {
     elements(py, Loss::LogSigmoid { x: x.array() }, wanted)
 }
 
@@ -143,7 +175,7 @@ fn binary_cross_entropy_with_logits<'py>(
     target: Input<'py>,
     pos_weight: Input<'py>,
     validate: bool,
-    wanted: &Wanted,
+    wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
     let (logits, target, pos_weight) = (logits.array(), target.array(), pos_weight.array());
     elements(py, Loss::BinaryWithLogits { logits, target, pos_weight, validate }, wanted)
@@ -156,7 +188,7 @@ fn binary_cross_entropy<'py>(
     target: Input<'py>,
     clamp: Option<Bound<'py, PyAny>>,
     validate: bool,
-    wanted: &Wanted,
+    wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
     let clamp = match clamp {
         Some(clamp) => chosen("clamp", &clamp, &Clamp::NAMES)?,
@@ -167,17 +199,16 @@ fn binary_cross_entropy<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (mean, target, eps, full, wanted, var=None, log_var=None, sigma=None))]
 fn gaussian_nll_loss<'py>(
     py: Python<'py>,
     mean: Input<'py>,
     target: Input<'py>,
-    eps: f64,
-    full: bool,
-    wanted: &Wanted,
     var: Option<Input<'py>>,
     log_var: Option<Input<'py>>,
     sigma: Option<Input<'py>>,
+    eps: f64,
+    full: bool,
+    wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
     let [var, log_var, sigma] = [&var, &log_var, &sigma].map(|x| x.as_ref().map(Input::array));
     let spread = Spread::one_of(var, log_var, sigma).map_err(raise)?;
@@ -186,15 +217,14 @@ fn gaussian_nll_loss<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (mean, target, eps, wanted, scale=None, log_scale=None))]
 fn laplace_nll_loss<'py>(
     py: Python<'py>,
     mean: Input<'py>,
     target: Input<'py>,
-    eps: f64,
-    wanted: &Wanted,
     scale: Option<Input<'py>>,
     log_scale: Option<Input<'py>>,
+    eps: f64,
+    wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
     let [b, log_b] = [&scale, &log_scale].map(|x| x.as_ref().map(Input::array));
     let (k, scale) = exactly_one([("scale", b), ("log_scale", log_b)]).map_err(raise)?;
@@ -207,23 +237,22 @@ fn mse_loss<'py>(
     py: Python<'py>,
     mean: Input<'py>,
     target: Input<'py>,
-    wanted: &Wanted,
+    wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
     elements(py, Loss::SquaredError { mean: mean.array(), target: target.array() }, wanted)
 }
 
 #[pyfunction]
-#[pyo3(signature = (input, target, log_input, full, eps, validate, wanted, log_offset=None))]
 fn poisson_nll_loss<'py>(
     py: Python<'py>,
     input: Input<'py>,
     target: Input<'py>,
+    log_offset: Option<Input<'py>>,
     log_input: bool,
     full: Bound<'py, PyAny>,
     eps: f64,
     validate: bool,
-    wanted: &Wanted,
-    log_offset: Option<Input<'py>>,
+    wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
     let full = match full.cast::<PyBool>() {
         Ok(full) if full.is_true() => Factorial::Stirling,
@@ -251,7 +280,7 @@ fn bradley_terry_loss<'py>(
     chosen: Input<'py>,
     rejected: Input<'py>,
     margin: Input<'py>,
-    wanted: &Wanted,
+    wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
     let (chosen, rejected, margin) = (chosen.array(), rejected.array(), margin.array());
     elements(py, Loss::BradleyTerry { chosen, rejected, margin }, wanted)
@@ -268,7 +297,7 @@ fn dpo_loss<'py>(
     label_smoothing: f64,
     loss_type: Bound<'py, PyAny>,
     reference_point: f64,
-    wanted: &Wanted,
+    wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
     let kind = chosen("loss_type", &loss_type, &PreferenceKind::NAMES)?;
     let options = PreferenceOptions { kind, beta, label_smoothing, reference_point };
@@ -279,7 +308,7 @@ fn dpo_loss<'py>(
 }
 
 #[pyfunction]
-fn entr<'py>(py: Python<'py>, p: Input<'py>, wanted: &Wanted) -> PyResult<Results<'py>> {
+fn entr<'py>(py: Python<'py>, p: Input<'py>, wanted: Request<'py>) -> PyResult<Results<'py>> {
     elements(py, Loss::Entropy { p: p.array() }, wanted)
 }
 
@@ -288,7 +317,7 @@ fn rel_entr<'py>(
     py: Python<'py>,
     p: Input<'py>,
     q: Input<'py>,
-    wanted: &Wanted,
+    wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
     elements(py, Loss::RelativeEntropy { p: p.array(), q: q.array() }, wanted)
 }
@@ -299,7 +328,7 @@ fn kl_div<'py>(
     input: Input<'py>,
     target: Input<'py>,
     log_target: bool,
-    wanted: &Wanted,
+    wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
     let (input, target) = (input.array(), target.array());
     elements(py, Loss::KlDiv { input, target, log_target }, wanted)

@@ -13,6 +13,7 @@ mod fields;
 mod integers;
 mod outputs;
 mod quantities;
+mod reduction;
 mod rows;
 mod scores;
 mod signals;

@@ -2,22 +2,17 @@
 
 use crate::arrays::{Output, places};
 use crate::signals::run;
-use crate::totals::Partial;
 use nll_kernels::Error;
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::Exec;
 use nll_kernels::data::out::Out;
 use nll_kernels::data::per_class::PerClass;
-use nll_kernels::data::totals::Totaled;
 use numpy::{PyReadonlyArray1, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 
 pub(crate) type Weight<'py> = Option<PyReadonlyArray1<'py, f64>>;
 pub(crate) type RowWeight<'py> = Option<PyReadonlyArrayDyn<'py, f64>>;
 pub(crate) type Given<'py> = Option<Bound<'py, PyAny>>;
-
-/// The losses, None if they were not wanted, and the totals.
-pub(crate) type Results<'py> = (Option<Bound<'py, PyAny>>, Partial);
 
 /// Runs `work` with `out` as its output, or with a new array if `each` result is wanted.
 pub(crate) fn rows<'py, R: Send>(
@@ -92,9 +87,4 @@ pub(crate) fn leading<'s>(array: &'s Array<'_>) -> &'s [usize] {
 
 pub(crate) fn size(array: &Array<'_>) -> usize {
     array.shape().iter().product()
-}
-
-/// Which totals a call of rows computes.
-pub(crate) fn totaled(moments: bool) -> Totaled {
-    if moments { Totaled::Moments } else { Totaled::Sum }
 }

@@ -4,10 +4,8 @@
 use crate::arrays::Floats;
 use crate::choices::clips;
 use crate::errors::raise;
-use crate::outputs::{
-    Given, PerClassOutput, Results, RowWeight, Weight, leading, rows, size, totaled,
-};
-use crate::totals::Partial;
+use crate::outputs::{Given, PerClassOutput, RowWeight, Weight, leading, rows, size};
+use crate::reduction::{Reducing, Reduction, reduced};
 use nll_calls::Quantity;
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::Exec;
@@ -23,16 +21,17 @@ fn quantity<'py>(
     array: &Array<'_>,
     quantity: Quantity<'_>,
     (mask, row_weight): (Mask<'py>, RowWeight<'py>),
-    (out, each, moments): (Given<'py>, bool, bool),
-) -> PyResult<Results<'py>> {
+    (out, reducing): (Given<'py>, Reducing),
+) -> PyResult<Bound<'py, PyAny>> {
     let mask = mask.as_ref().map(|mask| mask.as_slice()).transpose()?;
     let row_weight = row_weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
     let counted = Counted { mask, row_weight };
     let (double, size) = (quantity.is_double(), size(array));
     quantity.check().map_err(raise)?;
-    let run = |exec: Exec<'_>, out: Out<'_>| quantity.run(exec, counted, totaled(moments), out);
+    let run = |exec: Exec<'_>, out: Out<'_>| quantity.run(exec, counted, reducing.0.totaled(), out);
+    let (each, is_given) = (reducing.0.wants_each(), out.is_some());
     let (values, totals) = rows(py, leading(array), (out, each, double), size, run)?;
-    Ok((values, Partial { totals }))
+    reduced(py, reducing, (values, is_given), totals)
 }
 
 #[pyfunction]
@@ -45,13 +44,13 @@ pub(crate) fn soft_cross_entropy<'py>(
     mask: Mask<'py>,
     row_weight: RowWeight<'py>,
     out: Given<'py>,
-    each: bool,
-    moments: bool,
-) -> PyResult<Results<'py>> {
+    reduction: Reduction,
+    empty_mean: f64,
+) -> PyResult<Bound<'py, PyAny>> {
     let weight = weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
     let (logits, target) = (&logits.array(), &target.array());
     let soft_target = Quantity::SoftTarget { logits, target, weight, label_smoothing };
-    quantity(py, logits, soft_target, (mask, row_weight), (out, each, moments))
+    quantity(py, logits, soft_target, (mask, row_weight), (out, (reduction, empty_mean)))
 }
 
 #[pyfunction]
@@ -61,11 +60,17 @@ pub(crate) fn entropy<'py>(
     mask: Mask<'py>,
     row_weight: RowWeight<'py>,
     out: Given<'py>,
-    each: bool,
-    moments: bool,
-) -> PyResult<Results<'py>> {
+    reduction: Reduction,
+    empty_mean: f64,
+) -> PyResult<Bound<'py, PyAny>> {
     let logits = &logits.array();
-    quantity(py, logits, Quantity::Entropy { logits }, (mask, row_weight), (out, each, moments))
+    quantity(
+        py,
+        logits,
+        Quantity::Entropy { logits },
+        (mask, row_weight),
+        (out, (reduction, empty_mean)),
+    )
 }
 
 #[pyfunction]
@@ -76,12 +81,12 @@ pub(crate) fn kl_divergence<'py>(
     mask: Mask<'py>,
     row_weight: RowWeight<'py>,
     out: Given<'py>,
-    each: bool,
-    moments: bool,
-) -> PyResult<Results<'py>> {
+    reduction: Reduction,
+    empty_mean: f64,
+) -> PyResult<Bound<'py, PyAny>> {
     let (p_logits, q_logits) = (&p_logits.array(), &q_logits.array());
     let divergence = Quantity::Divergence { p_logits, q_logits };
-    quantity(py, p_logits, divergence, (mask, row_weight), (out, each, moments))
+    quantity(py, p_logits, divergence, (mask, row_weight), (out, (reduction, empty_mean)))
 }
 
 #[pyfunction]
@@ -94,32 +99,32 @@ pub(crate) fn expected_loss<'py>(
     mask: Mask<'py>,
     row_weight: RowWeight<'py>,
     out: Given<'py>,
-    each: bool,
-    moments: bool,
-) -> PyResult<Results<'py>> {
+    reduction: Reduction,
+    empty_mean: f64,
+) -> PyResult<Bound<'py, PyAny>> {
     let clip = clips(clamp)?;
     let weight = weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
     let (probs, target) = (&probs.array(), &target.array());
     let loss = Quantity::ExpectedLoss { probs, target, weight, clip };
-    quantity(py, probs, loss, (mask, row_weight), (out, each, moments))
+    quantity(py, probs, loss, (mask, row_weight), (out, (reduction, empty_mean)))
 }
 
 /// The gradients of a quantity by its logits, by the first ones and by the second ones of a divergence, and
 /// what [`quantity`] returns; None for what was not wanted.
-type Slopes<'py> = (Given<'py>, Given<'py>, Given<'py>, Partial);
+type Slopes<'py> = (Given<'py>, Given<'py>, Bound<'py, PyAny>);
 
 fn slopes<'py>(
     py: Python<'py>,
     of: Quantity<'_>,
     (mask, row_weight): (Mask<'py>, RowWeight<'py>),
-    (out, each, moments): (Given<'py>, bool, bool),
+    (out, reducing): (Given<'py>, Reducing),
     (mean, wanted): (bool, [bool; 2]),
 ) -> PyResult<Slopes<'py>> {
     let mask = mask.as_ref().map(|mask| mask.as_slice()).transpose()?;
     let row_weight = row_weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
     of.check().map_err(raise)?;
     let counted = Counted { mask, row_weight };
-    let call = nll_calls::Slopes { of, rows: counted, mean, totaled: totaled(moments) };
+    let call = nll_calls::Slopes { of, rows: counted, mean, totaled: reducing.0.totaled() };
     let (first, second, double) = (call.of.logits(), call.of.second(), call.of.is_double());
     let new = |logits: &Array<'_>, wanted: bool| match wanted {
         true => PerClassOutput::typed(py, logits, None, double),
@@ -128,8 +133,10 @@ fn slopes<'py>(
     let (mut by_first, mut by_second) = (new(first, wanted[0])?, new(second, wanted[1])?);
     let places = (by_first.place()?, by_second.place()?);
     let work = |exec: Exec<'_>, out: Out<'_>| call.run(exec, (places.0, places.1, out));
+    let (each, is_given) = (reducing.0.wants_each(), out.is_some());
     let (values, totals) = rows(py, leading(first), (out, each, double), size(first), work)?;
-    Ok((by_first.finish()?, by_second.finish()?, values, Partial { totals }))
+    let value = reduced(py, reducing, (values, is_given), totals)?;
+    Ok((by_first.finish()?, by_second.finish()?, value))
 }
 
 #[pyfunction]
@@ -139,12 +146,12 @@ pub(crate) fn entropy_grad<'py>(
     mask: Mask<'py>,
     row_weight: RowWeight<'py>,
     out: Given<'py>,
-    each: bool,
-    moments: bool,
+    reduction: Reduction,
+    empty_mean: f64,
     mean: bool,
 ) -> PyResult<Slopes<'py>> {
     let (of, counted) = (Quantity::Entropy { logits: &logits.array() }, (mask, row_weight));
-    slopes(py, of, counted, (out, each, moments), (mean, [true, false]))
+    slopes(py, of, counted, (out, (reduction, empty_mean)), (mean, [true, false]))
 }
 
 #[pyfunction]
@@ -157,14 +164,14 @@ pub(crate) fn soft_cross_entropy_grad<'py>(
     mask: Mask<'py>,
     row_weight: RowWeight<'py>,
     out: Given<'py>,
-    each: bool,
-    moments: bool,
+    reduction: Reduction,
+    empty_mean: f64,
     mean: bool,
 ) -> PyResult<Slopes<'py>> {
     let weight = weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
     let (logits, target) = (&logits.array(), &target.array());
     let of = Quantity::SoftTarget { logits, target, weight, label_smoothing };
-    slopes(py, of, (mask, row_weight), (out, each, moments), (mean, [true, false]))
+    slopes(py, of, (mask, row_weight), (out, (reduction, empty_mean)), (mean, [true, false]))
 }
 
 #[pyfunction]
@@ -175,13 +182,13 @@ pub(crate) fn kl_divergence_grad<'py>(
     mask: Mask<'py>,
     row_weight: RowWeight<'py>,
     out: Given<'py>,
-    each: bool,
-    moments: bool,
+    reduction: Reduction,
+    empty_mean: f64,
     mean: bool,
     by_p: bool,
     by_q: bool,
 ) -> PyResult<Slopes<'py>> {
     let (p_logits, q_logits) = (&p_logits.array(), &q_logits.array());
     let of = Quantity::Divergence { p_logits, q_logits };
-    slopes(py, of, (mask, row_weight), (out, each, moments), (mean, [by_p, by_q]))
+    slopes(py, of, (mask, row_weight), (out, (reduction, empty_mean)), (mean, [by_p, by_q]))
 }

@@ -2,13 +2,11 @@
 //! the last.
 
 use crate::arrays::{Classes, Floats};
-use crate::choices::{chosen, clips};
+use crate::choices::{Integer, chosen, clips};
 use crate::errors::raise;
-use crate::outputs::{
-    Given, PerClassOutput, Results, RowWeight, Weight, leading, rows, size, totaled,
-};
+use crate::outputs::{Given, PerClassOutput, RowWeight, Weight, leading, rows, size};
+use crate::reduction::{Reducing, Reduction, reduced};
 use crate::signals::run;
-use crate::totals::Partial;
 use nll_calls::{Entries, Gradient, Hessian, Quantity, RowLosses};
 use nll_kernels::data::array::Array;
 use nll_kernels::data::drive::Exec;
@@ -22,18 +20,18 @@ fn row_losses<'py>(
     array: &Array<'_>,
     (entries, negate): (Entries, bool),
     targets: Targets<'_>,
-    (out, each, moments): (Given<'py>, bool, bool),
-) -> PyResult<Results<'py>> {
+    (out, reducing): (Given<'py>, Reducing),
+) -> PyResult<Bound<'py, PyAny>> {
     let size = match entries {
         Entries::Logits { .. } => size(array),
         _ => targets.target.len(),
     };
     let double = array.is_double() == Some(true);
-    let (totaled, is_new) = (totaled(moments), out.is_none());
+    let (totaled, is_new, each) = (reducing.0.totaled(), out.is_none(), reducing.0.wants_each());
     let call = RowLosses { rows: array, entries, targets, negate, totaled, is_new };
     let run = |exec: Exec<'_>, out: Out<'_>| call.run(exec, out);
     let (losses, totals) = rows(py, leading(array), (out, each, double), size, run)?;
-    Ok((losses, Partial { totals }))
+    reduced(py, reducing, (losses, !is_new), totals)
 }
 
 /// The targets of rows as views of Python's arrays.
@@ -41,17 +39,18 @@ fn targets<'a>(
     target: &'a Classes<'_>,
     weight: &'a Weight<'_>,
     row_weight: &'a RowWeight<'_>,
-    ignore_index: Option<i64>,
+    ignore_index: Option<Integer>,
 ) -> PyResult<Targets<'a>> {
     let weight = weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
     let row_weight = row_weight.as_ref().map(|weight| weight.as_slice()).transpose()?;
     let (target, shape) = (target.classes()?, target.shape());
+    let ignore_index = ignore_index.map(|Integer(class)| class);
     Ok(Targets { target, first: 0, shape, ignore_index, weight, row_weight })
 }
 
 #[pyfunction]
 #[pyo3(signature = (
-    logits, target, weight, row_weight, ignore_index, out, each, moments, label_smoothing=0.0, negate=false
+    logits, target, weight, row_weight, ignore_index, out, reduction, empty_mean, label_smoothing=0.0, negate=false
 ))]
 pub(crate) fn cross_entropy<'py>(
     py: Python<'py>,
@@ -59,16 +58,16 @@ pub(crate) fn cross_entropy<'py>(
     target: Classes<'py>,
     weight: Weight<'py>,
     row_weight: RowWeight<'py>,
-    ignore_index: Option<i64>,
+    ignore_index: Option<Integer>,
     out: Given<'py>,
-    each: bool,
-    moments: bool,
+    reduction: Reduction,
+    empty_mean: f64,
     label_smoothing: f64,
     negate: bool,
-) -> PyResult<Results<'py>> {
+) -> PyResult<Bound<'py, PyAny>> {
     let targets = targets(&target, &weight, &row_weight, ignore_index)?;
     let entries = Entries::Logits { label_smoothing };
-    row_losses(py, &logits.array(), (entries, negate), targets, (out, each, moments))
+    row_losses(py, &logits.array(), (entries, negate), targets, (out, (reduction, empty_mean)))
 }
 
 #[pyfunction]
@@ -78,24 +77,24 @@ pub(crate) fn nll_loss<'py>(
     target: Classes<'py>,
     weight: Weight<'py>,
     row_weight: RowWeight<'py>,
-    ignore_index: Option<i64>,
+    ignore_index: Option<Integer>,
     out: Given<'py>,
-    each: bool,
-    moments: bool,
-) -> PyResult<Results<'py>> {
+    reduction: Reduction,
+    empty_mean: f64,
+) -> PyResult<Bound<'py, PyAny>> {
     let targets = targets(&target, &weight, &row_weight, ignore_index)?;
     row_losses(
         py,
         &log_probs.array(),
         (Entries::LogProbabilities, false),
         targets,
-        (out, each, moments),
+        (out, (reduction, empty_mean)),
     )
 }
 
 #[pyfunction]
 #[pyo3(signature = (
-    probs, target, weight, row_weight, ignore_index, out, each, moments, clamp=None
+    probs, target, weight, row_weight, ignore_index, out, reduction, empty_mean, clamp=None
 ))]
 pub(crate) fn categorical_nll<'py>(
     py: Python<'py>,
@@ -103,12 +102,12 @@ pub(crate) fn categorical_nll<'py>(
     target: Classes<'py>,
     weight: Weight<'py>,
     row_weight: RowWeight<'py>,
-    ignore_index: Option<i64>,
+    ignore_index: Option<Integer>,
     out: Given<'py>,
-    each: bool,
-    moments: bool,
+    reduction: Reduction,
+    empty_mean: f64,
     clamp: Option<Bound<'py, PyAny>>,
-) -> PyResult<Results<'py>> {
+) -> PyResult<Bound<'py, PyAny>> {
     let clip = clips(clamp)?;
     let targets = targets(&target, &weight, &row_weight, ignore_index)?;
     row_losses(
@@ -116,7 +115,7 @@ pub(crate) fn categorical_nll<'py>(
         &probs.array(),
         (Entries::Probabilities { clip }, false),
         targets,
-        (out, each, moments),
+        (out, (reduction, empty_mean)),
     )
 }
 
@@ -158,13 +157,13 @@ pub(crate) fn log_softmax<'py>(
     output.finish()
 }
 
-/// Gradient, second derivatives, losses and totals; None for what was not wanted.
-type Derivatives<'py> = (Given<'py>, Given<'py>, Given<'py>, Partial);
+/// Gradient, second derivatives and the reduced loss; None for what was not wanted.
+type Derivatives<'py> = (Given<'py>, Given<'py>, Given<'py>);
 
 #[pyfunction]
 #[pyo3(signature = (
     logits, target, weight, row_weight, ignore_index, label_smoothing, mean, grad_out=None, *,
-    hess=None, out=None, each=false, total=false, moments=false
+    hess=None, out=None, reduction=None, empty_mean=f64::NAN
 ))]
 pub(crate) fn cross_entropy_grad<'py>(
     py: Python<'py>,
@@ -172,20 +171,20 @@ pub(crate) fn cross_entropy_grad<'py>(
     target: Classes<'py>,
     weight: Weight<'py>,
     row_weight: RowWeight<'py>,
-    ignore_index: Option<i64>,
+    ignore_index: Option<Integer>,
     label_smoothing: f64,
     mean: bool,
     grad_out: Given<'py>,
     hess: Option<Bound<'py, PyAny>>,
     out: Given<'py>,
-    each: bool,
-    total: bool,
-    moments: bool,
+    reduction: Option<Reduction>,
+    empty_mean: f64,
 ) -> PyResult<Derivatives<'py>> {
     let logits = &logits.array();
     let targets = targets(&target, &weight, &row_weight, ignore_index)?;
     let hess = hess.map(|hess| chosen("hess", &hess, &Hessian::NAMES)).transpose()?;
-    let totaled = if total { totaled(moments) } else { Totaled::Nothing };
+    let totaled = reduction.map_or(Totaled::Nothing, Reduction::totaled);
+    let (each, is_given) = (reduction.is_some_and(Reduction::wants_each), out.is_some());
     let call = Gradient { logits, targets, label_smoothing, mean, hess, totaled };
     let mut slopes = PerClassOutput::new(py, logits, grad_out)?;
     let mut curves = match hess {
@@ -196,5 +195,6 @@ pub(crate) fn cross_entropy_grad<'py>(
     let double = logits.is_double() == Some(true);
     let work = |exec: Exec<'_>, out: Out<'_>| call.run(exec, (places.0, places.1, out));
     let (losses, totals) = rows(py, leading(logits), (out, each, double), size(logits), work)?;
-    Ok((slopes.finish()?, curves.finish()?, losses, Partial { totals }))
+    let loss = reduction.map(|how| reduced(py, (how, empty_mean), (losses, is_given), totals));
+    Ok((slopes.finish()?, curves.finish()?, loss.transpose()?))
 }

@@ -214,13 +214,13 @@ impl Partial {
 
     /// The sum, rounded once; 0 for no losses.
     #[getter]
-    fn sum(&self) -> f64 {
+    pub(crate) fn sum(&self) -> f64 {
         in_default_environment(|| self.totals.sum.value())
     }
 
     /// ``sum`` over the sum of the weights; NaN for no losses, or weights of 0.
     #[getter]
-    fn mean(&self) -> f64 {
+    pub(crate) fn mean(&self) -> f64 {
         in_default_environment(|| {
             let (sum, weight) = (self.totals.sum.value(), self.totals.weight());
             if weight == 0.0 { f64::NAN } else { sum / weight }
