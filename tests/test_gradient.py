@@ -196,3 +196,24 @@ def test_gradients_of_preference_losses_are_the_slopes_of_the_oracle(name):
         slope = (high - low) / 2e-5
         close = np.isclose(gradient, slope, rtol=1e-5, atol=1e-6 * (1 + np.abs(high)))
         assert close.mean() > (0.99 if "hinge" in name else 0.9999)
+
+
+@pytest.mark.parametrize("rows", [100, 1000, 3000, 600000])
+@pytest.mark.parametrize("order", "CF")
+def test_several_results_of_a_call_are_arrays_of_their_own_whatever_their_size(rows, order):
+    rng = np.random.default_rng(8)
+    logits = np.asarray(rng.normal(size=(rows, 4)), order=order)
+    target = rng.integers(0, 4, rows)
+    slopes, curves = nll_fast.cross_entropy_grad(logits, target, reduction="sum", hess="exact")
+    assert (slopes == nll_fast.cross_entropy_grad(logits, target, reduction="sum")).all()
+    losses, *more = nll_fast.binary_cross_entropy_with_logits(logits, logits > 0, reduction="none", hess="exact")
+    for results in ([slopes, curves], [losses, *more]):
+        for i, result in enumerate(results):
+            others = results[:i] + results[i + 1 :]
+            before = [other.copy() for other in others]
+            assert result.flags.writeable and result.shape == logits.shape and result.flags[f"{order}_CONTIGUOUS"]
+            assert not any(np.shares_memory(result, other) for other in others)
+            result[...] = np.nan
+            assert all(
+                (other == copy).all() for other, copy in zip(others, before, strict=True) if not np.isnan(copy).any()
+            )

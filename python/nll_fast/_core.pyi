@@ -4,7 +4,7 @@ from numpy import bool_, float64, int64
 from numpy.typing import ArrayLike, NDArray
 
 _Array = NDArray[Any]
-# Of what is neither an array nor a float, and of arrays that no kernel reads, a function raises TypeError.
+# A function raises TypeError for anything but a float or an array of a type that the kernels read.
 _Input = ArrayLike
 _Weight = NDArray[float64] | None
 _RowWeight = NDArray[float64] | None

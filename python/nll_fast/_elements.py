@@ -1,7 +1,8 @@
 """Engine of the losses of single observations: arguments to the binding, results to the user.
 
-Each public function first tries to hand its arguments to the binding as they are, which raises TypeError for what it
-does not read. To look at each of them here would double the time of a small call.
+If neither weights, a mask, an output nor derivatives are given, public functions first hand their arguments to the
+binding as they are. It raises TypeError for what it does not read, and only then is each argument looked at here, which
+would double the time of a small call.
 """
 
 from __future__ import annotations

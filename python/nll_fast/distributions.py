@@ -248,7 +248,14 @@ def kl_div(
     if not batchmean and not (isinstance(reduction, str) and reduction in REDUCTIONS):
         raise ValueError(f"reduction is {shown(reduction)}; use 'mean', 'batchmean', 'sum', 'none' or 'partial'")
     how = "sum" if batchmean else reduction
-    loss = elements(_core.kl_div, arrays, as_flag(log_target, "log_target"), reduction=how, out=out)
+    loss, log_target = None, as_flag(log_target, "log_target")
+    if out is None:
+        try:
+            loss = _core.kl_div(input, target, log_target, how)
+        except TypeError:
+            loss = None  # An argument is converted, or refused in words, below.
+    if loss is None:
+        loss = elements(_core.kl_div, arrays, log_target, reduction=how, out=out)
     if not batchmean:
         return loss
     shape = np.broadcast_shapes(*(as_array(x, name).shape for name, x in arrays.items()))

@@ -75,7 +75,8 @@ def binary_cross_entropy_with_logits(
         NaN. For "none" an array in the memory order of the inputs, or ``out``: float32 if a float input is
         narrower than float64 and none is float64, else float64. A NumPy number if all inputs are numbers.
     tuple
-        (loss, gradient) with ``grad=True``, (loss, gradient, hessian) with ``hess``.
+        (loss, gradient) with ``grad=True``, (loss, gradient, hessian) with ``hess``. Arrays of one call may be parts of
+        one piece of memory, which lives as long as one of them.
 
     Raises
     ------

@@ -199,7 +199,8 @@ def cross_entropy_grad(
 
     tuple
         (gradient, hessian) with ``hess``. The second derivatives are a new array whatever ``out`` is: float64 for
-        float64 logits, else float32.
+        float64 logits, else float32. Two new arrays may be parts of one piece of memory, which lives as long as one
+        of them.
 
     Raises
     ------

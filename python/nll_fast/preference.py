@@ -177,12 +177,19 @@ def dpo_loss(
     }
     beta, label_smoothing = as_number(beta, "beta"), as_number(label_smoothing, "label_smoothing")
     point, return_rewards = as_number(reference_point, "reference_point"), as_flag(return_rewards, "return_rewards")
-    loss = elements(
-        _core.dpo_loss,
-        arrays,
-        beta, label_smoothing, loss_type, point,
-        weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt,
-    )  # fmt: skip
+    loss, options = None, (beta, label_smoothing, loss_type, point)
+    if weight is mask is out is wrt is None and grad is False:
+        try:
+            loss = _core.dpo_loss(
+                policy_chosen_logps, policy_rejected_logps, ref_chosen_logps, ref_rejected_logps, *options, reduction
+            )
+        except TypeError:
+            loss = None  # An argument is converted, or refused in words, below.
+    if loss is None:
+        loss = elements(
+            _core.dpo_loss, arrays, *options,
+            weight=weight, mask=mask, reduction=reduction, out=out, grad=grad, wrt=wrt,
+        )  # fmt: skip
     if not return_rewards:
         return loss
     pc, pr, rc, rr = (as_floats(x, name).astype(np.float64) for name, x in arrays.items())

@@ -285,11 +285,9 @@ def poisson_nll_loss(
     >>> poisson_nll_loss([0.0], [3])
     1.0
     """
-    log_input, validate = (
-        log_input is True or as_flag(log_input, "log_input"),
-        validate is True or as_flag(validate, "validate"),
-    )
-    full, eps = full if full is False or isinstance(full, str) else as_flag(full, "full"), as_number(eps, "eps")
+    log_input = log_input is True or as_flag(log_input, "log_input")
+    full = full if full is False or isinstance(full, str) else as_flag(full, "full")
+    eps, validate = as_number(eps, "eps"), validate is True or as_flag(validate, "validate")
     if weight is mask is out is wrt is hess is None and grad is False:
         try:
             return _core.poisson_nll_loss(input, target, log_offset, log_input, full, eps, validate, reduction)

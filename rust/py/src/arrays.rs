@@ -217,24 +217,40 @@ impl<'py> Output<'py> {
         Ok(given)
     }
 
-    /// A new array, its axes in `order` in memory. NumPy's `empty` asks the system for large pages.
+    /// A new array, its axes in `order` in memory.
     pub(crate) fn new(
         py: Python<'py>,
         shape: &[usize],
         order: &[usize],
         double: bool,
     ) -> PyResult<Self> {
-        // Of more elements than that NumPy says ValueError, in words of its own.
-        let most = isize::MAX as u128 / 8;
-        if shape.iter().map(|&length| length as u128).product::<u128>() > most {
-            let sentence = format!("no memory holds results of shape {shape:?}");
-            return Err(PyMemoryError::new_err(sentence));
+        let shape: Vec<_> = order.iter().map(|&axis| shape[axis]).collect();
+        Output::of(empty(py, &shape, double)?, order, double)
+    }
+
+    /// `count` new arrays, in one piece of memory if that is of a [`JOINED`] size.
+    pub(crate) fn several(
+        py: Python<'py>,
+        count: usize,
+        shape: &[usize],
+        order: &[usize],
+        double: bool,
+    ) -> PyResult<Vec<Self>> {
+        let each =
+            shape.iter().try_fold(if double { 8 } else { 4 }, |n: usize, &m| n.checked_mul(m));
+        let all = each.and_then(|each| each.checked_mul(count));
+        if count < 2 || !all.is_some_and(|all| JOINED.contains(&all)) {
+            return (0..count).map(|_| Output::new(py, shape, order, double)).collect();
         }
-        static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let empty = EMPTY
-            .get_or_try_init(py, || py.import("numpy")?.getattr("empty").map(Bound::unbind))?;
-        let shape = PyTuple::new(py, order.iter().map(|&axis| shape[axis]))?;
-        let array = empty.bind(py).call1((shape, if double { "f8" } else { "f4" }))?;
+        let lengths = order.iter().map(|&axis| shape[axis]);
+        let joined =
+            empty(py, &core::iter::once(count).chain(lengths).collect::<Vec<_>>(), double)?;
+        (0..count).map(|k| Output::of(joined.get_item(k)?, order, double)).collect()
+    }
+
+    /// A new array for results; its k-th axis in memory is axis `order[k]` of the results.
+    fn of(array: Bound<'py, PyAny>, order: &[usize], double: bool) -> PyResult<Self> {
+        let py = array.py();
         let borrow = match double {
             true => Borrow::F64(array.cast::<PyArrayDyn<f64>>()?.readwrite()),
             false => Borrow::F32(array.cast::<PyArrayDyn<f32>>()?.readwrite()),
@@ -256,6 +272,26 @@ impl<'py> Output<'py> {
             Borrow::F64(array) => Out::F64(array.as_slice_mut()?),
         })
     }
+}
+
+/// The sizes in bytes of several arrays of one call that share a piece of memory. glibc keeps freed memory up to twice the
+/// size of the largest piece that it has freed. Two equal arrays that are freed together exceed that: each call would get new
+/// pages, and the system takes ten times as long to make these as the call takes to write them. Of smaller sizes it keeps
+/// more, and of larger ones nothing.
+const JOINED: core::ops::RangeInclusive<usize> = (1 << 17)..=(1 << 25);
+
+/// A new array in C order. NumPy's `empty` asks the system for large pages.
+fn empty<'py>(py: Python<'py>, shape: &[usize], double: bool) -> PyResult<Bound<'py, PyAny>> {
+    // Of more elements than that NumPy says ValueError, in words of its own.
+    let most = isize::MAX as u128 / 8;
+    if shape.iter().map(|&length| length as u128).product::<u128>() > most {
+        let sentence = format!("no memory holds results of shape {shape:?}");
+        return Err(PyMemoryError::new_err(sentence));
+    }
+    static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let import = || py.import("numpy")?.getattr("empty").map(Bound::unbind);
+    let shape = PyTuple::new(py, shape)?;
+    EMPTY.get_or_try_init(py, import)?.bind(py).call1((shape, if double { "f8" } else { "f4" }))
 }
 
 /// Where the results of an output go, if it is wanted.

@@ -5,9 +5,10 @@ use crate::choices::chosen;
 use crate::errors::raise;
 use crate::reduction::{Reduction, reduced};
 use crate::signals::run;
+use crate::wanted::{Request, Wanted};
 use nll_calls::{
-    Clamp, Elements, Factorial, Hessian, Loss, Options, Outputs, PoissonOptions, PreferenceOptions,
-    Rate, Spread, exactly_one,
+    Clamp, Elements, Factorial, Loss, Options, Outputs, PoissonOptions, PreferenceOptions, Rate,
+    Spread, exactly_one,
 };
 use nll_kernels::data::totals::Totaled;
 use nll_kernels::math::preference::PreferenceKind;
@@ -15,77 +16,16 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
-/// Which results of a call are wanted.
-#[pyclass(frozen, module = "nll_fast._core")]
-pub(crate) struct Wanted {
-    weight: Option<Py<PyAny>>,
-    mask: Option<Py<PyAny>>,
-    out: Option<Py<PyAny>>,
-    reduction: Reduction,
-    /// The arguments by which derivatives are wanted: those of the mean, if that is wanted, else of the sum.
-    wrt: Vec<String>,
-    hess: Option<Hessian>,
-}
-
-impl Wanted {
-    /// The losses, reduced, and nothing else.
-    fn only(reduction: Reduction) -> Self {
-        Wanted { weight: None, mask: None, out: None, reduction, wrt: Vec::new(), hess: None }
-    }
-}
-
-/// Which results of a call are wanted: a [`Wanted`], or the name of a reduction for the losses alone.
-pub(crate) enum Request<'py> {
-    Losses(Reduction),
-    Wanted(Bound<'py, Wanted>),
-}
-
-impl<'py> FromPyObject<'_, 'py> for Request<'py> {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        match object.cast::<Wanted>() {
-            Ok(wanted) => Ok(Request::Wanted(wanted.to_owned())),
-            Err(_) => Ok(Request::Losses(object.extract()?)),
-        }
-    }
-}
-
-#[pymethods]
-impl Wanted {
-    #[new]
-    #[pyo3(signature = (
-        *, reduction, weight=None, mask=None, out=None, wrt=None, hess=None
-    ))]
-    fn new(
-        reduction: Reduction,
-        weight: Option<Py<PyAny>>,
-        mask: Option<Py<PyAny>>,
-        out: Option<Py<PyAny>>,
-        wrt: Option<Vec<String>>,
-        hess: Option<Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
-        let hess = hess.map(|hess| chosen("hess", &hess, &Hessian::NAMES)).transpose()?;
-        Ok(Wanted { weight, mask, out, reduction, wrt: wrt.unwrap_or_default(), hess })
-    }
-}
-
 /// The losses, reduced; if derivatives are wanted, these in a list behind them: the second one, then those by the
 /// arguments.
 type Results<'py> = Bound<'py, PyAny>;
 
-fn elements<'py>(py: Python<'py>, loss: Loss<'_>, request: Request<'py>) -> PyResult<Results<'py>> {
-    let (only, all);
-    let wanted = match request {
-        Request::Losses(reduction) => {
-            only = Wanted::only(reduction);
-            &only
-        }
-        Request::Wanted(wanted) => {
-            all = wanted;
-            all.get()
-        }
-    };
+fn elements<'py>(
+    py: Python<'py>,
+    loss: Loss<'_>,
+    request: &Request<'py>,
+) -> PyResult<Results<'py>> {
+    let wanted = request.wanted();
     let reduction = wanted.reduction;
     let input = |given: &Option<Py<PyAny>>| {
         given.as_ref().map(|given| given.bind(py).extract::<Input<'_>>()).transpose()
@@ -100,15 +40,15 @@ fn elements<'py>(py: Python<'py>, loss: Loss<'_>, request: Request<'py>) -> PyRe
     };
     let call = Elements::new(loss, options).map_err(raise)?;
     let (shape, order) = (call.shape(), call.order());
-    let new = || Output::new(py, shape, order, call.is_double());
+    let is_new = reduction.wants_each() && wanted.out.is_none();
+    let count = call.derivatives() + usize::from(is_new);
+    let mut new = Output::several(py, count, shape, order, call.is_double())?.into_iter();
     let mut value = match &wanted.out {
         Some(out) => Some(Output::given(out.bind(py), shape)?),
-        None => reduction.wants_each().then(new).transpose()?,
+        None if is_new => new.next(),
+        None => None,
     };
-    let mut derivatives = Vec::with_capacity(call.derivatives());
-    for _ in 0..call.derivatives() {
-        derivatives.push(new()?);
-    }
+    let mut derivatives: Vec<_> = new.collect();
     let outputs = Outputs {
         value: places(&mut value)?,
         derivatives: derivatives.iter_mut().map(Output::out).collect::<PyResult<_>>()?,
@@ -151,12 +91,12 @@ fn known_losses<'py>(
     losses: Input<'py>,
     wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
-    elements(py, Loss::Known { losses: losses.array() }, wanted)
+    elements(py, Loss::Known { losses: losses.array() }, &wanted)
 }
 
 #[pyfunction]
 fn softplus<'py>(py: Python<'py>, x: Input<'py>, wanted: Request<'py>) -> PyResult<Results<'py>> {
-    elements(py, Loss::Softplus { x: x.array() }, wanted)
+    elements(py, Loss::Softplus { x: x.array() }, &wanted)
 }
 
 #[pyfunction]
@@ -165,7 +105,7 @@ fn log_sigmoid<'py>(
     x: Input<'py>,
     wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
-    elements(py, Loss::LogSigmoid { x: x.array() }, wanted)
+    elements(py, Loss::LogSigmoid { x: x.array() }, &wanted)
 }
 
 #[pyfunction]
@@ -178,7 +118,7 @@ fn binary_cross_entropy_with_logits<'py>(
     wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
     let (logits, target, pos_weight) = (logits.array(), target.array(), pos_weight.array());
-    elements(py, Loss::BinaryWithLogits { logits, target, pos_weight, validate }, wanted)
+    elements(py, Loss::BinaryWithLogits { logits, target, pos_weight, validate }, &wanted)
 }
 
 #[pyfunction]
@@ -195,7 +135,7 @@ fn binary_cross_entropy<'py>(
         None => Clamp::Never,
     };
     let (probs, target) = (probs.array(), target.array());
-    elements(py, Loss::Binary { probs, target, clamp, validate }, wanted)
+    elements(py, Loss::Binary { probs, target, clamp, validate }, &wanted)
 }
 
 #[pyfunction]
@@ -213,7 +153,7 @@ fn gaussian_nll_loss<'py>(
     let [var, log_var, sigma] = [&var, &log_var, &sigma].map(|x| x.as_ref().map(Input::array));
     let spread = Spread::one_of(var, log_var, sigma).map_err(raise)?;
     let (mean, target) = (mean.array(), target.array());
-    elements(py, Loss::Gaussian { mean, target, spread, eps, full }, wanted)
+    elements(py, Loss::Gaussian { mean, target, spread, eps, full }, &wanted)
 }
 
 #[pyfunction]
@@ -229,7 +169,7 @@ fn laplace_nll_loss<'py>(
     let [b, log_b] = [&scale, &log_scale].map(|x| x.as_ref().map(Input::array));
     let (k, scale) = exactly_one([("scale", b), ("log_scale", log_b)]).map_err(raise)?;
     let (mean, target, log_scale) = (mean.array(), target.array(), k == 1);
-    elements(py, Loss::Laplace { mean, target, scale, log_scale, eps }, wanted)
+    elements(py, Loss::Laplace { mean, target, scale, log_scale, eps }, &wanted)
 }
 
 #[pyfunction]
@@ -239,7 +179,7 @@ fn mse_loss<'py>(
     target: Input<'py>,
     wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
-    elements(py, Loss::SquaredError { mean: mean.array(), target: target.array() }, wanted)
+    elements(py, Loss::SquaredError { mean: mean.array(), target: target.array() }, &wanted)
 }
 
 #[pyfunction]
@@ -271,7 +211,7 @@ fn poisson_nll_loss<'py>(
     };
     let (input, target) = (input.array(), target.array());
     let options = PoissonOptions { full, eps, validate };
-    elements(py, Loss::Poisson { input, target, rate, options }, wanted)
+    elements(py, Loss::Poisson { input, target, rate, options }, &wanted)
 }
 
 #[pyfunction]
@@ -283,7 +223,7 @@ fn bradley_terry_loss<'py>(
     wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
     let (chosen, rejected, margin) = (chosen.array(), rejected.array(), margin.array());
-    elements(py, Loss::BradleyTerry { chosen, rejected, margin }, wanted)
+    elements(py, Loss::BradleyTerry { chosen, rejected, margin }, &wanted)
 }
 
 #[pyfunction]
@@ -304,12 +244,12 @@ fn dpo_loss<'py>(
     let policy = [&policy_chosen_logps, &policy_rejected_logps].map(Input::array);
     let reference = [&ref_chosen_logps, &ref_rejected_logps].map(Input::array);
     let ([pc, pr], [rc, rr]) = (policy, reference);
-    elements(py, Loss::Preference { log_probs: [pc, pr, rc, rr], options }, wanted)
+    elements(py, Loss::Preference { log_probs: [pc, pr, rc, rr], options }, &wanted)
 }
 
 #[pyfunction]
 fn entr<'py>(py: Python<'py>, p: Input<'py>, wanted: Request<'py>) -> PyResult<Results<'py>> {
-    elements(py, Loss::Entropy { p: p.array() }, wanted)
+    elements(py, Loss::Entropy { p: p.array() }, &wanted)
 }
 
 #[pyfunction]
@@ -319,7 +259,7 @@ fn rel_entr<'py>(
     q: Input<'py>,
     wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
-    elements(py, Loss::RelativeEntropy { p: p.array(), q: q.array() }, wanted)
+    elements(py, Loss::RelativeEntropy { p: p.array(), q: q.array() }, &wanted)
 }
 
 #[pyfunction]
@@ -331,5 +271,5 @@ fn kl_div<'py>(
     wanted: Request<'py>,
 ) -> PyResult<Results<'py>> {
     let (input, target) = (input.array(), target.array());
-    elements(py, Loss::KlDiv { input, target, log_target }, wanted)
+    elements(py, Loss::KlDiv { input, target, log_target }, &wanted)
 }

@@ -18,6 +18,7 @@ mod rows;
 mod scores;
 mod signals;
 mod totals;
+mod wanted;
 
 use errors::raise;
 use nll_kernels::data::pool;

@@ -65,6 +65,24 @@ impl<'py> PerClassOutput<'py> {
         Ok(PerClassOutput { output: Some(output), classes, inner })
     }
 
+    /// New arrays for the gradient and the second derivatives, or `out` for the gradient.
+    pub(crate) fn slopes_and_curves(
+        py: Python<'py>,
+        logits: &Array<'_>,
+        out: Given<'py>,
+    ) -> PyResult<[Self; 2]> {
+        if out.is_some() {
+            return Ok([Self::new(py, logits, out)?, Self::new(py, logits, None)?]);
+        }
+        let ((order, inner), shape) = (PerClass::layout(logits), logits.shape());
+        let double = logits.is_double() == Some(true);
+        let classes = shape.last().copied().unwrap_or(1);
+        let outputs = Output::several(py, 2, shape, &order, double)?;
+        let mut outputs =
+            outputs.into_iter().map(|o| PerClassOutput { output: Some(o), classes, inner });
+        Ok([outputs.next(), outputs.next()].map(|output| output.expect("two outputs")))
+    }
+
     /// No results.
     pub(crate) fn nothing(logits: &Array<'_>) -> Self {
         let classes = logits.shape().last().copied().unwrap_or(1);

@@ -109,8 +109,8 @@ pub(crate) fn expected_loss<'py>(
     quantity(py, probs, loss, (mask, row_weight), (out, (reduction, empty_mean)))
 }
 
-/// The gradients of a quantity by its logits, by the first ones and by the second ones of a divergence, and
-/// what [`quantity`] returns; None for what was not wanted.
+/// The gradients of a quantity by its logits, by the first ones and by the second ones of a divergence, None for one that
+/// was not wanted; and what [`quantity`] returns.
 type Slopes<'py> = (Given<'py>, Given<'py>, Bound<'py, PyAny>);
 
 fn slopes<'py>(

@@ -186,10 +186,9 @@ pub(crate) fn cross_entropy_grad<'py>(
     let totaled = reduction.map_or(Totaled::Nothing, Reduction::totaled);
     let (each, is_given) = (reduction.is_some_and(Reduction::wants_each), out.is_some());
     let call = Gradient { logits, targets, label_smoothing, mean, hess, totaled };
-    let mut slopes = PerClassOutput::new(py, logits, grad_out)?;
-    let mut curves = match hess {
-        Some(_) => PerClassOutput::new(py, logits, None)?,
-        None => PerClassOutput::nothing(logits),
+    let [mut slopes, mut curves] = match hess {
+        Some(_) => PerClassOutput::slopes_and_curves(py, logits, grad_out)?,
+        None => [PerClassOutput::new(py, logits, grad_out)?, PerClassOutput::nothing(logits)],
     };
     let places = (slopes.place()?, curves.place()?);
     let double = logits.is_double() == Some(true);
