@@ -195,6 +195,21 @@ def on_level(level, script):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("classes", [16, 17, 24, 25])
+def test_rows_beside_each_other_that_no_cache_holds_have_the_bits_of_others(classes, dtype):
+    rng = np.random.default_rng(classes)
+    rows = 2**22 // classes + 33
+    logits = np.resize(rng.normal(size=(7919, classes)) * 9, (rows, classes)).astype(DTYPES[dtype])
+    logits[::401, 3], logits[5::997, 2], target = -np.inf, np.nan, rng.integers(-1, classes, rows)
+    options = {"ignore_index": -1, "weight": np.linspace(1, 2, classes)}
+    for reduction in ("none", "partial"):
+        want = nll_fast.cross_entropy(logits, target, reduction=reduction, **options)
+        got = nll_fast.cross_entropy(np.asfortranarray(logits), target, reduction=reduction, **options)
+        same = bits if reduction == "none" else lambda totals: repr(totals.to_dict())
+        assert same(got) == same(want)
+
+
 def test_every_instruction_set_with_fused_multiply_add_gives_the_same_bits():
     seen = {}
     for level in _core.simd_levels():

@@ -15,6 +15,10 @@ use std::ops::Range;
 /// for the end of each step. The numbers of four groups stay in L1.
 const GROUPS: usize = 4;
 
+/// Up to so many classes, lines in memory beyond the caches are used where they lie, by comparisons of each class with the
+/// target. To copy them first, the CPU waits for all of them at once.
+const READ_ONCE: usize = 24;
+
 impl<F: Real> CrossEntropy<'_, F> {
     /// The losses of rows of few classes, and whether each target is the first largest class.
     #[inline(always)]
@@ -56,11 +60,19 @@ impl<F: Real> CrossEntropy<'_, F> {
         (losses, is_top1): (&mut [[f64; LANES]], &mut [[bool; LANES]]),
     ) {
         let groups = rows.len().div_ceil(LANES);
-        let (held, steps) = lines_and_steps(computing, self.rows.classes(), groups);
+        let classes = self.rows.classes();
+        let are_read_once =
+            isa.level().has_masks() && (SEARCHED + 1..=READ_ONCE).contains(&classes);
+        let (held, steps) = lines_and_steps(computing, classes, groups);
         for (group, steps) in ranges(rows.clone(), LANES).zip(&mut *steps) {
             isa.apart(
                 #[inline(always)]
                 || {
+                    if are_read_once && self.rows.are_lines_in_memory::<F>(group.start) {
+                        let [lines] = self.rows.lines(isa, &group, core::array::from_mut(reading));
+                        set_targets(self.targets.of(group), &mut steps.target);
+                        return searched_sums(isa, &lines, steps);
+                    }
                     let next = self.rows.copy_lines(isa, &group, reading, held);
                     self.sums(isa, group, (held, next), steps);
                 },
@@ -107,9 +119,7 @@ impl<F: Real> CrossEntropy<'_, F> {
             lanes::take_targets(held, steps);
             lanes::log_sums::<S, F, true>(isa, &Lines::dense(held, next), steps);
         } else {
-            let lines = Lines::dense(held, next);
-            lanes::find_targets(&lines, steps);
-            lanes::log_sums::<S, F, false>(isa, &lines, steps);
+            searched_sums(isa, &Lines::dense(held, next), steps);
         }
     }
 
@@ -190,4 +200,11 @@ fn set_targets<F: Real>(targets: &[i64], classes: &mut [F; LANES]) {
     for i in 0..LANES {
         classes[i] = F::from_f64(f64::from(all[i] as i32));
     }
+}
+
+/// The sums of rows whose targets are looked for class by class: the lines stay as they are.
+#[inline(always)]
+fn searched_sums<S: Isa, F: Real>(isa: S, lines: &Lines<'_, F>, steps: &mut Steps<F, LANES>) {
+    lanes::find_targets(lines, steps);
+    lanes::log_sums::<S, F, false>(isa, lines, steps);
 }

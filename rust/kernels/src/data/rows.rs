@@ -47,6 +47,9 @@ pub struct Block<'s, F, const N: usize = 1> {
     pub prefetch: [Prefetch; N],
 }
 
+/// How many numbers the caches may hold.
+const CACHED: usize = 1 << 22;
+
 impl<'s, F, const N: usize> Block<'s, F, N> {
     /// The classes in each array.
     #[inline(always)]
@@ -85,6 +88,13 @@ impl Rows<'_> {
         let count = range.len().min((self.count - rows.end) * self.classes);
         array.prefetch::<F>(range.end, true).fetch(0, count, true);
         array.read(isa, range, scratch)
+    }
+
+    /// Whether the 32 rows from `first` on are lines of an array that is too large for the caches.
+    #[inline(always)]
+    pub fn are_lines_in_memory<F: Real>(&self, first: usize) -> bool {
+        let array = self.arrays[0];
+        self.count * self.classes > CACHED && !array.is_flat() && array.has_lines::<F>(first)
     }
 
     /// Copies the rows `rows`, at most 32, to `lines`. Lanes without a row keep what they held before. Returns what is

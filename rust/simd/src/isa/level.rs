@@ -67,6 +67,16 @@ impl Level {
         !matches!(self, Level::Baseline(_))
     }
 
+    /// Whether comparisons are bits of mask registers: a choice between numbers then costs one instruction for 16 of them.
+    #[inline]
+    pub fn has_masks(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) => true,
+            _ => false,
+        }
+    }
+
     /// The level for a loop that does little more than read. From memory, a Zen 4 reads by loads of whole
     /// cache lines at two thirds of the speed at which it reads by two loads a line.
     pub fn for_short_loops(self) -> Level {
