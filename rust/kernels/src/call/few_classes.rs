@@ -15,8 +15,8 @@ use std::ops::Range;
 /// for the end of each step. The numbers of four groups stay in L1.
 const GROUPS: usize = 4;
 
-/// Up to so many classes, lines in memory beyond the caches are used where they lie, by comparisons of each class with the
-/// target. To copy them first, the CPU waits for all of them at once.
+/// Up to so many classes, lines in memory beyond the caches are used where they lie, and each class is compared with the
+/// target. A copy made first would wait for all of them at once.
 const READ_ONCE: usize = 24;
 
 impl<F: Real> CrossEntropy<'_, F> {

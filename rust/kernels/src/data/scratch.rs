@@ -54,8 +54,8 @@ pub struct Scratch<F> {
     pub steps: Vec<Steps<F, CHUNK_LANES>>,
     /// The same, for what compares two rows of float32.
     pub(crate) share_steps: Option<Box<share::Steps>>,
-    /// What a sum keeps of the pieces of a block, once there is one: its 3 KiB would be a tenth of the time of a call of
-    /// few rows that needs none.
+    /// What a sum keeps of the pieces of a block; None before the first sum. A call of few rows needs none, and to set its
+    /// 3 KiB to 0 would take a twentieth of the call.
     pieces: Option<Box<Pieces<F>>>,
     /// Whether a row so far had a class at −∞: the next ones may have the same mask.
     pub(crate) is_masked: bool,
