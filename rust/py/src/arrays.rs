@@ -228,7 +228,7 @@ impl<'py> Output<'py> {
         Output::of(empty(py, &shape, double)?, order, double)
     }
 
-    /// `count` new arrays, in one piece of memory if that is of a [`JOINED`] size.
+    /// `count` new arrays. If together they have a size in [`JOINED`], they are parts of one allocation.
     pub(crate) fn several(
         py: Python<'py>,
         count: usize,
@@ -274,7 +274,7 @@ impl<'py> Output<'py> {
     }
 }
 
-/// The sizes in bytes of several arrays of one call that share a piece of memory. glibc keeps freed memory up to twice the
+/// Several arrays of one call are parts of one allocation if that has so many bytes. glibc keeps freed memory up to twice the
 /// size of the largest piece that it has freed. Two equal arrays that are freed together exceed that: each call would get new
 /// pages, and the system takes ten times as long to make these as the call takes to write them. Of smaller sizes it keeps
 /// more, and of larger ones nothing.

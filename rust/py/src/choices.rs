@@ -20,8 +20,8 @@ pub(crate) fn chosen<T: Copy>(
     choose(argument, None, &shown(given)?, names).map_err(raise)
 }
 
-/// A number that is an `int` of Python and fits in 64 bits. Anything else is a `TypeError`, upon which the front end looks
-/// at it: `True` is no index of a class.
+/// An argument that is an `int` of Python and fits in 64 bits. Anything else, also `True`, is a `TypeError`, upon which
+/// `_rows.py` converts it or says what is wrong.
 pub(crate) struct Integer(pub(crate) i64);
 
 impl<'py> FromPyObject<'_, 'py> for Integer {

@@ -11,13 +11,13 @@ use pyo3::types::{PyFloat, PyString};
 /// The argument `reduction`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reduction {
-    /// The sum of the losses, divided by the sum of their weights.
+    /// "mean": the sum of the losses, divided by that of their weights.
     Mean,
-    /// Their sum.
+    /// "sum": the sum of the losses.
     Sum,
-    /// Each loss: "none".
+    /// "none": each loss.
     Each,
-    /// Their totals.
+    /// "partial": the totals of the losses, as a [`Partial`].
     Partial,
 }
 
@@ -48,7 +48,7 @@ impl Reduction {
     }
 }
 
-/// How losses are reduced, with the mean of none of them.
+/// The reduction, and what the mean of no losses is.
 pub(crate) type Reducing = (Reduction, f64);
 
 /// What the user gets of the losses, if they were wanted, and of their totals. A loss without axes is a number, unless it

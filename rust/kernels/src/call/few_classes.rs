@@ -15,8 +15,9 @@ use std::ops::Range;
 /// for the end of each step. The numbers of four groups stay in L1.
 const GROUPS: usize = 4;
 
-/// Up to so many classes, lines in memory beyond the caches are used where they lie, and each class is compared with the
-/// target. A copy made first would wait for all of them at once.
+/// The most classes of rows beside each other that are not copied before they are used, if the array is larger than the
+/// caches. To copy a group of rows, the CPU waits until the memory has sent all of their classes; to compare each class with
+/// the target instead costs less than that wait, up to this number.
 const READ_ONCE: usize = 24;
 
 impl<F: Real> CrossEntropy<'_, F> {
@@ -202,7 +203,7 @@ fn set_targets<F: Real>(targets: &[i64], classes: &mut [F; LANES]) {
     }
 }
 
-/// The sums of rows whose targets are looked for class by class: the lines stay as they are.
+/// The sums of rows, in which each class is compared with the target. The lines are only read.
 #[inline(always)]
 fn searched_sums<S: Isa, F: Real>(isa: S, lines: &Lines<'_, F>, steps: &mut Steps<F, LANES>) {
     lanes::find_targets(lines, steps);

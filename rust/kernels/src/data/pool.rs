@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 /// Below this many classes or elements (two tasks) the calling thread works alone.
 pub const USE_POOL: usize = 1 << 17;
-/// How long the number of cores counts as known. To ask the system takes 45 µs, as long as a loss of 131072 elements: it
-/// reads the limits of every control group that the process belongs to.
+/// How long an answer of the system to the number of cores is used. Asking takes 45 µs, as long as a loss of 131072
+/// elements: Rust's standard library reads the limits of every control group that the process belongs to.
 const CORES_ARE_KNOWN: Duration = Duration::from_secs(1);
 /// More threads than this take seconds to start and must be a mistake.
 const MOST_THREADS: usize = 1024;
@@ -58,10 +58,10 @@ pub fn num_threads() -> Result<usize, Error> {
     Ok(chosen_threads()?.unwrap_or_else(|| cores(Duration::ZERO)))
 }
 
-/// The number of cores that the process may use, or might at most `age` ago.
+/// The number of cores that the process may use, as the system said at most `age` ago.
 fn cores(age: Duration) -> usize {
     static KNOWN: Mutex<Option<(Instant, usize)>> = Mutex::new(None);
-    // Tried and never waited for: in a child of fork, a thread that is not there may hold the lock for ever.
+    // `try_lock`, because a fork copies a lock that another thread holds, and nobody opens it in the child.
     let known = KNOWN.try_lock().ok().and_then(|known| *known);
     if let Some((_, cores)) = known.filter(|(asked, _)| asked.elapsed() < age) {
         return cores;

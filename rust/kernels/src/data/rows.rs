@@ -47,7 +47,7 @@ pub struct Block<'s, F, const N: usize = 1> {
     pub prefetch: [Prefetch; N],
 }
 
-/// How many numbers the caches may hold.
+/// An array of more numbers than this is taken to be larger than the caches.
 const CACHED: usize = 1 << 22;
 
 impl<'s, F, const N: usize> Block<'s, F, N> {
@@ -90,7 +90,8 @@ impl Rows<'_> {
         array.read(isa, range, scratch)
     }
 
-    /// Whether the 32 rows from `first` on are lines of an array that is too large for the caches.
+    /// Whether class c of the 32 rows from `first` on lies in 32 neighbouring numbers, of an array that is larger than the
+    /// caches.
     #[inline(always)]
     pub fn are_lines_in_memory<F: Real>(&self, first: usize) -> bool {
         let array = self.arrays[0];

@@ -54,14 +54,14 @@ pub struct Scratch<F> {
     pub steps: Vec<Steps<F, CHUNK_LANES>>,
     /// The same, for what compares two rows of float32.
     pub(crate) share_steps: Option<Box<share::Steps>>,
-    /// What a sum keeps of the pieces of a block; None before the first sum. A call of few rows needs none, and to set its
-    /// 3 KiB to 0 would take a twentieth of the call.
+    /// What [`LogSum`](crate::fold::LogSum) and the search for the largest classes write for each piece of a block; None
+    /// before the first block. A call of few rows needs none, and to set these 3 KiB to 0 would take a twentieth of it.
     pieces: Option<Box<Pieces<F>>>,
     /// Whether a row so far had a class at −∞: the next ones may have the same mask.
     pub(crate) is_masked: bool,
 }
 
-/// What a sum keeps of the pieces of a block.
+/// Numbers for the pieces of a block: the chunks that go through the loops of a sum together.
 pub(crate) struct Pieces<F> {
     /// The exponentials of some chunks; of a known length, so that LLVM unrolls the loops over it.
     pub(crate) terms: Aligned<[F; PIECE_CLASSES]>,
@@ -89,7 +89,7 @@ pub(crate) enum Typed<'s> {
 }
 
 impl<F: Real> Scratch<F> {
-    /// What a sum keeps of the pieces of a block.
+    /// The numbers for the pieces of a block, which are made here when they are first used.
     #[inline(always)]
     pub(crate) fn pieces(&mut self) -> &mut Pieces<F> {
         self.pieces.get_or_insert_with(Pieces::new)

@@ -67,7 +67,8 @@ impl Level {
         !matches!(self, Level::Baseline(_))
     }
 
-    /// Whether comparisons are bits of mask registers: a choice between numbers then costs one instruction for 16 of them.
+    /// Whether a comparison leaves one bit for each number in a mask register, as with AVX-512. To choose between numbers by
+    /// it then costs one instruction.
     #[inline]
     pub fn has_masks(self) -> bool {
         match self {
