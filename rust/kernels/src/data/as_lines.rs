@@ -108,8 +108,9 @@ impl<E: Element> Strided<'_, E> {
             if row < 0 { first + LANES - 1 } else { first },
             if class < 0 { self.length - 1 } else { 0 },
         );
-        let memory = Prefetch::burst(core::slice::from_ref(&rows[lowest]));
-        let (pitch, per_line) = (row.unsigned_abs(), 64 / size_of::<E::Storage>());
+        let (pitch, per_line) = (row.unsigned_abs(), Prefetch::LINE / size_of::<E::Storage>());
+        let from = core::slice::from_ref(&rows[lowest]);
+        let memory = if pitch > per_line { Prefetch::elsewhere(from) } else { Prefetch::burst(from) };
         let a_step = (LANES * pitch).div_ceil(self.length).next_multiple_of(per_line);
         if a_step <= 4 * LANES {
             Next::rows(memory, a_step)
