@@ -275,7 +275,7 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
         // Rows with wide gaps are fetched while the rows before them are computed. Not for a short loop, which has no
         // time for the requests, nor where all arrays may be in the caches.
         let apart = self.inputs.iter().find(|input| input.has_wide_gaps());
-        let apart = apart.filter(|_| !is_short && self.length > CACHED);
+        let apart = apart.filter(|_| self.length > CACHED);
         let row = apart.and_then(|input| input.shape().last().copied()).filter(|&row| row >= LONG);
         let prefetch = self.inputs.map(|input| input.prefetch::<F>(range.start, is_short));
         let mut chunks = Chunks::new(prefetch, self.loss.derivatives(), self.scale);

@@ -95,10 +95,13 @@ impl Prefetch {
         }
     }
 
-    /// Fetches the cache line of element `index`, which may lie outside the array, into L1.
+    /// Fetches the cache line of element `index`, which may lie outside the array, into L2 if it is `wanted`: a request from
+    /// L1 makes AMD's CPUs fetch its neighbours too. Without a branch, which the CPU could not foresee; if the line is not
+    /// wanted, the request is for one that is in L1.
     #[inline(always)]
-    pub fn fetch_at(self, index: usize) {
-        fetch_line::<1>(self.next.wrapping_add(index.wrapping_mul(self.size)));
+    pub fn fetch_at(&self, index: usize, wanted: bool) {
+        let line = self.next.wrapping_add(index.wrapping_mul(self.size));
+        fetch_line::<2>(if wanted { line } else { core::ptr::from_ref(self).cast() });
     }
 
     /// Fetches the `count` elements from number `start` + `distance` on into L1; if this is of the next loop,

@@ -84,10 +84,23 @@ impl<F: Copy> RowsToTurn<F> for Apart<'_, F> {
 
     #[inline(always)]
     fn turn_few(&self, lines: &mut [[F; CHUNK_LANES]]) {
-        for (r, row) in self.rows.iter().enumerate() {
-            for (line, &x) in lines.iter_mut().zip(*row) {
-                line[r] = x;
+        match lines {
+            [a] => {
+                for (a, row) in a.iter_mut().zip(self.rows) {
+                    [*a] = *row.first_chunk().expect("one class");
+                }
             }
+            [a, b] => {
+                for ((a, b), row) in a.iter_mut().zip(b).zip(self.rows) {
+                    [*a, *b] = *row.first_chunk().expect("two classes");
+                }
+            }
+            [a, b, c] => {
+                for (((a, b), c), row) in a.iter_mut().zip(b).zip(c).zip(self.rows) {
+                    [*a, *b, *c] = *row.first_chunk().expect("three classes");
+                }
+            }
+            _ => unreachable!("four classes and more are turned by fours"),
         }
     }
 }

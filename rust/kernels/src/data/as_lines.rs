@@ -110,7 +110,8 @@ impl<E: Element> Strided<'_, E> {
         );
         let (pitch, per_line) = (row.unsigned_abs(), Prefetch::LINE / size_of::<E::Storage>());
         let from = core::slice::from_ref(&rows[lowest]);
-        let memory = if pitch > per_line { Prefetch::elsewhere(from) } else { Prefetch::burst(from) };
+        let memory =
+            if pitch > per_line { Prefetch::elsewhere(from) } else { Prefetch::burst(from) };
         let a_step = (LANES * pitch).div_ceil(self.length).next_multiple_of(per_line);
         if a_step <= 4 * LANES {
             Next::rows(memory, a_step)

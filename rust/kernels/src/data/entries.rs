@@ -69,8 +69,8 @@ fn pick<E: Element>(
     }
 }
 
-/// Fetches what [`pick`] will read. For an ignored row, the request before it is repeated: most rows may be ignored, and
-/// requests for memory that nobody reads would cost more than the others gain.
+/// Fetches what [`pick`] will read. Most rows may be ignored, and requests for memory that nobody reads would cost more than
+/// the others gain.
 fn fetch<T>(
     memory: &[T],
     [row_stride, class_stride]: [usize; 2],
@@ -78,11 +78,10 @@ fn fetch<T>(
 ) {
     let Some(first) = targets.iter().position(|&target| target != ignored) else { return };
     let prefetch = Prefetch::burst(memory);
-    let (mut row, mut entry) = (first * row_stride, 0);
+    let mut row = first * row_stride;
     for &target in &targets[first..] {
-        let known = row.wrapping_add((target as usize).wrapping_mul(class_stride));
-        entry = if target == ignored { entry } else { known };
-        prefetch.fetch_at(entry);
+        let entry = row.wrapping_add((target as usize).wrapping_mul(class_stride));
+        prefetch.fetch_at(entry, target != ignored);
         row += row_stride;
     }
 }
