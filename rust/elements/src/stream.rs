@@ -272,8 +272,7 @@ impl<'o, F: Real, const N: usize> Work<[Out<'o>; RESULTS]> for Stream<'_, F, N> 
         let (is_short, level) = (self.loss.is_short(), self.weigh.level);
         let reads_memory = is_short && self.length > CACHED;
         let level = if reads_memory { level.for_short_loops() } else { level };
-        // Rows with wide gaps are fetched while the rows before them are computed. Not for a short loop, which has no
-        // time for the requests, nor where all arrays may be in the caches.
+        // Rows with wide gaps are fetched while the rows before them are computed, unless all arrays may be in the caches.
         let apart = self.inputs.iter().find(|input| input.has_wide_gaps());
         let apart = apart.filter(|_| self.length > CACHED);
         let row = apart.and_then(|input| input.shape().last().copied()).filter(|&row| row >= LONG);

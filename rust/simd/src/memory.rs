@@ -6,7 +6,9 @@
 //!    does so too. AMD's keeps up with a loop that reads steadily, and more requests cost time.
 //!    Intel's falls behind a loop that computes, and stops at the end of each page. A loop that
 //!    converts its elements reads in bursts, one block at a time, and no hardware prefetcher
-//!    continues between two bursts, so such a loop prefetches on every CPU.
+//!    continues between two bursts, so such a loop prefetches on every CPU. What does not follow on what was read, as
+//!    a row behind a gap or one entry of a row, is fetched into L2: a request from L1 makes AMD's CPUs read on behind
+//!    it, which nobody needs.
 //! 2. [`NonTemporal`] stores bypass the caches. A plain store to a line that is not cached first
 //!    reads the line from memory, although all of it will be overwritten.
 //!
@@ -76,8 +78,8 @@ impl Prefetch {
         Prefetch { ahead: Ahead::Elsewhere, ..Prefetch::burst(elements) }
     }
 
-    /// Whether lines are fetched into L2: those behind a gap. A request from L1 makes AMD's CPUs read on into the next
-    /// gap, which takes twice as long. But elements of 16 bits are read in a burst, which would wait for L2.
+    /// Whether the lines lie behind a gap and are fetched into L2. Elements of 16 bits are not: they are read in a burst,
+    /// which would wait for L2.
     #[inline(always)]
     fn is_far(&self) -> bool {
         matches!(self.ahead, Ahead::Elsewhere) && self.size > size_of::<u16>()
@@ -95,9 +97,8 @@ impl Prefetch {
         }
     }
 
-    /// Fetches the cache line of element `index`, which may lie outside the array, into L2 if it is `wanted`: a request from
-    /// L1 makes AMD's CPUs fetch its neighbours too. Without a branch, which the CPU could not foresee; if the line is not
-    /// wanted, the request is for one that is in L1.
+    /// Fetches the cache line of element `index`, which may lie outside the array, into L2, if it is `wanted`. If not, the
+    /// request is for a line that L1 holds: a branch, which the CPU could not foresee, would take longer.
     #[inline(always)]
     pub fn fetch_at(&self, index: usize, wanted: bool) {
         let line = self.next.wrapping_add(index.wrapping_mul(self.size));
@@ -105,7 +106,7 @@ impl Prefetch {
     }
 
     /// Fetches the `count` elements from number `start` + `distance` on into L1; if this is of the next loop,
-    /// those from its number `start` on.
+    /// those from its number `start` on. For a loop that computes long, which hides that the CPU reads on into a gap.
     #[inline(always)]
     pub fn fetch_behind(mut self, start: usize, distance: usize, count: usize) {
         let distance = if matches!(self.ahead, Ahead::Elsewhere) { 0 } else { distance };

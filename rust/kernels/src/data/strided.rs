@@ -46,7 +46,7 @@ impl<'a, E: Element> From<ArrayViewD<'a, E::Storage>> for Strided<'a, E> {
 }
 
 /// The least gap between two rows, in bytes, for which it was faster to fetch the second row while the first is computed.
-const WIDE: usize = 512;
+const WIDE: usize = 384;
 
 /// What can be asked of a view without knowing its type.
 pub(crate) trait View {
@@ -148,11 +148,11 @@ impl<'a, E: Element> Strided<'a, E> {
         (along + count <= length).then(|| (&memory[self.offset(first, 0)..], stride as usize))
     }
 
-    /// Whether the gap between two rows has at least 512 bytes, and more than a quarter of a row's length.
+    /// Whether the gap between two rows has at least 384 bytes, and more than a 32nd of a row's length.
     pub fn has_wide_gaps(&self) -> bool {
         let [.., pitch, 1] = self.rows.strides() else { return false };
         let gap = pitch.unsigned_abs().saturating_sub(self.length);
-        self.flat.is_none() && gap > self.length / 4 && gap * size_of::<E::Storage>() >= WIDE
+        self.flat.is_none() && gap > self.length / 32 && gap * size_of::<E::Storage>() >= WIDE
     }
 
     /// A prefetch of a row, for the loop that computes with the row before; of nothing if there are no gaps, or if
