@@ -6,9 +6,9 @@
 //!    does so too. AMD's keeps up with a loop that reads steadily, and more requests cost time.
 //!    Intel's falls behind a loop that computes, and stops at the end of each page. A loop that
 //!    converts its elements reads in bursts, one block at a time, and no hardware prefetcher
-//!    continues between two bursts, so such a loop prefetches on every CPU. What does not follow on what was read, as
-//!    a row behind a gap or one entry of a row, is fetched into L2: a request from L1 makes AMD's CPUs read on behind
-//!    it, which nobody needs.
+//!    continues between two bursts, so such a loop prefetches on every CPU. Rows behind a gap, and single entries of
+//!    rows, are fetched into L2: after a request for L1 a Zen 4 seems to fetch neighbouring lines too, which nobody
+//!    needs.
 //! 2. [`NonTemporal`] stores bypass the caches. A plain store to a line that is not cached first
 //!    reads the line from memory, although all of it will be overwritten.
 //!
@@ -78,8 +78,8 @@ impl Prefetch {
         Prefetch { ahead: Ahead::Elsewhere, ..Prefetch::burst(elements) }
     }
 
-    /// Whether the lines lie behind a gap and are fetched into L2. Elements of 16 bits are not: they are read in a burst,
-    /// which would wait for L2.
+    /// Whether the lines lie behind a gap and are fetched into L2. Elements of at most 16 bits are fetched into L1: they are
+    /// converted in a burst, which would wait for L2.
     #[inline(always)]
     fn is_far(&self) -> bool {
         matches!(self.ahead, Ahead::Elsewhere) && self.size > size_of::<u16>()
@@ -98,15 +98,16 @@ impl Prefetch {
     }
 
     /// Fetches the cache line of element `index`, which may lie outside the array, into L2, if it is `wanted`. If not, the
-    /// request is for a line that L1 holds: a branch, which the CPU could not foresee, would take longer.
+    /// line of this `Prefetch` is requested, which L1 holds: the CPU would mispredict a branch.
     #[inline(always)]
     pub fn fetch_at(&self, index: usize, wanted: bool) {
         let line = self.next.wrapping_add(index.wrapping_mul(self.size));
         fetch_line::<2>(if wanted { line } else { core::ptr::from_ref(self).cast() });
     }
 
-    /// Fetches the `count` elements from number `start` + `distance` on into L1; if this is of the next loop,
-    /// those from its number `start` on. For a loop that computes long, which hides that the CPU reads on into a gap.
+    /// Fetches the `count` elements from number `start` + `distance` on into L1, or for [`Prefetch::elsewhere`] those
+    /// from number `start` on. Also behind gaps into L1: the loops that call this compute so long that memory can
+    /// deliver what the CPU reads of a gap as well.
     #[inline(always)]
     pub fn fetch_behind(mut self, start: usize, distance: usize, count: usize) {
         let distance = if matches!(self.ahead, Ahead::Elsewhere) { 0 } else { distance };
@@ -138,7 +139,7 @@ impl Prefetch {
         }
     }
 
-    /// Fetches the next `count` elements, and a cache line more: they begin and end anywhere in one.
+    /// Fetches the next `count` elements, and a cache line more, because they begin anywhere in one.
     #[inline(always)]
     fn elsewhere_lines(&mut self, count: usize) {
         let (next, count_and_line) = (*self, count + LINE / self.size.max(1));

@@ -69,8 +69,8 @@ fn pick<E: Element>(
     }
 }
 
-/// Fetches what [`pick`] will read. Most rows may be ignored, and requests for memory that nobody reads would cost more than
-/// the others gain.
+/// Fetches what [`pick`] will read, and nothing for ignored rows: these may be most, and to fetch memory that nobody reads
+/// would cost more than the other requests gain.
 fn fetch<T>(
     memory: &[T],
     [row_stride, class_stride]: [usize; 2],

@@ -71,7 +71,7 @@ impl Next {
         self.steps != usize::MAX
     }
 
-    /// Fetches what these steps do, into L1 if it is `near`.
+    /// Fetches what these steps do, into L1 if it is `near` and not behind a gap.
     ///
     /// Inlined, because the sums of the loop around it are in registers, which a call would store and load.
     #[inline(always)]
@@ -88,7 +88,7 @@ impl Next {
     }
 }
 
-/// Next lines of at most so many classes are fetched into L1.
+/// Next lines of at most so many classes are fetched into L1, unless they lie behind gaps.
 const NEAR: usize = 16;
 
 /// The next lines are fetched all at once if a row has at most so many bytes and no wide gap follows it.
