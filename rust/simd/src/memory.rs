@@ -43,7 +43,7 @@ enum Ahead {
     Nothing,
     /// What it reads some KiB later.
     Same,
-    /// The elements at `next`, where the loop after this one begins: as many as it reads.
+    /// The elements at `next`, behind a gap, where the loop after this one begins: as many as it reads.
     Elsewhere,
 }
 
@@ -72,7 +72,7 @@ impl Prefetch {
         Prefetch { next: elements.as_ptr().cast(), size: size_of::<T>(), ahead: Ahead::Same }
     }
 
-    /// For the last loop before one that starts at `elements`: each step fetches as much there as it reads here.
+    /// For `elements` that lie behind a gap. Each step of the loop before them fetches as many as it reads itself.
     #[inline(always)]
     pub fn elsewhere<T>(elements: &[T]) -> Self {
         Prefetch { ahead: Ahead::Elsewhere, ..Prefetch::burst(elements) }
