@@ -106,8 +106,8 @@ impl Prefetch {
     }
 
     /// Fetches the `count` elements from number `start` + `distance` on into L1, or for [`Prefetch::elsewhere`] those
-    /// from number `start` on. Also behind gaps into L1: the loops that call this compute so long that memory can
-    /// deliver what the CPU reads of a gap as well.
+    /// from number `start` on. Rows behind gaps go to L1 as well, because the loops that call this spend so much time on
+    /// arithmetic that reading the gaps too does not delay them.
     #[inline(always)]
     pub fn fetch_behind(mut self, start: usize, distance: usize, count: usize) {
         let distance = if matches!(self.ahead, Ahead::Elsewhere) { 0 } else { distance };

@@ -110,7 +110,7 @@ impl<E: Element> Strided<'_, E> {
         );
         let (pitch, per_line) = (row.unsigned_abs(), Prefetch::LINE / size_of::<E::Storage>());
         let from = core::slice::from_ref(&rows[lowest]);
-        // Where a row begins at most a cache line after the one before, no line lies in a gap: all are read, as without gaps.
+        // If rows begin at most a cache line apart, each cache line holds a part of some row, as if there were no gaps.
         let memory =
             if pitch > per_line { Prefetch::elsewhere(from) } else { Prefetch::burst(from) };
         let a_step = (LANES * pitch).div_ceil(self.length).next_multiple_of(per_line);

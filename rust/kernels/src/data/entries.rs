@@ -69,8 +69,8 @@ fn pick<E: Element>(
     }
 }
 
-/// Fetches what [`pick`] will read, and nothing for ignored rows: these may be most, and to fetch memory that nobody reads
-/// would cost more than the other requests gain.
+/// Fetches the entries that [`pick`] will read. Those of ignored rows are left out: if most rows are ignored, fetching
+/// their entries would take more time than all the others save.
 fn fetch<T>(
     memory: &[T],
     [row_stride, class_stride]: [usize; 2],

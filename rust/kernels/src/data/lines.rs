@@ -71,7 +71,7 @@ impl Next {
         self.steps != usize::MAX
     }
 
-    /// Fetches what these steps do, into L1 if it is `near` and not behind a gap.
+    /// Fetches the parts of these steps: into L1 if they are `near` and have no gaps between them, else into L2.
     ///
     /// Inlined, because the sums of the loop around it are in registers, which a call would store and load.
     #[inline(always)]
@@ -88,13 +88,15 @@ impl Next {
     }
 }
 
-/// Next lines of at most so many classes are fetched into L1, unless they lie behind gaps.
+/// The largest number of classes for which the lines that are read next are fetched into L1; of more classes, or if rows
+/// have gaps between them, into L2.
 const NEAR: usize = 16;
 
-/// The next lines are fetched all at once if a row has at most so many bytes and no wide gap follows it.
+/// The largest size of a row in bytes for which one call fetches all lines that are read next; of larger rows, or if wide
+/// gaps lie between rows, each call fetches a few.
 const AT_ONCE: usize = 64;
 
-/// Of other lines, so many classes are fetched together. Finding their addresses takes more instructions than fetching.
+/// How many classes such a call fetches. More than one, because most of its instructions find the first address.
 const FETCHED: usize = 4;
 
 impl<'s, F: Real> Lines<'s, F> {

@@ -45,8 +45,8 @@ impl<'a, E: Element> From<ArrayViewD<'a, E::Storage>> for Strided<'a, E> {
     }
 }
 
-/// The least gap between two rows, in bytes, for which the second row is fetched while the first is computed: smaller gaps
-/// are read by the CPU in less time than the requests take.
+/// The least gap between two rows, in bytes, for which the second row is fetched while the first is computed. Across a
+/// smaller gap the CPU reads on by itself, which takes less time than requests would.
 const WIDE: usize = 384;
 
 /// What can be asked of a view without knowing its type.
